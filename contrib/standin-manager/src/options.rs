@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! How a stand-in is set up. The defaults are the real Manager's.
+
+use std::{path::PathBuf, time::Duration};
+
+/// Settings of one stand-in.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// 0 asks for a free port on 127.0.0.1.
+    pub port: u16,
+    /// The address to listen on.
+    pub address: std::net::IpAddr,
+    /// Where task logs and pictures go; `None` makes a temporary directory that is removed with the stand-in.
+    pub storage: Option<PathBuf>,
+    /// A worker unseen for longer goes to `error`. Real default: 1 minute.
+    pub worker_timeout: Duration,
+    /// An active task untouched for longer fails. Real default: 10 minutes. Zero turns all time-outs off, as in the real one.
+    pub task_timeout: Duration,
+    /// Time between two checks. Real value: 1 minute.
+    pub timeout_check: Duration,
+    /// Time from the start to the first check. Real value: 5 minutes.
+    pub first_timeout_check: Duration,
+    /// A fresh connection must deliver its whole request header within this time. Real value: 1 second.
+    pub header_time: Duration,
+    /// How long one uploaded picture keeps the Manager busy: with one in work and three waiting, the next is refused.
+    pub picture_time: Duration,
+    pub variables: Vec<Variable>,
+    /// `manager_name` of its configuration.
+    pub name: String,
+    pub version: Version,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            port: 0,
+            address: std::net::Ipv4Addr::LOCALHOST.into(),
+            storage: None,
+            worker_timeout: Duration::from_mins(1),
+            task_timeout: Duration::from_mins(10),
+            timeout_check: Duration::from_mins(1),
+            first_timeout_check: Duration::from_mins(5),
+            header_time: Duration::from_secs(1),
+            picture_time: Duration::from_millis(100),
+            variables: vec![
+                Variable::new("blender", "linux", "blender"),
+                Variable::new("blenderArgs", "all", "-b -y"),
+            ],
+            name: "Stand-in".to_owned(),
+            version: Version::default(),
+        }
+    }
+}
+
+/// What a `{name}` in a command's parameters becomes on one platform, or on `all` of them.
+#[derive(Clone, Debug)]
+pub struct Variable {
+    pub name: String,
+    pub platform: String,
+    pub value: String,
+}
+
+impl Variable {
+    #[must_use]
+    pub fn new(name: &str, platform: &str, value: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            platform: platform.to_owned(),
+            value: value.to_owned(),
+        }
+    }
+}
+
+/// What `GET /api/v3/version` says.
+#[derive(Clone, Debug)]
+pub struct Version {
+    pub short: String,
+    pub long: String,
+    pub git: String,
+}
+
+impl Default for Version {
+    /// The version PROTOCOL.md was measured with.
+    fn default() -> Self {
+        Self {
+            short: "3.9-beta1".to_owned(),
+            long: "3.9-beta1 (cf286e71)".to_owned(),
+            git: "cf286e71".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! The thread with the sockets: accepts, serves every connection, checks time-outs, until it is told to stop. All
+//! connections are tasks it owns, so stopping drops them all.
+
+use std::{io, net::SocketAddr, sync::Arc, thread::JoinHandle};
+
+use http_body_util::BodyExt;
+use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::oneshot,
+    task::JoinSet,
+    time::{Instant, Interval, MissedTickBehavior, interval_at, sleep},
+};
+
+use super::{
+    Asked,
+    answer::{Answer, HungUp, Payload},
+    door::{Door, Progress},
+    route::Call,
+    schema,
+    worker::claimed_worker,
+};
+use crate::{
+    faults::FaultKind,
+    options::Options,
+    seen::{Outcome, Seen, SeenBody},
+    shared::Shared,
+};
+
+/// A running server. Dropping it stops it and waits for its thread.
+pub(crate) struct Server {
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Listens before it returns: a client can connect at once.
+    pub(crate) fn start(
+        shared: &Arc<Shared>,
+        address: SocketAddr,
+        options: &Options,
+    ) -> io::Result<(Self, SocketAddr)> {
+        let listener = std::net::TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let listener = {
+            let _inside = runtime.enter();
+            TcpListener::from_std(listener)?
+        };
+        let (stop, stopped) = oneshot::channel();
+        let (shared, options) = (Arc::clone(shared), options.clone());
+        let thread = std::thread::Builder::new()
+            .name("standin".to_owned())
+            .spawn(move || runtime.block_on(run(&shared, &listener, &options, stopped)))?;
+        Ok((
+            Self {
+                stop: Some(stop),
+                thread: Some(thread),
+            },
+            address,
+        ))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _its_panic_was_printed = thread.join();
+        }
+    }
+}
+
+async fn run(shared: &Arc<Shared>, listener: &TcpListener, options: &Options, mut stopped: oneshot::Receiver<()>) {
+    let mut connections = JoinSet::new();
+    let mut checks = checks(options);
+    // `task_timeout: 0` turns the whole check off, worker time-outs included.
+    let checking = !options.task_timeout.is_zero();
+    loop {
+        tokio::select! {
+            _ = &mut stopped => return,
+            accepted = listener.accept() => welcome(shared, options, accepted, &mut connections),
+            _ = checks.tick(), if checking => shared.change(|inner| inner.farm.check_timeouts()),
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+fn checks(options: &Options) -> Interval {
+    let every = options.timeout_check.max(std::time::Duration::from_millis(1));
+    let mut checks = interval_at(Instant::now() + options.first_timeout_check, every);
+    checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    checks
+}
+
+fn welcome(
+    shared: &Arc<Shared>,
+    options: &Options,
+    accepted: io::Result<(TcpStream, SocketAddr)>,
+    connections: &mut JoinSet<()>,
+) {
+    // An accept can fail when the client has left already, or for want of file descriptors: the next may succeed.
+    let Ok((stream, peer)) = accepted else { return };
+    let _not_worth_a_failure = stream.set_nodelay(true);
+    let progress = Progress::default();
+    let door = Door::new(stream, options.header_time, progress.clone());
+    let shared = Arc::clone(shared);
+    let number = shared.change(|inner| {
+        inner.next_connection += 1;
+        inner.next_connection - 1
+    });
+    connections.spawn(async move {
+        let connection = Connection {
+            shared,
+            peer,
+            number,
+            progress,
+        };
+        let service = service_fn(|request| connection.serve(request));
+        let _ended = http1::Builder::new()
+            .title_case_headers(true)
+            .serve_connection(TokioIo::new(door), service)
+            .await;
+    });
+}
+
+struct Connection {
+    shared: Arc<Shared>,
+    peer: SocketAddr,
+    number: u64,
+    progress: Progress,
+}
+
+/// A request without an answer yet. If it is dropped, so was the request.
+struct Open<'a> {
+    shared: &'a Shared,
+    number: u64,
+    progress: &'a Progress,
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.progress.request_is_over();
+        self.shared.finish(self.number, Outcome::Dropped);
+    }
+}
+
+impl Connection {
+    async fn serve(&self, request: Request<Incoming>) -> Result<Response<Payload>, HungUp> {
+        self.progress.header_is_complete();
+        let call = Call::parse(request.method().as_str(), request.uri().path());
+        let number = self.note(&request, &call);
+        let open = Open {
+            shared: &self.shared,
+            number,
+            progress: &self.progress,
+        };
+        let (head, body) = request.into_parts();
+        let body = body.collect().await.map_err(|_| HungUp)?.to_bytes();
+        let fault = self.shared.change(|inner| {
+            if let Some(seen) = inner.requests.iter_mut().rev().find(|seen| seen.number == number) {
+                seen.body = seen_body(&body);
+            }
+            inner.faults.take(call.endpoint())
+        });
+        let asked = Asked {
+            headers: &head.headers,
+            body: &body,
+            peer: self.peer.ip(),
+        };
+        let (answer, cut) = self.answer(&call, &asked, fault).await?;
+        let status = answer.status;
+        open.shared.finish(
+            number,
+            if cut.is_some() {
+                Outcome::Cut(status)
+            } else {
+                Outcome::Answered(status)
+            },
+        );
+        Ok(answer.response(cut))
+    }
+
+    fn note(&self, request: &Request<Incoming>, call: &Call) -> u64 {
+        let received = self.shared.since_start();
+        let credentials = request
+            .headers()
+            .get("authorization")
+            .and_then(|value| value.to_str().ok());
+        let path = request
+            .uri()
+            .path_and_query()
+            .map_or_else(|| request.uri().path(), |path| path.as_str());
+        self.shared.change(|inner| {
+            let number = inner.next_request;
+            inner.next_request += 1;
+            inner.requests.push(Seen {
+                number,
+                connection: self.number,
+                received,
+                finished: None,
+                method: request.method().to_string(),
+                path: path.to_owned(),
+                endpoint: call.endpoint(),
+                worker: claimed_worker(credentials),
+                task: call.task().map(str::to_owned),
+                body: SeenBody::Empty,
+                outcome: Outcome::Pending,
+            });
+            number
+        })
+    }
+
+    fn handle(&self, call: &Call, asked: &Asked<'_>) -> Answer {
+        self.shared.change(|inner| super::answer(&mut inner.farm, call, asked))
+    }
+
+    /// The answer, and after how many bytes of its body it is cut.
+    async fn answer(
+        &self,
+        call: &Call,
+        asked: &Asked<'_>,
+        fault: Option<FaultKind>,
+    ) -> Result<(Answer, Option<usize>), HungUp> {
+        let Some(fault) = fault else {
+            return Ok((self.handle(call, asked), None));
+        };
+        let answer = match fault {
+            FaultKind::Status { code, headers, body } => made_up(code, headers, body),
+            FaultKind::Nonsense { body, content_type } => Answer::typed(200, &content_type, body),
+            FaultKind::StatusAfter(code) => {
+                self.handle(call, asked);
+                Answer::error(code, "injected after handling")
+            }
+            FaultKind::Hang => std::future::pending().await,
+            FaultKind::HangAfter => {
+                self.handle(call, asked);
+                std::future::pending().await
+            }
+            FaultKind::Delay(time) => {
+                sleep(time).await;
+                self.handle(call, asked)
+            }
+            FaultKind::DelayAnswer(time) => {
+                let answer = self.handle(call, asked);
+                sleep(time).await;
+                answer
+            }
+            FaultKind::DropAnswer => {
+                self.handle(call, asked);
+                return Err(HungUp);
+            }
+            FaultKind::CloseBefore => return Err(HungUp),
+            FaultKind::CutBody(after) => return Ok((self.handle(call, asked), Some(after))),
+        };
+        Ok((answer, None))
+    }
+}
+
+fn made_up(code: u16, headers: Vec<(String, String)>, body: String) -> Answer {
+    let typed = body.is_empty()
+        || headers
+            .iter()
+            .any(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+    let mut answer = if typed {
+        Answer::empty(code)
+    } else {
+        Answer::typed(code, "application/json", Vec::new())
+    };
+    answer.headers.extend(headers);
+    answer.body = body.into_bytes();
+    answer
+}
+
+fn seen_body(body: &[u8]) -> SeenBody {
+    if body.is_empty() {
+        return SeenBody::Empty;
+    }
+    match schema::parse(body) {
+        Ok(value) => SeenBody::Json(value),
+        Err(_) => SeenBody::Bytes(body.len()),
+    }
+}

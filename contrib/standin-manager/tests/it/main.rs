@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! The stand-in over real sockets, against what PROTOCOL.md measured of the real Manager. Nothing here sleeps: waiting is for
+//! an answer, for the end of a connection, or for a fact.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "these are tests, helpers included")]
+
+mod client;
+mod failure;
+mod faults;
+mod identity;
+mod life;
+mod manage;
+mod pictures;
+mod status;
+mod tasks;
+mod timeouts;
+mod wire;
