@@ -5,7 +5,6 @@
 //! `FLAMENCO_WORKER_COMMIT` and `FLAMENCO_WORKER_DATE` instead.
 
 #![expect(clippy::disallowed_methods, reason = "a build script runs git")]
-#![expect(clippy::print_stdout, reason = "that is how a build script speaks to cargo")]
 
 use std::path::Path;
 use std::process::Command;

@@ -1,1 +1,41 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
+
+//! A worker for Blender's Flamenco Manager 3.x. It runs one task at a time and owns the life of every
+//! process it starts. Linux only: subreapers, `/proc`, pidfds and cgroups are what make its promises possible.
+//!
+//! ```text
+//!              manager ───► worker ───► task ───► command ───► process ───► guard ───► Blender, ffmpeg, ...
+//!   HTTP       Assignment   State       Task      Command      ProcessSpec  (own process)   │ lines
+//!                                         │          │                                      │
+//!   HTTP       manager ◄─── spool ◄────── report ◄───┴──────────────────────────────────────┘
+//!              TaskUpdate   files         log, steps, pictures, outcome
+//!
+//!              abort (a reason, one way, only escalates) ──► reaches every wait
+//! ```
+//!
+//! Values go down as arguments; lines come up through a callback that the command owns; reports leave
+//! sideways through one handle. Nothing calls upwards, nothing is global, nothing is spawned and
+//! forgotten. `tests/layers.rs` holds who may import whom against the code.
+
+#[cfg(not(target_os = "linux"))]
+compile_error!(
+    "flamenco-worker is for Linux: subreapers, /proc, pidfds and cgroups are what make its promises possible"
+);
+
+pub mod abort;
+pub mod app;
+pub mod cli;
+pub mod command;
+pub mod config;
+pub mod departure;
+pub mod home;
+pub mod logging;
+pub mod manager;
+pub mod process;
+pub mod protocol;
+pub mod report;
+pub mod signals;
+pub mod spool;
+pub mod task;
+pub mod timings;
+pub mod worker;

@@ -1,3 +1,28 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-fn main() {}
+//! The program: a worker, or one of the two hidden roles it starts itself in.
+
+use std::process::ExitCode;
+
+use flamenco_worker::app;
+use flamenco_worker::cli::Arguments;
+use flamenco_worker::departure::USAGE_ERROR;
+use flamenco_worker::process;
+use flamenco_worker::report;
+
+fn main() -> ExitCode {
+    let words: Vec<_> = std::env::args_os().collect();
+    match words.get(1) {
+        Some(role) if role == process::GUARD_ROLE => return process::guard_main(),
+        Some(role) if role == report::PICTURE_ROLE => return report::picture_main(words.into_iter().skip(2)),
+        Some(_) | None => {}
+    }
+    match Arguments::parse(words) {
+        Ok(arguments) => app::run(&arguments).into(),
+        Err(error) => {
+            // Help goes to stdout, errors to stderr; a closed one is nobody's loss.
+            let _closed = error.print();
+            ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(USAGE_ERROR))
+        }
+    }
+}

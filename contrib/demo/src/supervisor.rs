@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! What systemd or a loop in a shell is on a farm: starts the worker, and again each time it leaves with its restart exit code.
+//!
+//! ```text
+//! thread: start ─► wait ─┬─ restart exit code ─► start
+//!                        └─ anything else ─► over
+//! ```
+
+use std::{
+    io,
+    path::PathBuf,
+    process::{Child, ExitStatus},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use nix::{
+    errno::Errno,
+    sys::{
+        signal::{Signal, kill, killpg},
+        wait::{Id, WaitPidFlag, waitid},
+    },
+    unistd::Pid,
+};
+use tokio::time::Instant;
+
+use crate::{
+    interrupt::Interrupt,
+    programs::{self, WorkerStart, pid_of},
+};
+
+/// More starts than the demo ever asks for: a worker that restarts for ever is not humoured.
+const MOST_LIVES: usize = 10;
+/// How often the person is listened to while the worker is given time to leave.
+const LISTEN: Duration = Duration::from_millis(50);
+
+/// One worker under supervision, until it is dropped.
+pub(crate) struct Supervisor {
+    shared: Arc<Shared>,
+    start: WorkerStart,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// One process of the worker's, from its start to its end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Life {
+    pub(crate) pid: Pid,
+    pub(crate) end: Option<(Instant, ExitStatus)>,
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    lives: Vec<Life>,
+    /// Nothing is started any more.
+    stopping: bool,
+    /// Nothing runs any more: why, if it is not a worker that left.
+    over: Option<Option<String>>,
+}
+
+impl Supervisor {
+    /// Starts the worker for the first time.
+    ///
+    /// # Errors
+    /// It has no thread to watch from.
+    pub(crate) fn start(start: WorkerStart) -> io::Result<Self> {
+        let shared = Arc::new(Shared::default());
+        let (theirs, how) = (Arc::clone(&shared), start.clone());
+        let thread = thread::Builder::new()
+            .name("supervisor".to_owned())
+            .spawn(move || theirs.supervise(&how))?;
+        Ok(Self {
+            shared,
+            start,
+            thread: Some(thread),
+        })
+    }
+
+    /// All its processes so far, the present one last.
+    pub(crate) fn lives(&self) -> Vec<Life> {
+        self.shared.lock().lives.clone()
+    }
+
+    pub(crate) fn home(&self) -> PathBuf {
+        self.start.home()
+    }
+
+    /// The last life's end, if no other will follow.
+    pub(crate) fn over(&self) -> Option<Result<(Instant, ExitStatus), String>> {
+        let state = self.shared.lock();
+        let reason = state.over.as_ref()?;
+        let end = state.lives.last().and_then(|life| life.end);
+        Some(match (reason, end) {
+            (None, Some(end)) => Ok(end),
+            (Some(reason), _) => Err(reason.clone()),
+            (None, None) => Err("it was never started".to_owned()),
+        })
+    }
+
+    /// Asks the worker to leave, waits, and kills what did not: at the end of `grace`, or as soon as a signal says hurry.
+    pub(crate) fn stop(&mut self, grace: Duration, interrupt: &Interrupt) {
+        self.shared.signal(Signal::SIGTERM);
+        let end = Instant::now() + grace;
+        while !self.shared.wait_over(LISTEN) && Instant::now() < end {
+            if interrupt.another(Duration::ZERO) {
+                break;
+            }
+        }
+        self.end();
+    }
+
+    fn end(&mut self) {
+        self.shared.signal(Signal::SIGKILL);
+        if let Some(thread) = self.thread.take() {
+            let _its_panic_was_shown = thread.join();
+        }
+        programs::sweep(&self.start.home());
+    }
+}
+
+impl Drop for Supervisor {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn supervise(&self, start: &WorkerStart) {
+        let outcome = loop {
+            match self.start_one(start) {
+                Ok(Some(child)) => match self.see_to_its_end(child) {
+                    Ok(status) if status.code() == Some(start.restart_code) => {}
+                    Ok(_) => break None,
+                    Err(error) => break Some(format!("waiting for it: {error}")),
+                },
+                Ok(None) => break None,
+                Err(error) => break Some(format!("starting it: {error}")),
+            }
+        };
+        self.lock().over = Some(outcome);
+        self.changed.notify_all();
+    }
+
+    /// Under the lock, so that a stop either comes before or finds the process.
+    fn start_one(&self, start: &WorkerStart) -> io::Result<Option<Child>> {
+        let mut state = self.lock();
+        if state.stopping {
+            return Ok(None);
+        }
+        if state.lives.len() >= MOST_LIVES {
+            return Err(io::Error::other(format!("it restarted {MOST_LIVES} times")));
+        }
+        let child = start.spawn()?;
+        state.lives.push(Life {
+            pid: pid_of(&child),
+            end: None,
+        });
+        Ok(Some(child))
+    }
+
+    /// Reaps only under the lock: a process id that is signalled is still that process.
+    fn see_to_its_end(&self, mut child: Child) -> io::Result<ExitStatus> {
+        let pid = pid_of(&child);
+        while waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT) == Err(Errno::EINTR) {}
+        let mut state = self.lock();
+        let status = child.wait()?;
+        if let Some(life) = state.lives.last_mut() {
+            life.end = Some((Instant::now(), status));
+        }
+        Ok(status)
+    }
+
+    /// Starts nothing more, and signals what runs; with SIGKILL its whole group.
+    fn signal(&self, signal: Signal) {
+        let mut state = self.lock();
+        state.stopping = true;
+        if let Some(Life { pid, end: None, .. }) = state.lives.last() {
+            let _a_zombie_cannot_refuse = kill(*pid, signal);
+            if signal == Signal::SIGKILL {
+                let _the_leash_may_not_have_made_it_yet = killpg(*pid, signal);
+            }
+        }
+    }
+
+    /// Waits until nothing runs any more, at most for `time`.
+    fn wait_over(&self, time: Duration) -> bool {
+        let state = self.lock();
+        let running = |state: &mut State| state.over.is_none();
+        let waited = self.changed.wait_timeout_while(state, time, running);
+        waited.unwrap_or_else(PoisonError::into_inner).0.over.is_some()
+    }
+}

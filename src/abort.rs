@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! Cancellation that knows why.
+//!
+//! ```text
+//! worker ── AbortSource::raise(reason) ──► Abort (task, command, process): one way, only escalates
+//! ```
+//!
+//! Whoever runs a task holds the source; every wait below holds an [`Abort`]. The first reason stands
+//! unless a greater one comes, and a wait that has already seen one can go on to wait for a greater.
+
+use std::fmt;
+
+use tokio::sync::watch;
+
+/// Why a task is stopped before its program ended by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AbortReason {
+    /// The Manager asked this worker for another state, "immediately".
+    StateChange,
+    /// The Manager no longer wants this task run; its own words.
+    ManagerStopped(String),
+    /// The Manager has given the task to another worker, or deleted it.
+    Reassigned,
+    /// This process was told to stop.
+    Shutdown,
+    /// Told to stop a second time: no grace for the program.
+    Force,
+}
+
+impl AbortReason {
+    /// The order of reasons, written out: a derived `Ord` would compare the text inside a variant.
+    pub fn rank(&self) -> u8 {
+        match self {
+            Self::StateChange => 1,
+            Self::ManagerStopped(_) => 2,
+            Self::Reassigned => 3,
+            Self::Shutdown => 4,
+            Self::Force => 5,
+        }
+    }
+}
+
+impl fmt::Display for AbortReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::StateChange => f.write_str("the Manager asked this worker to change its state"),
+            Self::ManagerStopped(words) => write!(f, "the Manager stopped the task: {words}"),
+            Self::Reassigned => f.write_str("the task is no longer ours"),
+            Self::Shutdown => f.write_str("the worker is shutting down"),
+            Self::Force => f.write_str("the worker was told to stop at once"),
+        }
+    }
+}
+
+/// The side that decides to stop.
+#[derive(Debug)]
+pub struct AbortSource(watch::Sender<Option<AbortReason>>);
+
+/// The side that obeys. Clones see the same reason.
+#[derive(Debug, Clone)]
+pub struct Abort(watch::Receiver<Option<AbortReason>>);
+
+impl AbortSource {
+    /// A source with nothing raised, and its first listener.
+    pub fn new() -> (Self, Abort) {
+        let (sender, receiver) = watch::channel(None);
+        (Self(sender), Abort(receiver))
+    }
+
+    /// Stops whoever listens. Ignored when an equal or greater reason already stands.
+    pub fn raise(&self, reason: AbortReason) {
+        self.0.send_if_modified(|current| {
+            let greater = current.as_ref().is_none_or(|old| reason.rank() > old.rank());
+            if greater {
+                *current = Some(reason);
+            }
+            greater
+        });
+    }
+}
+
+impl Abort {
+    /// The reason that stands now.
+    pub fn reason(&self) -> Option<AbortReason> {
+        self.0.borrow().clone()
+    }
+
+    /// Waits for the first reason; at once if there is one. Cancel safe.
+    pub async fn raised(&mut self) -> AbortReason {
+        self.raised_above(0).await
+    }
+
+    /// Waits for a reason of a rank above `rank` (see [`AbortReason::rank`]). Cancel safe.
+    /// When the source is gone nothing can be raised any more, and this waits for ever.
+    pub async fn raised_above(&mut self, rank: u8) -> AbortReason {
+        let found = self
+            .0
+            .wait_for(|now| now.as_ref().is_some_and(|reason| reason.rank() > rank))
+            .await;
+        match found.ok().and_then(|reason| reason.clone()) {
+            Some(reason) => reason,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_reason_stands_unless_a_greater_one_comes() {
+        let (source, abort) = AbortSource::new();
+        source.raise(AbortReason::Reassigned);
+        source.raise(AbortReason::ManagerStopped("later".into()));
+        assert_eq!(abort.reason(), Some(AbortReason::Reassigned));
+        source.raise(AbortReason::Force);
+        source.raise(AbortReason::Shutdown);
+        assert_eq!(abort.reason(), Some(AbortReason::Force));
+    }
+
+    #[tokio::test]
+    async fn a_wait_that_saw_one_reason_sees_only_a_greater_one() {
+        let (source, mut abort) = AbortSource::new();
+        source.raise(AbortReason::Shutdown);
+        let seen = abort.raised().await;
+        source.raise(AbortReason::StateChange);
+        source.raise(AbortReason::Force);
+        assert_eq!(abort.raised_above(seen.rank()).await, AbortReason::Force);
+    }
+}

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! Builds everything, starts it, ends it in order. The only place that knows the order of a shutdown.
+//!
+//! ```text
+//! configuration ─► home (locked) ─► programs of a predecessor ended ─► worker ╮
+//!                                    reaper, sender, pictures, signals ───────┴─ one select!, until the worker leaves
+//! ```
+//!
+//! The end: the worker leaves (task ended, what is said sent, signed off), then whatever served it is dropped,
+//! then the home's lock, with the process.
+
+use std::convert::Infallible;
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tracing::{debug, error, info, warn};
+
+use crate::cli::{Arguments, VERSION};
+use crate::config::{Config, Environment};
+use crate::departure::Departure;
+use crate::home::{self, Home, HomeError};
+use crate::logging;
+use crate::manager::{HttpManager, Introduction, Session, chain};
+use crate::process::{self, Launcher, LauncherOptions, Reaper, Strays};
+use crate::report::Pictures;
+use crate::signals::{Order, Orders};
+use crate::spool::{Limits, Spool};
+use crate::task::{self, Scratch, Tools};
+use crate::worker::{Surroundings, Worker};
+
+/// What still runs in the background when the worker has left (a hung file system) is given this long.
+const RUNTIME_END: Duration = Duration::from_secs(1);
+
+/// The program that plays the guard and reads pictures: this one, also after the file was replaced.
+const OURSELVES: &str = "/proc/self/exe";
+
+/// Runs a worker from the command line to its departure.
+pub fn run(arguments: &Arguments) -> Departure {
+    let environment = Environment::capture();
+    let (config, warnings) = match Config::load(arguments, &environment) {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            // There is no log yet, and the error is laid out in lines of its own.
+            writeln!(std::io::stderr(), "flamenco-worker: {error}").ok();
+            return Departure::BadConfiguration;
+        }
+    };
+    if let Err(error) = logging::init(&config.log, &environment) {
+        writeln!(std::io::stderr(), "flamenco-worker: no log: {error}").ok();
+    }
+    for warning in warnings {
+        warn!("{warning}");
+    }
+    info!(version = VERSION, pid = std::process::id(), "flamenco-worker starts");
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            error!(error = chain(&error), "cannot start");
+            return Departure::Failure;
+        }
+    };
+    let departure = runtime
+        .block_on(serve(&config, &environment))
+        .unwrap_or_else(|departure| departure);
+    runtime.shutdown_timeout(RUNTIME_END);
+    info!(code = departure.code(), "flamenco-worker ends: {departure}");
+    departure
+}
+
+/// `Err` is a departure too: one before there was a worker.
+async fn serve(config: &Config, environment: &Environment) -> Result<Departure, Departure> {
+    let mut signals = Orders::new().map_err(failure("take over the signals"))?;
+    let home = tokio::select! {
+        home = open_home(config, environment) => home?,
+        order = signals.next() => {
+            info!("signal received: {order:?}");
+            return Err(Departure::Signalled);
+        }
+    };
+    let (launcher, reaper) = launcher(config, &home).map_err(failure("prepare to start programs"))?;
+    let manager = manager(config)?;
+    let limits = Limits {
+        task_log_bytes: config.spool.task_log_limit,
+        history_tasks: config.spool.history_tasks,
+        ..Limits::default()
+    };
+    let (spool, sender) = Spool::open(&home.spool_dir(), limits, &config.timings).map_err(unusable)?;
+    let (pictures, desk) = Pictures::new(home.dir(), &config.timings);
+    let (tell, orders) = unbounded_channel();
+    let introduction = Introduction {
+        name: config.worker_name.clone(),
+        task_types: config.task_types.clone(),
+        software_version: VERSION.to_owned(),
+        can_restart: config.restart_exit_code.is_some(),
+    };
+    let around = Surroundings {
+        home: &home,
+        spool,
+        pictures,
+        tools: Tools::new(launcher.clone(), &config.timings, tools_folder(), scratch(&home)),
+        orders,
+        restart_code: config.restart_exit_code,
+        timings: config.timings.clone(),
+    };
+    let worker = Worker::new(
+        &manager,
+        Session::new(&manager, &home, introduction, &config.timings),
+        around,
+    );
+    let live = async {
+        end_predecessors(config, &home).await;
+        worker.run().await
+    };
+    let departure = tokio::select! {
+        departure = live => departure,
+        never = reaper.run() => match never {},
+        never = sender.run(&manager) => match never {},
+        never = desk.run(&manager, &launcher) => match never {},
+        never = relay(signals, tell) => match never {},
+    };
+    Ok(departure)
+}
+
+async fn open_home(config: &Config, environment: &Environment) -> Result<Home, Departure> {
+    let folder = home::locate(config, environment).map_err(unusable)?;
+    let home = Home::open(folder, config.timings.lock)
+        .await
+        .map_err(|error| match error {
+            HomeError::InUse { .. } => {
+                error!("{}", chain(&error));
+                Departure::HomeInUse
+            }
+            HomeError::NoPlace
+            | HomeError::Create { .. }
+            | HomeError::NotADirectory(_)
+            | HomeError::NotWritable { .. }
+            | HomeError::NoLocks { .. } => unusable(error),
+        })?;
+    // Looked at here already: a broken file is for the operator, and better said now than after a wait.
+    home.credentials().map_err(unusable)?;
+    debug!(home = %home.dir().display(), "home is ours");
+    Ok(home)
+}
+
+fn launcher(config: &Config, home: &Home) -> std::io::Result<(Launcher, Reaper)> {
+    Launcher::new(LauncherOptions {
+        guard: OURSELVES.into(),
+        mark: home.mark().to_owned(),
+        oom_score_adj: config.oom_score_adjust,
+        nice: config.nice,
+        timings: config.timings.clone(),
+    })
+}
+
+fn manager(config: &Config) -> Result<HttpManager, Departure> {
+    let Some(url) = &config.manager else {
+        error!(
+            "no Manager is configured: start with -manager http://host:8080/, or set manager = \"http://host:8080/\" \
+             in flamenco-worker.toml"
+        );
+        return Err(Departure::BadConfiguration);
+    };
+    info!(manager = %url, name = config.worker_name, "works for");
+    HttpManager::new(url, &config.timings).map_err(failure("prepare HTTP"))
+}
+
+/// Whoever bears our mark is of a worker that died, guard and all; and so are its temporary directories.
+async fn end_predecessors(config: &Config, home: &Home) {
+    let ended = process::end_marked(home.mark(), config.timings.unkillable).await;
+    if ended != Strays::default() {
+        warn!(ended = ?ended.ended, unkillable = ?ended.unkillable, "ended what the last run left behind");
+    }
+    task::clean_leftovers(&scratch(home)).await;
+}
+
+/// Where the Go worker's packages keep their FFmpeg: beside the program.
+fn tools_folder() -> PathBuf {
+    let own = std::env::current_exe().unwrap_or_default();
+    own.parent().unwrap_or(&own).join("tools")
+}
+
+/// Where the temporary directories of tasks are made.
+fn scratch(home: &Home) -> Scratch {
+    Scratch {
+        folder: std::env::temp_dir(),
+        mark: home.mark().to_owned(),
+    }
+}
+
+/// Hands signals to the worker. SIGHUP means a terminal that went away only to somebody who had one.
+async fn relay(mut signals: Orders, tell: UnboundedSender<Order>) -> Infallible {
+    let terminal = std::io::stderr().is_terminal() || std::io::stdin().is_terminal();
+    loop {
+        let order = signals.next().await;
+        info!("signal received: {order:?}");
+        if order == Order::HangUp && !terminal {
+            debug!("hang-up without a terminal: nothing to do");
+            continue;
+        }
+        // The worker listens as long as this runs.
+        tell.send(order).ok();
+    }
+}
+
+fn failure<E: std::error::Error>(what: &'static str) -> impl Fn(E) -> Departure {
+    move |error| {
+        error!(error = chain(&error), "cannot {what}");
+        Departure::Failure
+    }
+}
+
+fn unusable<E: std::error::Error>(error: E) -> Departure {
+    error!("{}", chain(&error));
+    Departure::BadConfiguration
+}

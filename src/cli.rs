@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! What may be typed. Parsing only: nothing here reads a file, the environment or a clock.
+//!
+//! ```text
+//! argv ─► Go's spelling made ours (-manager=URL, -debug=true) ─► clap ─► Arguments ─► config
+//! ```
+//!
+//! The Go worker's scripts and units call `flamenco-worker -manager URL -restart-exit-code 47`, its manual
+//! says `-restart-exit-status`; all of it works here, beside the two dashes of everybody else. An error
+//! names a flag the way it was typed.
+
+mod help;
+
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+
+use clap::error::{ContextKind, ContextValue};
+use clap::{ArgAction, Parser};
+use tracing::Level;
+use url::Url;
+
+use self::help::AFTER_HELP;
+use crate::departure::RestartCode;
+
+/// What `-version` says after the name, and what the Manager is shown.
+pub const VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    " (commit ",
+    env!("FLAMENCO_WORKER_COMMIT"),
+    ", ",
+    env!("FLAMENCO_WORKER_DATE"),
+    ", ",
+    env!("FLAMENCO_WORKER_TARGET"),
+    ")"
+);
+
+/// A restart exit code as typed; `None` is 0, "this worker cannot restart".
+type Restart = Option<RestartCode>;
+
+/// The command line, read.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Parser)]
+#[command(
+    name = "flamenco-worker",
+    bin_name = "flamenco-worker",
+    version = VERSION,
+    about = "Takes tasks from a Flamenco Manager and runs Blender, FFmpeg and whatever else they ask for.",
+    after_help = AFTER_HELP,
+    disable_help_flag = true,
+    disable_version_flag = true,
+    args_override_self = true
+)]
+pub struct Arguments {
+    /// URL of the Flamenco Manager: http://host:8080/, or just host:8080
+    #[arg(long, value_name = "URL", value_parser = manager_url, help_heading = "Manager")]
+    pub manager: Option<Url>,
+
+    /// Accepted because the Go worker accepts it; like there, it does nothing
+    #[arg(long, help_heading = "Manager", hide_short_help = true)]
+    pub register: bool,
+
+    /// Lets the Manager restart this worker: it then ends with CODE (1-255), and whatever supervises it starts it again
+    #[arg(
+        long,
+        alias = "restart-exit-status",
+        value_name = "CODE",
+        value_parser = restart_exit_code,
+        allow_negative_numbers = true,
+        help_heading = "Running"
+    )]
+    pub restart_exit_code: Option<Restart>,
+
+    /// Reads this configuration file and looks for no other
+    #[arg(long, value_name = "FILE", help_heading = "Running")]
+    pub config: Option<PathBuf>,
+
+    /// Logs warnings and errors only
+    #[arg(long, help_heading = "Log")]
+    pub quiet: bool,
+
+    /// Logs more
+    #[arg(long, help_heading = "Log")]
+    pub debug: bool,
+
+    /// Logs all there is
+    #[arg(long, help_heading = "Log")]
+    pub trace: bool,
+
+    /// Shows this help
+    #[arg(long, short, action = ArgAction::Help, help_heading = "Other")]
+    help: Option<bool>,
+
+    /// Shows the version, commit and target
+    #[arg(long, short = 'V', action = ArgAction::Version, help_heading = "Other")]
+    version: Option<bool>,
+}
+
+impl Arguments {
+    /// Reads a command line, the program's name first.
+    ///
+    /// # Errors
+    /// What `clap` has to say, which includes the text of `-help` and `-version`: the caller prints it and
+    /// leaves with its `exit_code()` (0 for those two, 2 for a wrong command line).
+    pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let (ours, single_dashed) = from_go_spelling(words);
+        Self::try_parse_from(ours).map_err(|error| as_typed(error, &single_dashed))
+    }
+
+    /// The level asked for, if one is. Of several the most talkative wins, as in the Go worker.
+    pub fn log_level(&self) -> Option<Level> {
+        match self {
+            Self { trace: true, .. } => Some(Level::TRACE),
+            Self { debug: true, .. } => Some(Level::DEBUG),
+            Self { quiet: true, .. } => Some(Level::WARN),
+            _ => None,
+        }
+    }
+}
+
+/// Flags without a value. Go lets them carry one after all: `-debug=false`.
+const SWITCHES: [&str; 6] = ["register", "quiet", "debug", "trace", "help", "version"];
+
+/// Puts the second dash where Go needs one only, settles `-switch=true` and drops `-manager ""`, which
+/// to the Go worker is no Manager given. Also tells which flags came with a single dash.
+fn from_go_spelling(words: impl IntoIterator<Item = OsString>) -> (Vec<OsString>, Vec<String>) {
+    let mut words = words.into_iter().peekable();
+    let mut ours: Vec<OsString> = words.next().into_iter().collect();
+    let mut single_dashed = Vec::new();
+    while let Some(word) = words.next() {
+        if word == "--" {
+            ours.push(word);
+            ours.extend(words);
+            break;
+        }
+        let Some((flag, single)) = long_flag(&word) else {
+            ours.push(word);
+            continue;
+        };
+        let (name, value) = match flag.split_once('=') {
+            Some((name, value)) => (name, Some(value)),
+            None => (flag, None),
+        };
+        if single {
+            single_dashed.push(name.to_owned());
+        }
+        match (name, value) {
+            (switch, Some(value)) if SWITCHES.contains(&switch) => match go_bool(value) {
+                Some(true) => ours.push(format!("--{switch}").into()),
+                Some(false) => {}
+                None => ours.push(format!("--{flag}").into()),
+            },
+            ("manager", Some("")) => {}
+            ("manager", None) if words.peek().is_some_and(|next| next.is_empty()) => drop(words.next()),
+            _ => ours.push(format!("--{flag}").into()),
+        }
+    }
+    (ours, single_dashed)
+}
+
+/// `-name` and `--name` without their dashes, and whether there was one only. Not `-h`, `-V` or `-`.
+fn long_flag(word: &OsStr) -> Option<(&str, bool)> {
+    let text = word.to_str()?;
+    if let Some(name) = text.strip_prefix("--") {
+        return Some((name, false));
+    }
+    text.strip_prefix('-')
+        .filter(|name| name.len() > 1)
+        .map(|name| (name, true))
+}
+
+/// The words Go's `strconv.ParseBool` takes.
+fn go_bool(word: &str) -> Option<bool> {
+    match word {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
+    }
+}
+
+/// Names the flag in an error as it was typed, and a suggestion in the same manner.
+fn as_typed(mut error: clap::Error, single_dashed: &[String]) -> clap::Error {
+    let shorten = |flag: &str| flag.strip_prefix('-').unwrap_or(flag).to_owned();
+    let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg).cloned() else {
+        return error;
+    };
+    // clap writes one that takes a value as "--restart-exit-code <CODE>"; its alias may have been typed.
+    let name = flag
+        .trim_start_matches('-')
+        .split([' ', '='])
+        .next()
+        .unwrap_or_default();
+    let alias = |typed: &String| typed == "restart-exit-status" && name == "restart-exit-code";
+    if !single_dashed.iter().any(|typed| typed == name || alias(typed)) {
+        return error;
+    }
+    error.insert(ContextKind::InvalidArg, ContextValue::String(shorten(&flag)));
+    if let Some(ContextValue::String(suggested)) = error.get(ContextKind::SuggestedArg).cloned() {
+        error.insert(ContextKind::SuggestedArg, ContextValue::String(shorten(&suggested)));
+    }
+    error
+}
+
+fn restart_exit_code(text: &str) -> Result<Restart, String> {
+    // Go reads 047 as octal, a person does not: neither reading is safe.
+    if text.len() > 1 && text.starts_with('0') {
+        return Err("write it without the leading zero".into());
+    }
+    let number: i64 = text
+        .parse()
+        .map_err(|_| "it must be a number between 1 and 255".to_owned())?;
+    RestartCode::parse(number).map_err(|error| error.to_string())
+}
+
+/// Why a text is no URL of a Manager.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ManagerUrlError {
+    #[error("it is not a URL ({0}); write it like http://manager.example:8080/")]
+    Malformed(String),
+    #[error("the Manager speaks http, or https behind a proxy, not {0}")]
+    Scheme(String),
+    #[error("a host name is missing; write it like http://manager.example:8080/")]
+    NoHost,
+    /// The worker's own identity goes where these would go, in the `Authorization` header.
+    #[error("leave out the name and password; the worker registers by itself")]
+    Credentials,
+    #[error("leave out what follows the `?` or `#`")]
+    Tail,
+}
+
+/// Reads a Manager's URL the way the Go worker does: `host` and `host:port` mean http. A path is kept as
+/// the prefix of every call, and ends with a slash after this.
+///
+/// # Errors
+/// See [`ManagerUrlError`].
+pub fn manager_url(text: &str) -> Result<Url, ManagerUrlError> {
+    let text = text.trim();
+    if text.parse::<std::net::Ipv6Addr>().is_ok() {
+        return Err(ManagerUrlError::Malformed(format!("brackets are missing: [{text}]")));
+    }
+    let whole = match text.split_once("://") {
+        Some(_) => text.to_owned(),
+        None if ["http:", "https:"].iter().any(|scheme| starts_with(text, scheme)) => {
+            return Err(ManagerUrlError::Malformed("two slashes are missing".into()));
+        }
+        None => format!("http://{}", text.strip_prefix("//").unwrap_or(text)),
+    };
+    let mut url = match Url::parse(&whole) {
+        Ok(url) => url,
+        Err(url::ParseError::EmptyHost) => return Err(ManagerUrlError::NoHost),
+        Err(error) => return Err(ManagerUrlError::Malformed(error.to_string())),
+    };
+    // The parser of the web makes `http:///path` a host named `path`.
+    let host_given = whole
+        .split_once("://")
+        .is_some_and(|(_, rest)| !rest.starts_with(['/', '?', '#']));
+    match url.scheme() {
+        "http" | "https" if !host_given => return Err(ManagerUrlError::NoHost),
+        "http" | "https" => {}
+        other => return Err(ManagerUrlError::Scheme(other.to_owned())),
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(ManagerUrlError::Credentials);
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(ManagerUrlError::Tail);
+    }
+    if !url.path().ends_with('/') {
+        let path = format!("{}/", url.path());
+        url.set_path(&path);
+    }
+    Ok(url)
+}
+
+fn starts_with(text: &str, prefix: &str) -> bool {
+    text.get(..prefix.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+}
+
+#[cfg(test)]
+mod tests;

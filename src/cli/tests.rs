@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+use clap::error::ErrorKind;
+use proptest::prelude::*;
+
+use super::*;
+
+fn parse(line: &str) -> Result<Arguments, clap::Error> {
+    let words = std::iter::once("flamenco-worker").chain(line.split_whitespace());
+    Arguments::parse(words.map(OsString::from))
+}
+
+fn error(line: &str) -> String {
+    parse(line).unwrap_err().render().to_string()
+}
+
+#[test]
+fn every_spelling_of_the_manager_is_the_same() {
+    for line in [
+        "-manager http://m:8080/",
+        "-manager=http://m:8080/",
+        "--manager http://m:8080",
+        "--manager=http://m:8080",
+        "-manager m:8080",
+    ] {
+        let found = parse(line).unwrap().manager;
+        assert_eq!(found.as_ref().map(Url::as_str), Some("http://m:8080/"), "{line}");
+    }
+}
+
+#[test]
+fn every_spelling_of_the_restart_exit_code_is_the_same() {
+    for name in [
+        "-restart-exit-code",
+        "-restart-exit-status",
+        "--restart-exit-code",
+        "--restart-exit-status",
+    ] {
+        for between in [" ", "="] {
+            let line = format!("{name}{between}47");
+            let found = parse(&line).unwrap().restart_exit_code;
+            assert_eq!(found.flatten().map(RestartCode::code), Some(47), "{line}");
+        }
+    }
+    assert_eq!(parse("-restart-exit-code 0").unwrap().restart_exit_code, Some(None));
+    assert_eq!(parse("").unwrap().restart_exit_code, None);
+}
+
+#[test]
+fn switches_take_gos_values() {
+    for (line, level) in [
+        ("", None),
+        ("-quiet", Some(Level::WARN)),
+        ("--debug", Some(Level::DEBUG)),
+        ("-debug=true", Some(Level::DEBUG)),
+        ("-debug=F", None),
+        ("--trace=1 -debug=0", Some(Level::TRACE)),
+        ("-quiet -debug -debug", Some(Level::DEBUG)),
+        ("-trace=false -quiet=TRUE", Some(Level::WARN)),
+    ] {
+        assert_eq!(parse(line).unwrap().log_level(), level, "{line}");
+    }
+    assert!(parse("-register").unwrap().register);
+    assert!(error("-debug=perhaps").contains("unexpected value 'perhaps' for '-debug' found"));
+}
+
+#[test]
+fn an_empty_manager_is_none_as_in_the_go_worker() {
+    for words in [&["w", "-manager", "", "-debug"][..], &["w", "-manager=", "-debug"]] {
+        let arguments = Arguments::parse(words.iter().map(OsString::from)).unwrap();
+        assert_eq!((arguments.manager.as_ref(), arguments.debug), (None, true));
+    }
+}
+
+#[test]
+fn an_error_names_the_flag_as_it_was_typed() {
+    let text = error("-manger http://m/");
+    assert!(text.contains("unexpected argument '-manger' found"), "{text}");
+    assert!(text.contains("similar argument exists: '-manager'"), "{text}");
+    let text = error("--manger http://m/");
+    assert!(text.contains("unexpected argument '--manger' found"), "{text}");
+    assert!(text.contains("similar argument exists: '--manager'"), "{text}");
+    let text = error("-restart-exit-status 303");
+    assert!(
+        text.contains("invalid value '303' for '-restart-exit-code <CODE>': 303 is not an exit code"),
+        "{text}"
+    );
+    assert!(error("-restart-exit-code -1").contains("-1 is not an exit code"));
+    assert!(error("-restart-exit-code 047").contains("without the leading zero"));
+    assert!(error("-restart-exit-code").contains("a value is required for '-restart-exit-code <CODE>'"));
+    assert!(error("-manager ftp://m/").contains("not ftp"));
+    assert!(error("render-now").contains("unexpected argument 'render-now' found"));
+}
+
+#[test]
+fn a_wrong_command_line_is_2_and_help_and_version_are_0() {
+    assert_eq!(parse("-nonsense").unwrap_err().exit_code(), 2);
+    for line in ["-help", "--help", "-h"] {
+        let told = parse(line).unwrap_err();
+        assert_eq!((told.kind(), told.exit_code()), (ErrorKind::DisplayHelp, 0), "{line}");
+    }
+    for line in ["-version", "--version", "-V", "-version=true"] {
+        let told = parse(line).unwrap_err();
+        assert_eq!(
+            (told.kind(), told.exit_code()),
+            (ErrorKind::DisplayVersion, 0),
+            "{line}"
+        );
+        let text = told.render().to_string();
+        assert!(text.starts_with(concat!("flamenco-worker ", env!("CARGO_PKG_VERSION"), " (commit ")));
+        assert!(
+            text.ends_with("-linux-gnu)\n") || text.ends_with("-linux-musl)\n"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn help_tells_of_every_exit_code_and_fits_a_terminal() {
+    let text = parse("--help").unwrap_err().render().to_string();
+    for word in [
+        "--manager <URL>",
+        "--restart-exit-code <CODE>",
+        "FLAMENCO_HOME",
+        "  69 ",
+        "  75 ",
+        "  78 ",
+    ] {
+        assert!(text.contains(word), "{word} is missing in\n{text}");
+    }
+    for line in text.lines() {
+        assert!(line.chars().count() <= 100, "{line}");
+    }
+}
+
+#[test]
+fn a_manager_is_read_as_the_go_worker_reads_it() {
+    for (typed, url) in [
+        ("thehost", "http://thehost/"),
+        ("thehost:8083", "http://thehost:8083/"),
+        ("  thehost:8083 ", "http://thehost:8083/"),
+        ("//thehost", "http://thehost/"),
+        ("render_manager:8080", "http://render_manager:8080/"),
+        ("192.168.3.7:8080", "http://192.168.3.7:8080/"),
+        ("[fe80::1]:8080", "http://[fe80::1]:8080/"),
+        ("https://farm.example/flamenco", "https://farm.example/flamenco/"),
+        ("HTTP://farm.example/a/b/", "http://farm.example/a/b/"),
+    ] {
+        assert_eq!(manager_url(typed).map(String::from).as_deref(), Ok(url), "{typed}");
+    }
+}
+
+#[test]
+fn what_is_no_manager_is_refused_with_a_reason() {
+    use ManagerUrlError::{Credentials, Malformed, NoHost, Scheme, Tail};
+    assert_eq!(manager_url("  "), Err(NoHost));
+    assert_eq!(manager_url("http://"), Err(NoHost));
+    assert_eq!(manager_url("http:///path"), Err(NoHost));
+    assert_eq!(manager_url("ftp://host/"), Err(Scheme("ftp".into())));
+    assert_eq!(manager_url("http://me:secret@host/"), Err(Credentials));
+    assert_eq!(manager_url("me@host"), Err(Credentials));
+    assert_eq!(manager_url("http://host/#/jobs"), Err(Tail));
+    assert_eq!(manager_url("http://host/?a"), Err(Tail));
+    for typed in ["http:host", "http://ho st/", "host:99999", "::1", "http://[::1"] {
+        assert!(
+            matches!(manager_url(typed), Err(Malformed(_))),
+            "{typed}: {:?}",
+            manager_url(typed)
+        );
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_it_panic_and_a_url_read_is_read_again_as_itself(text in "\\PC{0,40}") {
+        if let Ok(url) = manager_url(&text) {
+            prop_assert_eq!(manager_url(url.as_str()), Ok(url));
+        }
+    }
+
+    #[test]
+    fn no_words_make_it_panic(words in proptest::collection::vec("(-{0,3}(manager|debug|x)?=?)?\\PC{0,8}", 0..6)) {
+        let _ = Arguments::parse(std::iter::once("w".to_owned()).chain(words).map(OsString::from));
+    }
+}

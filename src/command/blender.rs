@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! `blender-render`: Blender, whose lines say which frames are done and which files were written.
+
+use std::path::Path;
+
+use super::blender_lines;
+use super::ending::Ending;
+use super::parameters::{ParameterError, Parameters};
+use super::program::Program;
+use super::tools::Stage;
+use crate::report::Voice;
+
+/// The command line is `exe`, the words of `exeArgs`, `argsBefore`, `blendfile` if it is not empty, `args`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlenderRender {
+    pub exe: String,
+    /// Everything after `exe`, in order.
+    pub args: Vec<String>,
+}
+
+impl BlenderRender {
+    pub(super) fn parse(parameters: Parameters<'_>) -> Result<Self, ParameterError> {
+        let exe = parameters.text("exe", "the program of Blender")?.to_owned();
+        let before = parameters.list("argsBefore")?;
+        let blendfile = parameters.text_or_empty("blendfile", "a path, or an empty text for none")?;
+        let after = parameters.list("args")?;
+        let mut args = parameters.words("exeArgs")?;
+        args.extend(before);
+        args.extend((!blendfile.is_empty()).then(|| blendfile.to_owned()));
+        args.extend(after);
+        Ok(Self { exe, args })
+    }
+
+    pub(super) async fn run(&self, stage: &mut Stage<'_>) -> Result<(), Ending> {
+        let program = Program::new(
+            "blender-render",
+            &self.exe,
+            self.args.clone(),
+            stage.tools.blender_ladder.clone(),
+        );
+        program.run(stage, &mut hear).await
+    }
+}
+
+fn hear(line: &str, voice: &mut dyn Voice) {
+    let meaning = blender_lines::read(line);
+    // Blender ran in our own directory, so its relative names are relative to that.
+    if let Some(path) = meaning.saved.and_then(|name| std::path::absolute(Path::new(name)).ok()) {
+        voice.produced(&path);
+    }
+    if meaning.step {
+        voice.step();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::tests::{Said, parsed};
+    use crate::command::{Command, tests::refused};
+
+    #[test]
+    fn the_command_line_is_put_together_in_order() {
+        let command = parsed(
+            r#"{"name":"blender-render","parameters":{"exe":"blender","exeArgs":"-b -y '--x y'",
+            "argsBefore":["--debug","a b"],"blendfile":"/r/x.blend","args":["-f",1,"--w",5000000]}}"#,
+        );
+        let Command::BlenderRender(command) = command else {
+            panic!("{command:?}")
+        };
+        assert_eq!(command.exe, "blender");
+        assert_eq!(
+            command.args,
+            [
+                "-b",
+                "-y",
+                "--x y",
+                "--debug",
+                "a b",
+                "/r/x.blend",
+                "-f",
+                "1",
+                "--w",
+                "5000000"
+            ]
+        );
+    }
+
+    #[test]
+    fn an_empty_blendfile_is_left_out_but_its_key_must_be_there() {
+        let command = parsed(r#"{"name":"blender-render","parameters":{"exe":"b","blendfile":"","args":["-f"]}}"#);
+        let Command::BlenderRender(command) = command else {
+            panic!("{command:?}")
+        };
+        assert_eq!(command.args, ["-f"]);
+        for blendfile in ["", r#","blendfile":null"#, r#","blendfile":5"#] {
+            let wire = format!(r#"{{"name":"blender-render","parameters":{{"exe":"b"{blendfile}}}}}"#);
+            assert!(refused(&wire).contains("parameter \"blendfile\""), "{wire}");
+        }
+    }
+
+    #[test]
+    fn of_several_wrong_parameters_the_first_in_order_is_reported() {
+        let mut wrong = vec![
+            (r#""exeArgs":"'""#, "exeArgs"),
+            (r#""args":1"#, "args"),
+            (r#""blendfile":2"#, "blendfile"),
+            (r#""argsBefore":3"#, "argsBefore"),
+            (r#""exe":4"#, "exe"),
+        ];
+        while let Some((_, first)) = wrong.last() {
+            let mut given = vec![r#""exe":"b""#, r#""blendfile":"""#];
+            given.extend(wrong.iter().map(|(text, _)| text));
+            // A repeated key takes the last value, as for the Manager.
+            let wire = format!(r#"{{"name":"blender-render","parameters":{{{}}}}}"#, given.join(","));
+            assert!(refused(&wire).contains(&format!("parameter \"{first}\"")), "{wire}");
+            wrong.pop();
+        }
+    }
+
+    #[test]
+    fn pictures_have_absolute_names_and_frames_are_steps() {
+        let mut said = Said::default();
+        hear("Saved: 'out/1.png'", &mut said);
+        hear(" Time: 00:00.85 (Saving: 00:00.60)", &mut said);
+        hear("Fra:1 Mem:1M | Time:00:00.05", &mut said);
+        let here = std::env::current_dir().unwrap();
+        assert_eq!(
+            (said.steps, said.produced.as_slice()),
+            (1, &[here.join("out/1.png")][..])
+        );
+    }
+}

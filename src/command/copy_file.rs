@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! `copy-file`: one file, whole or not at all, never over another.
+
+use std::fs::{self, DirBuilder};
+use std::io::ErrorKind;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use super::aside::{Aside, Trouble, aside, reason};
+use super::copying::{self, Part};
+use super::ending::Ending;
+use super::parameters::{ParameterError, Parameters};
+use super::text::quoted;
+use super::tools::Stage;
+
+/// The mode of new folders above the destination, less the umask: the Go worker's.
+const FOLDER_MODE: u32 = 0o750;
+
+/// `src`: an absolute path of a regular file, or a link to one. `dest`: an absolute path that does not
+/// exist; the folders above it are made. Only the contents are copied: the mode is that of any new file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CopyFile {
+    pub src: PathBuf,
+    pub dest: PathBuf,
+}
+
+impl CopyFile {
+    pub(super) fn parse(parameters: Parameters<'_>) -> Result<Self, ParameterError> {
+        const FILE: &str = "an absolute path of a file";
+        let path = |name| match parameters.text(name, FILE)? {
+            text if text.starts_with('/') && !text.ends_with('/') => Ok(PathBuf::from(text)),
+            _ => Err(parameters.error(name, FILE)),
+        };
+        let (src, dest) = (path("src")?, path("dest")?);
+        if dest.file_name().is_none() {
+            return Err(parameters.error("dest", FILE));
+        }
+        Ok(Self { src, dest })
+    }
+
+    pub(super) async fn run(&self, stage: &mut Stage<'_>) -> Result<(), Ending> {
+        let this = self.clone();
+        aside(stage, move |aside| this.copy(aside)).await
+    }
+
+    fn copy(&self, aside: &Aside) -> Result<(), Trouble> {
+        let (src, dest) = (shown(&self.src), shown(&self.dest));
+        let failed = |what: String| {
+            move |error: std::io::Error| Trouble::Failed(format!("copy-file: {what}: {}", reason(&error)))
+        };
+        let refused = |why: String| Trouble::Failed(format!("copy-file: {why}, not copying anything"));
+        match fs::metadata(&self.src) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Err(refused(format!("source path {src} does not exist")));
+            }
+            Err(error) => return Err(failed(format!("cannot look at source path {src}"))(error)),
+            Ok(_) => {}
+        }
+        // A link to nothing counts as existing too: the Go worker writes to where it points.
+        if fs::symlink_metadata(&self.dest).is_ok() {
+            return Err(refused(format!("destination path {dest} already exists")));
+        }
+        aside.say(format!("copy-file: copying {src} to {dest}"));
+        let file = copying::open(&self.src).map_err(failed(format!("failed to open source file {src}")))?;
+        if !file.metadata().is_ok_and(|metadata| metadata.is_file()) {
+            return Err(refused(format!("source file {src} is not a regular file")));
+        }
+        aside.check()?;
+        if let Some(folder) = self.dest.parent() {
+            let made = DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder);
+            made.map_err(failed(format!("failed to create directories {}", shown(folder))))?;
+        }
+        let part = Part::file(&self.dest).map_err(failed(format!("failed to create destination file {dest}")))?;
+        let copied = copying::contents(&file, part.writer(), aside)?;
+        copied
+            .and_then(|()| part.publish(&self.dest))
+            .map_err(failed(format!("failed to copy {src} to {dest}")))?;
+        aside.say(format!("copy-file: copied {src} to {dest}"));
+        Ok(())
+    }
+}
+
+fn shown(path: &Path) -> String {
+    quoted(&path.to_string_lossy())
+}
+
+#[cfg(test)]
+mod tests;

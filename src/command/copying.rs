@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! Copies files and trees so that a destination is there whole or not at all.
+//!
+//! ```text
+//! source ── contents, tree ──► .NAME.flamenco-part ── publish ──► NAME
+//!                                    └─ dropped (abort, error): removed
+//! ```
+//!
+//! A worker that is killed leaves the part behind; the next copy to the same name removes it. It is never
+//! written over: it may be another name of a file that was published.
+
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder, File, FileTimes, Metadata, OpenOptions, Permissions, TryLockError};
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, lchown, symlink};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::OFlag;
+
+use super::aside::{Aside, Trouble, reason};
+use super::removal::remove;
+use super::text::quoted;
+
+/// How much is copied between two looks at the abort: a second or less on a slow network.
+const CHUNK: u64 = 4 << 20;
+/// A name may have 255 bytes; this many of it, and the rest of a part's name, fit.
+const NAME_KEPT: usize = 200;
+/// How often a part that somebody else left, or is just leaving, is met before this gives up.
+const CLAIMS: usize = 3;
+
+/// The destination while it is being made, beside its place. Dropped, it is removed.
+#[derive(Debug)]
+pub(super) struct Part {
+    path: PathBuf,
+    /// Holds a lock, where the file system has locks, so that two workers do not share a part.
+    file: File,
+    published: bool,
+}
+
+impl Part {
+    /// A new file for `dest`, for writing, with the mode that any new file gets.
+    pub(super) fn file(dest: &Path) -> io::Result<Self> {
+        Self::claim(dest, |path| {
+            OpenOptions::new().write(true).create_new(true).mode(0o666).open(path)
+        })
+    }
+
+    /// A new folder for `dest`, for its owner alone.
+    pub(super) fn folder(dest: &Path) -> io::Result<Self> {
+        Self::claim(dest, |path| {
+            DirBuilder::new().mode(0o700).create(path)?;
+            File::open(path)
+        })
+    }
+
+    fn claim(dest: &Path, make: fn(&Path) -> io::Result<File>) -> io::Result<Self> {
+        let path = beside(dest)?;
+        for _ in 0..CLAIMS {
+            match make(&path) {
+                Ok(file) => {
+                    return match file.try_lock() {
+                        Err(TryLockError::WouldBlock) => Err(busy()),
+                        // Not every network file system has locks.
+                        Err(TryLockError::Error(_)) | Ok(()) => Ok(Self {
+                            path,
+                            file,
+                            published: false,
+                        }),
+                    };
+                }
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => clear(&path)?,
+                Err(error) => return Err(error),
+            }
+        }
+        Err(busy())
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// For the contents, if this is a file.
+    pub(super) fn writer(&self) -> &File {
+        &self.file
+    }
+
+    /// Gives it its name. The contents of a file are on the disk by then: a server may refuse them
+    /// only now, for want of space. Nothing is replaced: an existing `dest` is an error.
+    pub(super) fn publish(mut self, dest: &Path) -> io::Result<()> {
+        let (ours, there) = (self.file.metadata()?, fs::symlink_metadata(&self.path)?);
+        if (ours.dev(), ours.ino()) != (there.dev(), there.ino()) {
+            self.published = true;
+            return Err(busy());
+        }
+        self.file.sync_all()?;
+        if ours.is_file() {
+            match fs::hard_link(&self.path, dest) {
+                // Dropped, the other name goes.
+                Ok(()) => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => return Err(error),
+                // FAT and some network file systems have no hard links.
+                Err(_) => {}
+            }
+        }
+        if fs::symlink_metadata(dest).is_ok() {
+            return Err(ErrorKind::AlreadyExists.into());
+        }
+        fs::rename(&self.path, dest)?;
+        self.published = true;
+        Ok(())
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        if !self.published {
+            // What cannot be removed now is removed by the next copy to this name.
+            let _left = remove(&self.path);
+        }
+    }
+}
+
+/// `.NAME.flamenco-part` beside `dest`.
+fn beside(dest: &Path) -> io::Result<PathBuf> {
+    let name = dest.file_name().ok_or(ErrorKind::InvalidInput)?;
+    let kept = &name.as_bytes()[..name.len().min(NAME_KEPT)];
+    let part = [b".", kept, b".flamenco-part"].concat();
+    Ok(dest.with_file_name(OsString::from_vec(part)))
+}
+
+/// Removes a part that a killed worker left; one that is in use is an error.
+fn clear(path: &Path) -> io::Result<()> {
+    let flags = (OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits();
+    if let Ok(file) = OpenOptions::new().read(true).custom_flags(flags).open(path)
+        && let Err(TryLockError::WouldBlock) = file.try_lock()
+    {
+        return Err(busy());
+    }
+    remove(path)
+}
+
+fn busy() -> io::Error {
+    io::Error::new(
+        ErrorKind::ResourceBusy,
+        "another process is making the same destination",
+    )
+}
+
+/// Copies from where `src` stands to its end. Uses the kernel's own copying where both sides have it.
+pub(super) fn contents(src: &File, dest: &File, aside: &Aside) -> Result<io::Result<()>, Trouble> {
+    let mut dest = dest;
+    loop {
+        aside.check()?;
+        match io::copy(&mut src.take(CHUNK), &mut dest) {
+            Ok(0) => return Ok(Ok(())),
+            Ok(_) => {}
+            Err(error) => return Ok(Err(error)),
+        }
+    }
+}
+
+/// Opens a file for reading without waiting for anybody, as a FIFO would.
+pub(super) fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .custom_flags(OFlag::O_NONBLOCK.bits())
+        .open(path)
+}
+
+/// Copies what is in the folder `src` into the folder `dest`, which is there: files, links and folders with
+/// their modes, times and, where it is allowed, owners. Hard links become files, extended attributes are
+/// not copied, anything else (devices, sockets, FIFOs) is refused.
+pub(super) fn tree(src: &Path, dest: &Path, aside: &Aside) -> Result<(), Trouble> {
+    let mut todo = vec![(src.to_owned(), dest.to_owned())];
+    let mut folders = Vec::new();
+    while let Some((from, to)) = todo.pop() {
+        aside.check()?;
+        let metadata = fs::symlink_metadata(&from).map_err(|error| failed(&from, &error))?;
+        if metadata.is_dir() {
+            if from != src {
+                DirBuilder::new()
+                    .mode(0o700)
+                    .create(&to)
+                    .map_err(|error| failed(&to, &error))?;
+            }
+            for entry in fs::read_dir(&from).map_err(|error| failed(&from, &error))? {
+                let name = entry.map_err(|error| failed(&from, &error))?.file_name();
+                todo.push((from.join(&name), to.join(&name)));
+            }
+            folders.push((to, metadata));
+        } else {
+            entry(&from, &to, &metadata, aside)?;
+        }
+    }
+    // Only now: a folder's time changes with its entries, and its mode may forbid new ones.
+    for (folder, metadata) in folders.iter().rev() {
+        File::open(folder)
+            .and_then(|file| dress(folder, &file, metadata))
+            .map_err(|error| failed(folder, &error))?;
+    }
+    Ok(())
+}
+
+/// Copies one file or link.
+fn entry(from: &Path, to: &Path, metadata: &Metadata, aside: &Aside) -> Result<(), Trouble> {
+    if metadata.is_symlink() {
+        let copied = fs::read_link(from).and_then(|target| symlink(target, to));
+        return copied.map_err(|error| failed(from, &error));
+    }
+    if !metadata.is_file() {
+        return Err(Trouble::Failed(format!(
+            "{} is neither a file nor a folder",
+            quoted(&from.to_string_lossy())
+        )));
+    }
+    let src = open(from).map_err(|error| failed(from, &error))?;
+    let new = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to);
+    let dest = new.map_err(|error| failed(to, &error))?;
+    contents(&src, &dest, aside)?.map_err(|error| failed(to, &error))?;
+    // The source will be removed: now is the last moment to learn of a full disk.
+    dest.sync_all()
+        .and_then(|()| dress(to, &dest, metadata))
+        .map_err(|error| failed(to, &error))
+}
+
+/// Owner, mode and times of `metadata` for the open `file` at `path`. The owner first: a change of it takes bits away.
+pub(super) fn dress(path: &Path, file: &File, metadata: &Metadata) -> io::Result<()> {
+    // Only root may give files away; others keep what they copied.
+    let _not_root = lchown(path, Some(metadata.uid()), Some(metadata.gid()));
+    file.set_permissions(Permissions::from_mode(metadata.mode() & 0o7777))?;
+    let times = FileTimes::new()
+        .set_accessed(metadata.accessed()?)
+        .set_modified(metadata.modified()?);
+    file.set_times(times)
+}
+
+fn failed(path: &Path, error: &io::Error) -> Trouble {
+    Trouble::Failed(format!("{}: {}", quoted(&path.to_string_lossy()), reason(error)))
+}

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! How a command ends when it does not end well.
+
+use std::fmt;
+
+use crate::abort::AbortReason;
+use crate::process::Stray;
+
+/// A command that did not end well: the rest of its task is not run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// The task's own fault, as far as can be told; in words for the task's log.
+    Failed(String),
+    Aborted(AbortReason),
+    /// Not the task's fault: it goes back to the Manager's queue.
+    HandedBack(HandBack),
+}
+
+/// Why a task is handed back: something is wrong with this node, not with the task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HandBack {
+    /// The guard of its program died: how the program ended is not known, and nothing of it is left.
+    GuardLost,
+    /// Processes are left that cannot be ended.
+    Unkillable(Vec<Stray>),
+    /// No program, or nothing it needs, can be started here; why.
+    CannotStart(String),
+    /// What the task says cannot be kept; why.
+    Spool(String),
+}
+
+impl fmt::Display for HandBack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::GuardLost => f.write_str("the guard of the program was lost, and the program ended with it"),
+            Self::Unkillable(strays) => write!(f, "processes that cannot be ended: {}", names(strays)),
+            Self::CannotStart(why) => write!(f, "no program can be started on this node: {why}"),
+            Self::Spool(why) => write!(f, "the task's log cannot be kept on this node: {why}"),
+        }
+    }
+}
+
+/// `sleep (pid 123), python3 (pid 124)`.
+pub(super) fn names(strays: &[Stray]) -> String {
+    let names: Vec<_> = strays
+        .iter()
+        .map(|stray| format!("{} (pid {})", stray.name, stray.pid))
+        .collect();
+    names.join(", ")
+}

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! Which FFmpeg runs: one beside the worker's program if it works, else the one on PATH.
+
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::time::Duration;
+
+use super::diagnosis;
+use super::ending::{Ending, HandBack};
+use super::program::Program;
+use super::text::quoted;
+use super::tools::Stage;
+use crate::abort::{AbortReason, AbortSource};
+use crate::process::{Exit, Finished, Heard, StartError};
+
+/// How long `-version` may take: the Go worker's five seconds.
+const VERSION_LIMIT: Duration = Duration::from_secs(5);
+/// How much of its answer is kept.
+const VERSION_LINES: usize = 20;
+
+/// The program to run for `exe`. `ffmpeg` and `ffmpeg.exe` are looked for and tried, any other is as given.
+pub(super) async fn find(exe: &str, stage: &mut Stage<'_>) -> Result<String, Ending> {
+    if !matches!(exe, "ffmpeg" | "ffmpeg.exe") {
+        return Ok(exe.to_owned());
+    }
+    for candidate in candidates(&stage.tools.ffmpeg_dir) {
+        let path = candidate.to_string_lossy().into_owned();
+        // Not there is the usual case, and not worth a line.
+        if !candidate.exists() {
+            continue;
+        }
+        match try_version(&path, stage).await? {
+            Ok(()) => return Ok(path),
+            Err(why) => stage.say(&format!(
+                "frames-to-video: {} cannot be used, trying the next one: {why}",
+                quoted(&path)
+            )),
+        }
+    }
+    let on_path = diagnosis::on_path("ffmpeg").map(|path| path.to_string_lossy().into_owned());
+    let Some(path) = on_path else {
+        let folder = quoted(&stage.tools.ffmpeg_dir.to_string_lossy());
+        return Err(failed(
+            exe,
+            &format!("there is no ffmpeg in {folder}, and none on PATH"),
+        ));
+    };
+    match try_version(&path, stage).await? {
+        Ok(()) => Ok(path),
+        Err(why) => Err(failed(exe, &format!("{} cannot be used: {why}", quoted(&path)))),
+    }
+}
+
+fn failed(exe: &str, why: &str) -> Ending {
+    Ending::Failed(format!(
+        "frames-to-video: parameter \"exe\" has invalid value {}: {why}",
+        quoted(exe)
+    ))
+}
+
+/// Names in the order of the Go worker, which bundles one for each platform.
+fn candidates(folder: &Path) -> [PathBuf; 3] {
+    let architecture = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    [
+        format!("ffmpeg-linux-{architecture}"),
+        "ffmpeg-linux".to_owned(),
+        "ffmpeg".to_owned(),
+    ]
+    .map(|name| folder.join(name))
+}
+
+/// Runs `PATH -version`. The inner result says whether, or why not, it is an FFmpeg.
+async fn try_version(path: &str, stage: &mut Stage<'_>) -> Result<Result<(), String>, Ending> {
+    let program = Program::new(
+        "frames-to-video",
+        path,
+        vec!["-version".to_owned()],
+        stage.tools.ladder.clone(),
+    );
+    let spec = program.spec(stage);
+    let (source, mut abort) = AbortSource::new();
+    let mut lines = Vec::new();
+    let mut hear = |heard: Heard<'_>| {
+        if let Heard::Line(line) = heard
+            && lines.len() < VERSION_LINES
+        {
+            lines.push(line.to_owned());
+        }
+    };
+    let mut late = false;
+    let ended = {
+        let mut running = pin!(stage.tools.launcher.run(&spec, &mut abort, &mut hear));
+        let mut limit = pin!(tokio::time::sleep(VERSION_LIMIT));
+        loop {
+            tokio::select! {
+                biased;
+                ended = &mut running => break ended,
+                // No grace for it: it has nothing to lose.
+                _reason = stage.abort.raised(), if !late => { late = true; source.raise(AbortReason::Force) }
+                () = &mut limit, if !late => { late = true; source.raise(AbortReason::Force) }
+            }
+        }
+    };
+    if let Some(reason) = stage.abort.reason() {
+        return Err(Ending::Aborted(reason));
+    }
+    verdict(ended, late, &lines)
+}
+
+/// Whether what ran was an FFmpeg.
+fn verdict(ended: Result<Finished, StartError>, late: bool, lines: &[String]) -> Result<Result<(), String>, Ending> {
+    let finished = match ended {
+        Ok(finished) => finished,
+        Err(StartError::Guard(error)) => return Err(Ending::HandedBack(HandBack::CannotStart(error.to_string()))),
+        Err(error) => return Ok(Err(error.to_string())),
+    };
+    let answer = lines.join(" | ");
+    Ok(match finished.exit {
+        _ if late => Err(format!(
+            "it did not answer -version within {} s",
+            VERSION_LIMIT.as_secs()
+        )),
+        Exit::Success if lines.iter().any(|line| line.starts_with("ffmpeg version ")) => Ok(()),
+        Exit::Success => Err(format!("its answer to -version is not FFmpeg's: {}", quoted(&answer))),
+        Exit::Code(code) => Err(format!("-version ended with code {code}: {}", quoted(&answer))),
+        Exit::Signal { signal, .. } => Err(format!("-version was killed by signal {signal}")),
+        Exit::Aborted(reason) => Err(reason.to_string()),
+        Exit::Lost => return Err(Ending::HandedBack(HandBack::GuardLost)),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::{Strays, Usage};
+
+    fn of(exit: Exit, lines: &[&str]) -> Result<Result<(), String>, Ending> {
+        let finished = Finished {
+            pid: 1,
+            exit,
+            usage: Usage::default(),
+            strays: Strays::default(),
+            output_held: false,
+        };
+        let lines: Vec<_> = lines.iter().map(|line| (*line).to_owned()).collect();
+        verdict(Ok(finished), false, &lines)
+    }
+
+    #[test]
+    fn only_what_says_so_is_an_ffmpeg() {
+        assert_eq!(
+            of(Exit::Success, &["ffmpeg version 5.1.8", "built with gcc"]),
+            Ok(Ok(()))
+        );
+        assert_eq!(
+            of(Exit::Success, &["a warning of the loader", "ffmpeg version 6"]),
+            Ok(Ok(()))
+        );
+        let hello = of(Exit::Success, &["hello"]).unwrap().unwrap_err();
+        assert_eq!(hello, "its answer to -version is not FFmpeg's: \"hello\"");
+        assert!(
+            of(Exit::Code(1), &["ffmpeg version 6"])
+                .unwrap()
+                .unwrap_err()
+                .contains("code 1")
+        );
+        assert_eq!(of(Exit::Lost, &[]), Err(Ending::HandedBack(HandBack::GuardLost)));
+    }
+
+    #[test]
+    fn the_names_beside_the_worker_are_the_go_worker_s() {
+        let names = candidates(Path::new("/w/tools")).map(|path| path.to_string_lossy().into_owned());
+        assert!(
+            names[0].starts_with("/w/tools/ffmpeg-linux-") && !names[0].ends_with("x86_64"),
+            "{names:?}"
+        );
+        assert_eq!(names[1..], ["/w/tools/ffmpeg-linux", "/w/tools/ffmpeg"]);
+    }
+}

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! `make-directory`: a folder, with those above it.
+
+use std::fs::{self, DirBuilder};
+use std::io::ErrorKind;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use super::aside::{Trouble, aside, reason};
+use super::ending::Ending;
+use super::parameters::{ParameterError, Parameters};
+use super::text::quoted;
+use super::tools::Stage;
+
+/// The mode of a new folder, less the umask: the Go worker's.
+const MODE: u32 = 0o775;
+
+/// `path`: may exist already; relative to the worker's directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MakeDirectory {
+    pub path: PathBuf,
+}
+
+impl MakeDirectory {
+    pub(super) fn parse(parameters: Parameters<'_>) -> Result<Self, ParameterError> {
+        Ok(Self {
+            path: parameters.text("path", "a path")?.into(),
+        })
+    }
+
+    pub(super) async fn run(&self, stage: &mut Stage<'_>) -> Result<(), Ending> {
+        let path = self.path.clone();
+        stage.say(&format!(
+            "make-directory: creating directory {}",
+            quoted(&path.to_string_lossy())
+        ));
+        aside(stage, move |aside| {
+            aside.check()?;
+            DirBuilder::new()
+                .recursive(true)
+                .mode(MODE)
+                .create(&path)
+                .map_err(|error| {
+                    let why = obstacle(&path).unwrap_or_else(|| reason(&error));
+                    let path = quoted(&path.to_string_lossy());
+                    Trouble::Failed(format!("make-directory: could not create directory {path}: {why}"))
+                })
+        })
+        .await
+    }
+}
+
+/// What stands where a folder should be.
+fn obstacle(path: &Path) -> Option<String> {
+    let there = path
+        .ancestors()
+        .find(|ancestor| fs::symlink_metadata(ancestor).is_ok())?;
+    let name = quoted(&there.to_string_lossy());
+    match fs::metadata(there) {
+        Ok(metadata) if metadata.is_dir() => None,
+        Ok(_) => Some(format!("{name} is not a directory")),
+        Err(error) if error.kind() == ErrorKind::NotFound => Some(format!("{name} is a link to nothing")),
+        Err(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! What a task may ask for: one file per kind, parsed once into a typed value before anything runs.
+//!
+//! ```text
+//! WireCommand ─ parameters ─► Command ─ run(Stage) ─┬─► program ──► process (Blender, FFmpeg, anything)
+//!    (task)                                         └─► aside ────► copying (work on files, in a thread)
+//!                    lines, steps, pictures ◄───────── Voice
+//! ```
+//!
+//! What a job script or a person can see is as in the Go worker, except where that is careless.
+
+mod aside;
+mod blender;
+mod blender_lines;
+mod copy_file;
+mod copying;
+mod diagnosis;
+mod echo;
+mod ending;
+mod exec;
+mod ffmpeg;
+mod frames_to_video;
+mod make_directory;
+mod move_directory;
+mod parameters;
+mod program;
+mod removal;
+mod sleep;
+mod text;
+mod tools;
+mod words;
+
+#[cfg(test)]
+mod tests;
+
+use crate::protocol::WireCommand;
+
+pub use blender::BlenderRender;
+pub use copy_file::CopyFile;
+pub use echo::Echo;
+pub use ending::{Ending, HandBack};
+pub use exec::Exec;
+pub use frames_to_video::FramesToVideo;
+pub use make_directory::MakeDirectory;
+pub use move_directory::MoveDirectory;
+pub use parameters::ParameterError;
+pub(crate) use removal::remove;
+pub use sleep::Sleep;
+pub use tools::{Identity, Scratch, Stage, Tools};
+
+/// One command of a task, ready to run.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Command {
+    BlenderRender(BlenderRender),
+    FramesToVideo(FramesToVideo),
+    Exec(Exec),
+    Echo(Echo),
+    Sleep(Sleep),
+    MakeDirectory(MakeDirectory),
+    MoveDirectory(MoveDirectory),
+    CopyFile(CopyFile),
+}
+
+/// A command that cannot be run as it is.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CommandError {
+    /// No command of this name; case and blanks count.
+    #[error("unknown command: {}", text::quoted(.0))]
+    Unknown(String),
+    #[error(transparent)]
+    Parameter(#[from] ParameterError),
+}
+
+impl TryFrom<&WireCommand> for Command {
+    type Error = CommandError;
+
+    /// Reads the parameters. Of several that are wrong, the first one in the Go worker's order is reported.
+    fn try_from(wire: &WireCommand) -> Result<Self, CommandError> {
+        let parameters = parameters::Parameters::of(wire);
+        Ok(match wire.name.as_str() {
+            "blender-render" => Self::BlenderRender(BlenderRender::parse(parameters)?),
+            "frames-to-video" => Self::FramesToVideo(FramesToVideo::parse(parameters)?),
+            "exec" => Self::Exec(Exec::parse(parameters)?),
+            "echo" => Self::Echo(Echo::parse(parameters)?),
+            "sleep" => Self::Sleep(Sleep::parse(parameters)?),
+            "make-directory" => Self::MakeDirectory(MakeDirectory::parse(parameters)?),
+            "move-directory" => Self::MoveDirectory(MoveDirectory::parse(parameters)?),
+            "copy-file" => Self::CopyFile(CopyFile::parse(parameters)?),
+            unknown => return Err(CommandError::Unknown(unknown.to_owned())),
+        })
+    }
+}
+
+impl Command {
+    /// Runs it to its end. An abort reaches every wait in it.
+    ///
+    /// # Errors
+    /// Whatever is not success; the log has the details, the text of [`Ending::Failed`] is for the task's
+    /// activity and the last line of its log, and is not yet said.
+    pub async fn run(&self, stage: &mut Stage<'_>) -> Result<(), Ending> {
+        match self {
+            Self::BlenderRender(command) => command.run(stage).await,
+            Self::FramesToVideo(command) => command.run(stage).await,
+            Self::Exec(command) => command.run(stage).await,
+            Self::Echo(command) => {
+                command.run(stage);
+                Ok(())
+            }
+            Self::Sleep(command) => command.run(stage).await,
+            Self::MakeDirectory(command) => command.run(stage).await,
+            Self::MoveDirectory(command) => command.run(stage).await,
+            Self::CopyFile(command) => command.run(stage).await,
+        }
+    }
+}

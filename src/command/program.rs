@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! Runs the program of a command, and puts into words what became of it.
+//!
+//! ```text
+//! going to run:
+//!
+//!     /opt/blender/blender -b ...
+//!
+//! pid=4711 > Blender 4.2.0
+//! left behind and ended: sleep (pid 4713)
+//! pid=4711 ended after 71.0 s, 540.3 s of CPU time, peak memory 1.2 GB
+//! ```
+
+use std::ffi::OsString;
+
+use nix::errno::Errno;
+use nix::sys::signal::Signal;
+
+use super::diagnosis;
+use super::ending::{Ending, HandBack, names};
+use super::text::quoted;
+use super::tools::Stage;
+use crate::process::{Exit, Finished, Heard, Ladder, ProcessSpec, StartError, Usage};
+use crate::report::Voice;
+
+/// What a command does with each line of its program, besides the log.
+pub(super) type Hear<'a> = &'a mut dyn FnMut(&str, &mut dyn Voice);
+
+/// A program, as a command wants it run.
+#[derive(Debug)]
+pub(super) struct Program {
+    /// The command's name, for errors.
+    pub(super) command: &'static str,
+    pub(super) exe: String,
+    pub(super) args: Vec<String>,
+    pub(super) ladder: Ladder,
+}
+
+impl Program {
+    pub(super) fn new(command: &'static str, exe: &str, args: Vec<String>, ladder: Ladder) -> Self {
+        Self {
+            command,
+            exe: exe.to_owned(),
+            args,
+            ladder,
+        }
+    }
+
+    /// Runs it to its end. Its lines are in the log when this returns, and nothing of it is left.
+    pub(super) async fn run(self, stage: &mut Stage<'_>, hear: Hear<'_>) -> Result<(), Ending> {
+        let spec = self.spec(stage);
+        announce(&spec, stage);
+        let Stage {
+            tools, abort, voice, ..
+        } = stage;
+        let mut pid = 0;
+        let ended = tools
+            .launcher
+            .run(&spec, abort, &mut |heard| match heard {
+                Heard::Started { pid: started } => pid = started,
+                Heard::Line(line) => {
+                    voice.output(pid, line);
+                    hear(line, *voice);
+                }
+            })
+            .await;
+        match ended {
+            Ok(finished) => {
+                account(&finished, stage);
+                conclude(finished)
+            }
+            Err(error) => Err(self.not_started(error).await),
+        }
+    }
+
+    /// The same as the process room wants it.
+    pub(super) fn spec(&self, stage: &Stage<'_>) -> ProcessSpec {
+        ProcessSpec {
+            program: OsString::from(&self.exe),
+            argv0: None,
+            args: self.args.iter().map(OsString::from).collect(),
+            env: stage.identity.env.clone(),
+            directory: None,
+            ladder: self.ladder.clone(),
+            label: stage.identity.label.clone(),
+        }
+    }
+
+    async fn not_started(&self, error: StartError) -> Ending {
+        let (what, errno) = match error {
+            StartError::Aborted(reason) => return Ending::Aborted(reason),
+            StartError::Guard(error) => return Ending::HandedBack(HandBack::CannotStart(error.to_string())),
+            StartError::Exec(errno) => (format!("{} ({errno:?})", errno.desc()), errno),
+            StartError::NotOnPath => ("executable file not found on PATH".to_owned(), Errno::ENOENT),
+            StartError::Nul(_) => {
+                return Ending::Failed(format!("{}: cannot run {}: {error}", self.command, quoted(&self.exe)));
+            }
+        };
+        let mut text = format!("{}: cannot run {}: {what}", self.command, quoted(&self.exe));
+        let exe = self.exe.clone();
+        // Looking around may touch a network file system that hangs; the event loop must not.
+        let hint = tokio::task::spawn_blocking(move || diagnosis::hint(&exe, errno)).await;
+        if let Ok(Some(hint)) = hint {
+            text = format!("{text}; {hint}");
+        }
+        Ending::Failed(text)
+    }
+}
+
+fn announce(spec: &ProcessSpec, stage: &mut Stage<'_>) {
+    stage.voice.line("going to run:");
+    stage.voice.line("");
+    stage.say(&format!("    {spec}"));
+    stage.voice.line("");
+}
+
+/// What the log says of a program that ended, whatever its exit.
+fn account(finished: &Finished, stage: &mut Stage<'_>) {
+    let Finished {
+        pid,
+        usage,
+        strays,
+        output_held,
+        ..
+    } = finished;
+    if !strays.ended.is_empty() {
+        stage
+            .voice
+            .line(&format!("left behind and ended: {}", names(&strays.ended)));
+    }
+    if !strays.unkillable.is_empty() {
+        let names = names(&strays.unkillable);
+        stage.voice.line(&format!(
+            "left behind, and cannot be ended: {names}; no other task is run here until they are gone"
+        ));
+    }
+    if *output_held {
+        stage
+            .voice
+            .line("the output was still held open by a process that was left behind; it was not waited for");
+    }
+    let Usage { wall, cpu, peak_rss } = usage;
+    stage.voice.line(&format!(
+        "pid={pid} ended after {:.1} s, {:.1} s of CPU time, peak memory {}",
+        wall.as_secs_f64(),
+        cpu.as_secs_f64(),
+        size(*peak_rss)
+    ));
+}
+
+/// What the end of its program means for a command.
+fn conclude(finished: Finished) -> Result<(), Ending> {
+    match finished.exit {
+        // Also with unkillable processes left: the program itself has done its work.
+        Exit::Success => Ok(()),
+        Exit::Code(code) => Err(Ending::Failed(format!("command exited abnormally with code {code}"))),
+        Exit::Signal { signal, oom: false } => Err(Ending::Failed(format!(
+            "command exited abnormally: killed by {}",
+            signal_name(signal)
+        ))),
+        Exit::Signal { signal, oom: true } => Err(Ending::Failed(format!(
+            "command exited abnormally: killed by {}, because the memory ran out (its peak was {})",
+            signal_name(signal),
+            size(finished.usage.peak_rss)
+        ))),
+        Exit::Aborted(reason) => Err(Ending::Aborted(reason)),
+        Exit::Lost if finished.strays.unkillable.is_empty() => Err(Ending::HandedBack(HandBack::GuardLost)),
+        Exit::Lost => Err(Ending::HandedBack(HandBack::Unkillable(finished.strays.unkillable))),
+    }
+}
+
+/// `SIGSEGV (11)`; a real-time signal is its number alone.
+fn signal_name(signal: i32) -> String {
+    match Signal::try_from(signal) {
+        Ok(known) => format!("{known} ({signal})"),
+        Err(_) => format!("signal {signal}"),
+    }
+}
+
+/// Bytes for people, in powers of 1000.
+fn size(bytes: u64) -> String {
+    const UNITS: [(u64, &str); 3] = [(1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB")];
+    match UNITS.iter().find(|(unit, _)| bytes >= *unit) {
+        Some((unit, name)) => format!("{}.{} {name}", bytes / unit, bytes % unit * 10 / unit),
+        None => format!("{bytes} B"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+use std::time::Duration;
+
+use super::*;
+use crate::abort::AbortReason;
+use crate::command::tests::{Said, scene};
+use crate::process::{Stray, Strays};
+
+fn finished(exit: Exit) -> Finished {
+    let usage = Usage {
+        wall: Duration::from_millis(71_040),
+        cpu: Duration::from_millis(540_260),
+        peak_rss: 1_234_567_890,
+    };
+    Finished {
+        pid: 42,
+        exit,
+        usage,
+        strays: Strays::default(),
+        output_held: false,
+    }
+}
+
+fn stray(pid: i32, name: &str) -> Stray {
+    Stray {
+        pid,
+        name: name.to_owned(),
+    }
+}
+
+fn program(exe: &str, args: &[&str]) -> Program {
+    let args = args.iter().map(|arg| (*arg).to_owned()).collect();
+    Program::new("exec", exe, args, Ladder(Vec::new()))
+}
+
+#[test]
+fn a_code_and_a_signal_are_named() {
+    let text = |exit| match conclude(finished(exit)) {
+        Err(Ending::Failed(text)) => text,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(text(Exit::Code(47)), "command exited abnormally with code 47");
+    let killed = |signal, oom| text(Exit::Signal { signal, oom });
+    assert_eq!(killed(11, false), "command exited abnormally: killed by SIGSEGV (11)");
+    assert_eq!(killed(40, false), "command exited abnormally: killed by signal 40");
+    assert_eq!(
+        killed(9, true),
+        "command exited abnormally: killed by SIGKILL (9), because the memory ran out (its peak was 1.2 GB)"
+    );
+}
+
+#[test]
+fn a9_a_program_that_was_asked_to_end_did_not_succeed() {
+    let ended = conclude(finished(Exit::Aborted(AbortReason::Shutdown)));
+    assert_eq!(ended, Err(Ending::Aborted(AbortReason::Shutdown)));
+}
+
+#[test]
+fn a_success_stands_whatever_was_left_behind() {
+    let mut good = finished(Exit::Success);
+    good.strays.unkillable.push(stray(1, "hung"));
+    assert_eq!(conclude(good), Ok(()));
+}
+
+#[test]
+fn a_lost_guard_hands_the_task_back_and_names_what_is_left() {
+    let mut lost = finished(Exit::Lost);
+    assert_eq!(conclude(lost.clone()), Err(Ending::HandedBack(HandBack::GuardLost)));
+    lost.strays.unkillable.push(stray(1, "hung"));
+    assert_eq!(
+        conclude(lost),
+        Err(Ending::HandedBack(HandBack::Unkillable(vec![stray(1, "hung")])))
+    );
+}
+
+#[test]
+fn a6_what_outlived_the_program_is_named_in_the_log() {
+    let mut said = Said::default();
+    let mut messy = finished(Exit::Success);
+    messy.output_held = true;
+    messy.strays.ended = vec![stray(43, "sleep"), stray(44, "python3")];
+    messy.strays.unkillable = vec![stray(45, "hung")];
+    scene(&mut said, |stage| account(&messy, stage));
+    assert_eq!(
+        said.lines,
+        [
+            "left behind and ended: sleep (pid 43), python3 (pid 44)",
+            "left behind, and cannot be ended: hung (pid 45); no other task is run here until they are gone",
+            "the output was still held open by a process that was left behind; it was not waited for",
+            "pid=42 ended after 71.0 s, 540.3 s of CPU time, peak memory 1.2 GB",
+        ]
+    );
+}
+
+#[test]
+fn the_log_says_first_what_is_run() {
+    let mut said = Said::default();
+    scene(&mut said, |stage| {
+        announce(&program("/bin/x y", &["it's", "a\nb", ""]).spec(stage), stage)
+    });
+    let expected = ["going to run:", "", r#"    '/bin/x y' 'it'"'"'s' 'a"#, "b' ''", ""];
+    assert_eq!(said.lines, expected);
+}
+
+#[tokio::test]
+async fn a10_a_program_that_does_not_start_fails_the_task_with_the_reason() {
+    let failed = |ending| match ending {
+        Ending::Failed(text) => text,
+        other @ (Ending::Aborted(_) | Ending::HandedBack(_)) => panic!("{other:?}"),
+    };
+    let text = failed(program("/", &[]).not_started(StartError::Exec(Errno::EACCES)).await);
+    assert_eq!(
+        text,
+        "exec: cannot run \"/\": Permission denied (EACCES); it is a directory"
+    );
+    let text = failed(
+        program("/bin/sh", &[])
+            .not_started(StartError::Exec(Errno::E2BIG))
+            .await,
+    );
+    assert_eq!(text, "exec: cannot run \"/bin/sh\": Argument list too long (E2BIG)");
+    let text = failed(program("{blender}", &[]).not_started(StartError::NotOnPath).await);
+    assert_eq!(
+        text,
+        "exec: cannot run \"{blender}\": executable file not found on PATH; the Manager has no value for {blender} on platform linux"
+    );
+    let text = failed(
+        program("/bin/sh", &[])
+            .not_started(StartError::Nul("argument 2".into()))
+            .await,
+    );
+    assert_eq!(text, "exec: cannot run \"/bin/sh\": a NUL byte in argument 2");
+}
+
+#[tokio::test]
+async fn a_guard_that_does_not_start_is_not_the_task_s_fault() {
+    let error = std::io::Error::from_raw_os_error(11);
+    let ending = program("/bin/sh", &[]).not_started(StartError::Guard(error)).await;
+    assert!(
+        matches!(ending, Ending::HandedBack(HandBack::CannotStart(_))),
+        "{ending:?}"
+    );
+    let aborted = StartError::Aborted(AbortReason::Force);
+    assert_eq!(
+        program("/bin/sh", &[]).not_started(aborted).await,
+        Ending::Aborted(AbortReason::Force)
+    );
+}
+
+#[test]
+fn sizes_are_for_people() {
+    let table = [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1_500, "1.5 kB"),
+        (123_456_789, "123.4 MB"),
+        (u64::MAX, "18446744073.7 GB"),
+    ];
+    for (bytes, text) in table {
+        assert_eq!(size(bytes), text);
+    }
+}

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! `sleep`: nothing, for a while.
+
+use std::time::Duration;
+
+use super::ending::Ending;
+use super::parameters::{ParameterError, Parameters};
+use super::text::seconds;
+use super::tools::Stage;
+
+/// The longest sleep, in seconds: what fits Go's nanoseconds in 63 bits, 292 years. Beyond it the Go worker
+/// overflows, and is done at once.
+const LONGEST: f64 = 9_223_372_036.0;
+
+/// `duration_in_seconds`: a number, cut to whole seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sleep {
+    /// Whole seconds, 0 to 292 years.
+    pub duration: Duration,
+}
+
+impl Sleep {
+    pub(super) fn parse(parameters: Parameters<'_>) -> Result<Self, ParameterError> {
+        const NAME: &str = "duration_in_seconds";
+        let number = parameters.number(NAME, "a number of seconds")?;
+        let whole = number.as_f64().unwrap_or(f64::INFINITY).trunc();
+        if whole < 0.0 {
+            return Err(parameters.error(NAME, "a number that is not negative"));
+        }
+        if whole > LONGEST {
+            return Err(parameters.error(NAME, "at most 9223372036 seconds"));
+        }
+        Ok(Self {
+            duration: Duration::from_secs_f64(whole.abs()),
+        })
+    }
+
+    pub(super) async fn run(&self, stage: &mut Stage<'_>) -> Result<(), Ending> {
+        tokio::select! {
+            biased;
+            reason = stage.abort.raised() => return Err(Ending::Aborted(reason)),
+            () = tokio::time::sleep(self.duration) => {}
+        }
+        stage.voice.line(&format!("slept {}", seconds(self.duration.as_secs())));
+        Ok(())
+    }
+}

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! What the tests of commands share, and those of all commands.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::*;
+use crate::abort::{Abort, AbortReason, AbortSource};
+use crate::process::idle_launcher;
+use crate::protocol::AssignedTask;
+use crate::report::Voice;
+use crate::timings::Timings;
+
+/// A voice that remembers.
+#[derive(Debug, Default)]
+pub(super) struct Said {
+    pub(super) lines: Vec<String>,
+    pub(super) steps: usize,
+    pub(super) produced: Vec<PathBuf>,
+}
+
+impl Voice for Said {
+    fn line(&mut self, text: &str) {
+        self.lines.push(text.to_owned());
+    }
+    fn output(&mut self, pid: i32, text: &str) {
+        self.lines.push(format!("pid={pid} > {text}"));
+    }
+    fn activity(&mut self, _text: &str) {
+        unreachable!("only the task sets the activity");
+    }
+    fn step(&mut self) {
+        self.steps += 1;
+    }
+    fn produced(&mut self, path: &Path) {
+        self.produced.push(path.to_owned());
+    }
+}
+
+/// All that a stage borrows.
+pub(super) struct Scene<'a> {
+    pub(super) tools: Tools,
+    pub(super) identity: Identity,
+    pub(super) source: AbortSource,
+    pub(super) abort: Abort,
+    pub(super) said: &'a mut Said,
+}
+
+impl<'a> Scene<'a> {
+    pub(super) fn new(said: &'a mut Said) -> Self {
+        let (source, abort) = AbortSource::new();
+        let timings = Timings {
+            grace: Duration::from_millis(50),
+            ..Timings::default()
+        };
+        let scratch = Scratch {
+            folder: "/nowhere".into(),
+            mark: "test".into(),
+        };
+        let task: AssignedTask = serde_json::from_str(r#"{"uuid":"t","job":"j","name":"n"}"#).unwrap();
+        Self {
+            tools: Tools::new(idle_launcher(&timings), &timings, "/nowhere".into(), scratch),
+            identity: Identity::new(&task, Path::new("/nowhere")),
+            source,
+            abort,
+            said,
+        }
+    }
+
+    pub(super) fn stage(&mut self) -> Stage<'_> {
+        Stage {
+            tools: &self.tools,
+            identity: &self.identity,
+            abort: &mut self.abort,
+            voice: self.said,
+        }
+    }
+}
+
+/// Calls `act` on a stage that speaks to `said`.
+pub(super) fn scene(said: &mut Said, act: impl FnOnce(&mut Stage<'_>)) {
+    act(&mut Scene::new(said).stage());
+}
+
+/// Runs one command to its end.
+pub(super) async fn run(wire: &str) -> (Result<(), Ending>, Said) {
+    let mut said = Said::default();
+    let ended = parsed(wire).run(&mut Scene::new(&mut said).stage()).await;
+    (ended, said)
+}
+
+fn read(wire: &str) -> Result<Command, CommandError> {
+    Command::try_from(&serde_json::from_str::<WireCommand>(wire).unwrap())
+}
+
+pub(super) fn parsed(wire: &str) -> Command {
+    read(wire).unwrap()
+}
+
+pub(super) fn refused(wire: &str) -> String {
+    read(wire).unwrap_err().to_string()
+}
+
+#[test]
+fn an_unknown_name_is_quoted_and_case_and_blanks_count() {
+    for (name, shown) in [
+        (r#"Echo \"q\"\nü"#, r#""Echo \"q\"\nü""#),
+        ("ECHO", "\"ECHO\""),
+        ("echo ", "\"echo \""),
+        ("", "\"\""),
+    ] {
+        let wire = format!(r#"{{"name":"{name}","parameters":null}}"#);
+        assert_eq!(refused(&wire), format!("unknown command: {shown}"));
+    }
+}
+
+#[tokio::test]
+async fn echo_quotes_its_message() {
+    let table = [
+        (r#""hello\n\"you\"""#, r#"echo: "hello\n\"you\"""#),
+        ("null", r#"echo: "<nil>""#),
+        (r#"{"b":1,"a":[5000000,""]}"#, r#"echo: "map[a:[5000000 ] b:1]""#),
+    ];
+    for (message, line) in table {
+        let (ended, said) = run(&format!(r#"{{"name":"echo","parameters":{{"message":{message}}}}}"#)).await;
+        assert_eq!((ended, said.lines, said.steps), (Ok(()), vec![line.to_owned()], 0));
+    }
+    let missing = refused(r#"{"name":"echo","parameters":{"Message":1}}"#);
+    assert!(
+        missing.starts_with("echo: mandatory parameter \"message\" is missing"),
+        "{missing}"
+    );
+}
+
+#[test]
+fn exec_takes_a_text_and_a_list() {
+    let command =
+        parsed(r#"{"name":"exec","parameters":{"exe":"/bin/bash","args":["-c","echo hi",1,null],"cwd":"x"}}"#);
+    let Command::Exec(command) = command else {
+        panic!("{command:?}")
+    };
+    assert_eq!(
+        (command.exe.as_str(), command.args.join(",")),
+        ("/bin/bash", "-c,echo hi,1,<nil>".to_owned())
+    );
+    let both = refused(r#"{"name":"exec","parameters":{"exe":"","args":5}}"#);
+    assert!(
+        both.starts_with("exec: parameter \"exe\" has invalid value \"\""),
+        "{both}"
+    );
+    let args = refused(r#"{"name":"exec","parameters":{"exe":"x","args":5}}"#);
+    assert_eq!(
+        args,
+        "exec: parameter \"args\" has invalid value 5: expected a list of texts"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn sleep_cuts_to_seconds_and_says_how_long() {
+    for (duration, line) in [
+        ("90.9", "slept 1m30s"),
+        ("0.9", "slept 0s"),
+        ("-0.5", "slept 0s"),
+        ("2", "slept 2s"),
+    ] {
+        let before = tokio::time::Instant::now();
+        let (ended, said) = run(&format!(
+            r#"{{"name":"sleep","parameters":{{"duration_in_seconds":{duration}}}}}"#
+        ))
+        .await;
+        assert_eq!((ended, said.lines), (Ok(()), vec![line.to_owned()]));
+        let whole: f64 = duration.parse::<f64>().unwrap().trunc().abs();
+        assert!(
+            (before.elapsed().as_secs_f64() - whole).abs() < 0.1,
+            "{duration}: {:?}",
+            before.elapsed()
+        );
+    }
+}
+
+#[test]
+fn a_sleep_that_makes_no_sense_is_refused_and_never_over_at_once() {
+    for wrong in [
+        "null",
+        "\"3\"",
+        "true",
+        "[]",
+        "{}",
+        "-1",
+        "1e30",
+        "1e10",
+        "18446744073709551615",
+    ] {
+        let wire = format!(r#"{{"name":"sleep","parameters":{{"duration_in_seconds":{wrong}}}}}"#);
+        let text = refused(&wire);
+        assert!(
+            text.starts_with("sleep: parameter \"duration_in_seconds\" has invalid value"),
+            "{text}"
+        );
+    }
+    let longest = parsed(r#"{"name":"sleep","parameters":{"duration_in_seconds":9223372036}}"#);
+    assert_eq!(
+        longest,
+        Command::Sleep(Sleep {
+            duration: Duration::from_secs(9_223_372_036)
+        })
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sleep_ends_with_an_abort() {
+    let mut said = Said::default();
+    let mut scene = Scene::new(&mut said);
+    scene.source.raise(AbortReason::StateChange);
+    let command = parsed(r#"{"name":"sleep","parameters":{"duration_in_seconds":3600}}"#);
+    assert_eq!(
+        command.run(&mut scene.stage()).await,
+        Err(Ending::Aborted(AbortReason::StateChange))
+    );
+    assert!(said.lines.is_empty());
+}

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! What commands have around them: the same for all tasks ([`Tools`]), of one task ([`Identity`]), and
+//! for one run ([`Stage`]).
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use crate::abort::Abort;
+use crate::process::{Ladder, Launcher};
+use crate::protocol::AssignedTask;
+use crate::report::Voice;
+use crate::timings::Timings;
+
+/// What the commands of every task on this node need.
+#[derive(Debug, Clone)]
+pub struct Tools {
+    pub(super) launcher: Launcher,
+    /// The folder beside the worker's program where an FFmpeg may be.
+    pub(super) ffmpeg_dir: PathBuf,
+    pub(super) blender_ladder: Ladder,
+    pub(super) ladder: Ladder,
+    /// How long work on files may take to notice an abort, before it is left alone.
+    pub(super) patience: Duration,
+    scratch: Scratch,
+}
+
+/// Where tasks get their temporary directories.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scratch {
+    /// The folder they are made in, e.g. `/tmp`.
+    pub folder: PathBuf,
+    /// The mark of this worker's home, which tells its directories from another worker's.
+    pub mark: String,
+}
+
+impl Tools {
+    /// `ffmpeg_dir` is the `tools` folder beside the worker's program; it need not exist.
+    pub fn new(launcher: Launcher, timings: &Timings, ffmpeg_dir: PathBuf, scratch: Scratch) -> Self {
+        Self {
+            launcher,
+            ffmpeg_dir,
+            // Blender cleans up on SIGINT only.
+            blender_ladder: Ladder(vec![
+                (Signal::SIGINT, timings.blender_grace),
+                (Signal::SIGTERM, timings.blender_firm_grace),
+            ]),
+            ladder: Ladder(vec![(Signal::SIGTERM, timings.grace)]),
+            patience: timings.grace,
+            scratch,
+        }
+    }
+
+    /// How programs are started here.
+    pub fn launcher(&self) -> &Launcher {
+        &self.launcher
+    }
+
+    /// Where tasks get their temporary directories.
+    pub fn scratch(&self) -> &Scratch {
+        &self.scratch
+    }
+}
+
+/// Whose programs these are: what their environment and the process list say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    pub(super) env: Vec<(OsString, Option<OsString>)>,
+    pub(super) label: String,
+}
+
+impl Identity {
+    /// `FLAMENCO_TASK_ID`, `FLAMENCO_JOB_ID`, `FLAMENCO_TASK_NAME` and `TMPDIR`.
+    pub fn new(task: &AssignedTask, tmpdir: &Path) -> Self {
+        let mut env: Vec<_> = [
+            ("FLAMENCO_TASK_ID", &task.uuid),
+            ("FLAMENCO_JOB_ID", &task.job),
+            ("FLAMENCO_TASK_NAME", &task.name),
+        ]
+        .into_iter()
+        .map(|(name, value)| (OsString::from(name), Some(without_nul(value.as_bytes()))))
+        .collect();
+        env.push(("TMPDIR".into(), Some(tmpdir.into())));
+        Self {
+            env,
+            label: task.name.clone(),
+        }
+    }
+}
+
+/// A NUL cannot be in a variable, and a task's name must not keep its programs from starting.
+fn without_nul(bytes: &[u8]) -> OsString {
+    OsString::from_vec(bytes.iter().copied().filter(|byte| *byte != 0).collect())
+}
+
+/// What one command has while it runs.
+pub struct Stage<'a> {
+    pub tools: &'a Tools,
+    pub identity: &'a Identity,
+    pub abort: &'a mut Abort,
+    pub voice: &'a mut dyn Voice,
+}
+
+impl std::fmt::Debug for Stage<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stage")
+            .field("identity", self.identity)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Stage<'_> {
+    /// A text into the log, in as many lines as it has.
+    pub(super) fn say(&mut self, text: &str) {
+        for line in text.split('\n') {
+            self.voice.line(line);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_is_told_whose_it_is_also_with_an_odd_name() {
+        let task: AssignedTask = serde_json::from_str(r#"{"uuid":"t","job":"j","name":"a\u0000b ü"}"#).unwrap();
+        let identity = Identity::new(&task, Path::new("/tmp/x"));
+        let env: Vec<_> = identity
+            .env
+            .iter()
+            .map(|(name, value)| (name.to_str(), value.as_deref().and_then(|v| v.to_str())))
+            .collect();
+        assert_eq!(
+            env,
+            [
+                (Some("FLAMENCO_TASK_ID"), Some("t")),
+                (Some("FLAMENCO_JOB_ID"), Some("j")),
+                (Some("FLAMENCO_TASK_NAME"), Some("ab ü")),
+                (Some("TMPDIR"), Some("/tmp/x")),
+            ]
+        );
+    }
+}

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! What the operator wrote, checked: command line, environment, file, default, in this order. Read only.
+//!
+//! ```text
+//! Arguments ───────────────────────────────┐
+//! Environment ── search ─► file            │  precedence
+//!                  │ toml, yaml ─► tree ─► keys ─► Config (a checked value, an origin for each key)
+//!                  └────────────────────► ConfigError (file:line:column, the line, what to do)
+//! ```
+//!
+//! `flamenco-worker.toml` is ours: a key it does not know is an error. `flamenco-worker.yaml` is the Go
+//! worker's, and read as it is: there an unknown key is a warning, because there it is ignored.
+
+mod environment;
+mod keys;
+pub(crate) mod problem;
+mod search;
+mod timings;
+mod toml;
+pub(crate) mod tree;
+mod units;
+mod values;
+pub(crate) mod yaml;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use tracing::Level;
+use tracing_subscriber::EnvFilter;
+use url::Url;
+
+pub use self::environment::Environment;
+pub(crate) use self::environment::hostname;
+pub use self::problem::{ConfigError, Origin, Place, Problem, Warning};
+use self::search::{Found, Kind};
+use crate::cli::Arguments;
+use crate::departure::RestartCode;
+use crate::timings::Timings;
+
+/// Everything an operator can decide, each with a default.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// The file that was read, if there was one.
+    pub file: Option<PathBuf>,
+    /// Ends with a slash. `None`: to be discovered.
+    pub manager: Option<Url>,
+    /// What the Manager's page shows; the host's name unless set. Never empty.
+    pub worker_name: String,
+    /// Lower case, trimmed, without commas, at least one.
+    pub task_types: Vec<String>,
+    /// `None`: the Manager does not offer *Restart* for this worker.
+    pub restart_exit_code: Option<RestartCode>,
+    /// From `$FLAMENCO_HOME` or the file; absolute. What it is without is for `home` to know.
+    pub home: Option<PathBuf>,
+    /// 0 to 1000, for the programs of a task; the kernel then ends those before the worker.
+    pub oom_score_adjust: Option<i32>,
+    /// -20 to 19, for the programs of a task.
+    pub nice: Option<i32>,
+    pub log: Log,
+    pub timings: Timings,
+    pub spool: SpoolLimits,
+    origins: BTreeMap<String, Origin>,
+}
+
+/// How much is logged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// Of this program; libraries are a good deal quieter.
+    pub level: Level,
+    /// `$FLAMENCO_LOG` when it is more than a level; checked.
+    pub filter: Option<String>,
+}
+
+/// How much of what tasks say is kept on this node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpoolLimits {
+    /// In bytes. Where a task's log ends; a renderer gone mad must not fill the disk.
+    pub task_log_limit: u64,
+    /// How many delivered tasks are kept for a look back.
+    pub history_tasks: usize,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            level: Level::INFO,
+            filter: None,
+        }
+    }
+}
+
+impl Default for SpoolLimits {
+    fn default() -> Self {
+        Self {
+            task_log_limit: 1 << 30,
+            history_tasks: 50,
+        }
+    }
+}
+
+/// What the Go worker offers unless told otherwise.
+const DEFAULT_TASK_TYPES: [&str; 4] = ["blender", "ffmpeg", "file-management", "misc"];
+
+impl Config {
+    /// Reads all there is. Looks at files, changes nothing.
+    ///
+    /// # Errors
+    /// When a file cannot be read or says what cannot be meant, or a variable does. Exit code 78.
+    pub fn load(arguments: &Arguments, environment: &Environment) -> Result<(Self, Vec<Warning>), ConfigError> {
+        let mut config = Self::defaults(environment);
+        let mut warnings = Vec::new();
+        let found = search::find(arguments.config.as_deref(), environment, &mut warnings)?;
+        let kind = found.as_ref().map(|found| found.kind);
+        if let Some(Found { source, kind }) = found {
+            config.file = Some(source.path.clone());
+            keys::read(&source, kind, &mut config, &mut warnings)?;
+        }
+        config.take_environment(environment, kind)?;
+        config.take_arguments(arguments);
+        Ok((config, warnings))
+    }
+
+    fn defaults(environment: &Environment) -> Self {
+        Self {
+            file: None,
+            manager: None,
+            worker_name: environment.hostname.clone(),
+            task_types: DEFAULT_TASK_TYPES.map(str::to_owned).to_vec(),
+            restart_exit_code: None,
+            home: None,
+            oom_score_adjust: None,
+            nice: None,
+            log: Log::default(),
+            timings: Timings::default(),
+            spool: SpoolLimits::default(),
+            origins: BTreeMap::new(),
+        }
+    }
+
+    fn take_environment(&mut self, environment: &Environment, kind: Option<Kind>) -> Result<(), ConfigError> {
+        if let Some(home) = environment.get("FLAMENCO_HOME") {
+            self.home = Some(environment.absolute(home));
+            self.set_origin("home", Origin::Environment("FLAMENCO_HOME"));
+        }
+        // In the Go worker the file goes first, and its file it is.
+        let legacy_name = kind == Some(Kind::Yaml) && *self.origin("worker_name") != Origin::Default;
+        let name = environment
+            .get("FLAMENCO_WORKER_NAME")
+            .map(|name| name.to_string_lossy());
+        if let Some(name) = name
+            .as_deref()
+            .map(str::trim)
+            .filter(|name| !name.is_empty() && !legacy_name)
+        {
+            self.worker_name = name.to_owned();
+            self.set_origin("worker_name", Origin::Environment("FLAMENCO_WORKER_NAME"));
+        }
+        if let Some(log) = environment.get("FLAMENCO_LOG") {
+            self.log = log_from_variable(&log.to_string_lossy(), self.log.level)?;
+            self.set_origin("log.level", Origin::Environment("FLAMENCO_LOG"));
+        }
+        Ok(())
+    }
+
+    fn take_arguments(&mut self, arguments: &Arguments) {
+        if let Some(manager) = &arguments.manager {
+            self.manager = Some(manager.clone());
+            self.set_origin("manager", Origin::CommandLine);
+        }
+        if let Some(code) = arguments.restart_exit_code {
+            self.restart_exit_code = code;
+            self.set_origin("restart_exit_code", Origin::CommandLine);
+        }
+        if let Some(level) = arguments.log_level() {
+            self.log = Log { level, filter: None };
+            self.set_origin("log.level", Origin::CommandLine);
+        }
+    }
+
+    /// Where a key's value comes from. Keys are named as in the file: `manager`, `log.level`, `timings.grace`.
+    pub fn origin(&self, key: &str) -> &Origin {
+        self.origins.get(key).unwrap_or(&Origin::Default)
+    }
+
+    fn set_origin(&mut self, key: impl Into<String>, origin: Origin) {
+        self.origins.insert(key.into(), origin);
+    }
+}
+
+fn log_from_variable(text: &str, level: Level) -> Result<Log, Problem> {
+    if let Ok(level) = text.trim().parse::<Level>() {
+        return Ok(Log { level, filter: None });
+    }
+    match EnvFilter::builder().parse(text) {
+        Ok(_) => Ok(Log {
+            level,
+            filter: Some(text.to_owned()),
+        }),
+        Err(error) => Err(Problem::new(format!(
+            "environment variable FLAMENCO_LOG: {text:?} is neither a level nor a filter ({error})"
+        ))
+        .advise("write error, warn, info, debug or trace, or filters such as info,flamenco_worker::spool=trace")),
+    }
+}
+
+#[cfg(test)]
+mod tests;

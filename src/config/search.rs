@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! Which file is read: the first that is there.
+
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use super::environment::Environment;
+use super::problem::{Problem, Source, Warning};
+
+/// A configuration is a page of text; this keeps out what was named by mistake (`/dev/zero`, a render).
+const MAX_BYTES: u64 = 1 << 20;
+
+const NAMES: [(&str, Kind); 2] = [
+    ("flamenco-worker.toml", Kind::Toml),
+    ("flamenco-worker.yaml", Kind::Yaml),
+];
+
+/// Whose file it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Ours.
+    Toml,
+    /// The Go worker's.
+    Yaml,
+}
+
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) source: Source,
+    pub(crate) kind: Kind,
+}
+
+/// Finds and reads the file. `None` when there is none, which is fine.
+///
+/// # Errors
+/// A file that is there and cannot be read: the next in line is not what the operator meant. One that was
+/// asked for and is not there.
+pub(crate) fn find(
+    asked: Option<&Path>,
+    environment: &Environment,
+    warnings: &mut Vec<Warning>,
+) -> Result<Option<Found>, Problem> {
+    if let Some(path) = asked {
+        let path = environment.absolute(path);
+        return match read(&path)? {
+            Some(text) => Ok(Some(found(path, text))),
+            None => Err(Problem::new(format!("{}: there is no such file", path.display()))
+                .advise("it was asked for with --config")),
+        };
+    }
+    let directories = [
+        Some(environment.directory.clone()),
+        environment
+            .xdg("XDG_CONFIG_HOME", ".config")
+            .map(|dir| dir.join("flamenco")),
+        Some(environment.system.clone()),
+    ];
+    for directory in directories.into_iter().flatten() {
+        for (name, _) in NAMES {
+            let path = directory.join(name);
+            if let Some(text) = read(&path)? {
+                warnings.extend(ignored_beside(&path));
+                return Ok(Some(found(path, text)));
+            }
+        }
+    }
+    Ok(None)
+}
+
+fn found(path: PathBuf, text: String) -> Found {
+    let yaml = path
+        .extension()
+        .is_some_and(|extension| extension == "yaml" || extension == "yml");
+    Found {
+        kind: if yaml { Kind::Yaml } else { Kind::Toml },
+        source: Source { path, text },
+    }
+}
+
+/// With both of them in one directory, somebody may be editing the one that is not read.
+fn ignored_beside(path: &Path) -> Option<Warning> {
+    let other = path.with_file_name(NAMES[1].0);
+    (other != path && other.exists()).then(|| {
+        Problem::new(format!("{} is not read", other.display())).advise(format!("{} goes first", path.display()))
+    })
+}
+
+/// `None`: not there.
+fn read(path: &Path) -> Result<Option<String>, Problem> {
+    let cannot = |error: io::Error| Problem::new(format!("{}: cannot be read: {error}", path.display()));
+    let bytes = match read_bytes(path) {
+        Ok(bytes) => bytes,
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
+        Err(error) => return Err(cannot(error)),
+    };
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(Problem::new(format!(
+            "{}: this is no configuration file, it is larger than 1 MiB",
+            path.display()
+        )));
+    }
+    match String::from_utf8(bytes) {
+        // Windows editors start with a byte order mark.
+        Ok(text) => Ok(Some(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))),
+        Err(error) => {
+            let at = error.utf8_error().valid_up_to();
+            let source = Source {
+                path: path.to_owned(),
+                text: String::from_utf8_lossy(error.as_bytes()).into_owned(),
+            };
+            Err(Problem::new("the file is not UTF-8").at(source.place(&(at..at))))
+        }
+    }
+}
+
+fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! The keys of `[timings]`: one for each field of [`Timings`], with what makes sense for it.
+
+use std::time::Duration;
+
+use super::units::{duration, duration_text};
+use crate::timings::Timings;
+
+/// A key and the field it sets.
+pub(crate) struct TimingKey {
+    pub(crate) name: &'static str,
+    pub(crate) field: fn(&mut Timings) -> &mut Duration,
+    /// Longest that makes sense; the shortest is always [`SHORTEST`].
+    longest: Duration,
+}
+
+/// A timer of tokio's fires to the millisecond; anything less would be a busy loop.
+const SHORTEST: Duration = Duration::from_millis(1);
+/// For what happens again and again. The Manager's patience (`worker_timeout`, 60 s unless changed there) is
+/// not known here, so that this only keeps out what cannot be meant.
+const HOUR: Duration = Duration::from_secs(3600);
+/// For what happens once.
+const DAY: Duration = Duration::from_secs(86400);
+
+macro_rules! keys {
+    ($($field:ident: $longest:expr),* $(,)?) => {
+        &[$(TimingKey { name: stringify!($field), field: |timings| &mut timings.$field, longest: $longest }),*]
+    };
+}
+
+pub(crate) const KEYS: &[TimingKey] = keys! {
+    first_may_i_run: HOUR,
+    may_i_run: HOUR,
+    idle_min: HOUR,
+    idle_max: HOUR,
+    asleep_poll: HOUR,
+    backoff_min: HOUR,
+    backoff_max: HOUR,
+    asleep_backoff_max: HOUR,
+    contact_gap: HOUR,
+    connect: HOUR,
+    ask: HOUR,
+    answer: HOUR,
+    update: HOUR,
+    log_flush: HOUR,
+    said_flush: HOUR,
+    outcome_sync: HOUR,
+    set_aside: DAY,
+    blender_grace: HOUR,
+    blender_firm_grace: HOUR,
+    grace: HOUR,
+    drain: HOUR,
+    unkillable: HOUR,
+    foreign_signal: HOUR,
+    progress: HOUR,
+    lock: DAY,
+    leave_starting: HOUR,
+    leave_flush: DAY,
+    leave_sign_off: DAY,
+    picture: HOUR,
+    denied: DAY,
+};
+
+/// Pairs where the second must not be less than the first: a pause grows from one to the other.
+pub(crate) const GROWING: [(&str, &str); 3] = [
+    ("idle_min", "idle_max"),
+    ("backoff_min", "backoff_max"),
+    ("backoff_min", "asleep_backoff_max"),
+];
+
+pub(crate) fn key(name: &str) -> Option<&'static TimingKey> {
+    KEYS.iter().find(|key| key.name == name)
+}
+
+impl TimingKey {
+    /// Reads a value for this key.
+    ///
+    /// # Errors
+    /// The end of a sentence that starts with the key.
+    pub(crate) fn read(&self, text: &str) -> Result<Duration, String> {
+        let time = duration(text)?;
+        if (SHORTEST..=self.longest).contains(&time) {
+            return Ok(time);
+        }
+        Err(format!(
+            "must be between {} and {}, not {}",
+            duration_text(SHORTEST),
+            duration_text(self.longest),
+            duration_text(time)
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_field_has_a_key_and_each_key_its_own_field() {
+        let mut timings = Timings::default();
+        for (index, key) in (1..).zip(KEYS) {
+            *(key.field)(&mut timings) = Duration::from_secs(1_000_000 + index);
+        }
+        let text = format!("{timings:?}");
+        for (index, key) in (1..).zip(KEYS) {
+            assert!(
+                text.contains(&format!("{}: {}s", key.name, 1_000_000 + index)),
+                "{}: {text}",
+                key.name
+            );
+        }
+        assert_eq!(text.matches(": ").count(), KEYS.len(), "a field without a key: {text}");
+    }
+
+    #[test]
+    fn every_default_is_one_that_could_be_written() {
+        let mut timings = Timings::default();
+        for key in KEYS {
+            let text = duration_text(*(key.field)(&mut timings));
+            assert_eq!(key.read(&text), Ok(*(key.field)(&mut timings)), "{}", key.name);
+        }
+        for (less, more) in GROWING {
+            let (less, more) = (key(less).unwrap(), key(more).unwrap());
+            let less = *(less.field)(&mut timings);
+            assert!(less <= *(more.field)(&mut timings));
+        }
+    }
+}

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! Why this process ends, and with which exit code: the only file with exit codes.
+
+use std::fmt;
+use std::num::NonZeroU8;
+use std::process::ExitCode;
+
+/// Why the process ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Departure {
+    /// The Manager asked for it, or a do-and-quit command succeeded.
+    ShutDown,
+    /// The Manager asked for it; the code is the operator's.
+    Restart(RestartCode),
+    /// SIGTERM, SIGINT or SIGQUIT was obeyed.
+    Signalled,
+    /// Something went wrong at run time, and was said in the log.
+    Failure,
+    /// No Manager was found in time.
+    NoManager,
+    /// Another worker uses this home.
+    HomeInUse,
+    /// The configuration, or the home directory it names, cannot be used.
+    BadConfiguration,
+}
+
+/// What `clap` answers to a wrong command line, and so do we.
+pub const USAGE_ERROR: u8 = 2;
+/// What a Rust program that panicked ends with.
+pub const PANIC: u8 = 101;
+/// The third signal: 128 + SIGINT, as a shell counts.
+pub const THIRD_SIGNAL: u8 = 130;
+
+/// The operator's restart exit code: 1 to 255 and none that has a meaning of its own here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RestartCode(NonZeroU8);
+
+/// A number that cannot be a restart exit code.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RestartCodeError {
+    #[error("{0} is not an exit code: it must be between 1 and 255")]
+    OutOfRange(i64),
+    #[error("{0} already means \"{1}\"; choose another one, 47 for example")]
+    Reserved(i64, &'static str),
+}
+
+impl RestartCode {
+    /// Checks `code`. `Ok(None)` is 0, which means "this worker cannot restart", as in the Go worker.
+    pub fn parse(code: i64) -> Result<Option<Self>, RestartCodeError> {
+        if code == 0 {
+            return Ok(None);
+        }
+        let small = u8::try_from(code)
+            .ok()
+            .and_then(NonZeroU8::new)
+            .ok_or(RestartCodeError::OutOfRange(code))?;
+        match reserved(small.get()) {
+            Some(meaning) => Err(RestartCodeError::Reserved(code, meaning)),
+            None => Ok(Some(Self(small))),
+        }
+    }
+
+    /// The number, 1 to 255.
+    pub fn code(self) -> u8 {
+        self.0.get()
+    }
+}
+
+fn reserved(code: u8) -> Option<&'static str> {
+    match code {
+        1 => Some("runtime failure"),
+        USAGE_ERROR => Some("wrong command line"),
+        69 => Some("no Manager found"),
+        75 => Some("home in use by another worker"),
+        78 => Some("configuration unusable"),
+        PANIC => Some("panic"),
+        THIRD_SIGNAL => Some("stopped by a third signal"),
+        _ => None,
+    }
+}
+
+impl Departure {
+    /// The exit code as a number.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::ShutDown | Self::Signalled => 0,
+            Self::Restart(code) => code.code(),
+            Self::Failure => 1,
+            Self::NoManager => 69,
+            Self::HomeInUse => 75,
+            Self::BadConfiguration => 78,
+        }
+    }
+}
+
+impl From<Departure> for ExitCode {
+    fn from(departure: Departure) -> Self {
+        Self::from(departure.code())
+    }
+}
+
+impl fmt::Display for Departure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ShutDown => "shutting down",
+            Self::Restart(_) => "restarting",
+            Self::Signalled => "shutting down on a signal",
+            Self::Failure => "failed",
+            Self::NoManager => "no Manager found",
+            Self::HomeInUse => "home in use",
+            Self::BadConfiguration => "configuration unusable",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn e7_a_restart_code_is_1_to_255_and_none_of_ours() {
+        assert_eq!(RestartCode::parse(0), Ok(None));
+        assert_eq!(RestartCode::parse(47).map(|c| c.map(RestartCode::code)), Ok(Some(47)));
+        assert_eq!(RestartCode::parse(255).map(|c| c.map(RestartCode::code)), Ok(Some(255)));
+        for wrong in [-1, 256, 303] {
+            assert_eq!(RestartCode::parse(wrong), Err(RestartCodeError::OutOfRange(wrong)));
+        }
+        for ours in [1, 2, 69, 75, 78, 101, 130] {
+            assert!(matches!(RestartCode::parse(ours), Err(RestartCodeError::Reserved(code, _)) if code == ours));
+        }
+    }
+}

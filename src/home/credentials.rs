@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! Who this worker is to the Manager: the Go worker's `flamenco-worker-credentials.yaml`.
+//!
+//! Lost credentials make a new worker in the Manager's list, and the old one stays there. So a file that
+//! is there and cannot be used is an error for a person to look at, never a reason to register anew.
+//!
+//! A file that was cut off (the Go worker does not sync before it renames) is still YAML, with half a
+//! secret. Both workers end the file with a newline, and the secret's line is the last one: **a secret
+//! counts if its line is ended, or if it has all of the 64 hex digits** both of them choose (for files
+//! that were put there by `printf` or a secrets store).
+
+use std::fmt;
+use std::fs::{self, File, Permissions};
+use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use super::durable::{replace, sync_directory_of};
+use super::{Home, off_loop};
+use crate::config::Problem;
+use crate::config::problem::Source;
+use crate::config::tree::{Entry, Value};
+use crate::config::yaml;
+
+const NAME: &str = "flamenco-worker-credentials.yaml";
+
+/// bcrypt takes no more, and the Manager uses that.
+const MAX_SECRET_BYTES: usize = 72;
+/// 32 random bytes in hex, as in the Go worker.
+const SECRET_DIGITS: usize = 64;
+const MAX_FILE_BYTES: u64 = 64 << 10;
+
+/// What the Manager knows this worker by.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// The UUID it was given at its registration.
+    pub id: String,
+    /// What it chose at its registration; at most 72 bytes.
+    pub secret: String,
+}
+
+impl fmt::Debug for Credentials {
+    /// Without the secret: this may reach a log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The credentials cannot be read or written. Exit code 78 at the start.
+#[derive(Debug, thiserror::Error)]
+pub enum CredentialsError {
+    /// `file:line:column`, what is wrong and what to do; never the line itself.
+    #[error("{0:#}")]
+    Broken(Problem),
+    #[error("cannot {what} {path}", path = .path.display())]
+    Io {
+        what: &'static str,
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("the system has no random numbers")]
+    Random(#[source] getrandom::Error),
+}
+
+impl Credentials {
+    /// A secret for a new registration: 32 bytes of the kernel's random numbers as 64 hex digits.
+    ///
+    /// # Errors
+    /// [`CredentialsError::Random`], on kernels that have none.
+    pub fn new_secret() -> Result<String, CredentialsError> {
+        let mut bytes = [0u8; SECRET_DIGITS / 2];
+        getrandom::fill(&mut bytes).map_err(CredentialsError::Random)?;
+        Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    fn parse(source: &Source) -> Result<Self, Problem> {
+        let end = source.text.len();
+        let broken = |what: &str, at: usize| {
+            Problem::new(what)
+                .at(source.place_of_secret(&(at..at)))
+                .advise("restore it from a backup, or delete it to register this worker as a new one")
+        };
+        if let Some(at) = source.text.find('\0') {
+            return Err(broken("the file is damaged, it has zero bytes", at));
+        }
+        // The parser's message may show what it met.
+        let Ok(document) = yaml::parse(source) else {
+            let at = yaml::parse(source).err().and_then(|problem| {
+                let place = problem.place()?;
+                Some(offset(&source.text, place.line, place.column))
+            });
+            return Err(broken(
+                "the credentials are damaged, they are not YAML",
+                at.unwrap_or(end),
+            ));
+        };
+        let entries = match document.map(|node| node.value) {
+            None | Some(Value::Nothing) => return Err(broken("the file has no credentials", end)),
+            Some(Value::Table(entries)) => entries,
+            Some(_) => return Err(broken("the credentials are damaged, keys are expected", 0)),
+        };
+        let id = word(&entries, "worker_id", end).map_err(|(what, at)| broken(&what, at))?;
+        let secret = word(&entries, "worker_secret", end).map_err(|(what, at)| broken(&what, at))?;
+        if secret.len() > MAX_SECRET_BYTES {
+            return Err(broken(
+                "`worker_secret` is longer than the 72 bytes the Manager takes",
+                end,
+            ));
+        }
+        if !source.text.ends_with('\n') && !is_whole_secret(&secret) {
+            return Err(broken("the file ends within a line, it may have been cut off", end));
+        }
+        Ok(Self { id, secret })
+    }
+
+    fn text(&self) -> String {
+        let now = jiff::ZonedDateTime::now().strftime("%Y-%m-%d %H:%M:%S %:z");
+        // In quotes: sixty-four digits with an `e` among them are a number to YAML.
+        format!(
+            "# Credentials of this Flamenco Worker: who it is to the Manager. Not meant to be edited.\n\
+             #\n\
+             # Without this file the worker registers as a new one, and the old one stays in the Manager's\n\
+             # list. Each worker has its own: copied to another node, both are the same to the Manager.\n\
+             # Whoever reads the secret can speak for this worker.\n\
+             #\n\
+             # This file was written on {now}\n\n\
+             worker_id: \"{}\"\nworker_secret: \"{}\"\n",
+            self.id, self.secret
+        )
+    }
+}
+
+fn word(entries: &[Entry], key: &str, end: usize) -> Result<String, (String, usize)> {
+    // Of several the last, as everywhere in the Go worker's files.
+    let Some(entry) = entries.iter().rev().find(|entry| entry.key == key) else {
+        return Err((format!("`{key}` is missing"), end));
+    };
+    let at = entry.node.span.start;
+    match entry.node.text() {
+        Ok(text) if text.trim().is_empty() => Err((format!("`{key}` is empty"), at)),
+        Ok(text) => Ok(text.to_owned()),
+        Err(_) if entry.node.value == Value::Nothing => Err((format!("`{key}` is empty"), at)),
+        Err(complaint) => Err((format!("`{key}` {}", complaint.what), at)),
+    }
+}
+
+fn is_whole_secret(secret: &str) -> bool {
+    secret.len() == SECRET_DIGITS && secret.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// The byte at a line and column, both from 1.
+fn offset(text: &str, line: usize, column: usize) -> usize {
+    let start: usize = text.split_inclusive('\n').take(line - 1).map(str::len).sum();
+    let within = text[start..].char_indices().nth(column - 1);
+    within.map_or(text.len(), |(at, _)| start + at)
+}
+
+impl Home {
+    /// Reads the credentials. `None` when there are none: not registered yet. A file that others can read
+    /// is closed to them (mode 0600).
+    ///
+    /// # Errors
+    /// A file that is there and cannot be used, whatever is wrong with it.
+    pub fn credentials(&self) -> Result<Option<Credentials>, CredentialsError> {
+        let path = self.dir.join(NAME);
+        let Some(text) = read(&path).map_err(|source| io_error("read", &path, source))? else {
+            return Ok(None);
+        };
+        let source = Source { path, text };
+        Credentials::parse(&source).map(Some).map_err(CredentialsError::Broken)
+    }
+
+    /// Replaces the credentials; they are on the disk when this returns. Old ones are lost: see
+    /// [`set_aside_credentials`](Self::set_aside_credentials).
+    ///
+    /// # Errors
+    /// Whatever the file system says; the old file is then as it was.
+    pub async fn save_credentials(&self, credentials: &Credentials) -> Result<(), CredentialsError> {
+        let (path, text) = (self.dir.join(NAME), credentials.text());
+        off_loop(move || replace(&path, text.as_bytes()).map_err(|source| io_error("write", &path, source))).await
+    }
+
+    /// Moves the credentials out of the way, for a registration that was deleted at the Manager. They stay
+    /// beside, for the case that it was not: `flamenco-worker-credentials-until-20261124T062945Z.yaml`.
+    /// Answers with the new path; `None` when there was nothing to move.
+    ///
+    /// # Errors
+    /// Whatever the file system says.
+    pub async fn set_aside_credentials(&self) -> Result<Option<PathBuf>, CredentialsError> {
+        let path = self.dir.join(NAME);
+        let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
+        off_loop(move || set_aside(&path, &now).map_err(|source| io_error("set aside", &path, source))).await
+    }
+}
+
+fn set_aside(path: &Path, now: &str) -> io::Result<Option<PathBuf>> {
+    let stem = NAME.trim_end_matches(".yaml");
+    // More than once in a second only if the clock was set back.
+    let names = (1..).map(|n| if n == 1 { String::new() } else { format!("-{n}") });
+    for again in names.take(100) {
+        let aside = path.with_file_name(format!("{stem}-until-{now}{again}.yaml"));
+        if aside.exists() {
+            continue;
+        }
+        match fs::rename(path, &aside) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+            Ok(()) => return sync_directory_of(path).map(|()| Some(aside)),
+        }
+    }
+    Err(io::ErrorKind::AlreadyExists.into())
+}
+
+fn read(path: &Path) -> io::Result<Option<String>> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    // Quietly, and without a fuss where it is not ours to change (a mounted secret).
+    if file.metadata()?.permissions().mode() & 0o077 != 0 {
+        drop(file.set_permissions(Permissions::from_mode(0o600)));
+    }
+    let mut bytes = Vec::new();
+    file.take(MAX_FILE_BYTES).read_to_end(&mut bytes)?;
+    Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+fn io_error(what: &'static str, path: &Path, source: io::Error) -> CredentialsError {
+    CredentialsError::Io {
+        what,
+        path: path.to_owned(),
+        source,
+    }
+}

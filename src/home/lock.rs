@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! One worker per home.
+//!
+//! The kernel's lock says whether the home is in use, and it goes with the process however that ends; what
+//! the file says is only ever shown to people. The lock is `flock`'s: it belongs to the open file, works
+//! over NFS (there the client asks the server for it) and does not vanish when some other code in this
+//! process closes the same file, as a POSIX lock does. The file is opened close-on-exec, so that no
+//! program of a task can hold the home after the worker. It is never removed: a name that comes and goes
+//! lets two workers lock two files.
+
+use std::fs::{File, TryLockError};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use super::HomeError;
+use super::owner::described;
+use crate::config::hostname;
+
+const NAME: &str = "flamenco-worker.lock";
+
+/// Far more than a holder writes; the file may be anything.
+const MAX_BYTES: u64 = 4096;
+
+/// The lock. Dropping it lets the home go.
+#[derive(Debug)]
+pub(super) struct HomeLock {
+    _file: File,
+}
+
+/// Who holds a home, by its own word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// In that host's (or container's) own numbering.
+    pub pid: i32,
+    pub host: String,
+    /// The kernel's `boot_id` of that host.
+    pub boot: String,
+    /// When it started, RFC 3339.
+    pub started: String,
+    pub version: String,
+}
+
+#[derive(Debug)]
+pub(super) enum Taken {
+    Ours(HomeLock),
+    Held(Option<Holder>),
+}
+
+impl HomeLock {
+    /// Tries once. Never waits for the holder.
+    pub(super) fn take(dir: &Path) -> Result<Taken, HomeError> {
+        let path = dir.join(NAME);
+        let not_writable = |path: PathBuf, source: io::Error| HomeError::NotWritable {
+            described: described(if path.exists() { &path } else { dir }),
+            path,
+            source,
+        };
+        // Writable, because over NFS an exclusive lock asks for that. The standard library sets O_CLOEXEC.
+        let mut file = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .map_err(|source| not_writable(path.clone(), source))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(Taken::Held(Holder::read(&mut file))),
+            Err(TryLockError::Error(source)) => return Err(HomeError::NoLocks { path, source }),
+        }
+        match Holder::ourselves().write(&mut file) {
+            Ok(()) => {}
+            // A full disk is not a reason to leave a render node idle: the lock holds without its text.
+            Err(error) if is_full(&error) => {
+                tracing::warn!(path = %path.display(), %error, "cannot write the lock file")
+            }
+            Err(source) => return Err(not_writable(path, source)),
+        }
+        Ok(Taken::Ours(Self { _file: file }))
+    }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+impl Holder {
+    fn ourselves() -> Self {
+        Self {
+            pid: nix::unistd::getpid().as_raw(),
+            host: hostname(),
+            boot: boot_id(),
+            started: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+
+    /// Whether this holder runs on this host, as far as a name can tell.
+    pub fn is_here(&self) -> bool {
+        self.host == hostname()
+    }
+
+    fn write(&self, file: &mut File) -> io::Result<()> {
+        let Self {
+            pid,
+            host,
+            boot,
+            started,
+            version,
+        } = self;
+        file.set_len(0)?;
+        file.rewind()?;
+        write!(
+            file,
+            "pid: {pid}\nhost: {host}\nboot: {boot}\nstarted: {started}\nversion: {version}\n"
+        )
+    }
+
+    fn read(file: &mut File) -> Option<Self> {
+        let mut text = String::new();
+        file.take(MAX_BYTES).read_to_string(&mut text).ok()?;
+        Self::parse(&text)
+    }
+
+    /// Only a whole text: one may be looked at while it is written.
+    fn parse(text: &str) -> Option<Self> {
+        let value = |key: &str| {
+            let line = text.split_inclusive('\n').find_map(|line| line.strip_prefix(key))?;
+            line.strip_suffix('\n').map(str::to_owned)
+        };
+        Some(Self {
+            pid: value("pid: ")?.parse().ok()?,
+            host: value("host: ")?,
+            boot: value("boot: ")?,
+            started: value("started: ")?,
+            version: value("version: ")?,
+        })
+    }
+}
+
+/// This boot of this kernel; empty where `/proc` does not tell.
+pub(super) fn boot_id() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .map(|id| id.trim().to_owned())
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_holder_is_read_back_and_half_of_one_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        std::fs::write(&path, "x".repeat(1000)).unwrap();
+        let mut file = File::options().read(true).write(true).open(&path).unwrap();
+        let we = Holder::ourselves();
+        we.write(&mut file).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(Holder::parse(&text), Some(we));
+        for cut in 0..text.len() {
+            assert_eq!(Holder::parse(&text[..cut]), None, "{cut}");
+        }
+    }
+}

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! What we write: one directory that is this worker's, and nobody else's while it runs.
+//!
+//! ```text
+//! locate ─► Home::open ─┬─ lock         flamenco-worker.lock: held as long as this process lives
+//!                       ├─ credentials  flamenco-worker-credentials.yaml: the Go worker's file
+//!                       ├─ signed-on    there = the last run did not sign off
+//!                       └─ spool/       for the spool to fill
+//! ```
+//!
+//! Nothing here is rewritten in place: a file is replaced whole or not at all, so that a power cut leaves
+//! the old one or the new one.
+
+mod credentials;
+mod durable;
+mod lock;
+mod owner;
+mod signed_on;
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::unistd::{AccessFlags, access};
+
+pub use self::credentials::{Credentials, CredentialsError};
+pub use self::lock::Holder;
+use self::lock::{HomeLock, Taken};
+use self::owner::described;
+use crate::config::{Config, Environment};
+
+/// A home that is ours: the lock is held until this is dropped, or the process ends in whatever way.
+#[derive(Debug)]
+pub struct Home {
+    dir: PathBuf,
+    mark: String,
+    _lock: HomeLock,
+}
+
+/// The home cannot be used. All but [`InUse`](Self::InUse) are for the operator to repair (exit code 78).
+#[derive(Debug, thiserror::Error)]
+pub enum HomeError {
+    /// Neither a setting nor a user's home directory to derive one from.
+    #[error("there is no place for this worker's home: set FLAMENCO_HOME to a directory it can write to")]
+    NoPlace,
+    #[error("cannot create the home {path}: create it for this user, or set FLAMENCO_HOME ({described})", path = .path.display())]
+    Create {
+        path: PathBuf,
+        /// The nearest directory that exists: its owner and mode, and who we are.
+        described: String,
+        #[source]
+        source: io::Error,
+    },
+    #[error("the home {path} is not a directory; move it away, or set FLAMENCO_HOME", path = .0.display())]
+    NotADirectory(PathBuf),
+    #[error("cannot write to the home: give it to this user, or set FLAMENCO_HOME ({described})")]
+    NotWritable {
+        /// The directory, or the file in it that is in the way.
+        path: PathBuf,
+        described: String,
+        #[source]
+        source: io::Error,
+    },
+    /// Exit code 75.
+    #[error("{}", in_use(.dir, .holder.as_deref()))]
+    InUse {
+        dir: PathBuf,
+        /// `None` when the file does not say: a file system that hides it, or a start a moment ago.
+        holder: Option<Box<Holder>>,
+    },
+    /// ENOLCK and the like: an NFS mount without a lock daemon, or with `nolock` on the server's side.
+    #[error("the file system of {path} has no locks; set FLAMENCO_HOME to a directory on a local disk", path = .path.display())]
+    NoLocks {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+}
+
+fn in_use(dir: &Path, holder: Option<&Holder>) -> String {
+    let dir = dir.display();
+    match holder {
+        None => format!("another worker uses the home {dir}; stop it, or set FLAMENCO_HOME"),
+        Some(other) if other.is_here() => format!(
+            "another worker, with process id {}, uses the home {dir}; stop it, or give this one its own FLAMENCO_HOME",
+            other.pid
+        ),
+        Some(other) => format!(
+            "a worker on {}, with process id {} there, uses the home {dir}; set FLAMENCO_HOME to a directory of its \
+             own on each node",
+            other.host, other.pid
+        ),
+    }
+}
+
+/// Where the home is: `$FLAMENCO_HOME` or `home` of the configuration, `$STATE_DIRECTORY` (systemd's
+/// `StateDirectory=`; of several the first), `$XDG_DATA_HOME/flamenco`, `~/.local/share/flamenco`. Without
+/// the first two it is the Go worker's, so that a node can change over and back.
+///
+/// # Errors
+/// [`HomeError::NoPlace`].
+pub fn locate(config: &Config, environment: &Environment) -> Result<PathBuf, HomeError> {
+    if let Some(home) = &config.home {
+        return Ok(home.clone());
+    }
+    let state = environment.get("STATE_DIRECTORY").map(|paths| paths.to_string_lossy());
+    let first = state
+        .as_deref()
+        .and_then(|paths| paths.split(':').find(|path| !path.is_empty()));
+    if let Some(first) = first {
+        return Ok(environment.absolute(first));
+    }
+    environment
+        .xdg("XDG_DATA_HOME", ".local/share")
+        .map(|data| data.join("flamenco"))
+        .ok_or(HomeError::NoPlace)
+}
+
+impl Home {
+    /// Makes the directory if it is not there (mode 0700), sees that it can be written to, and takes its
+    /// lock. A predecessor on its way out (a restart, an upgrade) is waited for, at most for `patience`.
+    ///
+    /// # Errors
+    /// See [`HomeError`].
+    pub async fn open(dir: PathBuf, patience: Duration) -> Result<Self, HomeError> {
+        // On a network file system any of this may hang; the event loop must not.
+        let made = dir.clone();
+        let mark = off_loop(move || prepare(&made)).await?;
+        let lock = lock_patiently(&dir, patience).await?;
+        Ok(Self { dir, mark, _lock: lock })
+    }
+
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Made by whoever fills it.
+    pub fn spool_dir(&self) -> PathBuf {
+        self.dir.join("spool")
+    }
+
+    /// This home's identity, for the mark on every process it starts: device and inode of the directory,
+    /// in hex. A copied home is another home with other processes, which an identity in a file would not
+    /// know; a renamed one is still the same, which the path would not know. The device number of a network
+    /// mount can change when it is mounted anew: the marked processes of a worker that died before that
+    /// are not recognised after it, and only those.
+    pub fn mark(&self) -> &str {
+        &self.mark
+    }
+}
+
+/// How often a predecessor's lock is tried: a restart should not feel slow.
+const LOCK_TRY: Duration = Duration::from_millis(100);
+
+async fn lock_patiently(dir: &Path, patience: Duration) -> Result<HomeLock, HomeError> {
+    let deadline = tokio::time::Instant::now() + patience;
+    let mut said = false;
+    loop {
+        let path = dir.to_owned();
+        let holder = match off_loop(move || HomeLock::take(&path)).await? {
+            Taken::Ours(lock) => return Ok(lock),
+            Taken::Held(holder) => holder,
+        };
+        if tokio::time::Instant::now() >= deadline {
+            return Err(HomeError::InUse {
+                dir: dir.to_owned(),
+                holder: holder.map(Box::new),
+            });
+        }
+        // A holder that has not yet written who it is will have, the next time.
+        if let Some(holder) = holder.filter(|_| !said) {
+            said = true;
+            tracing::info!(pid = holder.pid, host = %holder.host, "waiting for another worker to let go of the home");
+        }
+        tokio::time::sleep_until(deadline.min(tokio::time::Instant::now() + LOCK_TRY)).await;
+    }
+}
+
+/// Creates the directory and looks at it; answers with its mark.
+fn prepare(dir: &Path) -> Result<String, HomeError> {
+    if let Err(source) = DirBuilder::new().recursive(true).mode(0o700).create(dir) {
+        return Err(match fs::metadata(dir) {
+            Ok(found) if !found.is_dir() => HomeError::NotADirectory(dir.to_owned()),
+            _ => HomeError::Create {
+                path: dir.to_owned(),
+                described: described(nearest_existing(dir)),
+                source,
+            },
+        });
+    }
+    let not_writable = |source: io::Error| HomeError::NotWritable {
+        path: dir.to_owned(),
+        described: described(dir),
+        source,
+    };
+    // `access` knows of read-only mounts and of ACLs, which the mode does not tell.
+    access(dir, AccessFlags::R_OK | AccessFlags::W_OK | AccessFlags::X_OK)
+        .map_err(|errno| not_writable(errno.into()))?;
+    let found = fs::metadata(dir).map_err(not_writable)?;
+    Ok(format!("{:x}-{:x}", found.dev(), found.ino()))
+}
+
+fn nearest_existing(path: &Path) -> &Path {
+    path.ancestors().find(|path| path.exists()).unwrap_or(path)
+}
+
+/// Runs what may block somewhere else. A panic in it goes on here.
+async fn off_loop<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(value) => value,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime ends, and this task with it.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! Who owns a file and who we are: said where something cannot be written.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use nix::unistd::{Gid, Group, Uid, User, geteuid};
+
+/// `/var/lib: owner root, group root, mode 0755; we are user render`.
+pub(super) fn described(path: &Path) -> String {
+    let we = user(geteuid());
+    match fs::metadata(path) {
+        Ok(found) => format!(
+            "{}: owner {}, group {}, mode {:04o}; we are user {we}",
+            path.display(),
+            user(Uid::from_raw(found.uid())),
+            group(Gid::from_raw(found.gid())),
+            found.mode() & 0o7777
+        ),
+        Err(error) => format!("{}: {error}; we are user {we}", path.display()),
+    }
+}
+
+fn user(id: Uid) -> String {
+    User::from_uid(id)
+        .ok()
+        .flatten()
+        .map_or_else(|| id.to_string(), |user| user.name)
+}
+
+fn group(id: Gid) -> String {
+    Group::from_gid(id)
+        .ok()
+        .flatten()
+        .map_or_else(|| id.to_string(), |group| group.name)
+}

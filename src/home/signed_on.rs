@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! Whether the last run said goodbye: `signed-on` is there from before a sign-on until after a sign-off.
+
+use std::io;
+
+use super::durable::{remove_if_there, replace};
+use super::lock::boot_id;
+use super::{Home, off_loop};
+
+const NAME: &str = "signed-on";
+
+impl Home {
+    /// Whether a run signed on and did not sign off: the Manager may still think it has a task. Where this
+    /// cannot be told it is taken to be so; repairing what was well costs one request.
+    pub fn signed_on(&self) -> bool {
+        self.dir.join(NAME).try_exists().unwrap_or(true)
+    }
+
+    /// Before a sign-on. On the disk when this returns: after a power cut it must be there, and it is that
+    /// cut it is for. Costs a few milliseconds once per start.
+    ///
+    /// # Errors
+    /// Whatever the file system says. A worker can go on without the mark.
+    pub async fn remember_signed_on(&self) -> io::Result<()> {
+        let path = self.dir.join(NAME);
+        let text = format!(
+            "pid: {}\nboot: {}\ntime: {}\n",
+            nix::unistd::getpid(),
+            boot_id(),
+            jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ")
+        );
+        off_loop(move || replace(&path, text.as_bytes())).await
+    }
+
+    /// After a sign-off. Not synced: should a power cut bring it back, the next start signs off once more.
+    ///
+    /// # Errors
+    /// Whatever the file system says.
+    pub fn forget_signed_on(&self) -> io::Result<()> {
+        remove_if_there(&self.dir.join(NAME))
+    }
+}

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! How long to wait before the next try, and how much to say about it.
+
+use std::error::Error;
+use std::time::Duration;
+
+use tracing::{debug, info, warn};
+
+use super::ManagerError;
+
+/// Pauses that double up to a limit, each drawn evenly from zero to its full length ("full jitter"), so that
+/// many workers that lost the Manager together do not come back together.
+#[derive(Debug)]
+pub struct Backoff {
+    min: Duration,
+    max: Duration,
+    failures: u32,
+}
+
+impl Backoff {
+    pub fn new(min: Duration, max: Duration) -> Self {
+        Self { min, max, failures: 0 }
+    }
+
+    /// How often it failed since the last success.
+    pub fn failures(&self) -> u32 {
+        self.failures
+    }
+
+    /// Notes a failure of `what`, says so (once aloud, then for those who debug), and gives the pause before
+    /// the next try: never shorter than the other side asked for with `Retry-After`.
+    pub fn failed(&mut self, what: &str, error: &ManagerError) -> Duration {
+        let pause = self.pause(random()).max(error.retry_after().unwrap_or_default());
+        if self.failures == 1 {
+            warn!(error = chain(error), "cannot {what}; trying on");
+        } else {
+            debug!(error = chain(error), failures = self.failures, ?pause, "cannot {what}");
+        }
+        pause
+    }
+
+    /// Notes a success.
+    pub fn succeeded(&mut self, what: &str) {
+        if self.failures > 0 {
+            info!(failures = self.failures, "{what}: works again");
+            self.failures = 0;
+        }
+    }
+
+    /// The next pause for a random number in `0.0..1.0`. The first is never below half of `min`: a Manager
+    /// that refuses at once must not be asked at once.
+    fn pause(&mut self, random: f64) -> Duration {
+        let full = self
+            .min
+            .saturating_mul(1u32.checked_shl(self.failures).unwrap_or(u32::MAX))
+            .min(self.max);
+        self.failures = self.failures.saturating_add(1);
+        full.mul_f64(random).max(self.min / 2)
+    }
+}
+
+/// An error with all its causes, in one line.
+pub fn chain(error: &dyn Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| (**error).source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+/// A random number in `0.0..1.0`; 0.5 where the kernel gives none.
+pub fn random() -> f64 {
+    getrandom::u32().map_or(0.5, |number| f64::from(number) / (f64::from(u32::MAX) + 1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_the_limit_and_start_again_after_a_success() {
+        let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(5));
+        let full: Vec<_> = (0..5).map(|_| backoff.pause(1.0).as_secs()).collect();
+        assert_eq!(full, [1, 2, 4, 5, 5]);
+        backoff.succeeded("x");
+        assert_eq!(backoff.pause(0.0), Duration::from_millis(500));
+    }
+
+    #[test]
+    fn retry_after_is_honoured() {
+        let mut backoff = Backoff::new(Duration::from_millis(1), Duration::from_millis(1));
+        let error = ManagerError::Status {
+            code: 503,
+            message: String::new(),
+            retry_after: Some(Duration::from_secs(7)),
+        };
+        assert_eq!(backoff.failed("x", &error), Duration::from_secs(7));
+    }
+
+    #[test]
+    fn a_thousand_failures_do_not_overflow() {
+        let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
+        let longest = (0..1000).map(|_| backoff.pause(0.999)).max();
+        assert!(longest.is_some_and(|pause| pause <= Duration::from_secs(30)));
+    }
+}

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! When the Manager last heard of us. A gap that may have put us in `error` there is noticed also when
+//! the machine was suspended meanwhile, which the monotonic clock does not count.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use nix::time::{ClockId, clock_gettime};
+
+/// Remembers contacts; single threaded like the loop it serves.
+#[derive(Debug)]
+pub(super) struct Contact {
+    last: Cell<Option<Duration>>,
+    gap: Cell<bool>,
+    limit: Duration,
+}
+
+impl Contact {
+    pub(super) fn new(limit: Duration) -> Self {
+        Self {
+            last: Cell::new(None),
+            gap: Cell::new(false),
+            limit,
+        }
+    }
+
+    /// An answer of the Manager's came.
+    pub(super) fn made(&self) {
+        self.made_at(since_boot());
+    }
+
+    fn made_at(&self, now: Duration) {
+        let gap = self
+            .last
+            .get()
+            .is_some_and(|last| now.saturating_sub(last) > self.limit);
+        self.gap.set(self.gap.get() || gap);
+        self.last.set(Some(now));
+    }
+
+    /// Whether a gap lies behind us that was not asked about yet.
+    pub(super) fn take_gap(&self) -> bool {
+        self.gap.take()
+    }
+}
+
+/// CLOCK_BOOTTIME; it goes on while the machine sleeps. Zero where the clock cannot be read.
+fn since_boot() -> Duration {
+    clock_gettime(ClockId::CLOCK_BOOTTIME)
+        .map(Duration::from)
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gap_is_told_once() {
+        let contact = Contact::new(Duration::from_secs(45));
+        for second in [1, 40, 85] {
+            contact.made_at(Duration::from_secs(second));
+        }
+        assert!(!contact.take_gap());
+        contact.made_at(Duration::from_secs(131));
+        contact.made_at(Duration::from_secs(132));
+        assert!(contact.take_gap());
+        assert!(!contact.take_gap());
+    }
+}

@@ -1,0 +1,444 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! The Manager over HTTP/1.1.
+//!
+//! ```text
+//! operation ─► request (path, body, time-out) ─► Reply { status, body } ─► the operation's own answers
+//! ```
+//!
+//! A fresh connection must carry its whole header within a second, or the Manager closes it: bodies are
+//! ready before a connection is asked for, and nothing connects ahead of time.
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use reqwest::{Client, Method, StatusCode};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use url::Url;
+
+use super::contact::Contact;
+use super::{
+    Acknowledgement, Assignment, Delivery, Manager, ManagerError, Picture, PictureAnswer, Row, Verdict, Welcome, Wish,
+};
+use crate::home::Credentials;
+use crate::protocol::{
+    AssignedTask, ErrorBody, ManagerVersion, MayKeepRunning, Registered, Registration, SignOn, StateChange,
+    StateChanged, TaskUpdate, WorkerStatus,
+};
+use crate::timings::Timings;
+
+/// The largest answer that is read. A task with a 4 KB script is the largest seen; a proxy's error page
+/// or a stranger on that port may send anything.
+const LARGEST_ANSWER: usize = 16 << 20;
+
+/// How much of an answer that is not understood goes into an error.
+const EXCERPT: usize = 200;
+
+/// Connections that idle longer are not used again: proxies close them without a word after a minute.
+const KEEP_IDLE: Duration = Duration::from_secs(50);
+
+/// The Manager at one URL.
+#[derive(Debug)]
+pub struct HttpManager {
+    client: Client,
+    /// Ends in `/`, so that paths join below a prefix.
+    base: Url,
+    credentials: RefCell<Option<Credentials>>,
+    contact: Contact,
+    timings: Timings,
+}
+
+/// The client could not be made.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot prepare HTTP")]
+pub struct HttpError(#[source] reqwest::Error);
+
+/// What came back.
+struct Reply {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Vec<u8>,
+}
+
+/// What goes out.
+struct Call<'a> {
+    method: Method,
+    path: &'a str,
+    content: Option<(&'static str, Vec<u8>)>,
+    limit: Duration,
+    authenticated: bool,
+}
+
+impl HttpManager {
+    /// # Errors
+    /// When TLS cannot be set up.
+    pub fn new(base: &Url, timings: &Timings) -> Result<Self, HttpError> {
+        let mut base = base.clone();
+        if !base.path().ends_with('/') {
+            base.set_path(&format!("{}/", base.path()));
+        }
+        // reqwest panics without a provider; that there is one already is no error.
+        rustls::crypto::ring::default_provider().install_default().ok();
+        let agent = concat!("flamenco-worker/", env!("CARGO_PKG_VERSION"));
+        let mut builder = Client::builder()
+            .user_agent(agent)
+            .connect_timeout(timings.connect)
+            .pool_idle_timeout(KEEP_IDLE)
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy();
+        if base.scheme() == "http" {
+            // With rustls a host without CA certificates could not even speak plain HTTP.
+            builder = builder.tls_certs_only(std::iter::empty());
+        }
+        Ok(Self {
+            client: builder.build().map_err(HttpError)?,
+            base,
+            credentials: RefCell::new(None),
+            contact: Contact::new(timings.contact_gap),
+            timings: timings.clone(),
+        })
+    }
+
+    async fn call(&self, call: Call<'_>) -> Result<Reply, ManagerError> {
+        let url = self
+            .base
+            .join(call.path)
+            .map_err(|error| ManagerError::NotTheManager(error.to_string()))?;
+        let mut request = self.client.request(call.method, url).timeout(call.limit);
+        if call.authenticated
+            && let Some(own) = self.credentials.borrow().as_ref()
+        {
+            request = request.basic_auth(&own.id, Some(&own.secret));
+        }
+        if let Some((kind, body)) = call.content {
+            request = request.header(CONTENT_TYPE, kind).body(body);
+        }
+        let failed = |error| failure(error, call.limit);
+        let mut response = request.send().await.map_err(failed)?;
+        let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(failed)? {
+            if body.len() + chunk.len() > LARGEST_ANSWER {
+                return Err(ManagerError::NotTheManager(format!(
+                    "more than {LARGEST_ANSWER} bytes came"
+                )));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        let reply = Reply { status, headers, body };
+        if reply.is_of_the_manager() {
+            self.contact.made();
+        }
+        Ok(reply)
+    }
+
+    async fn get(&self, path: &str, limit: Duration) -> Result<Reply, ManagerError> {
+        self.call(Call {
+            method: Method::GET,
+            path,
+            content: None,
+            limit,
+            authenticated: true,
+        })
+        .await
+    }
+
+    async fn post(&self, path: &str, limit: Duration) -> Result<Reply, ManagerError> {
+        self.call(Call {
+            method: Method::POST,
+            path,
+            content: None,
+            limit,
+            authenticated: true,
+        })
+        .await
+    }
+
+    async fn post_json(&self, path: &str, body: &impl Serialize, limit: Duration) -> Result<Reply, ManagerError> {
+        let body = serde_json::to_vec(body).map_err(|error| ManagerError::NotTheManager(error.to_string()))?;
+        let content = Some(("application/json", body));
+        self.call(Call {
+            method: Method::POST,
+            path,
+            content,
+            limit,
+            authenticated: true,
+        })
+        .await
+    }
+}
+
+impl Manager for HttpManager {
+    fn identify(&self, credentials: &Credentials) {
+        *self.credentials.borrow_mut() = Some(credentials.clone());
+    }
+
+    fn was_out_of_contact(&self) -> bool {
+        self.contact.take_gap()
+    }
+
+    async fn version(&self) -> Result<ManagerVersion, ManagerError> {
+        let call = Call {
+            method: Method::GET,
+            path: "api/v3/version",
+            content: None,
+            limit: self.timings.ask,
+            authenticated: false,
+        };
+        let reply = self.call(call).await?;
+        match reply.status.as_u16() {
+            200 => reply.json(),
+            _ => Err(reply.error()),
+        }
+    }
+
+    async fn register(&self, registration: &Registration) -> Result<Registered, ManagerError> {
+        let reply = self
+            .post_json("api/v3/worker/register-worker", registration, self.timings.answer)
+            .await?;
+        match reply.status.as_u16() {
+            200 => reply.json(),
+            _ => Err(reply.error()),
+        }
+    }
+
+    async fn sign_on(&self, sign_on: &SignOn) -> Result<Welcome, ManagerError> {
+        let reply = self
+            .post_json("api/v3/worker/sign-on", sign_on, self.timings.answer)
+            .await?;
+        match reply.status.as_u16() {
+            200 => Ok(Welcome::GoTo(reply.json::<StateChange>()?.status_requested)),
+            403 if reply.is_denial() => Ok(Welcome::Denied),
+            _ => Err(reply.error()),
+        }
+    }
+
+    async fn sign_off(&self) -> Result<Acknowledgement, ManagerError> {
+        self.post("api/v3/worker/sign-off", self.timings.answer)
+            .await?
+            .acknowledgement()
+    }
+
+    async fn wish(&self) -> Result<Wish, ManagerError> {
+        let reply = self.get("api/v3/worker/state", self.timings.ask).await?;
+        match reply.status.as_u16() {
+            200 => Ok(Wish::GoTo(reply.json::<StateChange>()?.status_requested)),
+            204 => Ok(Wish::Nothing),
+            403 if reply.is_denial() => Ok(Wish::Denied),
+            _ => Err(reply.error()),
+        }
+    }
+
+    async fn state_changed(&self, status: &WorkerStatus) -> Result<Acknowledgement, ManagerError> {
+        let body = StateChanged { status };
+        self.post_json("api/v3/worker/state-changed", &body, self.timings.answer)
+            .await?
+            .acknowledgement()
+    }
+
+    async fn fetch(&self) -> Result<Assignment, ManagerError> {
+        let reply = self.post("api/v3/worker/task", self.timings.answer).await?;
+        match reply.status.as_u16() {
+            200 => Ok(Assignment::Task(Box::new(reply.json::<AssignedTask>()?))),
+            204 => Ok(Assignment::Nothing),
+            423 => Ok(Assignment::GoTo(reply.json::<StateChange>()?.status_requested)),
+            409 if reply.is_own_error() => Ok(Assignment::NotAwake(reply.message())),
+            403 if reply.is_denial() => Ok(Assignment::Denied),
+            _ => Err(reply.error()),
+        }
+    }
+
+    async fn may_i_run(&self, task: &str) -> Result<Verdict, ManagerError> {
+        let reply = self.get(&task_path(task, "/may-i-run"), self.timings.ask).await?;
+        match reply.status.as_u16() {
+            200 => Ok(match reply.json::<MayKeepRunning>()? {
+                MayKeepRunning {
+                    may_keep_running: true, ..
+                } => Verdict::Continue,
+                stop => Verdict::Stop(stop),
+            }),
+            403 if reply.is_denial() => Ok(Verdict::Denied),
+            _ => Err(reply.error()),
+        }
+    }
+
+    async fn update(&self, task: &str, update: &TaskUpdate) -> Result<Delivery, ManagerError> {
+        let reply = self
+            .post_json(&task_path(task, ""), update, self.timings.update)
+            .await?;
+        match reply.status.as_u16() {
+            204 => Ok(Delivery::Accepted),
+            404 if reply.is_own_error() => Ok(Delivery::Gone),
+            409 if reply.is_own_error() => Ok(Delivery::NotOurs),
+            413 => Ok(Delivery::TooLarge),
+            400 if ErrorBody::parse(&reply.body).is_some() => Ok(Delivery::Refused(reply.message())),
+            _ => Err(reply.error()),
+        }
+    }
+
+    async fn output_produced(&self, task: &str, picture: Picture) -> Result<PictureAnswer, ManagerError> {
+        let path = task_path(task, "/output-produced");
+        let call = Call {
+            method: Method::POST,
+            path: &path,
+            content: Some((picture.mime, picture.bytes)),
+            limit: self.timings.update,
+            authenticated: true,
+        };
+        let reply = self.call(call).await?;
+        match reply.status.as_u16() {
+            202 => Ok(PictureAnswer::Taken),
+            400 | 404 | 413 | 429 => Ok(PictureAnswer::NotWanted),
+            _ => Err(reply.error()),
+        }
+    }
+
+    async fn row(&self) -> Result<Row, ManagerError> {
+        let id = self
+            .credentials
+            .borrow()
+            .as_ref()
+            .map(|own| own.id.clone())
+            .unwrap_or_default();
+        let path = format!("api/v3/worker-mgt/workers/{}", segment(&id));
+        let call = Call {
+            method: Method::GET,
+            path: &path,
+            content: None,
+            limit: self.timings.ask,
+            authenticated: false,
+        };
+        let reply = self.call(call).await?;
+        match reply.status.as_u16() {
+            200 => Ok(Row::Known),
+            404 if reply.is_own_error() => Ok(Row::Deleted),
+            _ => Err(reply.error()),
+        }
+    }
+}
+
+impl Reply {
+    fn json<T: DeserializeOwned>(&self) -> Result<T, ManagerError> {
+        serde_json::from_slice(&self.body)
+            .map_err(|error| ManagerError::NotTheManager(format!("{error}; it begins {:?}", self.excerpt())))
+    }
+
+    fn acknowledgement(&self) -> Result<Acknowledgement, ManagerError> {
+        match self.status.as_u16() {
+            204 => Ok(Acknowledgement::Accepted),
+            403 if self.is_denial() => Ok(Acknowledgement::Denied),
+            _ => Err(self.error()),
+        }
+    }
+
+    /// The shape of the Manager's own handlers: a `code` that repeats the status.
+    fn is_own_error(&self) -> bool {
+        ErrorBody::parse(&self.body).is_some_and(|error| error.code == Some(self.status.as_u16()))
+    }
+
+    /// The words of the Manager's authentication, which a proxy in front of it does not use.
+    fn is_denial(&self) -> bool {
+        ErrorBody::parse(&self.body).is_some_and(|error| error.message.starts_with("security requirements failed"))
+    }
+
+    /// Whether the Manager itself has seen us: its own answers are 2xx, 423 or shaped like its errors.
+    fn is_of_the_manager(&self) -> bool {
+        self.status.is_success() || self.status == StatusCode::LOCKED || self.is_own_error()
+    }
+
+    fn message(&self) -> String {
+        ErrorBody::parse(&self.body).map_or_else(|| self.excerpt(), |error| error.message)
+    }
+
+    fn excerpt(&self) -> String {
+        let start = self.body.get(..EXCERPT).unwrap_or(&self.body);
+        String::from_utf8_lossy(start).trim().to_owned()
+    }
+
+    fn error(&self) -> ManagerError {
+        let retry_after = self
+            .headers
+            .get(RETRY_AFTER)
+            .and_then(|value| value.to_str().ok())
+            .and_then(retry_after);
+        ManagerError::Status {
+            code: self.status.as_u16(),
+            message: self.message(),
+            retry_after,
+        }
+    }
+}
+
+/// `Retry-After` is a number of seconds or an HTTP date (RFC 9110, 10.2.3).
+fn retry_after(value: &str) -> Option<Duration> {
+    if let Ok(seconds) = value.trim().parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let then = jiff::fmt::rfc2822::parse(value.trim()).ok()?;
+    then.timestamp().duration_since(jiff::Timestamp::now()).try_into().ok()
+}
+
+fn task_path(task: &str, what: &str) -> String {
+    format!("api/v3/worker/task/{}{what}", segment(task))
+}
+
+/// An id as one path segment, whatever it contains.
+fn segment(id: &str) -> String {
+    url::form_urlencoded::byte_serialize(id.as_bytes()).collect()
+}
+
+fn failure(error: reqwest::Error, limit: Duration) -> ManagerError {
+    if error.is_timeout() {
+        ManagerError::TimedOut(limit)
+    } else {
+        ManagerError::Unreachable(error.without_url())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reply(status: u16, body: &str) -> Reply {
+        Reply {
+            status: StatusCode::from_u16(status).unwrap(),
+            headers: HeaderMap::new(),
+            body: body.as_bytes().to_vec(),
+        }
+    }
+
+    #[test]
+    fn c30_only_the_managers_own_shape_counts_as_its_word() {
+        assert!(reply(404, r#"{"code":404,"message":"task x not found"}"#).is_own_error());
+        assert!(!reply(404, r#"{"message":"Not Found"}"#).is_own_error());
+        assert!(!reply(404, r#"{"code":409,"message":"?"}"#).is_own_error());
+        assert!(!reply(404, "<html>Not Found</html>").is_own_error());
+    }
+
+    #[test]
+    fn c24_a_proxys_403_is_no_denial() {
+        let own = r#"{"message":"security requirements failed: authorization failed: no such worker known"}"#;
+        assert!(reply(403, own).is_denial());
+        assert!(!reply(403, r#"{"message":"Forbidden"}"#).is_denial());
+        assert!(!reply(403, "Forbidden").is_denial());
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        assert_eq!(retry_after("3"), Some(Duration::from_secs(3)));
+        let date = (jiff::Timestamp::now() + Duration::from_secs(100)).to_zoned_datetime(jiff::tz::TimeZone::UTC);
+        let text = date.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        assert!(
+            retry_after(&text).is_some_and(|wait| wait > Duration::from_secs(90) && wait <= Duration::from_secs(100))
+        );
+        assert_eq!(retry_after("Tue, 15 Nov 1994 08:12:31 GMT"), None);
+        assert_eq!(retry_after("soon"), None);
+    }
+
+    #[test]
+    fn an_id_cannot_leave_its_place_in_the_path() {
+        assert_eq!(segment("../x?y"), "..%2Fx%3Fy");
+    }
+}

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! Where a guard stands: what it asks the kernel for before it has a program, and small questions after.
+
+#![expect(unsafe_code, reason = "close_range has no safe wrapper")]
+
+use std::ffi::CStr;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use nix::libc;
+use nix::poll::PollTimeout;
+use nix::sys::prctl::{set_child_subreaper, set_name};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::time::TimeVal;
+use nix::unistd::{dup2_stdin, dup2_stdout, setsid};
+
+/// The name in `comm`: 15 bytes at most.
+const NAME: &CStr = c"flamenco-guard";
+/// A wait for events only.
+pub(super) const FOR_EVER: Duration = Duration::MAX;
+
+/// What the worker handed over, and what the kernel granted.
+pub(super) struct Footing {
+    pub(super) socket: UnixStream,
+    /// The program's output; the guard's own stdout is /dev/null from now on, and so is its stdin.
+    pub(super) output: OwnedFd,
+    pub(super) children: SignalFd,
+}
+
+impl Footing {
+    /// Out of reach of signals and of the worker's session, a subreaper, and with no descriptor that a
+    /// program could inherit.
+    ///
+    /// # Errors
+    /// When stdin is no socket: then it was not the worker that started us.
+    pub(super) fn take() -> io::Result<Self> {
+        sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None)?;
+        // Refused to the leader of a group, which a guard that the worker started is not.
+        setsid().ok();
+        set_name(NAME)?;
+        set_child_subreaper(true)?;
+        close_on_exec_from(3);
+        let socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+        socket.local_addr()?;
+        let output = io::stdout().as_fd().try_clone_to_owned()?;
+        let null = std::fs::File::options().read(true).write(true).open("/dev/null")?;
+        dup2_stdin(&null)?;
+        dup2_stdout(&null)?;
+        let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+        Ok(Self {
+            socket,
+            output,
+            children: SignalFd::with_flags(&SigSet::from(Signal::SIGCHLD), flags)?,
+        })
+    }
+}
+
+/// Rounded up, so that what is due has come when poll returns.
+pub(super) fn timeout(pause: Duration) -> PollTimeout {
+    if pause == FOR_EVER {
+        return PollTimeout::NONE;
+    }
+    let milliseconds = pause.as_micros().div_ceil(1000);
+    PollTimeout::try_from(milliseconds).unwrap_or(PollTimeout::MAX)
+}
+
+pub(super) fn duration(time: TimeVal) -> Duration {
+    let part = |number: i64| u64::try_from(number).unwrap_or(0);
+    Duration::from_secs(part(time.tv_sec())) + Duration::from_micros(part(time.tv_usec()))
+}
+
+/// Whether a process has this file open. Its name is read, the file itself never touched: it may be
+/// on a file system that hangs.
+pub(super) fn holds(pid: i32, file: &str) -> bool {
+    let Ok(open) = std::fs::read_dir(format!("/proc/{pid}/fd")) else {
+        return false;
+    };
+    open.flatten()
+        .any(|entry| std::fs::read_link(entry.path()).is_ok_and(|target| target.as_os_str() == file))
+}
+
+/// Marks every descriptor from `first` on, those included that the worker inherited from its own parent
+/// without the mark: the program gets none of them.
+fn close_on_exec_from(first: u32) {
+    // SAFETY: it only sets the close-on-exec flag of descriptors; none is closed.
+    let done = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    if done == 0 {
+        return;
+    }
+    // Before Linux 5.11.
+    let open = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
+    for fd in open.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok()) {
+        if fd.unsigned_abs() >= first {
+            // SAFETY: it only sets a flag; a descriptor that is closed by now is refused.
+            unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
+        }
+    }
+}
+
+/// Before everybody else on the processor, where we are allowed to: among a thousand processes that do
+/// nothing but fork, the one that stops them is else one of a thousand.
+pub(super) fn prefer_us() {
+    // SAFETY: three integers.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, -20) };
+}

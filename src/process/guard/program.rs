@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! The program itself: found, forked, dressed, executed.
+//!
+//! The standard library's `Command` is not used. It waits for the exec, which may hang for ever on a
+//! dead file server while the guard must hear orders; and its exec runs a file without `#!` through
+//! a shell, which the Go worker does not.
+
+#![expect(
+    unsafe_code,
+    reason = "fork, and what a child does between fork and exec, have no safe wrapper"
+)]
+
+use std::ffi::{CStr, CString, c_char};
+use std::fs;
+use std::io::{PipeReader, PipeWriter, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
+use nix::libc;
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
+use nix::sys::stat::Mode;
+use nix::unistd::{ForkResult, Pid, chdir, dup2_stderr, dup2_stdout, fork, getpid, getppid, setsid, write};
+
+use crate::process::launcher::MARK;
+use crate::process::messages::{Brief, Terms};
+
+/// Where execvp looks when there is no PATH (confstr(_CS_PATH)).
+const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
+/// What makes execvp try the next directory; so does EACCES, but that is then the answer.
+const NOT_HERE: [Errno; 5] = [
+    Errno::ENOENT,
+    Errno::ENOTDIR,
+    Errno::ESTALE,
+    Errno::ENODEV,
+    Errno::ETIMEDOUT,
+];
+/// What a shell's child exits with when its exec fails; nobody sees it here.
+const EXEC_FAILED: i32 = 127;
+
+/// A program that was forked, and is on its way through exec.
+#[derive(Debug)]
+pub(super) struct Program {
+    /// Also its process group and its session.
+    pub(super) pid: Pid,
+    pub(super) exec: ExecPipe,
+}
+
+/// Closes when the exec succeeds; carries its errno when it fails. Never waits.
+#[derive(Debug)]
+pub(super) struct ExecPipe {
+    pub(super) reader: PipeReader,
+    /// What was tried, if the program was looked for on PATH.
+    searched: Vec<CString>,
+}
+
+/// What [`ExecPipe`] says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ExecOutcome {
+    /// The program runs (or was killed on its way).
+    Done,
+    Failed(Errno),
+    NotOnPath,
+}
+
+impl Program {
+    /// Forks. `output` becomes the program's stdout and stderr; stdin is ours.
+    pub(super) fn start(brief: &Brief, output: BorrowedFd<'_>) -> std::io::Result<Self> {
+        let inherited = std::env::vars_os().map(|(name, value)| {
+            let entry = [name.into_vec(), value.into_vec()].join(&b'=');
+            // An environment has no NUL inside an entry: the kernel passed it with NULs between them.
+            CString::new(entry).unwrap_or_default()
+        });
+        let environment = environment(inherited.collect(), &brief.environment);
+        let searched = candidates(&brief.program, path_of(&environment));
+        let recipe = Recipe {
+            paths: if searched.is_empty() {
+                std::slice::from_ref(&brief.program)
+            } else {
+                &searched
+            },
+            argv: pointers(&brief.argv),
+            envp: pointers(&environment),
+            directory: brief.directory.as_deref(),
+            oom_score_adj: brief.terms.oom_score_adj.map(|score| score.to_string()),
+            terms: &brief.terms,
+            guard: getpid(),
+        };
+        let (reader, writer) = std::io::pipe()?;
+        set_nonblocking(&reader)?;
+        // SAFETY: the guard has one thread, so the child finds every lock free.
+        match unsafe { fork() }? {
+            ForkResult::Parent { child } => Ok(Self {
+                pid: child,
+                exec: ExecPipe { reader, searched },
+            }),
+            ForkResult::Child => recipe.become_program(output, writer),
+        }
+    }
+}
+
+impl ExecPipe {
+    /// `None` as long as the exec is under way.
+    pub(super) fn outcome(&mut self) -> Option<ExecOutcome> {
+        let mut errno = [0; 4];
+        match self.reader.read_exact(&mut errno) {
+            Ok(()) => Some(self.failed(Errno::from_raw(i32::from_ne_bytes(errno)))),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => None,
+            Err(_) => Some(ExecOutcome::Done),
+        }
+    }
+
+    /// ENOENT has two meanings after a search: no such file, or one whose interpreter is missing.
+    fn failed(&self, errno: Errno) -> ExecOutcome {
+        let exists =
+            |path: &CString| fs::symlink_metadata(Path::new(std::ffi::OsStr::from_bytes(path.as_bytes()))).is_ok();
+        let nowhere = !self.searched.is_empty() && !self.searched.iter().any(exists);
+        if errno == Errno::ENOENT && nowhere {
+            return ExecOutcome::NotOnPath;
+        }
+        ExecOutcome::Failed(errno)
+    }
+}
+
+/// Everything the child needs, made before the fork.
+struct Recipe<'a> {
+    paths: &'a [CString],
+    argv: Vec<*const c_char>,
+    envp: Vec<*const c_char>,
+    directory: Option<&'a CStr>,
+    oom_score_adj: Option<String>,
+    terms: &'a Terms,
+    guard: Pid,
+}
+
+impl Recipe<'_> {
+    /// In the child.
+    fn become_program(&self, output: BorrowedFd<'_>, mut failure: PipeWriter) -> ! {
+        let errno = match self.dress(output) {
+            Ok(()) => self.exec(),
+            Err(errno) => errno,
+        };
+        // Nobody is left to tell if this fails.
+        failure.write_all(&(errno as i32).to_ne_bytes()).ok();
+        // SAFETY: _exit ends this process without running anything of the guard's.
+        unsafe { libc::_exit(EXEC_FAILED) }
+    }
+
+    fn dress(&self, output: BorrowedFd<'_>) -> Result<(), Errno> {
+        setsid()?;
+        set_pdeathsig(Signal::SIGKILL)?;
+        if getppid() != self.guard {
+            // The guard died before it could take us along.
+            return Err(Errno::ESRCH);
+        }
+        dup2_stdout(output)?;
+        dup2_stderr(output)?;
+        if let Some(directory) = self.directory {
+            chdir(directory)?;
+        }
+        self.take_priorities();
+        self.reset_signals();
+        Ok(())
+    }
+
+    /// Wishes, both of them: a score below the worker's own, or a nice below it, takes a privilege.
+    fn take_priorities(&self) {
+        if let Some(score) = &self.oom_score_adj {
+            let file = open(
+                c"/proc/self/oom_score_adj",
+                OFlag::O_WRONLY | OFlag::O_CLOEXEC,
+                Mode::empty(),
+            );
+            file.and_then(|file| write(file, score.as_bytes())).ok();
+        }
+        if let Some(nice) = self.terms.nice {
+            // SAFETY: three integers.
+            unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) };
+        }
+    }
+
+    /// Every signal at its default (SIGHUP stays ignored under nohup), none blocked. Past the C library,
+    /// which keeps two signals for itself and starts children with those ignored.
+    fn reset_signals(&self) {
+        for signal in 1..=libc::SIGRTMAX() {
+            if signal != libc::SIGHUP || !self.terms.ignore_hangup {
+                // SAFETY: the kernel reads a sigaction of at most 64 bytes with an 8 byte mask; all of
+                // it zero is SIG_DFL. SIGKILL and SIGSTOP are refused.
+                unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, [0_u64; 8].as_ptr(), 0_usize, 8_usize) };
+            }
+        }
+        if self.terms.ignore_hangup {
+            // SAFETY: SIG_IGN runs no code.
+            unsafe { libc::signal(libc::SIGHUP, libc::SIG_IGN) };
+        }
+        sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None).ok();
+    }
+
+    /// Only returns when it failed. Goes on along PATH where execvp does (exec(3)).
+    fn exec(&self) -> Errno {
+        let mut answer = Errno::ENOENT;
+        for path in self.paths {
+            // SAFETY: both lists end in a null pointer, and point into strings that outlive the call.
+            unsafe { libc::execve(path.as_ptr(), self.argv.as_ptr(), self.envp.as_ptr()) };
+            let errno = Errno::last();
+            if errno == Errno::EACCES {
+                answer = errno;
+            } else if !NOT_HERE.contains(&errno) {
+                return errno;
+            } else if self.paths.len() == 1 {
+                answer = errno;
+            }
+        }
+        answer
+    }
+}
+
+fn pointers(words: &[CString]) -> Vec<*const c_char> {
+    let ends = std::iter::once(std::ptr::null());
+    words.iter().map(|word| word.as_ptr()).chain(ends).collect()
+}
+
+fn set_nonblocking(reader: &PipeReader) -> nix::Result<()> {
+    nix::fcntl::fcntl(reader.as_fd(), nix::fcntl::FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map(drop)
+}
+
+fn name_of(entry: &CStr) -> &[u8] {
+    // A name may begin with `=`, as for the standard library; it then ends at the next one.
+    let bytes = entry.to_bytes();
+    let end = bytes
+        .iter()
+        .skip(1)
+        .position(|byte| *byte == b'=')
+        .map_or(bytes.len(), |at| at + 1);
+    &bytes[..end]
+}
+
+/// `inherited` with the changes of the brief. The mark is not theirs to change.
+fn environment(mut inherited: Vec<CString>, changes: &[CString]) -> Vec<CString> {
+    for change in changes {
+        let name = name_of(change);
+        if name == MARK.as_bytes() {
+            continue;
+        }
+        inherited.retain(|entry| name_of(entry) != name);
+        if change.as_bytes().len() > name.len() {
+            inherited.push(change.clone());
+        }
+    }
+    inherited
+}
+
+fn path_of(environment: &[CString]) -> Option<&[u8]> {
+    environment
+        .iter()
+        .find_map(|entry| entry.as_bytes().strip_prefix(b"PATH="))
+}
+
+/// Where to look for a program without a `/`; nothing for one with.
+fn candidates(program: &CStr, path: Option<&[u8]>) -> Vec<CString> {
+    if program.to_bytes().contains(&b'/') {
+        return Vec::new();
+    }
+    let directories = path.unwrap_or(DEFAULT_PATH).split(|byte| *byte == b':');
+    let file = |directory: &[u8]| match directory {
+        // An empty element is the working directory (POSIX, for the sake of old scripts).
+        b"" => CString::new([b"./", program.to_bytes()].concat()),
+        directory => CString::new([directory, b"/", program.to_bytes()].concat()),
+    };
+    directories.filter_map(|directory| file(directory).ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(list: &[&CStr]) -> Vec<CString> {
+        list.iter().map(|word| (*word).to_owned()).collect()
+    }
+
+    #[test]
+    fn a_program_is_looked_for_as_execvp_does() {
+        let of = |program: &CStr, path: Option<&str>| candidates(program, path.map(str::as_bytes));
+        assert_eq!(of(c"x", Some("/a:/b c")), words(&[c"/a/x", c"/b c/x"]));
+        assert_eq!(of(c"x", Some("")), words(&[c"./x"]));
+        assert_eq!(of(c"x", Some("/a::b")), words(&[c"/a/x", c"./x", c"b/x"]));
+        assert_eq!(of(c"x", None), words(&[c"/bin/x", c"/usr/bin/x"]));
+        assert_eq!(of(c"./x", Some("/a")), words(&[]));
+        assert_eq!(of(c"a\\x", Some("/a")), words(&[c"/a/a\\x"]));
+    }
+
+    #[test]
+    fn an_environment_is_changed_by_name_and_else_left_alone() {
+        let inherited = words(&[c"A=1", c"EMPTY=", c"AB=x=y", c"=odd=1", c"FLAMENCO_WORKER_MARK=home"]);
+        let changes = words(&[
+            c"A=2",
+            c"EMPTY",
+            c"NEW=n",
+            c"NOT_THERE",
+            c"FLAMENCO_WORKER_MARK=forged",
+            c"=odd=",
+        ]);
+        assert_eq!(
+            environment(inherited, &changes),
+            words(&[c"AB=x=y", c"FLAMENCO_WORKER_MARK=home", c"A=2", c"NEW=n", c"=odd="])
+        );
+    }
+
+    #[test]
+    fn path_is_the_programs_own() {
+        assert_eq!(path_of(&words(&[c"XPATH=/x", c"PATH=/a"])), Some(b"/a".as_slice()));
+        assert_eq!(path_of(&words(&[c"PATHS=/x"])), None);
+    }
+}

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! How a program is asked to end: rung by rung, each with its grace, and the sweep at the top.
+
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use super::Ladder;
+
+/// A ladder somebody is on. Pure: it is told the time.
+#[derive(Debug)]
+pub(super) struct Climb {
+    rungs: std::vec::IntoIter<(Signal, Duration)>,
+    /// When the grace of the present rung is over.
+    due: Duration,
+}
+
+/// What the climb asks for now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rung {
+    /// Send this signal, then ask again.
+    Signal(Signal),
+    /// The grace has this long to run.
+    Wait(Duration),
+    /// Patience is over.
+    Top,
+}
+
+impl Climb {
+    /// Starts at `now`; the first rung is due at once.
+    pub(super) fn new(ladder: &Ladder, now: Duration) -> Self {
+        Self {
+            rungs: ladder.0.clone().into_iter(),
+            due: now,
+        }
+    }
+
+    pub(super) fn at(&mut self, now: Duration) -> Rung {
+        if now < self.due {
+            return Rung::Wait(self.due - now);
+        }
+        match self.rungs.next() {
+            Some((signal, grace)) => {
+                self.due = now + grace;
+                Rung::Signal(signal)
+            }
+            None => Rung::Top,
+        }
+    }
+}
+
+impl Ladder {
+    /// From the first signal to SIGKILL.
+    pub fn length(&self) -> Duration {
+        self.0.iter().map(|(_, grace)| *grace).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn ms(number: u64) -> Duration {
+        Duration::from_millis(number)
+    }
+
+    #[test]
+    fn a1_a2_each_signal_is_sent_once_and_has_its_grace() {
+        let ladder = Ladder(vec![(Signal::SIGINT, ms(800)), (Signal::SIGTERM, ms(200))]);
+        let mut climb = Climb::new(&ladder, ms(5000));
+        assert_eq!(climb.at(ms(5000)), Rung::Signal(Signal::SIGINT));
+        assert_eq!(climb.at(ms(5000)), Rung::Wait(ms(800)));
+        assert_eq!(climb.at(ms(5799)), Rung::Wait(ms(1)));
+        assert_eq!(climb.at(ms(5800)), Rung::Signal(Signal::SIGTERM));
+        assert_eq!(climb.at(ms(5900)), Rung::Wait(ms(100)));
+        assert_eq!(climb.at(ms(6000)), Rung::Top);
+        assert_eq!(ladder.length(), ms(1000));
+    }
+
+    #[test]
+    fn an_empty_ladder_is_at_its_top() {
+        assert_eq!(Climb::new(&Ladder(Vec::new()), ms(1)).at(ms(1)), Rung::Top);
+    }
+}

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! How programs are started on this node: each through a guard of its own.
+
+#![expect(unsafe_code, reason = "sigaction has no safe wrapper")]
+
+use std::cell::RefCell;
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::rc::Rc;
+
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::sys::prctl::set_child_subreaper;
+use nix::sys::signal::{SigHandler, Signal, signal};
+use tokio::sync::oneshot;
+
+use super::guard::GUARD_ROLE;
+use super::messages::{Terms, brief, guard_title};
+use super::reaper::{Children, GuardEnd, Reaper, SharedChildren};
+use super::session::Session;
+use super::{Finished, Heard, ProcessSpec, StartError, Stray};
+use crate::abort::Abort;
+use crate::timings::Timings;
+
+/// The variable that every program of a worker carries, and its guard; see [`end_marked`](super::end_marked).
+pub const MARK: &str = "FLAMENCO_WORKER_MARK";
+
+/// What systemd tells the worker and nobody else (sd_notify(3), sd_watchdog_enabled(3), sd_listen_fds(3),
+/// systemd.exec(5)): a program that believed it would answer in our name.
+const NOT_FOR_PROGRAMS: [&str; 7] = [
+    "NOTIFY_SOCKET",
+    "WATCHDOG_USEC",
+    "WATCHDOG_PID",
+    "LISTEN_PID",
+    "LISTEN_FDS",
+    "LISTEN_FDNAMES",
+    "CREDENTIALS_DIRECTORY",
+];
+
+/// The largest pipe that needs no privilege (`/proc/sys/fs/pipe-max-size`): how far a program may be
+/// ahead of us. It is 64 KiB where that is refused.
+const PIPE_SIZE: i32 = 1024 * 1024;
+
+/// What is the same for all programs of a node.
+#[derive(Debug, Clone)]
+pub struct LauncherOptions {
+    /// The program that plays the guard: `/proc/self/exe`, unless that is no worker (as in tests).
+    pub guard: PathBuf,
+    /// Tells this worker's programs from another's: the id of its home.
+    pub mark: String,
+    /// -1000 to 1000, for the programs (proc_pid_oom_score_adj(5)). As far as we are allowed to.
+    pub oom_score_adj: Option<i32>,
+    /// -20 to 19, for the programs. As far as we are allowed to.
+    pub nice: Option<i32>,
+    pub timings: Timings,
+}
+
+/// How programs are started on this node. One for the whole worker; clones are the same launcher.
+#[derive(Debug, Clone)]
+pub struct Launcher(Rc<Node>);
+
+#[derive(Debug)]
+struct Node {
+    options: LauncherOptions,
+    terms: Terms,
+    children: SharedChildren,
+}
+
+/// A guard that was started, seen from here.
+pub(super) struct Guard {
+    pub(super) pid: i32,
+    pub(super) socket: UnixStream,
+    pub(super) output: OwnedFd,
+    pub(super) end: oneshot::Receiver<GuardEnd>,
+}
+
+impl Launcher {
+    /// Makes this process a child subreaper, and SIGCHLD do what it is for (a parent may have had it
+    /// ignored, and then nobody could be waited for). Call it once, inside the runtime, and before
+    /// anybody handles SIGHUP: if that is ignored now, as under nohup, programs will ignore it too.
+    ///
+    /// # Errors
+    /// When the kernel refuses, which it does in no known circumstance.
+    pub fn new(options: LauncherOptions) -> io::Result<(Self, Reaper)> {
+        set_child_subreaper(true)?;
+        // SAFETY: SIG_DFL runs no code.
+        unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }?;
+        let timings = &options.timings;
+        let terms = Terms {
+            oom_score_adj: options.oom_score_adj,
+            nice: options.nice,
+            ignore_hangup: hangup_is_ignored(),
+            drain: timings.drain,
+            unkillable: timings.unkillable,
+        };
+        let children = Rc::new(RefCell::new(Children::new(options.mark.clone(), terms.patience())));
+        let reaper = Reaper::new(Rc::clone(&children))?;
+        let node = Node {
+            options,
+            terms,
+            children,
+        };
+        Ok((Self(Rc::new(node)), reaper))
+    }
+
+    /// Runs one program and everything it starts, to the very end: when this returns, nothing of it is
+    /// left, unless [`Strays::unkillable`](super::Strays) says so.
+    ///
+    /// `hear` gets the program's output while it runs and must not block. After an abort the ladder of
+    /// the spec is climbed; [`AbortReason::Force`](crate::abort::AbortReason) cuts it short. When the
+    /// returned future is dropped the guard ends the tree at once, and nobody waits for it.
+    ///
+    /// # Errors
+    /// When the program could not be started at all.
+    pub async fn run(
+        &self,
+        spec: &ProcessSpec,
+        abort: &mut Abort,
+        hear: &mut dyn FnMut(Heard<'_>),
+    ) -> Result<Finished, StartError> {
+        let brief = brief(spec, &self.0.terms)?;
+        if let Some(reason) = abort.reason() {
+            return Err(StartError::Aborted(reason));
+        }
+        let guard = self.start_guard(spec).map_err(StartError::Guard)?;
+        let session = Session::new(guard, spec, &self.0.options.timings).map_err(StartError::Guard)?;
+        session.run(&brief, abort, hear).await
+    }
+
+    /// Who lives below the worker that should not: the guard of a tree that cannot be killed or that nobody waits
+    /// for any more, and what a lost guard left. Empty means: fit for a new task. Programs whose
+    /// [`Launcher::run`] goes on do not count.
+    pub fn survivors(&self) -> Vec<Stray> {
+        self.0.children.borrow().survivors()
+    }
+
+    /// Nothing is awaited between the spawn and the adoption, so the reaper cannot come first.
+    fn start_guard(&self, spec: &ProcessSpec) -> io::Result<Guard> {
+        let (socket, theirs) = UnixStream::pair()?;
+        socket.set_nonblocking(true)?;
+        let (output, writer) = io::pipe()?;
+        // A larger pipe is a courtesy: the program waits for us less often.
+        fcntl(output.as_fd(), FcntlArg::F_SETPIPE_SZ(PIPE_SIZE)).ok();
+        #[expect(clippy::disallowed_methods, reason = "this is the one place that starts a process")]
+        let mut command = Command::new(&self.0.options.guard);
+        command.arg0(guard_title(spec)).arg(GUARD_ROLE);
+        for name in NOT_FOR_PROGRAMS {
+            command.env_remove(name);
+        }
+        command.env(MARK, &self.0.options.mark);
+        command
+            .stdin(OwnedFd::from(theirs))
+            .stdout(writer)
+            .stderr(Stdio::inherit());
+        let pid = command.spawn()?.id().cast_signed();
+        let end = self.0.children.borrow_mut().adopt(pid);
+        Ok(Guard {
+            pid,
+            socket,
+            output: output.into(),
+            end,
+        })
+    }
+}
+
+/// Whether this process ignores SIGHUP now: bit 0 of SigIgn (proc_pid_status(5)).
+fn hangup_is_ignored() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    ignored
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .is_some_and(|mask| mask & 1 == 1)
+}

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! What the kernel says about processes, and the one way to signal a process that may be gone by now.
+//!
+//! ```text
+//! tree, marked ─► children of, Stat ─► /proc        Handle ─► pidfd: never hits a reused number
+//! ```
+//!
+//! Everything here is a snapshot: a process can end, fork or be adopted between two lines. Callers
+//! repeat until nothing changes, and take `waitpid`'s ECHILD, not an empty walk, as proof.
+
+#![expect(
+    unsafe_code,
+    reason = "pidfd_open, pidfd_send_signal and waitpid have no (complete) safe wrapper"
+)]
+
+use std::collections::HashMap;
+use std::fs;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::signal::{Signal, kill};
+use nix::time::{ClockId, clock_gettime};
+use nix::unistd::Pid;
+
+/// One line of `/proc/PID/stat`, as far as we need it (proc_pid_stat(5)).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Stat {
+    pub(super) pid: i32,
+    /// The kernel's short name, at most 15 bytes.
+    pub(super) name: String,
+    pub(super) parent: i32,
+    pub(super) group: i32,
+    /// Clock ticks since boot. With the pid it names a process for good.
+    pub(super) start: u64,
+    state: u8,
+    threads: u32,
+}
+
+impl Stat {
+    /// `None` when there is no such process, or `/proc` hides it from us (`hidepid`).
+    pub(super) fn read(pid: i32) -> Option<Self> {
+        Self::parse(&fs::read(format!("/proc/{pid}/stat")).ok()?)
+    }
+
+    fn parse(line: &[u8]) -> Option<Self> {
+        // The name stands in parentheses and may itself contain anything, `) R 1` included.
+        let open = line.iter().position(|byte| *byte == b'(')?;
+        let close = line.iter().rposition(|byte| *byte == b')')?;
+        let pid = std::str::from_utf8(line.get(..open)?).ok()?.trim().parse().ok()?;
+        let name = String::from_utf8_lossy(line.get(open + 1..close)?).into_owned();
+        let rest = std::str::from_utf8(line.get(close + 1..)?).ok()?;
+        let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+        Some(Self {
+            pid,
+            name,
+            state: *fields.first()?.as_bytes().first()?,
+            parent: fields.get(1)?.parse().ok()?,
+            group: fields.get(2)?.parse().ok()?,
+            threads: fields.get(17)?.parse().ok()?,
+            start: fields.get(19)?.parse().ok()?,
+        })
+    }
+
+    /// Ended, and only waits to be reaped. A process whose first thread has ended looks like a zombie
+    /// while its other threads run on; the count of threads tells them apart.
+    pub(super) fn is_dead(&self) -> bool {
+        matches!(self.state, b'Z' | b'X') && self.threads <= 1
+    }
+}
+
+/// Who is whose child.
+pub(super) enum Kin {
+    /// `/proc/PID/task/TID/children`, read at the moment of the question.
+    Live,
+    /// A kernel without CONFIG_PROC_CHILDREN: one look at everybody's parent.
+    Seen(HashMap<i32, Vec<i32>>),
+}
+
+impl Kin {
+    /// Finds out which way this kernel offers. For one walk: the second way grows old at once.
+    pub(super) fn look() -> Self {
+        let own = std::process::id();
+        if fs::exists(format!("/proc/self/task/{own}/children")).unwrap_or(false) {
+            return Self::Live;
+        }
+        Self::from_parents()
+    }
+
+    fn from_parents() -> Self {
+        let mut seen: HashMap<i32, Vec<i32>> = HashMap::new();
+        for stat in everybody().into_iter().filter_map(Stat::read) {
+            seen.entry(stat.parent).or_default().push(stat.pid);
+        }
+        Self::Seen(seen)
+    }
+
+    /// The children of a process, of all its threads, zombies included.
+    pub(super) fn children(&self, pid: i32) -> Vec<i32> {
+        match self {
+            Self::Live => children_now(pid),
+            Self::Seen(seen) => seen.get(&pid).cloned().unwrap_or_default(),
+        }
+    }
+}
+
+fn children_now(pid: i32) -> Vec<i32> {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    for thread in threads.flatten() {
+        let list = fs::read_to_string(thread.path().join("children")).unwrap_or_default();
+        found.extend(
+            list.split_ascii_whitespace()
+                .filter_map(|word| word.parse::<i32>().ok()),
+        );
+    }
+    found
+}
+
+/// Every process that `/proc` shows us.
+pub(super) fn everybody() -> Vec<i32> {
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .collect()
+}
+
+/// A hold on one process. What is sent through it reaches this process or nobody.
+#[derive(Debug)]
+pub(super) struct Handle {
+    pid: i32,
+    /// None before Linux 5.3, or under a seccomp filter that does not know pidfds: then the pid must do.
+    pidfd: Option<OwnedFd>,
+}
+
+impl Handle {
+    /// `None` when there is no such process. Read [`Stat`] *after* this to know whom it holds.
+    pub(super) fn open(pid: i32) -> Option<Self> {
+        // SAFETY: pidfd_open takes two integers and returns a new descriptor (close-on-exec) or -1.
+        let answer = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+        match i32::try_from(answer) {
+            Ok(fd) if fd >= 0 => {
+                // SAFETY: the descriptor is new and nobody else's.
+                let pidfd = unsafe { OwnedFd::from_raw_fd(fd) };
+                Some(Self {
+                    pid,
+                    pidfd: Some(pidfd),
+                })
+            }
+            Ok(_) if Errno::last() == Errno::ESRCH => None,
+            Ok(_) | Err(_) => Some(Self { pid, pidfd: None }),
+        }
+    }
+
+    /// Sends a signal. ESRCH: it is gone. EPERM: it is another user's.
+    pub(super) fn send(&self, signal: Signal) -> Result<(), Errno> {
+        let Some(pidfd) = &self.pidfd else {
+            return kill(Pid::from_raw(self.pid), signal);
+        };
+        let (fd, number) = (pidfd.as_raw_fd(), signal as i32);
+        let info: *const libc::siginfo_t = std::ptr::null();
+        // SAFETY: the descriptor is open; a null siginfo asks for what kill(2) would send.
+        let answer = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, number, info, 0) };
+        Errno::result(answer).map(drop)
+    }
+}
+
+/// How many children are taken in one turn. `waitpid` passes by all who live to find one who does not:
+/// among a thousand stopped ones it was seen to be slower than others died, and never to come to an end.
+const TURN: usize = 512;
+
+/// What taking ended children came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reaped {
+    /// There may be more: ask again after everybody else's turn.
+    MaybeMore,
+    /// There are children, and none has ended.
+    NobodyYet,
+    /// There is no child: the proof that nothing lives below a subreaper.
+    NoChild,
+}
+
+/// Takes ended children, of whatever kind (`__WALL`), without waiting: their pids, and their status in
+/// the kernel's own words (wait(2) tells how to read them). The raw call, because the wrapper refuses
+/// the status of a process that died of a real-time signal.
+pub(super) fn reap_some(take: &mut dyn FnMut(i32, i32)) -> Reaped {
+    for _ in 0..TURN {
+        let mut status = 0;
+        // SAFETY: `status` outlives the call.
+        match unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG | libc::__WALL) } {
+            0 => return Reaped::NobodyYet,
+            -1 if Errno::last() == Errno::EINTR => {}
+            -1 => return Reaped::NoChild,
+            pid => take(pid, status),
+        }
+    }
+    Reaped::MaybeMore
+}
+
+/// The monotonic clock, as the time since an arbitrary start.
+pub(super) fn now() -> Duration {
+    clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_cannot_forge_the_fields_behind_it() {
+        let line = b"42 (a) R 1 (b) S 7 42 40 0 -1 4194304 0 0 0 0 1 2 0 0 20 0 3 0 9876 1 2 3\n";
+        let stat = Stat::parse(line).unwrap();
+        assert_eq!((stat.pid, stat.name.as_str()), (42, "a) R 1 (b"));
+        assert_eq!((stat.parent, stat.group, stat.threads, stat.start), (7, 42, 3, 9876));
+    }
+
+    #[test]
+    fn a_first_thread_that_ended_is_not_a_dead_process() {
+        let line = |state, threads| format!("1 (x) {state} 0 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 {threads} 0 5 0 0");
+        let dead = |state, threads| Stat::parse(line(state, threads).as_bytes()).unwrap().is_dead();
+        assert!(dead('Z', 1));
+        assert!(!dead('Z', 2));
+        assert!(!dead('T', 1));
+    }
+
+    #[test]
+    fn half_a_line_is_no_process() {
+        for cut in ["", "42", "42 (", "42 (a) ", "42 (a) R", "42 (a) R 1 2"] {
+            assert_eq!(Stat::parse(cut.as_bytes()), None, "{cut:?}");
+        }
+    }
+
+    #[test]
+    fn both_ways_to_find_children_agree_on_our_parent() {
+        let own = Stat::read(i32::try_from(std::process::id()).unwrap()).unwrap();
+        assert!(Kin::from_parents().children(own.parent).contains(&own.pid));
+        assert!(Kin::Live.children(own.parent).contains(&own.pid));
+    }
+}

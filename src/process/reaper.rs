@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! The worker's children: the only place that waits for them.
+//!
+//! ```text
+//! Launcher::run ─ adopt(pid) ─► Children ◄─ waitpid(-1) on SIGCHLD ─ Reaper::run (beside everything else)
+//!               ◄── GuardEnd ─┘    └─ a guard died itself? its orphans are ours now: swept
+//! ```
+//!
+//! The worker is a child subreaper, so whatever a dead guard leaves comes to us. As we wait for any
+//! child we are also fit to be PID 1. A child that is neither a guard nor a guard's orphan (one we had
+//! when we were executed, or a stranger's orphan that came to us as PID 1) is reaped and never touched.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+use std::convert::Infallible;
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use nix::libc;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
+use tokio::time::sleep;
+
+use super::marked::bears_mark;
+use super::procfs::{Kin, Reaped, Stat, now, reap_some};
+use super::tree::{Patience, Sweep, stray};
+use super::{Stray, Strays};
+
+/// How a guard ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum GuardEnd {
+    /// Its tree is gone, which it proved before it exited.
+    Done,
+    /// It died itself; what it left behind was ended by us, as far as it could be.
+    Lost(Strays),
+}
+
+/// Every child of this process.
+pub(super) struct Children {
+    mark: String,
+    patience: Patience,
+    /// Those we had already when we were executed.
+    earlier: HashSet<i32>,
+    guards: HashMap<i32, oneshot::Sender<GuardEnd>>,
+    lost: Option<Lost>,
+}
+
+/// Guards that died themselves, until their orphans are gone.
+struct Lost {
+    sweep: Sweep,
+    waiting: Vec<oneshot::Sender<GuardEnd>>,
+}
+
+/// Children, as the launcher and the reaper share them: both live on the one thread of the runtime.
+pub(super) type SharedChildren = Rc<RefCell<Children>>;
+
+impl Children {
+    pub(super) fn new(mark: String, patience: Patience) -> Self {
+        Self {
+            mark,
+            patience,
+            earlier: Kin::look().children(own_pid()).into_iter().collect(),
+            guards: HashMap::new(),
+            lost: None,
+        }
+    }
+
+    /// From now on `pid` is a guard. Call it before anything else can run after the spawn: no exit can
+    /// then be missed. The answer comes when it has ended; whoever drops the receiver does not care.
+    pub(super) fn adopt(&mut self, pid: i32) -> oneshot::Receiver<GuardEnd> {
+        let (sender, receiver) = oneshot::channel();
+        self.guards.insert(pid, sender);
+        receiver
+    }
+
+    /// See [`Launcher::survivors`](super::Launcher::survivors).
+    pub(super) fn survivors(&self) -> Vec<Stray> {
+        let expected = |pid: &i32| self.guards.get(pid).is_some_and(|sender| !sender.is_closed());
+        let mut children = Kin::look().children(own_pid());
+        children.retain(|pid| !expected(pid) && self.is_ours(*pid));
+        children
+            .into_iter()
+            .filter_map(Stat::read)
+            .filter(|stat| !stat.is_dead())
+            .map(|stat| stray(&stat))
+            .collect()
+    }
+
+    /// Takes children that have ended.
+    fn reap(&mut self) -> Reaped {
+        reap_some(&mut |pid, status| self.ended(pid, status))
+    }
+
+    fn ended(&mut self, pid: i32, status: i32) {
+        self.earlier.remove(&pid);
+        let Some(sender) = self.guards.remove(&pid) else { return };
+        if libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0 {
+            // Nobody there: the run was given up, and its guard ended the tree all the same.
+            sender.send(GuardEnd::Done).ok();
+            return;
+        }
+        tracing::warn!(pid, status, "a guard died; ending what it leaves behind");
+        let fresh = || Lost {
+            sweep: Sweep::new(self.patience),
+            waiting: Vec::new(),
+        };
+        self.lost.get_or_insert_with(fresh).waiting.push(sender);
+    }
+
+    /// Goes on ending what lost guards left. Answers when to come back, if at all.
+    fn sweep(&mut self, reaped: Reaped) -> Option<Duration> {
+        let mut lost = self.lost.take()?;
+        if self.orphans().is_empty() {
+            let ended = lost.sweep.met().to_vec();
+            lost.tell(&Strays {
+                ended,
+                unkillable: Vec::new(),
+            });
+            return None;
+        }
+        let pause = lost.sweep.step(reaped, &|pid| !self.is_orphan(pid));
+        if lost.sweep.overdue(now()) {
+            let unkillable = lost.sweep.left().to_vec();
+            let met = lost.sweep.met().iter();
+            let ended = met.filter(|stray| !unkillable.contains(stray)).cloned().collect();
+            lost.tell(&Strays { ended, unkillable });
+        }
+        self.lost = Some(lost);
+        Some(pause)
+    }
+
+    fn orphans(&self) -> Vec<i32> {
+        let mut children = Kin::look().children(own_pid());
+        children.retain(|pid| self.is_orphan(*pid));
+        children
+    }
+
+    fn is_orphan(&self, pid: i32) -> bool {
+        !self.guards.contains_key(&pid) && self.is_ours(pid)
+    }
+
+    /// PID 1 is given everybody's orphans: there the mark must tell.
+    fn is_ours(&self, pid: i32) -> bool {
+        !self.earlier.contains(&pid)
+            && (own_pid() != 1 || self.guards.contains_key(&pid) || bears_mark(pid, &self.mark))
+    }
+}
+
+impl Lost {
+    fn tell(&mut self, strays: &Strays) {
+        for sender in self.waiting.drain(..) {
+            // Nobody there: the run was given up.
+            sender.send(GuardEnd::Lost(strays.clone())).ok();
+        }
+    }
+}
+
+/// Waits for this process's children, as long as it lives. Poll [`Reaper::run`] beside everything else:
+/// without it no [`Launcher::run`](super::Launcher::run) ends.
+#[derive(Debug)]
+pub struct Reaper {
+    children: SharedChildren,
+    sigchld: Signal,
+}
+
+impl Reaper {
+    /// Needs a runtime, as every listener for signals does.
+    pub(super) fn new(children: SharedChildren) -> io::Result<Self> {
+        Ok(Self {
+            children,
+            sigchld: signal(SignalKind::child())?,
+        })
+    }
+
+    /// Reaps for ever. What is dropped with it is only the reaping.
+    pub async fn run(mut self) -> Infallible {
+        loop {
+            let pause = {
+                let mut children = self.children.borrow_mut();
+                let reaped = children.reap();
+                let pause = children.sweep(reaped);
+                if reaped == Reaped::MaybeMore {
+                    Some(Duration::ZERO)
+                } else {
+                    pause
+                }
+            };
+            tokio::select! {
+                _ = self.sigchld.recv() => {}
+                () = async { sleep(pause.unwrap_or_default()).await }, if pause.is_some() => {}
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Children {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Children")
+            .field("guards", &self.guards.keys())
+            .finish_non_exhaustive()
+    }
+}
+
+fn own_pid() -> i32 {
+    nix::unistd::getpid().as_raw()
+}

@@ -1,0 +1,374 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! One run, seen from the worker: the conversation with one guard.
+//!
+//! ```text
+//! abort, guard's messages, output, guard's end, clocks ─► Event ─► handle ─► Order?
+//! ```
+//!
+//! The wait prefers the abort to everything and output to nothing, and between two events everybody
+//! else in the event loop has a turn: a flood of output delays neither.
+
+use std::io;
+use std::time::Duration;
+
+use nix::libc;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::net::unix::pipe;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::launcher::Guard;
+use super::messages::{Inbox, LastWord, Order, Said};
+use super::output::Lines;
+use super::reaper::GuardEnd;
+use super::{Exit, Finished, Heard, ProcessSpec, StartError, Strays, Usage};
+use crate::abort::{Abort, AbortReason};
+use crate::timings::Timings;
+
+/// How much is read at once: enough for the speed, little enough to be fair.
+const CHUNK: usize = 128 * 1024;
+/// What the dead can have left in the pipe: its size. Who says more than that after them is not of the tree.
+const LEGACY: usize = 1024 * 1024;
+/// How much longer than it should take a guard may be silent before it counts as stuck (stopped, say).
+const GUARD_MARGIN: Duration = Duration::from_secs(5);
+
+/// A guard, from its start to its end.
+pub(super) struct Session {
+    guard_pid: i32,
+    socket: UnixStream,
+    inbox: Inbox,
+    socket_is_open: bool,
+    guard_end: oneshot::Receiver<GuardEnd>,
+    ended: Option<GuardEnd>,
+    output: Option<pipe::Receiver>,
+    chunk: Box<[u8]>,
+    lines: Lines,
+    /// Bytes still to be expected in the pipe, once the tree is gone.
+    legacy: Option<usize>,
+    output_held: bool,
+    started: Option<(i32, Instant)>,
+    last: Option<Said>,
+    reason: Option<AbortReason>,
+    deadline: Option<Instant>,
+    ladder: Duration,
+    drain: Duration,
+    unkillable: Duration,
+    foreign_signal: Duration,
+}
+
+/// What a run waits for.
+#[derive(Debug)]
+enum Event {
+    Aborted(AbortReason),
+    Said(Said),
+    SocketClosed,
+    GuardEnded(GuardEnd),
+    /// So many bytes; none at the end.
+    Output(usize),
+    Progress,
+    TooLate,
+}
+
+impl Session {
+    pub(super) fn new(guard: Guard, spec: &ProcessSpec, timings: &Timings) -> io::Result<Self> {
+        Ok(Self {
+            guard_pid: guard.pid,
+            socket: UnixStream::from_std(guard.socket)?,
+            inbox: Inbox::default(),
+            socket_is_open: true,
+            guard_end: guard.end,
+            ended: None,
+            output: Some(pipe::Receiver::from_owned_fd(guard.output)?),
+            chunk: vec![0; CHUNK].into_boxed_slice(),
+            lines: Lines::new(timings.progress, Instant::now()),
+            legacy: None,
+            output_held: false,
+            started: None,
+            last: None,
+            reason: None,
+            deadline: None,
+            ladder: spec.ladder.length(),
+            drain: timings.drain,
+            unkillable: timings.unkillable,
+            foreign_signal: timings.foreign_signal,
+        })
+    }
+
+    /// See [`Launcher::run`](super::Launcher::run).
+    pub(super) async fn run(
+        mut self,
+        brief: &[u8],
+        abort: &mut Abort,
+        hear: &mut dyn FnMut(Heard<'_>),
+    ) -> Result<Finished, StartError> {
+        tokio::select! {
+            biased;
+            // The guard has not heard what to run, and never will.
+            reason = abort.raised() => return Err(StartError::Aborted(reason)),
+            // A guard that cannot be told has died; its end is the next event.
+            _ = self.socket.write_all(brief) => {}
+        }
+        while !self.is_over() {
+            let event = self.next(abort).await;
+            if let Some(order) = self.handle(event, hear) {
+                // As above: who cannot be told has died.
+                self.socket.write_all(&[order.byte()]).await.ok();
+            }
+            tokio::task::yield_now().await;
+        }
+        self.conclude(abort).await
+    }
+
+    /// The guard is gone, or stays with what it cannot kill; and nothing more is to be heard.
+    fn is_over(&self) -> bool {
+        let guard_is_done = self.is_hopeless() || (self.ended.is_some() && !self.socket_is_open);
+        guard_is_done && self.output.is_none()
+    }
+
+    fn is_hopeless(&self) -> bool {
+        matches!(&self.last, Some(Said::Ended(word)) if !word.strays.unkillable.is_empty())
+    }
+
+    async fn next(&mut self, abort: &mut Abort) -> Event {
+        let rank = self.reason.as_ref().map_or(0, AbortReason::rank);
+        let progress = self.lines.due().filter(|_| self.output.is_some());
+        let is_heard = self.started.is_some() || self.last.is_some() || self.ended.is_some();
+        tokio::select! {
+            biased;
+            reason = abort.raised_above(rank) => Event::Aborted(reason),
+            event = said(&mut self.inbox, &mut self.socket), if self.socket_is_open => event,
+            end = &mut self.guard_end, if self.ended.is_none() => Event::GuardEnded(end.unwrap_or(GuardEnd::Done)),
+            () = until(progress), if progress.is_some() => Event::Progress,
+            event = bytes(self.output.as_ref(), &mut self.chunk), if is_heard && self.output.is_some() => event,
+            () = until(self.deadline), if self.deadline.is_some() => Event::TooLate,
+        }
+    }
+
+    fn handle(&mut self, event: Event, hear: &mut dyn FnMut(Heard<'_>)) -> Option<Order> {
+        match event {
+            Event::Aborted(reason) => return self.abort(reason),
+            Event::Said(Said::Started { pid }) => {
+                self.started = Some((pid, Instant::now()));
+                hear(Heard::Started { pid });
+            }
+            Event::Said(last @ (Said::NotStarted { .. } | Said::NotOnPath | Said::Ended(_))) => {
+                self.last = Some(last);
+                self.expect_last_output();
+            }
+            Event::SocketClosed => self.socket_is_open = false,
+            Event::GuardEnded(end) => {
+                self.ended = Some(end);
+                self.expect_last_output();
+            }
+            Event::Output(count) => self.hear_output(count, hear),
+            Event::Progress => self.lines.tick(Instant::now(), &mut |line| hear(Heard::Line(line))),
+            Event::TooLate => self.give_up(hear),
+        }
+        None
+    }
+
+    fn abort(&mut self, reason: AbortReason) -> Option<Order> {
+        let first = self.reason.is_none();
+        let order = match &reason {
+            AbortReason::Force => Order::Force,
+            AbortReason::StateChange
+            | AbortReason::ManagerStopped(_)
+            | AbortReason::Reassigned
+            | AbortReason::Shutdown => Order::Climb,
+        };
+        self.reason = Some(reason);
+        if self.last.is_some() || (order == Order::Climb && !first) {
+            return None;
+        }
+        let grace = if order == Order::Force {
+            Duration::ZERO
+        } else {
+            self.ladder
+        };
+        self.deadline = Some(Instant::now() + grace + self.unkillable + GUARD_MARGIN);
+        Some(order)
+    }
+
+    fn expect_last_output(&mut self) {
+        self.legacy.get_or_insert(LEGACY);
+        self.deadline = Some(Instant::now() + self.drain);
+    }
+
+    fn hear_output(&mut self, count: usize, hear: &mut dyn FnMut(Heard<'_>)) {
+        self.lines
+            .feed(&self.chunk[..count], &mut |line| hear(Heard::Line(line)));
+        let over_legacy = self.legacy.is_some_and(|legacy| legacy < count);
+        self.legacy = self.legacy.map(|legacy| legacy.saturating_sub(count));
+        self.output_held |= over_legacy;
+        if count == 0 || over_legacy {
+            self.close_output(hear);
+        }
+    }
+
+    fn close_output(&mut self, hear: &mut dyn FnMut(Heard<'_>)) {
+        self.output = None;
+        self.lines.finish(&mut |line| hear(Heard::Line(line)));
+    }
+
+    fn give_up(&mut self, hear: &mut dyn FnMut(Heard<'_>)) {
+        self.deadline = None;
+        if self.output.is_some() && self.legacy.is_some() {
+            self.output_held = true;
+            self.close_output(hear);
+        }
+        if self.ended.is_none() && !self.is_hopeless() {
+            tracing::warn!(
+                pid = self.guard_pid,
+                "a guard does not answer; ending it and its program"
+            );
+            // Safe by number: it is our child, and has not been reaped. Its end is the next event.
+            kill(Pid::from_raw(self.guard_pid), Signal::SIGKILL).ok();
+        }
+    }
+
+    async fn conclude(mut self, abort: &mut Abort) -> Result<Finished, StartError> {
+        match (self.last.take(), self.started) {
+            (Some(Said::NotStarted { errno }), _) => Err(StartError::Exec(nix::errno::Errno::from_raw(errno))),
+            (Some(Said::NotOnPath), _) => Err(StartError::NotOnPath),
+            (Some(Said::Ended(word)), Some((pid, _))) => Ok(Finished {
+                pid,
+                exit: self.exit(&word, abort).await,
+                usage: word.usage,
+                strays: word.strays,
+                output_held: word.output_held || self.output_held,
+            }),
+            (Some(Said::Started { .. }) | None, Some((pid, since))) => Ok(self.lost(pid, since)),
+            (Some(Said::Started { .. } | Said::Ended(_)) | None, None) => Err(match self.reason {
+                Some(reason) => StartError::Aborted(reason),
+                None => StartError::Guard(io::Error::other("it died before the program ran")),
+            }),
+        }
+    }
+
+    /// A program that was asked to end and did is aborted, whatever it says itself. One that seems to
+    /// have been asked by somebody else waits a moment for our own reason: a service manager that ends
+    /// a whole control group may reach the program before us.
+    async fn exit(&self, word: &LastWord, abort: &mut Abort) -> Exit {
+        if let (true, Some(reason)) = (word.asked, &self.reason) {
+            return Exit::Aborted(reason.clone());
+        }
+        let Some(status) = word.status else { return Exit::Lost };
+        if seems_asked_to_end(status)
+            && let Ok(reason) = timeout(self.foreign_signal, abort.raised()).await
+        {
+            return Exit::Aborted(reason);
+        }
+        exit_of(status, word.oom)
+    }
+
+    fn lost(self, pid: i32, since: Instant) -> Finished {
+        let strays = match self.ended {
+            Some(GuardEnd::Lost(strays)) => strays,
+            Some(GuardEnd::Done) | None => Strays::default(),
+        };
+        Finished {
+            pid,
+            exit: self.reason.map_or(Exit::Lost, Exit::Aborted),
+            usage: Usage {
+                wall: since.elapsed(),
+                ..Usage::default()
+            },
+            strays,
+            output_held: self.output_held,
+        }
+    }
+}
+
+/// The next message. Cancel safe: what was read stays in the inbox.
+async fn said(inbox: &mut Inbox, socket: &mut UnixStream) -> Event {
+    loop {
+        match inbox.next() {
+            Ok(Some(said)) => return Event::Said(said),
+            Ok(None) => {}
+            Err(error) => {
+                tracing::error!(%error, "a guard's message cannot be read");
+                return Event::SocketClosed;
+            }
+        }
+        if !matches!(socket.read_buf(&mut inbox.0).await, Ok(count) if count > 0) {
+            return Event::SocketClosed;
+        }
+    }
+}
+
+/// The next bytes of output. Cancel safe. A pipe that cannot be read is at its end.
+async fn bytes(output: Option<&pipe::Receiver>, chunk: &mut [u8]) -> Event {
+    let Some(output) = output else { return Event::Output(0) };
+    loop {
+        let read = match output.readable().await {
+            Ok(()) => output.try_read(chunk),
+            Err(error) => Err(error),
+        };
+        match read {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            read => return Event::Output(read.unwrap_or(0)),
+        }
+    }
+}
+
+async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Death by SIGHUP, SIGINT or SIGTERM, or what a shell or FFmpeg (255) makes of it.
+fn seems_asked_to_end(status: i32) -> bool {
+    const POLITE: [i32; 3] = [libc::SIGHUP, libc::SIGINT, libc::SIGTERM];
+    const FFMPEG: i32 = 255;
+    match exit_of(status, false) {
+        Exit::Signal { signal, .. } => POLITE.contains(&signal),
+        Exit::Code(code) => code == FFMPEG || POLITE.contains(&(code - 128)),
+        Exit::Success | Exit::Aborted(_) | Exit::Lost => false,
+    }
+}
+
+/// What `waitpid` means (wait(2)).
+fn exit_of(status: i32, oom: bool) -> Exit {
+    if libc::WIFSIGNALED(status) {
+        let signal = libc::WTERMSIG(status);
+        return Exit::Signal {
+            signal,
+            oom: oom && signal == libc::SIGKILL,
+        };
+    }
+    match libc::WEXITSTATUS(status) {
+        0 => Exit::Success,
+        code => Exit::Code(code),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_exit_is_what_the_kernel_says() {
+        assert_eq!(exit_of(0, true), Exit::Success);
+        assert_eq!(exit_of(255 << 8, true), Exit::Code(255));
+        assert_eq!(exit_of(11 | 0x80, true), Exit::Signal { signal: 11, oom: false });
+        assert_eq!(exit_of(9, true), Exit::Signal { signal: 9, oom: true });
+        assert_eq!(exit_of(9, false), Exit::Signal { signal: 9, oom: false });
+        assert_eq!(exit_of(64, false), Exit::Signal { signal: 64, oom: false });
+    }
+
+    #[test]
+    fn e6_an_end_that_somebody_else_asked_for_is_known_by_its_status() {
+        for status in [1, 2, 15, 129 << 8, 130 << 8, 143 << 8, 255 << 8] {
+            assert!(seems_asked_to_end(status), "{status}");
+        }
+        for status in [0, 9, 11, 1 << 8, 137 << 8, 139 << 8] {
+            assert!(!seems_asked_to_end(status), "{status}");
+        }
+    }
+}

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! What travels between the Manager and us: Flamenco 3.9's worker API, and nothing else.
+//!
+//! ```text
+//! status    words: worker and task status
+//! requests  what we say:   registration, sign-on, state, task update
+//! answers   what we hear:  registered, state change, task, may-i-run, error body
+//! ```
+//!
+//! Parsing is lenient, because the Manager is: it answers `""` for a status, leaves out `code` in
+//! errors and sends `null` for empty lists. Facts: Flamenco's `pkg/api/flamenco-openapi.yaml`, held
+//! against a running Manager.
+
+mod answers;
+mod requests;
+mod status;
+
+pub use answers::{AssignedTask, ErrorBody, ManagerVersion, MayKeepRunning, Registered, StateChange, WireCommand};
+pub use requests::{Registration, SignOn, StateChanged, TaskUpdate};
+pub use status::{TaskStatus, WorkerStatus};

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! What commands and tasks need of a reporter, so that both are tested without a spool.
+
+use std::path::Path;
+
+use super::TaskReporter;
+
+/// What a running command can say. Nothing here waits.
+pub trait Voice {
+    /// One line of log, without its end.
+    fn line(&mut self, text: &str);
+    /// One line of a program's output: `pid=N > text`.
+    fn output(&mut self, pid: i32, text: &str);
+    /// What the Manager's page shows beside the task.
+    fn activity(&mut self, text: &str);
+    /// One more step done.
+    fn step(&mut self);
+    /// A picture was written: a candidate for the "last rendered" view. The path is absolute.
+    fn produced(&mut self, path: &Path);
+}
+
+/// The end of what is said of a task: each method consumes the voice.
+#[expect(async_fn_in_trait, reason = "one thread; nothing here needs to be Send")]
+pub trait LastWord: Voice {
+    async fn completed(self);
+    async fn failed(self, why: &str);
+    /// No outcome: aborted or handed back.
+    async fn dropped(self);
+}
+
+impl Voice for TaskReporter {
+    fn line(&mut self, text: &str) {
+        Self::line(self, text);
+    }
+    fn output(&mut self, pid: i32, text: &str) {
+        Self::output(self, pid, text);
+    }
+    fn activity(&mut self, text: &str) {
+        Self::activity(self, text);
+    }
+    fn step(&mut self) {
+        Self::step(self);
+    }
+    fn produced(&mut self, path: &Path) {
+        Self::produced(self, path);
+    }
+}
+
+impl LastWord for TaskReporter {
+    async fn completed(self) {
+        Self::completed(self).await;
+    }
+    async fn failed(self, why: &str) {
+        Self::failed(self, why).await;
+    }
+    async fn dropped(self) {
+        Self::dropped(self).await;
+    }
+}

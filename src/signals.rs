@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! Signals of the system, as messages to the one state machine.
+//!
+//! ```text
+//! TERM, INT   1st: Stop   2nd: StopNow   3rd: exit in the handler itself, also with a stuck loop
+//! QUIT Drain   USR1 Sleep   USR2 Wake   HUP HangUp (left ignored if we were started so, as nohup does)
+//! ```
+//!
+//! The handler counts, because the stream below it may fold two quick signals into one wake-up. INT and QUIT
+//! are taken also when a shell's `worker &` left them ignored: whoever sends them by hand means it.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use nix::libc;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::low_level;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::departure::THIRD_SIGNAL;
+
+/// What a person or a supervisor tells us through the system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// End the task, sign off, go.
+    Stop,
+    /// The same, without grace for the program or for what still waits.
+    StopNow,
+    /// Finish the task, then go.
+    Drain,
+    Sleep,
+    Wake,
+    /// The terminal went away, or somebody wants the configuration re-read.
+    HangUp,
+}
+
+/// The orders, as they come.
+#[derive(Debug)]
+pub struct Orders {
+    stops: Arc<AtomicU32>,
+    told: u32,
+    term: Signal,
+    int: Signal,
+    quit: Signal,
+    usr1: Signal,
+    usr2: Signal,
+    hup: Option<Signal>,
+}
+
+impl Orders {
+    /// Takes over the signals of this process. Needs a running tokio runtime.
+    ///
+    /// # Errors
+    /// What the system says when a handler cannot be installed.
+    pub fn new() -> io::Result<Self> {
+        let stops = Arc::new(AtomicU32::new(0));
+        for number in [SIGTERM, SIGINT] {
+            count(number, Arc::clone(&stops))?;
+        }
+        Ok(Self {
+            stops,
+            told: 0,
+            term: signal(SignalKind::terminate())?,
+            int: signal(SignalKind::interrupt())?,
+            quit: signal(SignalKind::quit())?,
+            usr1: signal(SignalKind::user_defined1())?,
+            usr2: signal(SignalKind::user_defined2())?,
+            hup: if is_ignored(libc::SIGHUP) {
+                None
+            } else {
+                Some(signal(SignalKind::hangup())?)
+            },
+        })
+    }
+
+    /// The next order. Cancel safe.
+    pub async fn next(&mut self) -> Order {
+        loop {
+            if let Some(order) = self.stop() {
+                return order;
+            }
+            tokio::select! {
+                _ = self.term.recv() => {}
+                _ = self.int.recv() => {}
+                _ = self.quit.recv() => return Order::Drain,
+                _ = self.usr1.recv() => return Order::Sleep,
+                _ = self.usr2.recv() => return Order::Wake,
+                () = hang_up(self.hup.as_mut()) => return Order::HangUp,
+            }
+        }
+    }
+
+    /// A stop that was counted and not yet told.
+    fn stop(&mut self) -> Option<Order> {
+        let counted = self.stops.load(Ordering::SeqCst);
+        if counted == self.told {
+            return None;
+        }
+        self.told = counted;
+        Some(if counted == 1 { Order::Stop } else { Order::StopNow })
+    }
+}
+
+async fn hang_up(stream: Option<&mut Signal>) {
+    match stream {
+        Some(stream) => {
+            stream.recv().await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
+#[expect(unsafe_code, reason = "a signal handler is registered")]
+fn count(number: i32, stops: Arc<AtomicU32>) -> io::Result<()> {
+    let action = move || {
+        if stops.fetch_add(1, Ordering::SeqCst) >= 2 {
+            low_level::exit(i32::from(THIRD_SIGNAL));
+        }
+    };
+    // SAFETY: the action only touches an atomic and calls `_exit`, both async-signal-safe.
+    unsafe { low_level::register(number, action) }.map(|_| ())
+}
+
+/// Whether a signal was ignored when we were started.
+#[expect(unsafe_code, reason = "asks for a signal's disposition")]
+fn is_ignored(number: i32) -> bool {
+    // SAFETY: with a null new action `sigaction` only writes the old one into the struct we own; all-zero
+    // bytes are a valid `libc::sigaction`.
+    unsafe {
+        let mut old: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(number, std::ptr::null(), &raw mut old) == 0 && old.sa_sigaction == libc::SIG_IGN
+    }
+}

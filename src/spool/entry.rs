@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! The reporter's end of a task's folder.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use super::folder::Folder;
+use super::record::Outcome;
+use super::shared::Shared;
+
+/// What a running task says goes in here. Nothing of it waits for the Manager, and only a full buffer of log
+/// touches the disk. Dropped, it counts as closed without an outcome.
+#[derive(Debug)]
+pub struct Entry {
+    shared: Rc<Shared>,
+    folder: Rc<RefCell<Folder>>,
+}
+
+impl Entry {
+    pub(super) fn new(shared: Rc<Shared>, folder: Rc<RefCell<Folder>>) -> Self {
+        Self { shared, folder }
+    }
+
+    /// One line of log: `prefix`, then `text`, without an end. A text with line ends in it becomes several lines,
+    /// each with the prefix; so does one of more than 64 KiB.
+    pub fn line(&mut self, prefix: &str, text: &str) {
+        if self
+            .folder
+            .borrow_mut()
+            .append(prefix, text, self.shared.limits.early_send)
+        {
+            self.shared.work.notify_one();
+        }
+    }
+
+    /// What is being done; one line.
+    pub fn activity(&mut self, text: String) {
+        self.folder.borrow_mut().set_activity(text);
+        self.shared.work.notify_one();
+    }
+
+    /// Steps done so far, all of them.
+    pub fn steps(&mut self, done: u32) {
+        self.folder.borrow_mut().set_steps(done);
+        self.shared.work.notify_one();
+    }
+
+    /// The task is over; `None`: aborted or handed back. On return the outcome is on disk (if the disk takes it)
+    /// and counted as waiting.
+    pub fn close(self, outcome: Option<Outcome>) {
+        self.end(outcome);
+    }
+
+    fn end(&self, outcome: Option<Outcome>) {
+        self.folder.borrow_mut().close(outcome);
+        self.shared.publish();
+        self.shared.work.notify_one();
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        if self.folder.borrow().is_running() {
+            self.end(None);
+        }
+    }
+}

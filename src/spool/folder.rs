@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! One task's folder: what it said so far, and what of that the Manager has.
+//!
+//! The reporter fills it, the sender empties it. Both are on one thread and hold it for no longer than
+//! a call; neither keeps it borrowed over an `await`.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+use tokio::time::Instant;
+use tracing::warn;
+
+use super::disk;
+use super::limits::Limits;
+use super::log::{self, Log, Piece};
+use super::record::{ASSIGNED, Assigned, Fate, Outcome, REPORT, Record};
+use super::trouble::Trouble;
+use crate::protocol::TaskUpdate;
+use crate::timings::Timings;
+
+#[derive(Debug)]
+pub(super) struct Folder {
+    pub(super) task: String,
+    pub(super) path: PathBuf,
+    pub(super) begun: u64,
+    pub(super) log: Log,
+    /// Not said yet.
+    steps: Option<u32>,
+    activity: Option<String>,
+    log_since: Option<Instant>,
+    said_since: Option<Instant>,
+    /// Bytes printed since the last delivery; enough of them are sent early.
+    fresh: u64,
+    running: bool,
+    record: Record,
+    /// When the outcome came, or was found at the start.
+    over_since: Option<Instant>,
+    pub(super) synced: bool,
+    pub(super) trouble: Trouble,
+}
+
+/// What is to be done for a folder, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Due {
+    Now,
+    At(Instant),
+    Never,
+}
+
+/// What is to be sent next of a folder.
+#[derive(Debug)]
+pub(super) enum Parcel {
+    Said(Said),
+    /// Everything before it was accepted.
+    Outcome {
+        outcome: Outcome,
+        steps: Option<u32>,
+    },
+    /// Nothing waits, and nothing will come.
+    Empty,
+}
+
+/// Log, activity and steps. Together they are one update, which the Manager takes in that order.
+#[derive(Debug, Default)]
+pub(super) struct Said {
+    pub(super) piece: Option<Piece>,
+    activity: Option<String>,
+    steps: Option<u32>,
+}
+
+impl Said {
+    pub(super) fn update(&self) -> TaskUpdate {
+        TaskUpdate {
+            status: None,
+            activity: self.activity.clone(),
+            log: self.piece.as_ref().map(|piece| piece.text.clone()),
+            steps_completed: self.steps,
+        }
+    }
+
+    /// More than a log: refused, it does not say which part displeased.
+    pub(super) fn is_mixed(&self) -> bool {
+        self.piece.is_some() && (self.activity.is_some() || self.steps.is_some())
+    }
+}
+
+impl Folder {
+    /// The folder of a task that is about to run.
+    pub(super) fn new(task: &str, path: &Path, begun: u64, limits: &Limits, timings: &Timings) -> Self {
+        Self {
+            task: task.to_owned(),
+            path: path.to_owned(),
+            begun,
+            log: Log::new(path, limits),
+            steps: None,
+            activity: None,
+            log_since: None,
+            said_since: None,
+            fresh: 0,
+            running: true,
+            record: Record::default(),
+            over_since: None,
+            synced: false,
+            trouble: Trouble::new(timings),
+        }
+    }
+
+    /// A folder that an earlier process left; its task does not run any more.
+    ///
+    /// # Errors
+    /// When anything in it cannot be read: then it is damaged.
+    pub(super) fn found(path: &Path, limits: &Limits, timings: &Timings) -> io::Result<Self> {
+        #[derive(Deserialize)]
+        struct Id {
+            uuid: String,
+        }
+        let assigned: Assigned<Id> = disk::read(&path.join(ASSIGNED))?.ok_or(io::ErrorKind::NotFound)?;
+        let record: Record = disk::read(&path.join(REPORT))?.unwrap_or_default();
+        let mut folder = Self::new(&assigned.task.uuid, path, assigned.begun, limits, timings);
+        folder.log = log::scan(path, limits, record.sent, record.refused)?;
+        folder.running = false;
+        folder.over_since = Some(Instant::now());
+        folder.record = record;
+        Ok(folder)
+    }
+
+    /// The task runs again here before the rest of its log was sent: it goes on in the same folder.
+    pub(super) fn reopen(&mut self) {
+        self.running = true;
+        self.over_since = None;
+        self.synced = false;
+        self.log.reopen();
+    }
+
+    /// Whether an outcome waits to be delivered.
+    pub(super) fn has_outcome(&self) -> bool {
+        self.record.outcome.is_some() && self.record.fate.is_none()
+    }
+
+    /// Whether its outcome was given up: the task must not run here again.
+    pub(super) fn is_set_aside(&self) -> bool {
+        self.record.outcome.is_some() && self.record.fate == Some(Fate::SetAside)
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        self.running
+    }
+
+    pub(super) fn fate(&self) -> Option<&Fate> {
+        self.record.fate.as_ref()
+    }
+
+    /// Since when an outcome waits that was not made safe against a power cut.
+    pub(super) fn unsynced_since(&self) -> Option<Instant> {
+        self.over_since.filter(|_| self.has_outcome() && !self.synced)
+    }
+
+    /// Whether it cannot be delivered for `limit` although the Manager answers other calls.
+    pub(super) fn is_hopeless(&self, limit: Duration) -> bool {
+        self.over_since
+            .is_some_and(|since| !self.running && self.trouble.is_hopeless(since, limit))
+    }
+
+    /// Adds to the log. True when the sender should know.
+    pub(super) fn append(&mut self, prefix: &str, text: &str, early_send: u64) -> bool {
+        self.log.append(prefix, text);
+        let before = self.fresh;
+        self.fresh += (prefix.len() + text.len() + 1) as u64;
+        let first = self.log_since.is_none();
+        if first {
+            self.log_since = Some(Instant::now());
+        }
+        first || (before < early_send && self.fresh >= early_send)
+    }
+
+    pub(super) fn set_activity(&mut self, activity: String) {
+        self.record.activity.clone_from(&activity);
+        self.activity = Some(activity);
+        self.said_since.get_or_insert_with(Instant::now);
+    }
+
+    pub(super) fn set_steps(&mut self, steps: u32) {
+        self.record.steps = steps;
+        self.steps = Some(steps);
+        self.said_since.get_or_insert_with(Instant::now);
+    }
+
+    /// The task is over. Writes its outcome to disk; where that fails it is kept in memory.
+    pub(super) fn close(&mut self, outcome: Option<Outcome>) {
+        self.running = false;
+        self.over_since = Some(Instant::now());
+        self.log.close();
+        if outcome.is_some() {
+            self.record.outcome = outcome;
+            self.save();
+        }
+    }
+
+    /// Decides what becomes of the folder; nothing more of it is sent.
+    pub(super) fn seal(&mut self, fate: Fate) {
+        self.record.fate.get_or_insert(fate);
+        self.save();
+    }
+
+    fn save(&mut self) {
+        (self.record.sent, self.record.refused) = self.log.progress();
+        if let Err(error) = disk::replace(&self.path.join(REPORT), &self.record) {
+            warn!(task = self.task, path = %self.path.display(), %error, "cannot save how far a task was reported");
+        }
+    }
+
+    /// When something is to be sent, the back-off of this folder left aside.
+    pub(super) fn due(&self, early_send: u64, timings: &Timings) -> Due {
+        match (self.running, &self.record.fate) {
+            (false, _) => return Due::Now,
+            (true, Some(_)) => return Due::Never,
+            (true, None) => {}
+        }
+        if self.fresh >= early_send {
+            return Due::Now;
+        }
+        let log = self.log_since.map(|since| since + timings.log_flush);
+        let said = self.said_since.map(|since| since + timings.said_flush);
+        log.into_iter().chain(said).min().map_or(Due::Never, Due::At)
+    }
+
+    /// Takes what is to be sent next; at most one parcel is on its way.
+    pub(super) fn pack(&mut self, most: usize) -> Parcel {
+        if self.record.fate.is_some() {
+            return Parcel::Empty;
+        }
+        let mut said = Said {
+            piece: self.log.next_piece(most),
+            ..Said::default()
+        };
+        let together = said.piece.is_none() || !self.trouble.apart;
+        if together && !self.has_outcome() {
+            said.activity = self.activity.take();
+            said.steps = self.steps.take();
+        }
+        if said.piece.is_some() || said.activity.is_some() || said.steps.is_some() {
+            return Parcel::Said(said);
+        }
+        match &self.record.outcome {
+            Some(outcome) => Parcel::Outcome {
+                outcome: outcome.clone(),
+                steps: self.steps,
+            },
+            None => {
+                // What was printed past the limit of the log wakes the sender too.
+                (self.fresh, self.log_since, self.said_since) = (0, None, None);
+                Parcel::Empty
+            }
+        }
+    }
+
+    /// The Manager has it.
+    pub(super) fn accepted(&mut self, said: &Said) {
+        if let Some(piece) = &said.piece {
+            self.log.accepted(piece);
+        }
+        self.sent(said);
+    }
+
+    /// The Manager will never have it.
+    pub(super) fn refused(&mut self, said: &Said) {
+        if let Some(piece) = &said.piece {
+            self.log.refused(piece);
+        }
+        self.sent(said);
+    }
+
+    fn sent(&mut self, said: &Said) {
+        self.fresh = self.log.unsent();
+        self.log_since = (self.fresh > 0).then(Instant::now);
+        self.said_since = (self.activity.is_some() || self.steps.is_some()).then(Instant::now);
+        if said.piece.is_some() {
+            self.save();
+        }
+    }
+
+    /// It did not arrive; what was said since replaces it.
+    pub(super) fn give_back(&mut self, said: Said) {
+        if let Some(piece) = said.piece {
+            self.log.give_back(piece);
+        }
+        self.activity = self.activity.take().or(said.activity);
+        self.steps = self.steps.take().or(said.steps);
+    }
+}

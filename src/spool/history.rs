@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! The folders of the spool, and where a task's folder goes when nothing of it waits any more.
+//!
+//! ```text
+//! spool/<task>            waits, or runs
+//! spool/history/<when>-<task>     over; the last ones stay for people to look at
+//! spool/set-aside/<task>          its outcome could not be delivered: not run again here
+//! spool/damaged/<when>-<task>     could not be read; never touched again
+//! ```
+
+use std::collections::BTreeSet;
+use std::fs::{self, DirEntry};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use tracing::{error, warn};
+
+use super::disk;
+use super::folder::Folder;
+use super::limits::Limits;
+use super::name::is_folder_name;
+use super::record::now_millis;
+use crate::timings::Timings;
+
+#[derive(Debug)]
+pub(super) struct Places {
+    pub(super) spool: PathBuf,
+    pub(super) history: PathBuf,
+    set_aside: PathBuf,
+    damaged: PathBuf,
+}
+
+impl Places {
+    /// # Errors
+    /// When one of them cannot be made, or nothing can be written there.
+    pub(super) fn make(spool: &Path) -> io::Result<Self> {
+        let places = Self {
+            spool: spool.to_owned(),
+            history: spool.join("history"),
+            set_aside: spool.join("set-aside"),
+            damaged: spool.join("damaged"),
+        };
+        for folder in [&places.spool, &places.history, &places.set_aside, &places.damaged] {
+            disk::make_folder(folder)?;
+        }
+        try_write(spool)?;
+        Ok(places)
+    }
+
+    /// The folders that wait, oldest first, and the names of those that were set aside. What is over is put away,
+    /// what is damaged moved aside.
+    pub(super) fn scan(&self, limits: &Limits, timings: &Timings) -> io::Result<(Vec<Folder>, BTreeSet<String>)> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&self.spool)? {
+            let path = entry?.path();
+            let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
+                continue;
+            };
+            if name.ends_with(disk::UNFINISHED) {
+                drop(fs::remove_dir_all(&path));
+            }
+            if !is_folder_name(name) {
+                continue;
+            }
+            match Folder::found(&path, limits, timings) {
+                Ok(folder) if folder.fate().is_some() => drop(self.shelve(&path, folder.begun, folder.is_set_aside())),
+                Ok(folder) => found.push(folder),
+                Err(error) => self.move_damaged(&path, &error),
+            }
+        }
+        found.sort_by_key(|folder| folder.begun);
+        let set_aside = fs::read_dir(&self.set_aside)?;
+        let names = set_aside
+            .flatten()
+            .filter_map(|entry| entry.file_name().into_string().ok());
+        Ok((found, names.collect()))
+    }
+
+    fn move_damaged(&self, path: &Path, cause: &io::Error) {
+        let to = self.damaged.join(dated(now_millis(), path));
+        match fs::rename(path, &to) {
+            Ok(()) => error!(
+                kept = %to.display(), %cause,
+                "the reports of a task are damaged: moved aside; what the Manager has not yet of them is not sent"
+            ),
+            Err(error) => error!(path = %path.display(), %cause, %error, "the reports of a task are damaged"),
+        }
+    }
+
+    /// Puts a folder away. Atomic; there is one of it before and after.
+    pub(super) fn shelve(&self, path: &Path, begun: u64, hold: bool) -> io::Result<()> {
+        match hold {
+            true => fs::rename(path, self.set_aside.join(path.file_name().unwrap_or_default())),
+            false => fs::rename(path, self.history.join(dated(begun, path))),
+        }
+    }
+
+    /// Whatever has the name of a new folder goes to the history: it could not be moved earlier.
+    pub(super) fn make_way(&self, name: &str) -> io::Result<()> {
+        let path = self.spool.join(name);
+        match self.shelve(&path, now_millis(), false) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+}
+
+/// A name that sorts by time.
+fn dated(millis: u64, path: &Path) -> String {
+    format!(
+        "{millis:013}-{}",
+        path.file_name().unwrap_or_default().to_string_lossy()
+    )
+}
+
+/// Whether a file can be made here.
+pub(super) fn can_write(folder: &Path) -> bool {
+    try_write(folder).is_ok()
+}
+
+fn try_write(folder: &Path) -> io::Result<()> {
+    let path = folder.join(format!("writable{}", disk::UNFINISHED));
+    fs::write(&path, "x")?;
+    fs::remove_file(&path)
+}
+
+/// Removes the oldest folders until at most `tasks` are left, with at most `bytes` together.
+pub(super) fn prune(history: &Path, tasks: usize, bytes: u64) {
+    if let Err(error) = try_prune(history, tasks, bytes) {
+        warn!(path = %history.display(), %error, "cannot prune the history of tasks");
+    }
+}
+
+fn try_prune(history: &Path, tasks: usize, bytes: u64) -> io::Result<()> {
+    let mut entries: Vec<DirEntry> = fs::read_dir(history)?.collect::<Result<_, _>>()?;
+    entries.sort_by_key(|entry| std::cmp::Reverse(entry.file_name()));
+    let mut total = 0;
+    for (index, entry) in entries.iter().enumerate() {
+        total += size(&entry.path())?;
+        if index >= tasks || total > bytes {
+            fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn size(folder: &Path) -> io::Result<u64> {
+    fs::read_dir(folder)?.map(|entry| Ok(entry?.metadata()?.len())).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_go_first_by_number_and_by_size() {
+        let home = tempfile::tempdir().unwrap();
+        for millis in 1..=6 {
+            let folder = home.path().join(dated(millis, Path::new("t")));
+            disk::make_folder(&folder).unwrap();
+            fs::write(folder.join("log-000001"), vec![b'x'; 100]).unwrap();
+        }
+        let left = |tasks, bytes| {
+            prune(home.path(), tasks, bytes);
+            let mut names: Vec<_> = fs::read_dir(home.path())
+                .unwrap()
+                .map(|e| e.unwrap().file_name())
+                .collect();
+            names.sort();
+            names
+        };
+        assert_eq!(left(4, 1000).len(), 4);
+        assert_eq!(left(4, 250), ["0000000000005-t", "0000000000006-t"]);
+        assert_eq!(left(4, 0).len(), 0);
+    }
+}

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! What is slow on a disk, beside the sender and never in its way: making an outcome safe that the Manager has
+//! not taken within a second, and pruning the history.
+
+use std::convert::Infallible;
+
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, sleep_until};
+use tracing::{debug, warn};
+
+use super::disk;
+use super::folder::Folder;
+use super::shared::{Shared, SharedFolder};
+
+/// Syncs outcomes that have waited for `outcome_sync`. A commit between two tasks would cost more than both
+/// requests of a short one, so one that is accepted at once never sees any.
+pub(super) async fn sync_outcomes(shared: &Shared) -> Infallible {
+    let mut waiting = shared.waiting.subscribe();
+    loop {
+        let next = earliest(shared);
+        let due = async {
+            match &next {
+                Some((at, _)) => sleep_until(*at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = due => {}
+            _other = waiting.changed() => continue,
+        }
+        if let Some((_, folder)) = next {
+            sync(&folder).await;
+        }
+    }
+}
+
+/// The outcome that is to be synced first, and when.
+fn earliest(shared: &Shared) -> Option<(Instant, SharedFolder)> {
+    let (since, folder) = shared.least(Folder::unsynced_since)?;
+    Some((since + shared.timings.outcome_sync, folder))
+}
+
+async fn sync(folder: &SharedFolder) {
+    let path = {
+        let mut folder = folder.borrow_mut();
+        folder.synced = true;
+        folder.path.clone()
+    };
+    let told = path.clone();
+    match spawn_blocking(move || disk::sync_folder(&path)).await {
+        Ok(Ok(())) => debug!(path = %told.display(), "an outcome waits, safe against a power cut"),
+        // Delivered meanwhile, the folder has moved away.
+        Ok(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Ok(Err(error)) => warn!(path = %told.display(), %error, "an outcome waits and cannot be synced to the disk"),
+        Err(error) => debug!(%error, "not synced: the worker is ending"),
+    }
+}
+
+/// Prunes the history after each folder that went there.
+pub(super) async fn tidy(shared: &Shared) -> Infallible {
+    loop {
+        if let Err(error) = spawn_blocking(shared.pruning()).await {
+            debug!(%error, "not pruned: the worker is ending");
+        }
+        shared.untidy.notified().await;
+    }
+}

@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! The log of one task: appended at one end, sent and forgotten at the other.
+//!
+//! ```text
+//!  line ─► buffer ─► log-000007 (being written)
+//!                    log-000006
+//!                    gap-000003 (3 to 5 were dropped; says how much that was)
+//!  sender ◄───────── log-000002 (sent up to a byte)
+//! ```
+//!
+//! A segment holds whole lines only. Waiting ones are bounded: past that the second oldest is dropped, so
+//! that the start of what waits and the newest stay. Every line printed is either kept or counted, once.
+
+mod files;
+mod piece;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use tracing::warn;
+
+use super::disk;
+use super::limits::Limits;
+use super::missing::Missing;
+
+pub(super) use files::scan;
+pub(super) use piece::Piece;
+
+/// A line longer than this becomes several: no request may have to be longer than the Manager takes.
+const LONGEST_LINE: usize = 64 << 10;
+/// The buffer goes to the segment at this size. A write costs about as much as formatting 20 lines.
+const WRITE_AT: usize = 128 << 10;
+/// While it cannot be written, the buffer grows to this size before its lines are only counted.
+const BUFFER_MOST: usize = 256 << 10;
+
+/// How far the log was accepted by the Manager: all before this byte of this segment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(super) struct Position {
+    pub(super) segment: u32,
+    pub(super) byte: u64,
+}
+
+/// What waits to be sent, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Part {
+    Segment { number: u32, bytes: u64 },
+    Gap(Gap),
+}
+
+/// Dropped segments; stands as `gap-<first>` in their place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Gap {
+    first: u32,
+    last: u32,
+    missing: Missing,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Log {
+    folder: PathBuf,
+    limits: Limits,
+    sent: Position,
+    waiting: VecDeque<Part>,
+    /// Segments that were sent; some stay for people to look at.
+    kept: VecDeque<u32>,
+    /// The last segment of `waiting`, when this process writes it.
+    writing: Option<File>,
+    buffer: Vec<u8>,
+    /// The disk did not take these.
+    unkept: Missing,
+    failing: bool,
+    /// The Manager refused these, and that is not said yet.
+    refused: Missing,
+    printed: u64,
+    /// Printed past the limit of the log.
+    beyond: Missing,
+}
+
+impl Log {
+    /// The log of a new task.
+    pub(super) fn new(folder: &Path, limits: &Limits) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            limits: limits.clone(),
+            sent: Position { segment: 1, byte: 0 },
+            waiting: VecDeque::new(),
+            kept: VecDeque::new(),
+            writing: None,
+            buffer: Vec::new(),
+            unkept: Missing::default(),
+            failing: false,
+            refused: Missing::default(),
+            printed: 0,
+            beyond: Missing::default(),
+        }
+    }
+
+    /// Adds one line, given in two parts without an end. Line ends inside make several lines of it.
+    pub(super) fn append(&mut self, prefix: &str, text: &str) {
+        if text.len() <= LONGEST_LINE && !text.as_bytes().contains(&b'\n') {
+            return self.append_line(prefix, text);
+        }
+        for line in text.strip_suffix('\n').unwrap_or(text).split('\n') {
+            let mut rest = line.strip_suffix('\r').unwrap_or(line);
+            while rest.len() > LONGEST_LINE {
+                let (now, later) = rest.split_at(rest.floor_char_boundary(LONGEST_LINE));
+                self.append_line(prefix, now);
+                rest = later;
+            }
+            self.append_line(prefix, rest);
+        }
+    }
+
+    fn append_line(&mut self, prefix: &str, text: &str) {
+        let bytes = (prefix.len() + text.len() + 1) as u64;
+        if self.printed + bytes > self.limits.task_log_bytes || !self.beyond.is_none() {
+            self.count_beyond(bytes);
+            return;
+        }
+        self.printed += bytes;
+        self.push(&[prefix.as_bytes(), text.as_bytes(), b"\n"]);
+    }
+
+    fn push(&mut self, words: &[&[u8]]) {
+        for word in words {
+            self.buffer.extend_from_slice(word);
+        }
+        if self.buffer.len() >= WRITE_AT {
+            self.write_out();
+        }
+    }
+
+    fn count_beyond(&mut self, bytes: u64) {
+        if self.beyond.is_none() {
+            let limit = self.limits.task_log_bytes;
+            let note = format!("[... the log of a task ends at {limit} bytes: what follows is only counted ...]\n");
+            self.push(&[note.as_bytes()]);
+        }
+        self.beyond.add(Missing { lines: 1, bytes });
+    }
+
+    /// Nothing more will be printed: says what was only counted, and writes the rest.
+    pub(super) fn close(&mut self) {
+        if !self.beyond.is_none() {
+            let note = std::mem::take(&mut self.beyond).note("it had reached its limit");
+            self.push(&[note.as_bytes()]);
+        }
+        self.write_out();
+        self.writing = None;
+        self.buffer.shrink_to_fit();
+    }
+
+    /// The task runs again and goes on in the same log.
+    pub(super) fn reopen(&mut self) {
+        self.printed = 0;
+    }
+
+    /// Puts the buffer into the segment. What the disk does not take stays in the buffer, up to a bound,
+    /// and is tried again with the next lines.
+    pub(super) fn write_out(&mut self) {
+        if self.buffer.is_empty() && self.unkept.is_none() {
+            return;
+        }
+        match self.try_write_out() {
+            Ok(()) if self.failing => {
+                self.failing = false;
+                warn!(folder = %self.folder.display(), "the log can be written again");
+            }
+            Ok(()) => {}
+            Err(error) => self.not_written(&error),
+        }
+    }
+
+    fn try_write_out(&mut self) -> io::Result<()> {
+        let note = match self.unkept.is_none() {
+            true => String::new(),
+            false => self.unkept.note("they could not be written to the disk of the worker"),
+        };
+        let more = (note.len() + self.buffer.len()) as u64;
+        let (file, mut bytes) = self.segment_for(more)?;
+        let written = file
+            .write_all_at(note.as_bytes(), bytes)
+            .and_then(|()| file.write_all_at(&self.buffer, bytes + note.len() as u64));
+        match written {
+            Ok(()) => {
+                bytes += more;
+                self.unkept = Missing::default();
+                self.buffer.clear();
+            }
+            // Half a write must not be there at the next start; a full disk still shortens files.
+            Err(_) => drop(file.set_len(bytes)),
+        }
+        self.writing = Some(file);
+        if let Some(Part::Segment { bytes: known, .. }) = self.waiting.back_mut() {
+            *known = bytes;
+        }
+        written
+    }
+
+    fn not_written(&mut self, error: &io::Error) {
+        if !self.failing {
+            self.failing = true;
+            warn!(folder = %self.folder.display(), %error, "cannot write the log of a task; trying on");
+        }
+        if self.buffer.len() > BUFFER_MOST {
+            self.unkept.add(Missing::of(&self.buffer));
+            self.buffer.clear();
+        }
+    }
+
+    /// The segment that is to take `more` bytes, and how long it is. Starts a new one where the last is full.
+    fn segment_for(&mut self, more: u64) -> io::Result<(File, u64)> {
+        if let Some(Part::Segment { bytes, .. }) = self.waiting.back() {
+            let fits = bytes + more <= self.limits.segment_bytes || *bytes == 0;
+            if let Some(file) = self.writing.take_if(|_| fits) {
+                return Ok((file, *bytes));
+            }
+        }
+        let number = self.next_number();
+        let file = disk::open_file(&files::segment(&self.folder, number))?;
+        self.writing = None;
+        self.sent_up_to(self.sent);
+        self.waiting.push_back(Part::Segment { number, bytes: 0 });
+        self.drop_second_oldest();
+        Ok((file, 0))
+    }
+
+    fn next_number(&self) -> u32 {
+        let last = match self.waiting.back() {
+            Some(Part::Segment { number, .. }) => *number,
+            Some(Part::Gap(gap)) => gap.last,
+            None => self.kept.back().copied().unwrap_or(0).max(match self.sent.byte {
+                0 => self.sent.segment.saturating_sub(1),
+                _ => self.sent.segment,
+            }),
+        };
+        last.saturating_add(1)
+    }
+
+    /// Holds the bound on waiting segments. The oldest stays (it may be on its way), the newest is being written.
+    fn drop_second_oldest(&mut self) {
+        let segments: Vec<usize> = (0..self.waiting.len())
+            .filter(|index| matches!(self.waiting.get(*index), Some(Part::Segment { .. })))
+            .collect();
+        if segments.len() <= self.limits.waiting_segments.max(2) {
+            return;
+        }
+        let Some(at) = segments.get(1).copied() else { return };
+        let Some(Part::Segment { number, .. }) = self.waiting.get(at).cloned() else {
+            return;
+        };
+        let path = files::segment(&self.folder, number);
+        let missing = fs::read(&path).map(|text| Missing::of(&text)).unwrap_or_default();
+        let mut gap = Gap {
+            first: number,
+            last: number,
+            missing,
+        };
+        let mut absorbed = None;
+        if let Some(Part::Gap(before)) = self.waiting.get(at - 1) {
+            gap = Gap {
+                first: before.first,
+                last: number,
+                missing: before.missing,
+            };
+            gap.missing.add(missing);
+            absorbed = Some(at - 1);
+        }
+        // First the count, then the file: a start in between finds the file counted and removes it.
+        if disk::replace(&files::gap(&self.folder, gap.first), &gap).is_err() {
+            drop(fs::remove_file(&path));
+            if let Err(error) = disk::replace(&files::gap(&self.folder, gap.first), &gap) {
+                warn!(folder = %self.folder.display(), %error, "cannot note a gap in a log");
+            }
+        }
+        drop(fs::remove_file(&path));
+        self.waiting[at] = Part::Gap(gap);
+        if let Some(index) = absorbed {
+            self.waiting.remove(index);
+        }
+    }
+}

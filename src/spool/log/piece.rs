@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! The sender's end of a log: the next piece to send, and what becomes of it.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt;
+
+use tracing::warn;
+
+use super::{Gap, LONGEST_LINE, Log, Part, Position, files};
+use crate::spool::disk;
+use crate::spool::missing::Missing;
+
+/// Whole lines, ready to be sent.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::spool) struct Piece {
+    /// Notes about what is missing, then the lines.
+    pub(in crate::spool) text: String,
+    /// Where the lines begin in `text`.
+    lines_at: usize,
+    origin: Origin,
+    /// What the notes say of refused lines.
+    refused: Missing,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// From the files; accepted, the log is sent up to here.
+    Files(Position),
+    /// From the buffer, as the disk does not take it. Nowhere else now.
+    Memory,
+}
+
+impl Log {
+    /// Bytes that wait, roughly: a note about a gap counts as one.
+    pub(in crate::spool) fn unsent(&self) -> u64 {
+        let files: u64 = self
+            .waiting
+            .iter()
+            .map(|part| match part {
+                Part::Segment { number, bytes } => bytes.saturating_sub(self.done(*number)),
+                Part::Gap(_) => 1,
+            })
+            .sum();
+        let notes = !self.refused.is_none() || !self.unkept.is_none();
+        files + self.buffer.len() as u64 + u64::from(notes)
+    }
+
+    /// How far the log was accepted, and what of it is refused without that being said; both belong on disk.
+    pub(in crate::spool) fn progress(&self) -> (Position, Missing) {
+        (self.sent, self.refused)
+    }
+
+    /// The next piece: about `most` bytes, at least one line, whole lines only. `None` when nothing waits.
+    /// At most one piece may be on its way: it is to be accepted, refused or given back.
+    pub(in crate::spool) fn next_piece(&mut self, most: usize) -> Option<Piece> {
+        self.write_out();
+        self.sent_up_to(self.sent);
+        let refused = self.refused;
+        let mut text = match refused.is_none() {
+            true => String::new(),
+            false => refused.note("the Manager refused them"),
+        };
+        let mut to = self.sent;
+        let mut parts = self.waiting.iter();
+        let mut part = parts.next();
+        if let Some(Part::Gap(gap)) = part {
+            text.push_str(&gap.missing.note("the Manager did not keep up"));
+            to = Position {
+                segment: gap.last + 1,
+                byte: 0,
+            };
+            part = parts.next();
+        }
+        let lines_at = text.len();
+        if let Some(Part::Segment { number, bytes }) = part {
+            let from = self.done(*number);
+            if from < *bytes {
+                let (lines, byte) = self.lines(*number, from, *bytes, most);
+                text.push_str(&lines);
+                to = Position { segment: *number, byte };
+            }
+        }
+        if text.is_empty() {
+            let text = self.take_buffer()?;
+            return Some(Piece {
+                text,
+                lines_at,
+                origin: Origin::Memory,
+                refused,
+            });
+        }
+        Some(Piece {
+            text,
+            lines_at,
+            origin: Origin::Files(to),
+            refused,
+        })
+    }
+
+    /// Bytes of a waiting segment that were sent.
+    fn done(&self, number: u32) -> u64 {
+        if number == self.sent.segment { self.sent.byte } else { 0 }
+    }
+
+    /// The buffer itself, where the disk does not take it.
+    fn take_buffer(&mut self) -> Option<String> {
+        let mut text = match self.unkept.is_none() {
+            true => String::new(),
+            false => std::mem::take(&mut self.unkept).note("they could not be written to the disk of the worker"),
+        };
+        text.push_str(&String::from_utf8_lossy(&std::mem::take(&mut self.buffer)));
+        (!text.is_empty()).then_some(text)
+    }
+
+    /// Whole lines of a segment from a byte on, and where they end.
+    fn lines(&self, number: u32, from: u64, bytes: u64, most: usize) -> (String, u64) {
+        let waiting = usize::try_from(bytes.saturating_sub(from)).unwrap_or(usize::MAX);
+        let mut text = vec![0; waiting.min(most.max(1))];
+        let read = self.read(number, from, &mut text).and_then(|()| {
+            let mut end = text.iter().rposition(|byte| *byte == b'\n');
+            if end.is_none() && text.len() < waiting {
+                let cut = text.len();
+                text.resize(waiting.min(cut + 2 * LONGEST_LINE), 0);
+                self.read(number, from, &mut text)?;
+                end = text.iter().skip(cut).position(|byte| *byte == b'\n').map(|at| cut + at);
+            }
+            text.truncate(end.map_or(text.len(), |end| end + 1));
+            Ok(())
+        });
+        if let Err(error) = read {
+            let missing = Missing {
+                lines: 0,
+                bytes: bytes.saturating_sub(from),
+            };
+            warn!(folder = %self.folder.display(), %error, "cannot read a log; it is passed over");
+            return (
+                missing.note("they could not be read from the disk of the worker"),
+                bytes,
+            );
+        }
+        let to = from + text.len() as u64;
+        let mut text =
+            String::from_utf8(text).unwrap_or_else(|damaged| String::from_utf8_lossy(damaged.as_bytes()).into_owned());
+        if !text.ends_with('\n') {
+            text.push('\n');
+        }
+        (text, to)
+    }
+
+    fn read(&self, number: u32, from: u64, into: &mut [u8]) -> io::Result<()> {
+        let written_here = matches!(self.waiting.back(), Some(Part::Segment { number: last, .. }) if *last == number);
+        match &self.writing {
+            Some(file) if written_here => file.read_exact_at(into, from),
+            Some(_) | None => File::open(files::segment(&self.folder, number))?.read_exact_at(into, from),
+        }
+    }
+
+    /// The Manager has it.
+    pub(in crate::spool) fn accepted(&mut self, piece: &Piece) {
+        self.refused.lines -= piece.refused.lines;
+        self.refused.bytes -= piece.refused.bytes;
+        if let Origin::Files(to) = piece.origin {
+            self.sent_up_to(to);
+        }
+    }
+
+    /// The Manager will never have it: it stays in a file of its own beside the log, and the log goes on.
+    pub(in crate::spool) fn refused(&mut self, piece: &Piece) {
+        let lines = &piece.text.as_bytes()[piece.lines_at..];
+        let path = self
+            .folder
+            .join(format!("refused-{:06}-{}", self.sent.segment, self.sent.byte));
+        let kept = disk::open_file(&path).and_then(|file| file.write_all_at(piece.text.as_bytes(), 0));
+        if let Err(error) = kept {
+            warn!(path = %path.display(), %error, "cannot keep a piece of log that was refused");
+        }
+        // A note that is refused is not said again: it could be the note itself that displeases.
+        self.accepted(piece);
+        self.refused.add(Missing::of(lines));
+    }
+
+    /// It did not arrive; it will be the next piece again, with what came since.
+    pub(in crate::spool) fn give_back(&mut self, piece: Piece) {
+        match piece.origin {
+            Origin::Files(_) => {}
+            Origin::Memory => {
+                let mut text = piece.text.into_bytes();
+                text.append(&mut self.buffer);
+                self.buffer = text;
+            }
+        }
+    }
+
+    pub(super) fn sent_up_to(&mut self, to: Position) {
+        self.sent = to;
+        while let Some(part) = self.waiting.front() {
+            match *part {
+                Part::Gap(Gap { first, last, .. }) if last < to.segment => {
+                    drop(fs::remove_file(files::gap(&self.folder, first)));
+                }
+                Part::Segment { number, bytes }
+                    if number < to.segment || (number == to.segment && bytes <= to.byte) =>
+                {
+                    let may_grow = self.waiting.len() == 1 && self.writing.is_some();
+                    if may_grow {
+                        return;
+                    }
+                    self.keep_some(number);
+                }
+                Part::Gap(_) | Part::Segment { .. } => return,
+            }
+            self.waiting.pop_front();
+        }
+    }
+
+    /// Of what was sent, the first segment and the newest stay for people to look at.
+    pub(super) fn keep_some(&mut self, number: u32) {
+        self.kept.push_back(number);
+        while self.kept.len() > self.limits.waiting_segments.max(2)
+            && let Some(second) = self.kept.remove(1)
+        {
+            drop(fs::remove_file(files::segment(&self.folder, second)));
+        }
+    }
+}

@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::*;
+
+/// Bounds that a few lines reach.
+fn small() -> Limits {
+    Limits {
+        segment_bytes: 200,
+        waiting_segments: 3,
+        task_log_bytes: 1 << 20,
+        ..Limits::default()
+    }
+}
+
+fn log(limits: &Limits) -> (TempDir, Log) {
+    let folder = TempDir::new().unwrap();
+    let log = Log::new(folder.path(), limits);
+    (folder, log)
+}
+
+/// Everything that waits, in pieces of `most`.
+fn drain(log: &mut Log, most: usize) -> Vec<String> {
+    std::iter::from_fn(|| {
+        let piece = log.next_piece(most)?;
+        assert!(piece.text.ends_with('\n'), "a piece ends at a line: {piece:?}");
+        log.accepted(&piece);
+        Some(piece.text)
+    })
+    .collect()
+}
+
+/// Lines and bytes that were said to be missing.
+fn said_missing(text: &str) -> Missing {
+    let mut sum = Missing::default();
+    for note in text
+        .lines()
+        .filter(|line| line.starts_with("[... ") && line.contains("missing here"))
+    {
+        let numbers: Vec<u64> = note
+            .split(|c: char| !c.is_ascii_digit())
+            .filter_map(|word| word.parse().ok())
+            .collect();
+        sum.add(Missing {
+            lines: numbers[0],
+            bytes: numbers[1],
+        });
+    }
+    sum
+}
+
+fn without_notes(text: &str) -> String {
+    text.lines()
+        .filter(|line| !line.starts_with("[... "))
+        .map(|line| format!("{line}\n"))
+        .collect()
+}
+
+#[test]
+fn pieces_hold_whole_lines_and_give_everything_once() {
+    let (_folder, mut log) = log(&Limits::default());
+    let mut all = String::new();
+    for number in 0..1000 {
+        log.append("pid=7 > ", &format!("line {number}"));
+        all += &format!("pid=7 > line {number}\n");
+    }
+    let pieces = drain(&mut log, 700);
+    assert!(pieces.len() > 10 && pieces.iter().all(|piece| piece.len() <= 700));
+    assert_eq!(pieces.concat(), all);
+    assert_eq!(log.unsent(), 0);
+    log.append("", "one more");
+    assert_eq!(drain(&mut log, 700), ["one more\n"]);
+}
+
+#[test]
+fn line_ends_inside_a_text_make_lines_and_a_huge_one_becomes_several() {
+    let (_folder, mut log) = log(&Limits::default());
+    log.append("> ", "a\r\n\nb\n");
+    log.append("> ", "");
+    assert_eq!(drain(&mut log, 1000).concat(), "> a\n> \n> b\n> \n");
+    log.append("", &"ä".repeat(100_000));
+    let pieces = drain(&mut log, 1000);
+    assert_eq!(pieces.len(), 4, "a line longer than a piece goes whole");
+    assert_eq!(pieces.concat().replace('\n', ""), "ä".repeat(100_000));
+}
+
+#[test]
+fn a_piece_that_did_not_arrive_is_sent_again_with_what_came_since() {
+    let (_folder, mut log) = log(&Limits::default());
+    log.append("", "one");
+    let piece = log.next_piece(1000).unwrap();
+    log.append("", "two");
+    log.give_back(piece);
+    assert_eq!(drain(&mut log, 1000), ["one\ntwo\n"]);
+}
+
+#[test]
+fn c16_past_the_bound_the_second_oldest_goes_and_is_counted_where_it_was() {
+    let (folder, mut log) = log(&small());
+    for number in 0..100 {
+        log.append("", &format!("{number:049}"));
+        log.write_out();
+    }
+    let files = fs::read_dir(folder.path()).unwrap().count();
+    assert_eq!(files, 4, "three segments and one gap");
+    log.close();
+    let text = drain(&mut log, 1000).concat();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 4 + 1 + 8);
+    assert!(lines[3].ends_with("03") && lines[5].ends_with("092"), "{lines:?}");
+    assert_eq!(
+        lines[4],
+        "[... 88 lines (4400 bytes) of this log are missing here: the Manager did not keep up ...]"
+    );
+}
+
+#[test]
+fn c16_a_log_ends_at_its_limit_and_says_how_much_more_there_was() {
+    let (_folder, mut log) = log(&Limits {
+        task_log_bytes: 100,
+        ..small()
+    });
+    for _ in 0..30 {
+        log.append("", "123456789");
+    }
+    log.close();
+    let text = drain(&mut log, 1000).concat();
+    assert_eq!(without_notes(&text).len(), 100);
+    assert_eq!(said_missing(&text), Missing { lines: 20, bytes: 200 });
+}
+
+#[test]
+fn c14_a_refused_piece_is_kept_beside_and_said_in_the_next() {
+    let (folder, mut log) = log(&Limits::default());
+    log.append("", "bad");
+    let piece = log.next_piece(1000).unwrap();
+    log.append("", "good");
+    log.refused(&piece);
+    let text = drain(&mut log, 1000).concat();
+    assert_eq!(
+        text,
+        "[... 1 line (4 bytes) of this log are missing here: the Manager refused them ...]\ngood\n"
+    );
+    assert_eq!(log.unsent(), 0, "and said once");
+    assert_eq!(
+        fs::read_to_string(folder.path().join("refused-000001-0")).unwrap(),
+        "bad\n"
+    );
+}
+
+#[test]
+fn d2_what_the_disk_does_not_take_is_sent_from_memory_up_to_a_bound_and_then_counted() {
+    let home = TempDir::new().unwrap();
+    let folder = home.path().join("not-there");
+    let mut log = Log::new(&folder, &Limits::default());
+    log.append("", "from memory");
+    let piece = log.next_piece(1000).unwrap();
+    assert_eq!(piece.text, "from memory\n");
+    log.give_back(piece);
+    log.append("", "and more");
+    assert_eq!(drain(&mut log, 1000).concat(), "from memory\nand more\n");
+    let line = "x".repeat(99);
+    for _ in 0..10_000 {
+        log.append("", &line);
+    }
+    assert!(log.buffer.len() <= BUFFER_MOST + LONGEST_LINE);
+    fs::create_dir(&folder).unwrap();
+    log.append("", "recovered");
+    log.close();
+    let text = drain(&mut log, 1 << 20).concat();
+    assert!(text.ends_with("recovered\n"));
+    let missing = said_missing(&text);
+    let kept = Missing::of(without_notes(&text).as_bytes());
+    assert!(missing.lines > 5000);
+    assert_eq!(
+        (missing.lines + kept.lines, missing.bytes + kept.bytes),
+        (10_001, 1_000_010)
+    );
+}
+
+#[derive(Debug, Clone)]
+enum Deed {
+    Print(usize),
+    Accept(usize),
+    GiveBack(usize),
+    Refuse(usize),
+    Restart,
+}
+
+fn deed() -> impl Strategy<Value = Deed> {
+    prop_oneof![
+        8 => (1usize..120).prop_map(Deed::Print),
+        2 => (1usize..300).prop_map(Deed::Accept),
+        1 => (1usize..300).prop_map(Deed::GiveBack),
+        1 => (1usize..300).prop_map(Deed::Refuse),
+        1 => Just(Deed::Restart),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    /// However it goes: each line is either sent, in order, or counted in a note.
+    #[test]
+    fn printed_is_kept_and_counted(deeds in prop::collection::vec(deed(), 1..150)) {
+        let (folder, mut log) = log(&small());
+        let (mut sent, mut printed) = (String::new(), Missing::default());
+        for deed in deeds {
+            match deed {
+                Deed::Print(length) => {
+                    let line = format!("{:>length$}", printed.lines);
+                    printed.add(Missing { lines: 1, bytes: line.len() as u64 + 1 });
+                    log.append("", &line);
+                    log.write_out();
+                }
+                Deed::Accept(most) => {
+                    if let Some(piece) = log.next_piece(most) {
+                        sent += &piece.text;
+                        log.accepted(&piece);
+                    }
+                }
+                Deed::GiveBack(most) => {
+                    if let Some(piece) = log.next_piece(most) {
+                        log.give_back(piece);
+                    }
+                }
+                Deed::Refuse(most) => {
+                    if let Some(piece) = log.next_piece(most) {
+                        // The notes in it count as refused with it: what they said is then not said.
+                        if !piece.text.contains("[... ") {
+                            log.refused(&piece);
+                        }
+                    }
+                }
+                Deed::Restart => {
+                    let (position, refused) = log.progress();
+                    log = scan(folder.path(), &small(), position, refused).unwrap();
+                }
+            }
+        }
+        log.close();
+        sent += &drain(&mut log, 150).concat();
+        let numbers: Vec<u64> = without_notes(&sent).lines().map(|line| line.trim().parse().unwrap()).collect();
+        prop_assert!(numbers.is_sorted_by(|one, next| one < next), "{numbers:?}");
+        let mut sum = Missing::of(without_notes(&sent).as_bytes());
+        sum.add(said_missing(&sent));
+        prop_assert_eq!(sum, printed);
+        prop_assert_eq!(log.unsent(), 0);
+        let segments = log.waiting.len() + log.kept.len();
+        prop_assert!(segments <= 2 * small().waiting_segments, "{} segments stay", segments);
+    }
+}

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! Lines that are not there, counted, and how that is said in the log.
+
+use serde::{Deserialize, Serialize};
+
+/// Lines and bytes (line ends included) that were printed and not kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Missing {
+    pub(super) lines: u64,
+    pub(super) bytes: u64,
+}
+
+impl Missing {
+    /// Counts a text of lines; one without its end counts as one.
+    pub(super) fn of(text: &[u8]) -> Self {
+        let ends = text.iter().filter(|byte| **byte == b'\n').count() as u64;
+        let open = u64::from(text.last().is_some_and(|byte| *byte != b'\n'));
+        Self {
+            lines: ends + open,
+            bytes: text.len() as u64,
+        }
+    }
+
+    pub(super) fn add(&mut self, other: Self) {
+        self.lines = self.lines.saturating_add(other.lines);
+        self.bytes = self.bytes.saturating_add(other.bytes);
+    }
+
+    pub(super) fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The line that stands in their place.
+    pub(super) fn note(&self, why: &str) -> String {
+        let line = if self.lines == 1 { "line" } else { "lines" };
+        format!(
+            "[... {} {line} ({} bytes) of this log are missing here: {why} ...]\n",
+            self.lines, self.bytes
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_counted_also_when_the_last_has_no_end() {
+        assert_eq!(Missing::of(b""), Missing { lines: 0, bytes: 0 });
+        assert_eq!(Missing::of(b"a\n\nb\n"), Missing { lines: 3, bytes: 5 });
+        assert_eq!(Missing::of(b"a\nb"), Missing { lines: 2, bytes: 3 });
+    }
+}

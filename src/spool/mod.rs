@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! Nothing said is lost: a folder per task, one sender.
+//!
+//! ```text
+//!  report ── Entry: lines, steps, activity, one outcome ──► spool/<task>/{task.json, log-*, report.json}
+//!  worker ◄── holds? waiting, delivered, notices                           │ oldest task first
+//!                                     Sender ── log, then the rest, then the outcome ──► Manager
+//!                                       └► history/   set-aside/   damaged/
+//! ```
+//!
+//! A report is a state, not a stream: a log and how far of it the Manager has, steps that are absolute,
+//! one outcome. So a folder can be picked up at any point, by any process, and what is sent twice is
+//! at most the piece whose answer was lost. `completed` is always sent; `failed` only if the Manager, asked
+//! anew, still wants the task run: late, it would bring a cancelled job back; `active` never.
+
+mod disk;
+mod entry;
+mod folder;
+mod history;
+mod housekeeping;
+mod limits;
+mod log;
+mod missing;
+mod name;
+mod record;
+mod sender;
+mod shared;
+mod trouble;
+
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use crate::protocol::AssignedTask;
+use crate::timings::Timings;
+
+pub use entry::Entry;
+pub use limits::Limits;
+pub use record::Outcome;
+pub use sender::Sender;
+
+use shared::Shared;
+
+/// The spool of this home. Clones are handles to the same one.
+#[derive(Debug, Clone)]
+pub struct Spool(Rc<Shared>);
+
+/// How much waits for the Manager, of tasks that do not run any more.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Waiting {
+    /// Tasks with anything unsent; those with an outcome are among them.
+    pub tasks: usize,
+    pub outcomes: usize,
+}
+
+/// What the Manager said about a running task when it was sent an update of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// Another worker has it. With the task's id.
+    NotOurs(String),
+    /// It was deleted. With the task's id.
+    Gone(String),
+}
+
+/// Why something cannot be kept.
+#[derive(Debug, thiserror::Error)]
+pub enum SpoolError {
+    /// The folder of the spool cannot be made, read or written.
+    #[error("cannot use the spool folder {}", path.display())]
+    Folder {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    /// The folder of a task cannot be made: a full disk, most likely.
+    #[error("cannot make a folder for the task in {}", path.display())]
+    Task {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    /// An outcome of this task waits already.
+    #[error("an outcome of task {0} waits to be delivered")]
+    Held(String),
+    /// Nothing the Manager would give: its ids are UUIDs.
+    #[error("{0:?} is not the id of a task")]
+    NotAnId(String),
+}
+
+impl Spool {
+    /// Opens the spool in `folder`, made if it is not there, and finds what earlier processes left. A damaged
+    /// folder is moved to `damaged/` and reported; it never keeps the worker from starting. Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`SpoolError::Folder`], when the folder cannot be used at all.
+    pub fn open(folder: &Path, limits: Limits, timings: &Timings) -> Result<(Self, Sender), SpoolError> {
+        let shared = Shared::open(folder, limits, timings).map_err(|source| SpoolError::Folder {
+            path: folder.to_owned(),
+            source,
+        })?;
+        let shared = Rc::new(shared);
+        Ok((Self(Rc::clone(&shared)), Sender::new(shared)))
+    }
+
+    /// Makes the folder of a task that is about to run. One that was aborted here, and came back before all of
+    /// its log was sent, goes on in the folder it has.
+    ///
+    /// # Errors
+    /// [`SpoolError::Held`] for a task that must not run, [`SpoolError::Task`] when the disk says no,
+    /// [`SpoolError::NotAnId`].
+    pub fn begin(&self, task: &AssignedTask) -> Result<Entry, SpoolError> {
+        let folder = self.0.begin(task)?;
+        Ok(Entry::new(Rc::clone(&self.0), folder))
+    }
+
+    /// Whether this task must not be run (again) here: its outcome waits to be delivered, or could not be and was
+    /// set aside. One that was delivered does not count: a user may have requeued the task since.
+    pub fn holds(&self, task: &str) -> bool {
+        self.0.holds(task)
+    }
+
+    pub fn waiting(&self) -> Waiting {
+        *self.0.waiting.borrow()
+    }
+
+    /// Returns when no outcome waits; at once if none does. Cancel safe.
+    pub async fn outcomes_delivered(&self) {
+        self.wait_until(|waiting| waiting.outcomes == 0).await;
+    }
+
+    /// Returns when nothing waits of tasks that are over; at once if nothing does. Cancel safe.
+    pub async fn drained(&self) {
+        self.wait_until(|waiting| waiting.tasks == 0).await;
+    }
+
+    /// The next notice about a running task. Cancel safe; for one listener.
+    pub async fn next_notice(&self) -> Notice {
+        self.0.next_notice().await
+    }
+
+    /// Whether a file can be made in the spool now. Blocks on the disk, shortly.
+    pub fn is_writable(&self) -> bool {
+        history::can_write(&self.0.places.spool)
+    }
+
+    async fn wait_until(&self, enough: impl Fn(&Waiting) -> bool) {
+        // It cannot end: the other side is in `self`.
+        drop(self.0.waiting.subscribe().wait_for(enough).await);
+    }
+}

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! What the handles, the entries and the sender of one spool have in common. One thread; nothing here is
+//! borrowed over an `await`.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeSet, VecDeque};
+use std::io;
+use std::path::Path;
+use std::rc::Rc;
+
+use tokio::sync::{Notify, watch};
+use tracing::{info, warn};
+
+use super::folder::Folder;
+use super::history::{self, Places};
+use super::limits::Limits;
+use super::name::folder_name;
+use super::record::{ASSIGNED, Assigned, now_millis};
+use super::{Notice, SpoolError, Waiting, disk};
+use crate::protocol::AssignedTask;
+use crate::timings::Timings;
+
+pub(super) type SharedFolder = Rc<RefCell<Folder>>;
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) places: Places,
+    pub(super) limits: Limits,
+    pub(super) timings: Timings,
+    /// Oldest first.
+    folders: RefCell<Vec<SharedFolder>>,
+    /// Names of folders whose outcome could not be delivered.
+    set_aside: RefCell<BTreeSet<String>>,
+    /// No two folders begin at the same time, however the clock jumps.
+    last_begun: Cell<u64>,
+    notices: RefCell<VecDeque<Notice>>,
+    noticed: Notify,
+    /// There is something to send.
+    pub(super) work: Notify,
+    /// There is something to prune.
+    pub(super) untidy: Notify,
+    pub(super) waiting: watch::Sender<Waiting>,
+}
+
+impl Shared {
+    pub(super) fn open(folder: &Path, limits: Limits, timings: &Timings) -> io::Result<Self> {
+        let places = Places::make(folder)?;
+        let (found, set_aside) = places.scan(&limits, timings)?;
+        let shared = Self {
+            places,
+            limits,
+            timings: timings.clone(),
+            last_begun: Cell::new(found.last().map_or(0, |folder| folder.begun)),
+            folders: RefCell::new(found.into_iter().map(|folder| Rc::new(RefCell::new(folder))).collect()),
+            set_aside: RefCell::new(set_aside),
+            notices: RefCell::default(),
+            noticed: Notify::new(),
+            work: Notify::new(),
+            untidy: Notify::new(),
+            waiting: watch::Sender::new(Waiting::default()),
+        };
+        shared.publish();
+        let waiting = *shared.waiting.borrow();
+        if waiting.tasks > 0 {
+            info!(
+                tasks = waiting.tasks,
+                outcomes = waiting.outcomes,
+                "an earlier run left reports to deliver"
+            );
+        }
+        Ok(shared)
+    }
+
+    pub(super) fn begin(&self, task: &AssignedTask) -> Result<SharedFolder, SpoolError> {
+        let id = &task.uuid;
+        let name = folder_name(id).ok_or_else(|| SpoolError::NotAnId(id.clone()))?;
+        if self.holds(id) {
+            return Err(SpoolError::Held(id.clone()));
+        }
+        let path = self.places.spool.join(&name);
+        let failed = |source| SpoolError::Task {
+            path: self.places.spool.clone(),
+            source,
+        };
+        let begun = now_millis().max(self.last_begun.get().saturating_add(1));
+        self.last_begun.set(begun);
+        self.notices.borrow_mut().retain(|notice| notice.task() != id);
+        if let Some(folder) = self.folder(id) {
+            if folder.borrow().fate().is_none() && !folder.borrow().is_running() {
+                disk::replace(&path.join(ASSIGNED), &Assigned { begun, task }).map_err(failed)?;
+                folder.borrow_mut().reopen();
+                self.publish();
+                return Ok(folder);
+            }
+            self.shelve(&folder);
+        }
+        self.places.make_way(&name).map_err(failed)?;
+        let unfinished = self.places.spool.join(format!("{name}{}", disk::UNFINISHED));
+        disk::make_folder(&unfinished).map_err(failed)?;
+        disk::replace(&unfinished.join(ASSIGNED), &Assigned { begun, task }).map_err(failed)?;
+        std::fs::rename(&unfinished, &path).map_err(failed)?;
+        let folder = Rc::new(RefCell::new(Folder::new(id, &path, begun, &self.limits, &self.timings)));
+        self.folders.borrow_mut().push(Rc::clone(&folder));
+        Ok(folder)
+    }
+
+    pub(super) fn holds(&self, task: &str) -> bool {
+        let set_aside = || folder_name(task).is_some_and(|name| self.set_aside.borrow().contains(&name));
+        self.folder(task).is_some_and(|folder| folder.borrow().has_outcome()) || set_aside()
+    }
+
+    fn folder(&self, task: &str) -> Option<SharedFolder> {
+        self.folders
+            .borrow()
+            .iter()
+            .find(|folder| folder.borrow().task == task)
+            .cloned()
+    }
+
+    /// The first folder that `choose` says something about.
+    pub(super) fn find<T>(&self, mut choose: impl FnMut(&SharedFolder) -> Option<T>) -> Option<T> {
+        self.folders.borrow().iter().find_map(&mut choose)
+    }
+
+    /// The folder for which `key` is least, and that.
+    pub(super) fn least<K: Ord>(&self, key: impl Fn(&Folder) -> Option<K>) -> Option<(K, SharedFolder)> {
+        let folders = self.folders.borrow();
+        let keyed = folders
+            .iter()
+            .filter_map(|folder| Some((key(&folder.borrow())?, folder)));
+        let (key, folder) = keyed.min_by(|(one, _), (other, _)| one.cmp(other))?;
+        Some((key, Rc::clone(folder)))
+    }
+
+    /// Nothing more of this folder is sent: moves it to where its fate belongs.
+    pub(super) fn shelve(&self, folder: &SharedFolder) {
+        self.folders.borrow_mut().retain(|other| !Rc::ptr_eq(other, folder));
+        let folder = folder.borrow();
+        let hold = folder.is_set_aside();
+        if hold && let Some(name) = folder_name(&folder.task) {
+            self.set_aside.borrow_mut().insert(name);
+        }
+        if let Err(error) = self.places.shelve(&folder.path, folder.begun, hold) {
+            warn!(task = folder.task, path = %folder.path.display(), %error, "cannot move the folder of a task");
+        }
+        self.publish();
+        self.untidy.notify_one();
+    }
+
+    /// Tells everyone how much waits.
+    pub(super) fn publish(&self) {
+        let folders = self.folders.borrow();
+        let over = folders.iter().filter(|folder| !folder.borrow().is_running());
+        let outcomes = folders.iter().filter(|folder| folder.borrow().has_outcome()).count();
+        let now = Waiting {
+            tasks: over.count(),
+            outcomes,
+        };
+        self.waiting
+            .send_if_modified(|waiting| std::mem::replace(waiting, now) != now);
+    }
+
+    pub(super) fn notice(&self, notice: Notice) {
+        self.notices.borrow_mut().push_back(notice);
+        self.noticed.notify_one();
+    }
+
+    pub(super) async fn next_notice(&self) -> Notice {
+        loop {
+            if let Some(notice) = self.take_notice() {
+                return notice;
+            }
+            self.noticed.notified().await;
+        }
+    }
+
+    fn take_notice(&self) -> Option<Notice> {
+        self.notices.borrow_mut().pop_front()
+    }
+
+    /// Holds the bounds of the history. Slow: not for the event loop.
+    pub(super) fn pruning(&self) -> impl FnOnce() + Send + 'static {
+        let (folder, tasks, bytes) = (
+            self.places.history.clone(),
+            self.limits.history_tasks,
+            self.limits.history_bytes,
+        );
+        move || history::prune(&folder, tasks, bytes)
+    }
+}
+
+impl Notice {
+    /// The task it is about.
+    pub fn task(&self) -> &str {
+        match self {
+            Self::NotOurs(task) | Self::Gone(task) => task,
+        }
+    }
+}

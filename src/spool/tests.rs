@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! The spool against a Manager in memory and real folders. The clock is paused: time passes when all wait.
+
+mod answers;
+mod fake;
+mod order;
+mod restart;

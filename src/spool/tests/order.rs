@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! What is sent when, and in which order.
+
+use std::time::Duration;
+
+use super::fake::{OTHER, Stage, TASK, accepted_log, assigned, completed, failed, seconds, status};
+use crate::manager::Delivery;
+use crate::spool::{Limits, SpoolError, Waiting};
+
+#[tokio::test(start_paused = true)]
+async fn h5_all_of_a_log_is_accepted_before_the_outcome_and_at_once() {
+    let mut stage = Stage::new();
+    let mut entry = stage.begin(TASK);
+    entry.activity("Started".into());
+    for number in 0..30_000 {
+        entry.line("pid=1 > ", &format!("line {number} of the log of a task"));
+    }
+    entry.steps(7);
+    entry.close(completed());
+    assert_eq!(stage.spool.waiting(), Waiting { tasks: 1, outcomes: 1 });
+    stage.drain().await;
+    let words = stage.manager.words();
+    assert!(
+        words.len() > 2 && words.last().unwrap() == "(Completed) +7 Completed",
+        "{}",
+        words.last().unwrap()
+    );
+    assert!(
+        words[..words.len() - 1]
+            .iter()
+            .all(|word| !word.contains("Completed") && word.len() <= 512 << 10)
+    );
+    assert_eq!(accepted_log(&stage.manager).lines().count(), 30_000);
+    assert!(
+        stage.manager.times().iter().all(|at| *at == 0),
+        "nothing waits for a timer"
+    );
+    assert_eq!(stage.folders("history").len(), 1);
+    assert!(!stage.spool.holds(TASK), "a user may have requeued it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn h3_a_line_of_a_program_that_fell_silent_is_sent_within_the_flush_interval() {
+    let mut stage = Stage::new();
+    let mut entry = stage.begin(TASK);
+    stage
+        .during(async |_, manager| {
+            entry.line("", "one");
+            entry.line("", "two");
+            seconds(10).await;
+            assert_eq!(manager.words(), ["one|two"]);
+            assert_eq!(manager.times(), [2000]);
+            entry.line("", "three");
+            seconds(10).await;
+            assert_eq!(manager.times(), [2000, 12_000]);
+        })
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn steps_and_activity_are_prompt_and_joined() {
+    let mut stage = Stage::new();
+    let mut entry = stage.begin(TASK);
+    stage
+        .during(async |_, manager| {
+            for step in 1..=5 {
+                entry.steps(step);
+            }
+            entry.activity("rendering".into());
+            seconds(1).await;
+            entry.steps(6);
+            seconds(1).await;
+            assert_eq!(manager.words(), ["(rendering) +5", "+6"]);
+            assert_eq!(manager.times(), [250, 1250]);
+        })
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn much_log_is_sent_early() {
+    let mut stage = Stage::new();
+    let mut entry = stage.begin(TASK);
+    stage
+        .during(async |_, manager| {
+            for _ in 0..1000 {
+                entry.line("", &"x".repeat(99));
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            assert_eq!(manager.times(), [0]);
+        })
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn c2_after_an_outage_everything_arrives_in_the_order_of_the_tasks() {
+    let mut stage = Stage::new();
+    let mut all = Vec::new();
+    for number in 0..20 {
+        let task = format!("3b241101-e2bb-4255-8caf-0000000000{number:02}");
+        let mut entry = stage.begin(&task);
+        entry.line("", "log");
+        entry.close(completed());
+        all.extend([(task.clone(), true), (task, false)]);
+    }
+    stage.manager.may_run.set(None);
+    stage.manager.answers(|_, _| Err(status(502, None)));
+    stage
+        .during(async |spool, manager| {
+            seconds(3600).await;
+            assert_eq!(
+                spool.waiting(),
+                Waiting {
+                    tasks: 20,
+                    outcomes: 20
+                }
+            );
+            let tries = manager.updates.borrow_mut().split_off(0);
+            assert!((100..1000).contains(&tries.len()), "{} tries in an hour", tries.len());
+            assert!(tries.iter().all(|(_, task, _)| *task == all[0].0), "the oldest first");
+            manager.answers(|_, _| Ok(Delivery::Accepted));
+            manager.may_run.set(Some(true));
+            spool.drained().await;
+        })
+        .await;
+    let came: Vec<_> = stage
+        .manager
+        .updates
+        .borrow()
+        .iter()
+        .map(|(_, task, update)| (task.clone(), update.log.is_some()))
+        .collect();
+    assert_eq!(came, all);
+}
+
+#[tokio::test(start_paused = true)]
+async fn c15_what_a_task_says_never_waits_for_a_slow_manager() {
+    let mut stage = Stage::with(Limits {
+        segment_bytes: 100_000,
+        ..Limits::default()
+    });
+    let mut entry = stage.begin(TASK);
+    stage.manager.delay.set(Duration::from_secs(4));
+    stage
+        .during(async |_, _| {
+            for _ in 0..50 {
+                for _ in 0..500 {
+                    entry.line("", &"x".repeat(99));
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        })
+        .await;
+    entry.close(completed());
+    stage.restart();
+    stage.drain().await;
+    let sent = accepted_log(&stage.manager);
+    assert!(sent.contains("the Manager did not keep up"), "with a gap that is said");
+}
+
+#[tokio::test(start_paused = true)]
+async fn d6_a_task_whose_updates_fail_does_not_hold_up_the_log_of_another() {
+    let mut stage = Stage::new();
+    stage.begin(TASK).close(completed());
+    let mut entry = stage.begin(OTHER);
+    stage.manager.answers(|task, _| {
+        if task == TASK {
+            Err(status(500, None))
+        } else {
+            Ok(Delivery::Accepted)
+        }
+    });
+    stage
+        .during(async |spool, manager| {
+            for _ in 0..30 {
+                entry.line("", "line");
+                seconds(10).await;
+            }
+            assert!(spool.holds(TASK));
+            let came = manager.words().iter().filter(|word| *word == "other: line").count();
+            assert_eq!(came, 30);
+        })
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_is_reported_only_if_the_manager_still_wants_the_task_run() {
+    for (wanted, words) in [(true, vec!["why", "(Failed) Failed"]), (false, vec!["why"])] {
+        let mut stage = Stage::new();
+        stage.manager.may_run.set(Some(wanted));
+        let mut entry = stage.begin(TASK);
+        entry.line("", "why");
+        entry.close(failed());
+        stage.drain().await;
+        assert_eq!(stage.manager.words(), words);
+        assert_eq!(stage.manager.asked.get(), 1);
+        assert_eq!(stage.folders("history").len(), 1, "the log is kept");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_waits_while_the_manager_cannot_say_whether_it_is_wanted() {
+    let mut stage = Stage::new();
+    stage.begin(TASK).close(failed());
+    stage.manager.may_run.set(None);
+    stage
+        .during(async |spool, manager| {
+            seconds(7200).await;
+            assert_eq!(manager.words().len(), 0);
+            manager.may_run.set(Some(true));
+            spool.outcomes_delivered().await;
+            assert_eq!(manager.words(), ["(Failed) Failed"]);
+        })
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn c28_completed_is_sent_without_asking() {
+    let mut stage = Stage::new();
+    stage.manager.may_run.set(Some(false));
+    stage.begin(TASK).close(completed());
+    stage.drain().await;
+    assert_eq!(stage.manager.words(), ["(Completed) Completed"]);
+    assert_eq!(stage.manager.asked.get(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn c4_a_task_whose_outcome_waits_is_held_and_one_that_was_aborted_goes_on_in_its_folder() {
+    let mut stage = Stage::new();
+    stage.begin(TASK).close(completed());
+    assert!(stage.spool.holds(TASK));
+    assert!(matches!(stage.spool.begin(&assigned(TASK)), Err(SpoolError::Held(_))));
+
+    let mut entry = stage.begin(OTHER);
+    entry.line("", "first run");
+    drop(entry);
+    assert!(!stage.spool.holds(OTHER), "dropped without an outcome");
+    let mut entry = stage.begin(OTHER);
+    entry.line("", "second run");
+    assert_eq!(stage.spool.waiting(), Waiting { tasks: 1, outcomes: 1 });
+    entry.close(completed());
+    stage.drain().await;
+    let words = [
+        "(Completed) Completed",
+        "other: first run",
+        "other: second run",
+        "other: (Completed) Completed",
+    ];
+    assert_eq!(stage.manager.words(), words);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_id_that_is_no_uuid_stays_below_the_spool() {
+    let mut stage = Stage::new();
+    for id in ["../../escape", "/etc/passwd", "history", "."] {
+        stage.begin(id).close(completed());
+    }
+    assert!(matches!(stage.spool.begin(&assigned("")), Err(SpoolError::NotAnId(_))));
+    stage.drain().await;
+    let ids: Vec<String> = stage
+        .manager
+        .updates
+        .borrow()
+        .iter()
+        .map(|(_, task, _)| task.clone())
+        .collect();
+    assert_eq!(ids, ["../../escape", "/etc/passwd", "history", "."]);
+    assert_eq!(stage.folders("history").len(), 4);
+}

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! A task: its commands in order, and one outcome, decided once.
+//!
+//! ```text
+//! AssignedTask ─► TMPDIR ─► command 1 ─► command 2 ─► ... ─► Outcome ─► TMPDIR removed
+//!                              └─ abort? asked before each one
+//! ```
+
+mod tmpdir;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use tracing::info;
+
+use crate::abort::{Abort, AbortReason};
+use crate::command::{Command, Ending, Identity, Stage};
+use crate::protocol::{AssignedTask, WireCommand};
+use crate::report::LastWord;
+
+pub use crate::command::{HandBack, Scratch, Tools};
+pub use tmpdir::clean_leftovers;
+
+use tmpdir::TaskDir;
+
+/// How a task ended, as far as this worker is concerned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    Completed,
+    /// In the words of its activity, without `Failed: `.
+    Failed(String),
+    Aborted(AbortReason),
+    HandedBack(HandBack),
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Completed => f.write_str("completed"),
+            Self::Failed(why) => write!(f, "failed: {why}"),
+            Self::Aborted(reason) => write!(f, "aborted: {reason}"),
+            Self::HandedBack(cause) => write!(f, "handed back: {cause}"),
+        }
+    }
+}
+
+impl From<Ending> for Outcome {
+    fn from(ending: Ending) -> Self {
+        match ending {
+            Ending::Failed(why) => Self::Failed(why),
+            Ending::Aborted(reason) => Self::Aborted(reason),
+            Ending::HandedBack(cause) => Self::HandedBack(cause),
+        }
+    }
+}
+
+/// Runs a task to its end; the outcome is in the reporter's hands when this returns, and the task's
+/// temporary directory is gone. Dropped on the way, the directory stays until [`clean_leftovers`].
+pub async fn run(task: &AssignedTask, tools: &Tools, abort: &mut Abort, mut reporter: impl LastWord) -> Outcome {
+    if let Some(reason) = abort.reason() {
+        let outcome = Outcome::Aborted(reason);
+        tell(&outcome, reporter).await;
+        return outcome;
+    }
+    reporter.activity("Started");
+    let dir = match TaskDir::make(tools.scratch(), &task.uuid).await {
+        Ok(dir) => dir,
+        Err(cause) => {
+            let outcome = Outcome::HandedBack(cause);
+            tell(&outcome, reporter).await;
+            return outcome;
+        }
+    };
+    let identity = Identity::new(task, dir.path());
+    let mut stage = Stage {
+        tools,
+        identity: &identity,
+        abort,
+        voice: &mut reporter,
+    };
+    let outcome = match commands(&task.commands, &mut stage).await {
+        Ok(()) => Outcome::Completed,
+        Err(ending) => ending.into(),
+    };
+    tell(&outcome, reporter).await;
+    dir.remove().await;
+    outcome
+}
+
+/// One after the other, each read only when it is reached: those before a wrong one have run.
+async fn commands(commands: &[WireCommand], stage: &mut Stage<'_>) -> Result<(), Ending> {
+    for wire in commands {
+        if let Some(reason) = stage.abort.reason() {
+            return Err(Ending::Aborted(reason));
+        }
+        info!(command = wire.name, "running command {}", wire.name);
+        let command = Command::try_from(wire).map_err(|error| Ending::Failed(error.to_string()))?;
+        command.run(stage).await?;
+        // A command with steps of its own has told them.
+        if wire.total_step_count == 0 {
+            stage.voice.step();
+        }
+    }
+    Ok(())
+}
+
+/// The last lines of the log, the activity, and then the outcome itself.
+async fn tell(outcome: &Outcome, mut reporter: impl LastWord) {
+    match outcome {
+        Outcome::Completed => {
+            reporter.activity("Completed");
+            reporter.completed().await;
+        }
+        Outcome::Failed(why) => {
+            let text = format!("Failed: {why}");
+            text.split('\n').for_each(|line| reporter.line(line));
+            reporter.activity(&text);
+            reporter.failed(why).await;
+        }
+        Outcome::Aborted(reason) => {
+            reporter.line(&format!("Stopped: {reason}"));
+            reporter.dropped().await;
+        }
+        Outcome::HandedBack(cause) => {
+            let text = format!("Handed back: {cause}");
+            reporter.line(&text);
+            reporter.activity(&text);
+            reporter.dropped().await;
+        }
+    }
+}

@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+use std::cell::RefCell;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::rc::Rc;
+
+use super::*;
+use crate::abort::AbortSource;
+use crate::process::idle_launcher;
+use crate::report::Voice;
+use crate::timings::Timings;
+
+/// Writes down all that is said, in order; raises an abort when it hears a certain line.
+#[derive(Default)]
+struct Recorder {
+    heard: Rc<RefCell<Vec<String>>>,
+    trigger: Option<(&'static str, AbortSource)>,
+}
+
+impl Recorder {
+    fn note(&mut self, text: String) {
+        if let Some((line, source)) = &self.trigger
+            && text == *line
+        {
+            source.raise(AbortReason::StateChange);
+        }
+        self.heard.borrow_mut().push(text);
+    }
+}
+
+impl Voice for Recorder {
+    fn line(&mut self, text: &str) {
+        self.note(format!("line {text}"));
+    }
+    fn output(&mut self, pid: i32, text: &str) {
+        self.note(format!("output {pid} {text}"));
+    }
+    fn activity(&mut self, text: &str) {
+        self.note(format!("activity {text}"));
+    }
+    fn step(&mut self) {
+        self.note("step".into());
+    }
+    fn produced(&mut self, path: &Path) {
+        self.note(format!("produced {}", path.display()));
+    }
+}
+
+impl LastWord for Recorder {
+    async fn completed(mut self) {
+        self.note("completed".into());
+    }
+    async fn failed(mut self, why: &str) {
+        self.note(format!("failed {why}"));
+    }
+    async fn dropped(mut self) {
+        self.note("dropped".into());
+    }
+}
+
+fn tools(folder: &Path) -> Tools {
+    let scratch = Scratch {
+        folder: folder.into(),
+        mark: "home-1".into(),
+    };
+    Tools::new(
+        idle_launcher(&Timings::default()),
+        &Timings::default(),
+        folder.into(),
+        scratch,
+    )
+}
+
+fn task(commands: &str) -> AssignedTask {
+    serde_json::from_str(&format!(
+        r#"{{"uuid":"t-1","job":"j","name":"n","commands":{commands}}}"#
+    ))
+    .unwrap()
+}
+
+async fn told(commands: &str, abort: &mut Abort, recorder: Recorder) -> (Outcome, Vec<String>) {
+    let folder = tempfile::tempdir().unwrap();
+    let heard = recorder.heard.clone();
+    let outcome = run(&task(commands), &tools(folder.path()), abort, recorder).await;
+    assert_eq!(
+        fs::read_dir(folder.path()).unwrap().count(),
+        0,
+        "something is left in the temporary directory"
+    );
+    (outcome, heard.take())
+}
+
+const ECHO: &str = r#"{"name":"echo","parameters":{"message":"hi"}}"#;
+
+#[tokio::test]
+async fn commands_run_in_order_and_each_without_steps_of_its_own_is_one() {
+    let (_source, mut abort) = AbortSource::new();
+    let three = r#"{"name":"echo","parameters":{"message":3},"total_step_count":3}"#;
+    let (outcome, heard) = told(&format!("[{ECHO},{three},{ECHO}]"), &mut abort, Recorder::default()).await;
+    assert_eq!(outcome, Outcome::Completed);
+    let expected = [
+        "activity Started",
+        "line echo: \"hi\"",
+        "step",
+        "line echo: \"3\"",
+        "line echo: \"hi\"",
+        "step",
+        "activity Completed",
+        "completed",
+    ];
+    assert_eq!(heard, expected);
+}
+
+#[tokio::test]
+async fn a_task_without_commands_completes() {
+    let (_source, mut abort) = AbortSource::new();
+    for commands in ["[]", "null"] {
+        let (outcome, heard) = told(commands, &mut abort, Recorder::default()).await;
+        assert_eq!((outcome, heard.len()), (Outcome::Completed, 3), "{heard:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_command_fails_when_it_is_reached_and_the_rest_is_not_run() {
+    let (_source, mut abort) = AbortSource::new();
+    let (outcome, heard) = told(
+        &format!(r#"[{ECHO},{{"name":"a\nb"}},{ECHO}]"#),
+        &mut abort,
+        Recorder::default(),
+    )
+    .await;
+    let why = r#"unknown command: "a\nb""#;
+    assert_eq!(outcome, Outcome::Failed(why.into()));
+    let text = [
+        format!("line Failed: {why}"),
+        format!("activity Failed: {why}"),
+        format!("failed {why}"),
+    ];
+    assert_eq!(heard[..3], ["activity Started", "line echo: \"hi\"", "step"]);
+    assert_eq!(heard[3..], text);
+}
+
+#[tokio::test]
+async fn a8_an_abort_before_the_start_lets_nothing_run() {
+    let (source, mut abort) = AbortSource::new();
+    source.raise(AbortReason::Reassigned);
+    let (outcome, heard) = told(&format!("[{ECHO}]"), &mut abort, Recorder::default()).await;
+    assert_eq!(outcome, Outcome::Aborted(AbortReason::Reassigned));
+    assert_eq!(heard, ["line Stopped: the task is no longer ours", "dropped"]);
+}
+
+#[tokio::test]
+async fn a13_an_abort_between_two_commands_keeps_the_next_one_from_starting() {
+    let (source, mut abort) = AbortSource::new();
+    let recorder = Recorder {
+        trigger: Some(("step", source)),
+        ..Recorder::default()
+    };
+    let (outcome, heard) = told(&format!("[{ECHO},{ECHO}]"), &mut abort, recorder).await;
+    assert_eq!(outcome, Outcome::Aborted(AbortReason::StateChange));
+    let stopped = "line Stopped: the Manager asked this worker to change its state";
+    assert_eq!(
+        heard,
+        ["activity Started", "line echo: \"hi\"", "step", stopped, "dropped"]
+    );
+}
+
+#[tokio::test]
+async fn an_abort_after_the_last_command_comes_too_late() {
+    let (source, mut abort) = AbortSource::new();
+    let recorder = Recorder {
+        trigger: Some(("step", source)),
+        ..Recorder::default()
+    };
+    let (outcome, heard) = told(&format!("[{ECHO}]"), &mut abort, recorder).await;
+    assert_eq!(
+        (outcome, heard.last().map(String::as_str)),
+        (Outcome::Completed, Some("completed"))
+    );
+}
+
+#[tokio::test]
+async fn a_node_without_room_for_temporary_files_hands_the_task_back() {
+    let (_source, mut abort) = AbortSource::new();
+    let recorder = Recorder::default();
+    let heard = recorder.heard.clone();
+    let outcome = run(
+        &task(&format!("[{ECHO}]")),
+        &tools(Path::new("/dev/null")),
+        &mut abort,
+        recorder,
+    )
+    .await;
+    assert!(
+        matches!(&outcome, Outcome::HandedBack(HandBack::CannotStart(why)) if why.contains("/dev/null/flamenco-")),
+        "{outcome}"
+    );
+    let heard = heard.take();
+    assert_eq!((heard.len(), heard[3].as_str()), (4, "dropped"), "{heard:?}");
+    assert!(
+        heard[2].starts_with("activity Handed back: no program can be started on this node"),
+        "{heard:?}"
+    );
+}
+
+#[tokio::test]
+async fn a19_a_task_has_a_directory_of_its_own_which_is_gone_after_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let tools = tools(folder.path());
+    let dir = TaskDir::make(tools.scratch(), "../a/b").await.unwrap();
+    assert_eq!(dir.path(), folder.path().join("flamenco-home_1-___a_b"));
+    assert_eq!(fs::metadata(dir.path()).unwrap().permissions().mode() & 0o777, 0o700);
+    fs::create_dir(dir.path().join("deep")).unwrap();
+    fs::write(dir.path().join("deep/x"), "x").unwrap();
+    // The same task again, after a worker that was killed: it starts empty.
+    let again = TaskDir::make(tools.scratch(), "../a/b").await.unwrap();
+    assert_eq!(fs::read_dir(again.path()).unwrap().count(), 0);
+    again.remove().await;
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn leftovers_of_our_mark_are_cleaned_and_no_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let tools = tools(folder.path());
+    for name in [
+        "flamenco-home_1-a/b",
+        "flamenco-home_1-c",
+        "flamenco-home_12-a",
+        "flamenco-home-a",
+        "other",
+    ] {
+        fs::create_dir_all(folder.path().join(name)).unwrap();
+    }
+    clean_leftovers(tools.scratch()).await;
+    let mut left: Vec<_> = fs::read_dir(folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    left.sort();
+    assert_eq!(left, ["flamenco-home-a", "flamenco-home_12-a", "other"]);
+}

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! Asleep: no task, only a look now and then whether to wake.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use tokio::time::sleep;
+use tracing::info;
+
+use super::{Rest, State, Worker, heed};
+use crate::manager::{Backoff, Manager, Wish};
+use crate::task::HandBack;
+
+impl<M: Manager> Worker<'_, M> {
+    pub(super) async fn asleep(&mut self, rest: Rest) -> State {
+        match self.stay_asleep(&rest).await {
+            Ok(never) => match never {},
+            Err(next) => next,
+        }
+    }
+
+    async fn stay_asleep(&mut self, rest: &Rest) -> Result<Infallible, State> {
+        let here = State::Asleep(rest.clone());
+        let timings = &self.around.timings;
+        let pause = match rest {
+            Rest::Asked(_) | Rest::Local => timings.asleep_poll,
+            Rest::HandedBack(HandBack::GuardLost) => Duration::ZERO,
+            Rest::HandedBack(HandBack::Unkillable(_) | HandBack::CannotStart(_) | HandBack::Spool(_)) => {
+                timings.idle_min
+            }
+        };
+        let mut backoff = Backoff::new(timings.backoff_min, timings.asleep_backoff_max);
+        self.acknowledge(&here, &rest.status()).await?;
+        let mut next = pause;
+        loop {
+            heed(&mut self.around.orders, &here, sleep(next)).await?;
+            if let Rest::HandedBack(cause) = rest
+                && self.is_gone(cause)
+            {
+                info!("what kept this worker from its tasks is gone");
+                return Err(State::Awake);
+            }
+            let wish = heed(&mut self.around.orders, &here, self.manager.wish()).await?;
+            let wish = wish.map(|wish| match wish {
+                Wish::GoTo(status) => Some(Some(State::requested(&status, self.around.restart_code))),
+                Wish::Nothing => Some(None),
+                Wish::Denied => None,
+            });
+            next = match self.undenied(&here, wish).await? {
+                Ok(Some(state)) => return Err(state),
+                Ok(None) => {
+                    backoff.succeeded("asking the Manager what it wishes");
+                    if self.manager.was_out_of_contact() {
+                        self.acknowledge(&here, &rest.status()).await?;
+                    }
+                    pause
+                }
+                Err(error) => backoff.failed("ask the Manager what it wishes", &error),
+            };
+        }
+    }
+
+    /// Whether a task could be taken again.
+    fn is_gone(&self, cause: &HandBack) -> bool {
+        let clear = self.around.tools.launcher().survivors().is_empty();
+        match cause {
+            HandBack::GuardLost | HandBack::Unkillable(_) | HandBack::CannotStart(_) => clear,
+            HandBack::Spool(_) => clear && self.around.spool.is_writable(),
+        }
+    }
+}

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! While a task runs: may it go on? Asked beside the task, so that a slow answer holds up nothing.
+
+use tokio::time::sleep;
+use tracing::{debug, info};
+
+use super::pace::spread;
+use crate::abort::AbortReason;
+use crate::manager::{Backoff, Manager, Session, Standing, Verdict, denial, random};
+use crate::protocol::WorkerStatus;
+use crate::timings::Timings;
+
+/// Asks until the answer is no, and returns why. No answer at all means to go on: the render is worth more
+/// than the question.
+pub(super) async fn keep_running<M: Manager>(
+    manager: &M,
+    session: &mut Session<'_, M>,
+    task: &str,
+    timings: &Timings,
+) -> AbortReason {
+    let mut backoff = Backoff::new(timings.backoff_min, timings.may_i_run);
+    let mut pause = timings.first_may_i_run;
+    let mut owes_state = false;
+    loop {
+        sleep(pause).await;
+        pause = spread(timings.may_i_run, random());
+        match manager.may_i_run(task).await {
+            Ok(Verdict::Continue) => {
+                session.accepted();
+                backoff.succeeded("asking whether the task may go on");
+                owes_state |= manager.was_out_of_contact();
+                if owes_state && manager.state_changed(&WorkerStatus::Awake).await.is_ok() {
+                    info!("the Manager had not heard of this worker for a while: told it that we are awake");
+                    owes_state = false;
+                }
+            }
+            Ok(Verdict::Stop(no)) if no.status_change_requested => return AbortReason::StateChange,
+            Ok(Verdict::Stop(no)) => return AbortReason::ManagerStopped(no.reason),
+            Ok(Verdict::Denied) => match session.denied().await {
+                Standing::Deleted => return AbortReason::ManagerStopped("this worker was deleted".into()),
+                Standing::Unclear => {
+                    backoff.failed("ask whether the task may go on", &denial());
+                    pause = session.denial_pause();
+                }
+            },
+            Err(error) => {
+                pause = backoff.failed("ask whether the task may go on", &error);
+                debug!("no answer: the task goes on");
+            }
+        }
+    }
+}

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! The end: what was said is sent, then we sign off, each for a bounded time. No task runs any more.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::{sleep, timeout};
+use tracing::{info, warn};
+
+use super::{Worker, next_order};
+use crate::departure::Departure;
+use crate::manager::{Backoff, Manager, Session};
+use crate::signals::Order;
+
+/// How we leave, which orders can still change.
+struct Exit {
+    departure: Departure,
+    /// Told a second time: no waiting for anything.
+    at_once: bool,
+}
+
+impl<M: Manager> Worker<'_, M> {
+    /// Leaves, and says why. A stop meanwhile beats a restart: whoever sends it does not want us back.
+    pub(super) async fn leaving(mut self, departure: Departure) -> Departure {
+        let timings = self.around.timings.clone();
+        let mut exit = Exit {
+            departure,
+            at_once: false,
+        };
+        if self.signed_on {
+            exit.allow(
+                timings.leave_flush,
+                self.around.spool.drained(),
+                &mut self.around.orders,
+            )
+            .await;
+            let waiting = self.around.spool.waiting();
+            if waiting.tasks > 0 {
+                let (tasks, outcomes) = (waiting.tasks, waiting.outcomes);
+                info!(
+                    tasks,
+                    outcomes, "what could not be sent waits on disk for the next start"
+                );
+            }
+        }
+        // Also when no answer to a sign-on has reached us: it may have reached the Manager.
+        if self.around.home.signed_on() {
+            let patient = self.signed_on && !exit.at_once;
+            let limit = if patient {
+                timings.leave_sign_off
+            } else {
+                timings.leave_starting
+            };
+            let backoff = Backoff::new(timings.backoff_min, timings.leave_starting);
+            exit.allow(
+                limit,
+                sign_off(&self.session, backoff, self.signed_on),
+                &mut self.around.orders,
+            )
+            .await;
+            if self.around.home.signed_on() {
+                warn!("could not sign off: the next start makes up for it");
+            }
+        }
+        exit.departure
+    }
+}
+
+/// Signs off; once only where nobody may be listening.
+async fn sign_off<M: Manager>(session: &Session<'_, M>, mut backoff: Backoff, insist: bool) {
+    while let Err(error) = session.sign_off().await {
+        let pause = backoff.failed("sign off", &error);
+        if !insist {
+            return;
+        }
+        sleep(pause).await;
+    }
+}
+
+impl Exit {
+    /// Does `what` for at most `limit`; a second stop cuts it short.
+    async fn allow(&mut self, limit: Duration, what: impl Future<Output = ()>, orders: &mut UnboundedReceiver<Order>) {
+        let mut what = pin!(timeout(limit, what));
+        let hurried = self.at_once;
+        while self.at_once == hurried {
+            let order = tokio::select! {
+                biased;
+                order = next_order(orders) => order,
+                _in_time = &mut what => return,
+            };
+            self.hear(order);
+        }
+    }
+
+    fn hear(&mut self, order: Order) {
+        match order {
+            Order::Stop | Order::Drain | Order::HangUp => self.departure = Departure::Signalled,
+            Order::StopNow => {
+                *self = Self {
+                    departure: Departure::Signalled,
+                    at_once: true,
+                }
+            }
+            Order::Sleep | Order::Wake => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::departure::RestartCode;
+    use crate::worker::State;
+
+    #[test]
+    fn e8_a_signal_beats_a_restart() {
+        let code = RestartCode::parse(47).unwrap().unwrap();
+        let mut exit = Exit {
+            departure: Departure::Restart(code),
+            at_once: false,
+        };
+        exit.hear(Order::Wake);
+        assert_eq!(exit.departure.code(), 47);
+        exit.hear(Order::Stop);
+        assert_eq!((exit.departure.code(), exit.at_once), (0, false));
+        exit.hear(Order::StopNow);
+        assert!(exit.at_once);
+        assert_eq!(State::Leaving(exit.departure).to_string(), "shutting down on a signal");
+    }
+}

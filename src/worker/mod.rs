@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! The state machine of the worker.
+//!
+//! ```text
+//! run: state = match state { Starting | Awake | Asleep }, until Leaving
+//!
+//! starting   repair an unclean end, sign on                  orders (signals) ─┐
+//! awake      fetch, run, deliver, fetch ...                                    ├─► one select! per wait
+//! asleep     ask now and then                                Manager's answers ┘
+//! leaving    what is said is sent, sign off
+//! ```
+//!
+//! A request "after the task is finished" is decided by the fetch alone, one for "immediately" by may-i-run
+//! alone; the look at what is wished (`GET state`) hides the difference and is followed only while nothing runs.
+
+mod asleep;
+mod awake;
+mod keep_running;
+mod leaving;
+mod pace;
+mod running;
+mod starting;
+mod state;
+
+#[cfg(test)]
+mod tests;
+
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::sleep;
+use tracing::info;
+
+use crate::departure::{Departure, RestartCode};
+use crate::home::Home;
+use crate::manager::{Acknowledgement, Backoff, Manager, ManagerError, Session, Standing, denial};
+use crate::protocol::WorkerStatus;
+use crate::report::Pictures;
+use crate::signals::Order;
+use crate::spool::Spool;
+use crate::task::Tools;
+use crate::timings::Timings;
+
+use pace::Pace;
+pub use state::{Rest, State};
+
+/// What a worker needs around it.
+#[derive(Debug)]
+pub struct Surroundings<'a> {
+    pub home: &'a Home,
+    pub spool: Spool,
+    pub pictures: Pictures,
+    pub tools: Tools,
+    pub orders: UnboundedReceiver<Order>,
+    pub restart_code: Option<RestartCode>,
+    pub timings: Timings,
+}
+
+/// The worker. One task at a time.
+#[derive(Debug)]
+pub struct Worker<'a, M> {
+    manager: &'a M,
+    session: Session<'a, M>,
+    around: Surroundings<'a>,
+    pace: Pace,
+    /// The Manager has accepted a sign-on of this process.
+    signed_on: bool,
+}
+
+impl<'a, M: Manager> Worker<'a, M> {
+    pub fn new(manager: &'a M, session: Session<'a, M>, around: Surroundings<'a>) -> Self {
+        let pace = Pace::new(around.timings.idle_min, around.timings.idle_max);
+        Self {
+            manager,
+            session,
+            around,
+            pace,
+            signed_on: false,
+        }
+    }
+
+    /// Runs until it is time to leave, and says why.
+    pub async fn run(mut self) -> Departure {
+        let mut state = State::Starting;
+        loop {
+            let next = match state {
+                State::Starting => self.starting().await,
+                State::Awake => self.awake().await,
+                State::Asleep(rest) => self.asleep(rest).await,
+                State::Leaving(departure) => return self.leaving(departure).await,
+            };
+            info!(state = %next, "now {next}");
+            state = next;
+        }
+    }
+
+    /// Tells the Manager what we are, until it accepts it.
+    async fn acknowledge(&mut self, here: &State, status: &WorkerStatus) -> Result<(), State> {
+        let mut backoff = self.backoff();
+        let manager = self.manager;
+        loop {
+            let answer = heed(&mut self.around.orders, here, manager.state_changed(status)).await?;
+            match self
+                .undenied(
+                    here,
+                    answer.map(|answer| (answer == Acknowledgement::Accepted).then_some(())),
+                )
+                .await?
+            {
+                Ok(()) => {
+                    backoff.succeeded("telling the Manager our state");
+                    return Ok(());
+                }
+                Err(error) => {
+                    let pause = backoff.failed("tell the Manager our state", &error);
+                    heed(&mut self.around.orders, here, sleep(pause)).await?;
+                }
+            }
+        }
+    }
+
+    /// Takes the denials out of an answer (`None` is a denial): one that stands leads to a new registration.
+    async fn undenied<T>(
+        &mut self,
+        here: &State,
+        answer: Result<Option<T>, ManagerError>,
+    ) -> Result<Result<T, ManagerError>, State> {
+        match answer {
+            Ok(Some(value)) => {
+                self.session.accepted();
+                Ok(Ok(value))
+            }
+            Ok(None) => match self.session.denied().await {
+                Standing::Deleted => Err(State::Starting),
+                Standing::Unclear => {
+                    let pause = self.session.denial_pause();
+                    heed(&mut self.around.orders, here, sleep(pause)).await?;
+                    Ok(Err(denial()))
+                }
+            },
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
+    fn backoff(&self) -> Backoff {
+        Backoff::new(self.around.timings.backoff_min, self.around.timings.backoff_max)
+    }
+}
+
+/// Waits for `future` unless an order leads elsewhere first.
+async fn heed<T>(
+    orders: &mut UnboundedReceiver<Order>,
+    here: &State,
+    future: impl Future<Output = T>,
+) -> Result<T, State> {
+    let mut future = std::pin::pin!(future);
+    loop {
+        tokio::select! {
+            biased;
+            order = next_order(orders) => if let Some(next) = here.ordered(order) { return Err(next) },
+            value = &mut future => return Ok(value),
+        }
+    }
+}
+
+/// The next order; waits for ever once nobody can send one.
+async fn next_order(orders: &mut UnboundedReceiver<Order>) -> Order {
+    match orders.recv().await {
+        Some(order) => order,
+        None => std::future::pending().await,
+    }
+}

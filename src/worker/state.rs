@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! The table of states: pure, total, tested without a runtime.
+//!
+//! ```text
+//! Starting ──► Awake ◄──► Asleep
+//!     ▲          │           │
+//!     └──────────┴───────────┴──► Leaving(why)
+//! ```
+
+use std::fmt;
+
+use crate::departure::{Departure, RestartCode};
+use crate::protocol::WorkerStatus;
+use crate::signals::Order;
+use crate::task::HandBack;
+
+/// What this worker is. Data lives in the variant where it is valid.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// Signing on; also the way back after a registration was lost, or a restart without a code.
+    Starting,
+    Awake,
+    Asleep(Rest),
+    Leaving(Departure),
+}
+
+/// Why we sleep, and what we tell the Manager.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rest {
+    /// The Manager asked for it. Acknowledged with exactly the word it used: it would ask for ever otherwise.
+    Asked(WorkerStatus),
+    /// Somebody on this machine asked for it (SIGUSR1).
+    Local,
+    /// A task was handed back: awake again as soon as a look says that its cause is gone.
+    HandedBack(HandBack),
+}
+
+impl State {
+    /// Where a request of the Manager's leads. `code` is the operator's restart exit code.
+    pub fn requested(status: &WorkerStatus, code: Option<RestartCode>) -> Self {
+        match status {
+            WorkerStatus::Awake => Self::Awake,
+            WorkerStatus::Offline => Self::Leaving(Departure::ShutDown),
+            WorkerStatus::Restart => match code {
+                Some(code) => Self::Leaving(Departure::Restart(code)),
+                // Nobody would start us again: sign off and on in this process, which is all a restart can mean here.
+                None => Self::Starting,
+            },
+            WorkerStatus::Asleep
+            | WorkerStatus::Starting
+            | WorkerStatus::Error
+            | WorkerStatus::Testing
+            | WorkerStatus::Other(_) => Self::Asleep(Rest::Asked(status.clone())),
+        }
+    }
+
+    /// Where an order leads while no task runs; `None` changes nothing.
+    pub fn ordered(&self, order: Order) -> Option<Self> {
+        match (order, self) {
+            (Order::Stop | Order::StopNow | Order::Drain | Order::HangUp, _) => {
+                Some(Self::Leaving(Departure::Signalled))
+            }
+            (Order::Sleep, Self::Awake) => Some(Self::Asleep(Rest::Local)),
+            (Order::Wake, Self::Asleep(_)) => Some(Self::Awake),
+            (Order::Sleep | Order::Wake, Self::Starting | Self::Awake | Self::Asleep(_) | Self::Leaving(_)) => None,
+        }
+    }
+
+    /// Where the answer to a sign-on leads. A restart is fulfilled already (this process is new): `None`, sign off and
+    /// on again, which clears it.
+    pub fn welcomed(status: &WorkerStatus) -> Option<Self> {
+        match status {
+            WorkerStatus::Restart => None,
+            WorkerStatus::Awake
+            | WorkerStatus::Offline
+            | WorkerStatus::Asleep
+            | WorkerStatus::Starting
+            | WorkerStatus::Error
+            | WorkerStatus::Testing
+            | WorkerStatus::Other(_) => Some(Self::requested(status, None)),
+        }
+    }
+}
+
+impl Rest {
+    /// What the Manager is told.
+    pub fn status(&self) -> WorkerStatus {
+        match self {
+            Self::Asked(status) => status.clone(),
+            Self::Local | Self::HandedBack(_) => WorkerStatus::Asleep,
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Starting => f.write_str("starting"),
+            Self::Awake => f.write_str("awake"),
+            Self::Asleep(_) => f.write_str("asleep"),
+            Self::Leaving(departure) => departure.fmt(f),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_request_leads_somewhere() {
+        let code = RestartCode::parse(47).unwrap();
+        let asked = |status: &str| State::requested(&WorkerStatus::from(status.to_owned()), code);
+        assert_eq!(asked("awake"), State::Awake);
+        assert_eq!(asked("offline"), State::Leaving(Departure::ShutDown));
+        assert_eq!(asked("restart"), State::Leaving(Departure::Restart(code.unwrap())));
+        assert_eq!(State::requested(&WorkerStatus::Restart, None), State::Starting);
+        for word in ["asleep", "starting", "error", "testing", "", "hibernate"] {
+            let status = WorkerStatus::from(word.to_owned());
+            assert_eq!(asked(word), State::Asleep(Rest::Asked(status.clone())));
+            assert_eq!(
+                Rest::Asked(status).status().as_str(),
+                word,
+                "acknowledged with what was asked"
+            );
+        }
+    }
+
+    #[test]
+    fn orders_lead_somewhere_only_where_they_mean_something() {
+        let asleep = State::Asleep(Rest::Local);
+        for state in [State::Starting, State::Awake, asleep.clone()] {
+            for order in [Order::Stop, Order::StopNow, Order::Drain, Order::HangUp] {
+                assert_eq!(state.ordered(order), Some(State::Leaving(Departure::Signalled)));
+            }
+        }
+        assert_eq!(State::Awake.ordered(Order::Sleep), Some(asleep.clone()));
+        assert_eq!(State::Awake.ordered(Order::Wake), None);
+        assert_eq!(asleep.ordered(Order::Wake), Some(State::Awake));
+        assert_eq!(asleep.ordered(Order::Sleep), None);
+        assert_eq!(State::Starting.ordered(Order::Sleep), None);
+    }
+
+    #[test]
+    fn b12_a_restart_answered_to_a_sign_on_is_fulfilled() {
+        assert_eq!(State::welcomed(&WorkerStatus::Restart), None);
+        assert_eq!(
+            State::welcomed(&WorkerStatus::Offline),
+            Some(State::Leaving(Departure::ShutDown))
+        );
+        assert_eq!(State::welcomed(&WorkerStatus::Awake), Some(State::Awake));
+    }
+}

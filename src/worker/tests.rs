@@ -1,0 +1,406 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! The states against a scripted Manager, under a paused clock: when is what asked, and in which order.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::time::Instant;
+
+use super::{Surroundings, Worker};
+use crate::departure::{Departure, RestartCode};
+use crate::home::{Credentials, Home};
+use crate::manager::{
+    Acknowledgement, Assignment, Delivery, Introduction, Manager, ManagerError, Picture, PictureAnswer, Row, Session,
+    Verdict, Welcome, Wish,
+};
+use crate::process::idle_launcher;
+use crate::protocol::{AssignedTask, ManagerVersion, Registered, Registration, SignOn, TaskUpdate, WorkerStatus};
+use crate::report::Pictures;
+use crate::signals::Order;
+use crate::spool::{Limits, Spool};
+use crate::task::{Scratch, Tools};
+use crate::timings::Timings;
+
+/// A Manager that answers from a script, and by default like one with nothing to do.
+#[derive(Debug)]
+struct Scripted {
+    began: Instant,
+    calls: RefCell<Vec<(u64, String)>>,
+    welcomes: RefCell<VecDeque<Welcome>>,
+    fetches: RefCell<VecDeque<Result<Assignment, u16>>>,
+    wishes: RefCell<VecDeque<Result<Wish, u16>>>,
+    changes: RefCell<VecDeque<Result<Acknowledgement, u16>>>,
+    row: Cell<Row>,
+    gap: Cell<bool>,
+}
+
+impl Scripted {
+    fn new() -> Self {
+        Self {
+            began: Instant::now(),
+            calls: RefCell::default(),
+            welcomes: RefCell::default(),
+            fetches: RefCell::default(),
+            wishes: RefCell::default(),
+            changes: RefCell::default(),
+            row: Cell::new(Row::Known),
+            gap: Cell::new(false),
+        }
+    }
+
+    fn called(&self, what: impl Into<String>) {
+        self.calls
+            .borrow_mut()
+            .push((u64::try_from(self.began.elapsed().as_millis()).unwrap(), what.into()));
+    }
+
+    fn words(&self) -> Vec<String> {
+        self.calls.borrow().iter().map(|(_, word)| word.clone()).collect()
+    }
+
+    /// When `what` was called, in milliseconds.
+    fn times(&self, what: &str) -> Vec<u64> {
+        self.calls
+            .borrow()
+            .iter()
+            .filter(|(_, word)| word == what)
+            .map(|(at, _)| *at)
+            .collect()
+    }
+}
+
+fn status(code: u16) -> ManagerError {
+    ManagerError::Status {
+        code,
+        message: "scripted".into(),
+        retry_after: None,
+    }
+}
+
+impl Manager for Scripted {
+    fn identify(&self, credentials: &Credentials) {
+        self.called(format!("identify {}", credentials.id));
+    }
+    fn was_out_of_contact(&self) -> bool {
+        self.gap.take()
+    }
+    async fn version(&self) -> Result<ManagerVersion, ManagerError> {
+        Err(status(500))
+    }
+    async fn register(&self, _: &Registration) -> Result<Registered, ManagerError> {
+        self.called("register");
+        // It is known again.
+        self.welcomes.borrow_mut().clear();
+        Ok(Registered { uuid: "new-id".into() })
+    }
+    async fn sign_on(&self, _: &SignOn) -> Result<Welcome, ManagerError> {
+        self.called("sign-on");
+        Ok(self
+            .welcomes
+            .borrow_mut()
+            .pop_front()
+            .unwrap_or(Welcome::GoTo(WorkerStatus::Awake)))
+    }
+    async fn sign_off(&self) -> Result<Acknowledgement, ManagerError> {
+        self.called("sign-off");
+        Ok(Acknowledgement::Accepted)
+    }
+    async fn wish(&self) -> Result<Wish, ManagerError> {
+        self.called("wish");
+        let answer = self.wishes.borrow_mut().pop_front().unwrap_or(Ok(Wish::Nothing));
+        // Whoever is not answered is out of contact for a while.
+        self.gap.set(self.gap.get() || answer.is_err());
+        answer.map_err(status)
+    }
+    async fn state_changed(&self, now: &WorkerStatus) -> Result<Acknowledgement, ManagerError> {
+        self.called(format!("now {now}"));
+        self.changes
+            .borrow_mut()
+            .pop_front()
+            .unwrap_or(Ok(Acknowledgement::Accepted))
+            .map_err(status)
+    }
+    async fn fetch(&self) -> Result<Assignment, ManagerError> {
+        self.called("fetch");
+        self.fetches
+            .borrow_mut()
+            .pop_front()
+            .unwrap_or(Ok(Assignment::Nothing))
+            .map_err(status)
+    }
+    async fn may_i_run(&self, _: &str) -> Result<Verdict, ManagerError> {
+        self.called("may-i-run");
+        Ok(Verdict::Continue)
+    }
+    async fn update(&self, _: &str, update: &TaskUpdate) -> Result<Delivery, ManagerError> {
+        if let Some(status) = update.status {
+            self.called(format!("{status:?}"));
+        }
+        Ok(Delivery::Accepted)
+    }
+    async fn output_produced(&self, _: &str, _: Picture) -> Result<PictureAnswer, ManagerError> {
+        Ok(PictureAnswer::Taken)
+    }
+    async fn row(&self) -> Result<Row, ManagerError> {
+        self.called("row");
+        Ok(self.row.get())
+    }
+}
+
+/// Runs a worker against `manager` until `seconds` have passed, then tells it to stop.
+async fn live(manager: &Scripted, seconds: u64, orders: &[(u64, Order)]) -> Departure {
+    let folder = TempDir::new().unwrap();
+    let home = Home::open(folder.path().to_owned(), Duration::ZERO).await.unwrap();
+    home.save_credentials(&Credentials {
+        id: "old-id".into(),
+        secret: "s".repeat(64),
+    })
+    .await
+    .unwrap();
+    live_in(&home, manager, seconds, orders).await
+}
+
+async fn live_in(home: &Home, manager: &Scripted, seconds: u64, orders: &[(u64, Order)]) -> Departure {
+    let timings = Timings::default();
+    let (spool, sender) = Spool::open(&home.spool_dir(), Limits::default(), &timings).unwrap();
+    let (pictures, _desk) = Pictures::new(home.dir(), &timings);
+    let (tell, orders_in) = unbounded_channel();
+    let introduction = Introduction {
+        name: "w".into(),
+        task_types: vec!["misc".into()],
+        software_version: "t".into(),
+        can_restart: true,
+    };
+    let scratch = Scratch {
+        folder: home.dir().to_owned(),
+        mark: "test".into(),
+    };
+    let around = Surroundings {
+        home,
+        spool,
+        pictures,
+        tools: Tools::new(idle_launcher(&timings), &timings, "/nonexistent".into(), scratch),
+        orders: orders_in,
+        restart_code: RestartCode::parse(47).unwrap(),
+        timings: timings.clone(),
+    };
+    let worker = Worker::new(manager, Session::new(manager, home, introduction, &timings), around);
+    let script = tell_in_time(tell, orders, seconds);
+    tokio::select! {
+        departure = worker.run() => departure,
+        never = sender.run(manager) => match never {},
+        () = script => unreachable!("the worker did not leave"),
+    }
+}
+
+async fn tell_in_time(tell: UnboundedSender<Order>, orders: &[(u64, Order)], end: u64) {
+    let mut now = 0;
+    for (at, order) in orders.iter().copied().chain([(end, Order::Stop)]) {
+        tokio::time::sleep(Duration::from_secs(at - now)).await;
+        now = at;
+        tell.send(order).unwrap();
+    }
+    tokio::time::sleep(Duration::from_secs(60)).await;
+}
+
+fn echo_task(id: &str) -> Assignment {
+    let text = format!(
+        r#"{{"uuid":"{id}","job":"7c1a6a52-6a0d-4c0a-a7d3-111111111111","name":"n","commands":[{{"name":"echo","parameters":{{"message":"x"}},"total_step_count":0}}],"steps_total":1}}"#
+    );
+    Assignment::Task(Box::new(serde_json::from_str::<AssignedTask>(&text).unwrap()))
+}
+
+const TASK: &str = "3b241101-e2bb-4255-8caf-4136c566a962";
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_worker_signs_on_says_awake_asks_ever_less_often_and_signs_off() {
+    let manager = Scripted::new();
+    assert_eq!(live(&manager, 100, &[]).await, Departure::Signalled);
+    let words = manager.words();
+    assert_eq!(words[..4], ["identify old-id", "sign-on", "now awake", "fetch"]);
+    assert_eq!(words.last().unwrap(), "sign-off");
+    let fetches = manager.times("fetch");
+    assert!((6..=12).contains(&fetches.len()), "{fetches:?}");
+    assert!(
+        fetches.windows(2).all(|pair| pair[1] - pair[0] <= 24_000),
+        "{fetches:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn c20_a_state_is_told_until_it_is_accepted_before_the_first_fetch() {
+    let manager = Scripted::new();
+    manager
+        .changes
+        .borrow_mut()
+        .extend([Err(500), Err(502), Ok(Acknowledgement::Accepted)]);
+    live(&manager, 30, &[]).await;
+    let words = manager.words();
+    assert_eq!(words[2..6], ["now awake", "now awake", "now awake", "fetch"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_task_the_next_call_is_the_fetch_and_at_once() {
+    let manager = Scripted::new();
+    manager.fetches.borrow_mut().push_back(Ok(echo_task(TASK)));
+    live(&manager, 10, &[]).await;
+    let words = manager.words();
+    assert_eq!(words[3..6], ["fetch", "Completed", "fetch"]);
+    let calls = manager.calls.borrow();
+    assert!(calls[5].0 - calls[3].0 < 10, "{calls:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_at_the_fetch_is_confirmed_and_asleep_asks_every_30_seconds() {
+    let manager = Scripted::new();
+    manager
+        .fetches
+        .borrow_mut()
+        .push_back(Ok(Assignment::GoTo(WorkerStatus::Asleep)));
+    manager.wishes.borrow_mut().extend([
+        Ok(Wish::Nothing),
+        Ok(Wish::Nothing),
+        Ok(Wish::GoTo(WorkerStatus::Awake)),
+    ]);
+    live(&manager, 95, &[]).await;
+    let words = manager.words();
+    assert_eq!(
+        words[3..10],
+        ["fetch", "now asleep", "wish", "wish", "wish", "now awake", "fetch"]
+    );
+    assert_eq!(manager.times("wish"), [30_000, 60_000, 90_000]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sleeper_that_gets_no_answer_asks_again_within_the_managers_patience() {
+    let manager = Scripted::new();
+    manager
+        .fetches
+        .borrow_mut()
+        .push_back(Ok(Assignment::GoTo(WorkerStatus::Asleep)));
+    manager.wishes.borrow_mut().extend(std::iter::repeat_n(Err(502), 20));
+    live(&manager, 120, &[]).await;
+    let wishes = manager.times("wish");
+    assert_eq!(wishes[0], 30_000);
+    assert!(wishes.windows(2).all(|pair| pair[1] - pair[0] <= 10_000), "{wishes:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_request_is_acknowledged_with_its_own_word() {
+    let manager = Scripted::new();
+    manager
+        .fetches
+        .borrow_mut()
+        .push_back(Ok(Assignment::GoTo(WorkerStatus::Testing)));
+    live(&manager, 10, &[]).await;
+    assert_eq!(manager.times("now testing").len(), 1);
+    assert_eq!(manager.words()[4..6], ["now testing", "sign-off"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn c11_a_409_is_answered_by_saying_awake_and_fetching_at_once() {
+    let manager = Scripted::new();
+    let refusal = || Ok(Assignment::NotAwake("worker is in state \"error\"".into()));
+    manager.fetches.borrow_mut().extend([refusal(), refusal()]);
+    live(&manager, 60, &[]).await;
+    let words = manager.words();
+    assert_eq!(
+        words[2..8],
+        ["now awake", "fetch", "now awake", "fetch", "now awake", "fetch"]
+    );
+    let at = manager.times("fetch");
+    assert_eq!(at[0], at[1], "the first time at once");
+    assert!(at[2] > at[1], "the second time not in a tight loop");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gap_in_contact_is_made_good_while_asleep() {
+    let manager = Scripted::new();
+    manager
+        .fetches
+        .borrow_mut()
+        .push_back(Ok(Assignment::GoTo(WorkerStatus::Asleep)));
+    manager.wishes.borrow_mut().push_back(Err(502));
+    live(&manager, 100, &[]).await;
+    assert_eq!(manager.times("now asleep").len(), 2, "{:?}", manager.words());
+}
+
+#[tokio::test(start_paused = true)]
+async fn orders_from_this_machine_put_it_to_sleep_and_wake_it() {
+    let manager = Scripted::new();
+    live(&manager, 60, &[(10, Order::Sleep), (20, Order::Wake)]).await;
+    assert_eq!(manager.times("now asleep"), [10_000]);
+    assert_eq!(manager.times("now awake"), [0, 20_000]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn b12_a_restart_answered_to_a_sign_on_is_cleared_and_work_goes_on() {
+    let manager = Scripted::new();
+    manager
+        .welcomes
+        .borrow_mut()
+        .push_back(Welcome::GoTo(WorkerStatus::Restart));
+    live(&manager, 5, &[]).await;
+    assert_eq!(manager.words()[1..5], ["sign-on", "sign-off", "sign-on", "now awake"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_managers_shutdown_and_restart_end_with_their_codes() {
+    for (asked, code) in [(WorkerStatus::Offline, 0), (WorkerStatus::Restart, 47)] {
+        let manager = Scripted::new();
+        manager.fetches.borrow_mut().push_back(Ok(Assignment::GoTo(asked)));
+        assert_eq!(live(&manager, 10, &[]).await.code(), code);
+        assert_eq!(manager.words()[3..], ["fetch", "sign-off"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn b11_an_unclean_end_is_made_up_for_and_a_forgotten_shutdown_obeyed() {
+    let folder = TempDir::new().unwrap();
+    let home = Home::open(folder.path().to_owned(), Duration::ZERO).await.unwrap();
+    home.save_credentials(&Credentials {
+        id: "old-id".into(),
+        secret: "s".repeat(64),
+    })
+    .await
+    .unwrap();
+    home.remember_signed_on().await.unwrap();
+    let manager = Scripted::new();
+    manager
+        .wishes
+        .borrow_mut()
+        .push_back(Ok(Wish::GoTo(WorkerStatus::Offline)));
+    assert_eq!(live_in(&home, &manager, 5, &[]).await, Departure::ShutDown);
+    assert_eq!(manager.words(), ["identify old-id", "wish", "sign-off"]);
+    assert!(!home.signed_on());
+}
+
+#[tokio::test(start_paused = true)]
+async fn c10_only_a_denial_that_stands_and_a_row_that_is_gone_lead_to_a_new_registration() {
+    let manager = Scripted::new();
+    manager
+        .welcomes
+        .borrow_mut()
+        .extend(std::iter::repeat_n(Welcome::Denied, 6));
+    live(&manager, 60, &[]).await;
+    assert_eq!(
+        manager.times("register").len(),
+        0,
+        "the row is known: {:?}",
+        manager.words()
+    );
+
+    let manager = Scripted::new();
+    manager.row.set(Row::Deleted);
+    manager
+        .welcomes
+        .borrow_mut()
+        .extend(std::iter::repeat_n(Welcome::Denied, 30));
+    live(&manager, 60, &[]).await;
+    assert_eq!(manager.times("register").len(), 1);
+    assert!(manager.times("register")[0] >= 15_000);
+}

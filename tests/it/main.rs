@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! The promises, held by the real binary: real sockets, real processes, the real clock. One module per promise; a
+//! test that keeps a row of the fault table carries its id in front of its name.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
+#![expect(clippy::print_stderr, reason = "a skipped test says so")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the worker and its neighbours are real processes"
+)]
+
+mod actions;
+mod commands;
+mod harness;
+mod network;
+mod output;
+mod processes;
+mod restarts;
+mod signals;

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! The worker dies and starts again: nothing survives it, nothing is lost, nothing is done twice.
+
+use nix::sys::signal::Signal;
+use standin_manager::{Endpoint, TaskStatus, When, WorkerStatus};
+
+use crate::harness::{Farm, file, until};
+
+#[test]
+fn b1_a_killed_worker_takes_its_whole_tree_along() {
+    let farm = Farm::new();
+    let mut node = farm.awake_node();
+    let task = farm.script(
+        "trap '' TERM INT HUP; setsid sleep 1000 & (setsid sleep 1000 &); echo running; while :; do sleep 0.02; done",
+    );
+    farm.says(&task, "> running");
+    assert!(node.marked().len() >= 4);
+    node.kill();
+    node.nothing_left_but_files();
+}
+
+#[test]
+fn b3_another_homes_programs_and_strangers_are_not_touched() {
+    let farm = Farm::new();
+    let mut first = farm.node("first");
+    first.start();
+    farm.awake();
+    let task = farm.script("echo running; until [ -e go ]; do sleep 0.02; done");
+    farm.says(&task, "> running");
+    let before = first.marked().len();
+    let mut second = farm.node("second");
+    second.start();
+    farm.wait("both to be awake", |farm| {
+        (farm
+            .workers()
+            .filter(|worker| worker.status == WorkerStatus::Awake)
+            .count()
+            == 2)
+            .then_some(())
+    });
+    assert_eq!(first.marked().len(), before);
+    std::fs::write(first.folder.join("go"), "").unwrap();
+    farm.completed(&task);
+    second.finish();
+    first.finish();
+}
+
+#[test]
+fn b4_a_result_that_was_not_sent_before_the_worker_died_is_sent_and_not_rendered_again() {
+    let farm = Farm::new();
+    let mut node = farm.awake_node();
+    let task = farm.script("echo running; until [ -e go ]; do sleep 0.02; done; echo ran >> runs; echo last words");
+    farm.says(&task, "> running");
+    farm.manager.stop();
+    std::fs::write(node.folder.join("go"), "").unwrap();
+    until(
+        "the task to be over",
+        || node.children().is_empty().then_some(()),
+        || node.log(),
+    );
+    until(
+        "the outcome to be on disk",
+        || has_outcome(&node.home(), &task).then_some(()),
+        || node.log(),
+    );
+    node.kill();
+    farm.manager.start_again().unwrap();
+    node.start();
+    farm.completed(&task);
+    farm.awake();
+    assert_eq!(file(&node.folder.join("runs")), "ran\n");
+    let log = farm.log(&task);
+    assert_eq!(log.matches("> last words").count(), 1, "{log}");
+    assert_eq!(farm.outcomes(&task), ["completed"]);
+    assert_eq!(farm.requests(Endpoint::Register).len(), 1);
+    node.finish();
+}
+
+fn has_outcome(home: &std::path::Path, task: &str) -> bool {
+    let report = home.join("spool").join(task).join("report.json");
+    std::fs::read_to_string(report).is_ok_and(|text| text.contains("ompleted"))
+}
+
+#[test]
+fn b11_a_shut_down_that_was_clicked_before_the_worker_died_is_obeyed_by_the_next_start() {
+    let farm = Farm::new();
+    let mut node = farm.awake_node();
+    let task = farm.script("echo running; sleep 1000");
+    farm.says(&task, "> running");
+    node.signal(Signal::SIGSTOP);
+    farm.manager
+        .ask(&farm.worker(), WorkerStatus::Offline, When::Now)
+        .unwrap();
+    node.kill();
+    assert_eq!(farm.manager.task(&task).unwrap().status, TaskStatus::Active);
+    node.start();
+    assert_eq!(node.ended(), 0);
+    assert_eq!(farm.manager.task(&task).unwrap().status, TaskStatus::Queued);
+    assert_eq!(farm.manager.workers()[0].status, WorkerStatus::Offline);
+    node.nothing_left();
+}
+
+#[test]
+fn an_unclean_end_requeues_the_task_which_is_then_run_again() {
+    let farm = Farm::new();
+    let mut node = farm.awake_node();
+    let task = farm.script("echo run >> runs; echo before the end; until [ -e go ]; do sleep 0.02; done");
+    farm.says(&task, "> before the end");
+    node.kill();
+    std::fs::write(node.folder.join("go"), "").unwrap();
+    node.start();
+    farm.completed(&task);
+    assert_eq!(file(&node.folder.join("runs")), "run\nrun\n");
+    let order: Vec<_> = farm.manager.requests().iter().map(|seen| seen.endpoint).collect();
+    let off = order
+        .iter()
+        .position(|endpoint| *endpoint == Endpoint::SignOff)
+        .expect("it signed off");
+    assert!(order[off..].contains(&Endpoint::SignOn), "sign off, then on: {order:?}");
+    node.finish();
+}
+
+#[test]
+fn b12_a_restart_asked_while_the_worker_was_away_is_taken_as_done() {
+    for arguments in [vec!["-restart-exit-code".into(), "47".into()], Vec::new()] {
+        let farm = Farm::new();
+        let mut node = farm.awake_node();
+        assert_eq!(node.stop(), 0);
+        farm.manager
+            .ask(&farm.worker(), WorkerStatus::Restart, When::Now)
+            .unwrap();
+        node.arguments = arguments;
+        node.start();
+        farm.awake();
+        assert!(farm.manager.workers()[0].requested.is_none());
+        let task = farm.script("true");
+        farm.completed(&task);
+        assert!(node.runs());
+        node.finish();
+    }
+}
+
+#[test]
+fn g1_a_second_worker_on_the_same_home_is_refused_with_the_first_ones_pid() {
+    let farm = Farm::new();
+    let node = farm.awake_node();
+    let mut second = farm.node("second");
+    second.environment.push(("FLAMENCO_HOME".into(), node.home().into()));
+    second.start();
+    assert_eq!(second.ended(), 75);
+    let said = second.log();
+    assert!(said.contains(&node.pid().to_string()), "{said}");
+    assert_eq!(farm.manager.workers().len(), 1);
+    let task = farm.script("true");
+    farm.completed(&task);
+    node.finish();
+}

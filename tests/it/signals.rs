@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! Signals: how a supervisor or a person stops a worker, and what it leaves behind.
+
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use standin_manager::{Endpoint, Fault, FaultKind, TaskStatus, When, WorkerStatus};
+
+use crate::harness::{Farm, until};
+
+#[test]
+fn e1_term_while_idle_signs_off_and_exits_0() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT] {
+        let farm = Farm::new();
+        let mut node = farm.awake_node();
+        node.signal(signal);
+        assert_eq!(node.ended(), 0);
+        assert_eq!(farm.manager.workers()[0].status, WorkerStatus::Offline);
+        assert_eq!(farm.requests(Endpoint::SignOff).len(), 1);
+        node.nothing_left();
+    }
+}
+
+#[test]
+fn e2_term_while_rendering_asks_politely_sends_the_last_lines_and_requeues() {
+    let farm = Farm::new();
+    let mut node = farm.awake_node();
+    let task = farm.script("trap 'echo asked politely; exit 0' TERM; echo running; while :; do sleep 0.02; done");
+    farm.says(&task, "> running");
+    assert_eq!(node.stop(), 0);
+    let log = farm.log(&task);
+    assert!(log.contains("> asked politely"), "{log}");
+    assert_eq!(farm.manager.task(&task).unwrap().status, TaskStatus::Queued);
+    assert_eq!(
+        farm.outcomes(&task),
+        [""; 0],
+        "an exit 0 after we asked is no completion"
+    );
+    let order: Vec<_> = farm.manager.requests().iter().map(|seen| seen.endpoint).collect();
+    assert_eq!(order.last(), Some(&Endpoint::SignOff));
+    node.nothing_left();
+}
+
+#[test]
+fn e3_a_second_term_skips_the_grace() {
+    let farm = Farm::new();
+    let mut node = farm.node("node");
+    node.set("grace", "10m");
+    node.start();
+    let task = farm.script("trap 'echo ignored' TERM; echo running; while :; do sleep 0.02; done");
+    farm.says(&task, "> running");
+    node.signal(Signal::SIGTERM);
+    farm.says(&task, "> ignored");
+    node.signal(Signal::SIGTERM);
+    assert_eq!(node.ended(), 0);
+    assert_eq!(farm.manager.workers()[0].status, WorkerStatus::Offline);
+    node.nothing_left();
+}
+
+#[test]
+fn e3_a_third_term_exits_at_once_and_nothing_of_the_task_survives() {
+    let farm = Farm::new();
+    let mut node = farm.node("node");
+    node.set("grace", "10m")
+        .set("leave_flush", "10m")
+        .set("leave_sign_off", "10m")
+        .set("leave_starting", "10m");
+    node.start();
+    let task = farm.script("trap 'echo ignored' TERM; setsid sleep 1000 & echo running; while :; do sleep 0.02; done");
+    farm.says(&task, "> running");
+    farm.manager.inject(Fault {
+        endpoint: None,
+        ..Fault::anywhere(FaultKind::Hang).forever()
+    });
+    node.signal(Signal::SIGTERM);
+    until(
+        "the first signal to be heard",
+        || node.log().contains("shutting down").then_some(()),
+        || node.log(),
+    );
+    node.signal(Signal::SIGTERM);
+    until(
+        "the task to be over",
+        || node.children().is_empty().then_some(()),
+        || node.log(),
+    );
+    node.signal(Signal::SIGTERM);
+    assert_eq!(node.ended(), 130);
+    node.nothing_left_but_files();
+    farm.manager.clear_faults();
+    farm.manager.cancel_job(&farm.manager.task(&task).unwrap().job).unwrap();
+    node.start();
+    farm.wait("the next start to have made up for it", |farm| {
+        let called = |endpoint| {
+            farm.requests()
+                .iter()
+                .filter(|seen| seen.endpoint == endpoint && seen.status().is_some())
+                .count()
+        };
+        (called(Endpoint::SignOff) == 1 && called(Endpoint::SignOn) == 2).then_some(())
+    });
+    node.finish();
+}
+
+#[test]
+fn e8_a_signal_during_a_restart_gives_one_sign_off_and_0() {
+    let farm = Farm::new();
+    let mut node = farm.awake_node();
+    farm.manager.inject(Fault::at(
+        Endpoint::SignOff,
+        FaultKind::DelayAnswer(Duration::from_millis(700)),
+    ));
+    farm.manager
+        .ask(&farm.worker(), WorkerStatus::Restart, When::Now)
+        .unwrap();
+    farm.wait("the sign-off to be on its way", |farm| {
+        farm.requests()
+            .iter()
+            .any(|seen| seen.endpoint == Endpoint::SignOff)
+            .then_some(())
+    });
+    node.signal(Signal::SIGTERM);
+    assert_eq!(node.ended(), 0);
+    assert_eq!(farm.requests(Endpoint::SignOff).len(), 1);
+    node.nothing_left();
+}
+
+#[test]
+fn e10_term_before_the_manager_is_there_exits_0_at_once_with_nothing_registered() {
+    let farm = Farm::new();
+    farm.manager.stop();
+    let mut node = farm.node("node");
+    node.start();
+    until(
+        "the worker to miss its Manager",
+        || node.log().contains("cannot").then_some(()),
+        || node.log(),
+    );
+    assert_eq!(node.stop(), 0);
+    farm.manager.start_again().unwrap();
+    assert!(farm.manager.workers().is_empty());
+    node.start();
+    farm.awake();
+    assert_eq!(farm.manager.workers().len(), 1);
+    node.finish();
+}
+
+#[test]
+fn e10_term_while_a_registration_is_under_way_registers_once() {
+    let farm = Farm::new();
+    farm.manager.inject(Fault::at(
+        Endpoint::Register,
+        FaultKind::DelayAnswer(Duration::from_millis(300)),
+    ));
+    let mut node = farm.node("node");
+    node.start();
+    farm.wait("the registration to be on its way", |farm| {
+        farm.requests()
+            .iter()
+            .any(|seen| seen.endpoint == Endpoint::Register)
+            .then_some(())
+    });
+    assert_eq!(node.stop(), 0);
+    node.start();
+    farm.awake();
+    assert_eq!(farm.manager.workers().len(), 1, "registered once");
+    node.finish();
+}
+
+#[test]
+fn e4_quit_finishes_the_task_reports_it_and_exits_0() {
+    let farm = Farm::new();
+    let mut node = farm.awake_node();
+    let task = farm.script("echo running; until [ -e go ]; do sleep 0.02; done");
+    let next = farm.script("true");
+    farm.says(&task, "> running");
+    node.signal(Signal::SIGQUIT);
+    until(
+        "the order to be heard",
+        || node.log().contains("Drain").then_some(()),
+        || node.log(),
+    );
+    std::fs::write(node.folder.join("go"), "").unwrap();
+    assert_eq!(node.ended(), 0);
+    farm.completed(&task);
+    assert_eq!(farm.manager.task(&next).unwrap().status, TaskStatus::Queued);
+    node.nothing_left();
+}
+
+#[test]
+fn usr1_sends_to_sleep_and_usr2_wakes() {
+    let farm = Farm::new();
+    let node = farm.awake_node();
+    node.signal(Signal::SIGUSR1);
+    farm.status(WorkerStatus::Asleep);
+    node.signal(Signal::SIGUSR2);
+    farm.awake();
+    node.finish();
+}
+
+#[test]
+fn signals_work_also_where_a_shell_left_them_ignored() {
+    let farm = Farm::new();
+    let mut node = farm.node("node");
+    // What `worker &` in a script does to its child.
+    let command = node.command();
+    let mut shell = std::process::Command::new("bash");
+    shell
+        .args(["-c", "trap '' INT QUIT; exec \"$0\" \"$@\""])
+        .arg(command.get_program())
+        .args(command.get_args());
+    shell
+        .current_dir(&node.folder)
+        .envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    node.start_with(&mut shell);
+    farm.awake();
+    node.signal(Signal::SIGINT);
+    assert_eq!(node.ended(), 0);
+}

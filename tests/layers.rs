@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! Holds the table of rooms against the code: imports point down only.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Which rooms a room may import. `app` is the one that builds everything; `lib` is the map.
+const TABLE: &[(&str, &str)] = &[
+    ("main", "app cli departure process report"),
+    ("lib", ""),
+    ("abort", ""),
+    ("cli", "departure"),
+    (
+        "app",
+        "abort cli command config departure home logging manager process protocol report signals spool task timings worker",
+    ),
+    ("departure", ""),
+    ("signals", "abort departure"),
+    ("timings", ""),
+    ("logging", "config"),
+    ("config", "cli departure timings"),
+    ("home", "config"),
+    ("protocol", ""),
+    ("manager", "protocol home timings abort"),
+    ("spool", "manager protocol home timings"),
+    ("report", "spool manager protocol process timings abort"),
+    ("process", "abort timings"),
+    ("command", "process report protocol abort timings"),
+    ("task", "command report protocol abort process"),
+    (
+        "worker",
+        "task report spool manager protocol process home abort departure signals timings",
+    ),
+];
+
+#[test]
+fn imports_point_down_only() {
+    let table: BTreeMap<_, BTreeSet<_>> = TABLE
+        .iter()
+        .map(|(room, below)| (*room, below.split_whitespace().collect()))
+        .collect();
+    let mut wrong = Vec::new();
+    let mut read = 0;
+    for file in files(Path::new("src")) {
+        let room = room_of(&file);
+        let allowed = table
+            .get(room.as_str())
+            .unwrap_or_else(|| panic!("{} is in no room of the table", file.display()));
+        for (line, other) in imports(&fs::read_to_string(&file).unwrap()) {
+            read += 1;
+            if other != room && !allowed.contains(other.as_str()) {
+                wrong.push(format!("{}:{line}: {room} may not import {other}", file.display()));
+            }
+        }
+    }
+    assert!(read > 50, "only {read} imports found: the reader is broken");
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_table_has_no_way_up() {
+    let below: BTreeMap<_, Vec<_>> = TABLE
+        .iter()
+        .map(|(room, below)| (*room, below.split_whitespace().collect()))
+        .collect();
+    for (room, _) in TABLE {
+        let mut seen = BTreeSet::new();
+        let mut todo: Vec<&str> = below[room].clone();
+        while let Some(next) = todo.pop() {
+            assert_ne!(next, *room, "{room} imports itself by way of others");
+            if seen.insert(next) {
+                todo.extend(&below[next]);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_reader_sees_imports_in_every_form_and_not_in_comments_or_tests() {
+    let text = "use crate::abort::Abort;\n//! crate::worker\nlet x = crate::timings::Timings::default();\nuse flamenco_worker::app;\n#[cfg(test)]\nmod tests { use crate::task; }\n";
+    let found: Vec<_> = imports(text)
+        .into_iter()
+        .map(|(line, room)| format!("{line} {room}"))
+        .collect();
+    assert_eq!(found, ["1 abort", "3 timings", "4 app"]);
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let is_test = path
+            .file_stem()
+            .is_some_and(|stem| stem.to_string_lossy().ends_with("tests"));
+        if path.is_dir() && !is_test {
+            found.extend(files(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") && !is_test {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+/// `src/worker/awake.rs` is in `worker`, `src/abort.rs` in `abort`.
+fn room_of(file: &Path) -> String {
+    let first = file.strip_prefix("src").unwrap().components().next().unwrap();
+    Path::new(first.as_os_str())
+        .file_stem()
+        .unwrap()
+        .to_string_lossy()
+        .into_owned()
+}
+
+/// The rooms that a file names, each with its line; its tests may name any.
+fn imports(text: &str) -> Vec<(usize, String)> {
+    let mut found = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        if line.starts_with("#[cfg(test)]") {
+            break;
+        }
+        let code = line.split("//").next().unwrap_or_default();
+        for start in ["crate::", "use flamenco_worker::"] {
+            for rest in code.split(start).skip(1) {
+                let name: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+                if !name.is_empty() {
+                    found.push((index + 1, name));
+                }
+            }
+        }
+    }
+    found
+}
