@@ -34,15 +34,7 @@ fn let_the_task_end(node: &Node) {
 /// Waits until the request was seen by the worker's next question, which must not have changed anything.
 fn asked_twice(farm: &Farm) {
     let before = farm.requests(Endpoint::MayIRun).len();
-    farm.wait("two more questions", |farm| {
-        (farm
-            .requests()
-            .iter()
-            .filter(|seen| seen.endpoint == Endpoint::MayIRun)
-            .count()
-            >= before + 2)
-            .then_some(())
-    });
+    farm.asked(Endpoint::MayIRun, before + 2);
 }
 
 /// The endpoints called after the outcome of `task` was accepted.
@@ -188,15 +180,7 @@ fn sleep_after_the_task_finishes_it_then_takes_none_until_woken() {
     let calls = after_outcome(&farm, &task);
     assert_eq!(calls[..2], [Endpoint::FetchTask, Endpoint::StateChanged]);
     let polls = farm.requests(Endpoint::State).len();
-    farm.wait("three more polls", |farm| {
-        (farm
-            .requests()
-            .iter()
-            .filter(|seen| seen.endpoint == Endpoint::State)
-            .count()
-            >= polls + 3)
-            .then_some(())
-    });
+    farm.asked(Endpoint::State, polls + 3);
     assert_eq!(farm.manager.task(&next).unwrap().status, TaskStatus::Queued);
     farm.manager.ask(&farm.worker(), WorkerStatus::Awake, NOW).unwrap();
     farm.completed(&next);
@@ -285,15 +269,7 @@ fn an_unknown_request_means_asleep_and_is_acknowledged_as_asked() {
     farm.status(WorkerStatus::Testing);
     let task = farm.script("true");
     let polls = farm.requests(Endpoint::State).len();
-    farm.wait("more polls", |farm| {
-        (farm
-            .requests()
-            .iter()
-            .filter(|seen| seen.endpoint == Endpoint::State)
-            .count()
-            >= polls + 3)
-            .then_some(())
-    });
+    farm.asked(Endpoint::State, polls + 3);
     assert_eq!(farm.manager.task(&task).unwrap().status, TaskStatus::Queued);
     farm.manager.ask(&farm.worker(), WorkerStatus::Awake, NOW).unwrap();
     farm.completed(&task);

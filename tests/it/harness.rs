@@ -63,7 +63,13 @@ impl Farm {
 
     /// A node that has signed on and is awake.
     pub(crate) fn awake_node(&self) -> Node {
+        self.awake_node_with(&[])
+    }
+
+    /// The same with some timings of its own.
+    pub(crate) fn awake_node_with(&self, timings: &[(&'static str, &'static str)]) -> Node {
         let mut node = self.node("node");
+        node.config.timings.extend(timings);
         node.start();
         self.awake();
         node
@@ -148,6 +154,13 @@ impl Farm {
     pub(crate) fn says(&self, task: &str, text: &str) {
         let what = format!("the log of {task} to say {text:?}");
         self.wait(&what, |farm| farm.log(task).contains(text).then_some(()));
+    }
+
+    /// Waits until so many requests in all came to an endpoint.
+    pub(crate) fn asked(&self, endpoint: Endpoint, times: usize) {
+        self.wait(&format!("{times} requests to {endpoint:?}"), |farm| {
+            (farm.requests().iter().filter(|seen| seen.endpoint == endpoint).count() >= times).then_some(())
+        });
     }
 
     /// The requests to one endpoint.
@@ -304,13 +317,14 @@ impl Node {
 
     /// Waits for the process to end: its exit code, or minus the signal that killed it.
     pub(crate) fn ended(&mut self) -> i32 {
-        let mut process = self.process.take().expect("the node was started");
         let log = self.log_file();
+        let process = self.process.as_mut().expect("the node was started");
         let status = until(
             "the worker to end",
             || process.try_wait().unwrap(),
             || fs::read_to_string(&log).unwrap_or_default(),
         );
+        self.process = None;
         status.code().unwrap_or_else(|| -status.signal().unwrap_or(0))
     }
 

@@ -39,28 +39,12 @@ fn c3_nothing_is_fetched_while_an_outcome_waits() {
     let task = farm.script("echo x");
     let broken = FaultKind::status(500);
     farm.manager.inject(Fault::at(Endpoint::TaskUpdate, broken).forever());
-    farm.wait("updates to fail", |farm| {
-        (farm
-            .requests()
-            .iter()
-            .filter(|seen| seen.endpoint == Endpoint::TaskUpdate)
-            .count()
-            >= 3)
-            .then_some(())
-    });
+    farm.asked(Endpoint::TaskUpdate, 3);
     node.childless();
     let fetches = count(&farm, Endpoint::FetchTask);
     let next = farm.script("true");
     let polls = count(&farm, Endpoint::State);
-    farm.wait("looks at the state meanwhile", |farm| {
-        (farm
-            .requests()
-            .iter()
-            .filter(|seen| seen.endpoint == Endpoint::State)
-            .count()
-            >= polls + 3)
-            .then_some(())
-    });
+    farm.asked(Endpoint::State, polls + 3);
     assert_eq!(count(&farm, Endpoint::FetchTask), fetches);
     farm.manager.clear_faults();
     farm.completed(&task);
@@ -75,10 +59,7 @@ fn c3_nothing_is_fetched_while_an_outcome_waits() {
 #[test]
 fn c29_while_an_outcome_waits_the_worker_actions_still_reach_us() {
     let farm = Farm::new();
-    let mut node = farm.node("node");
-    node.set("leave_flush", "100ms");
-    node.start();
-    farm.awake();
+    let mut node = farm.awake_node_with(&[("leave_flush", "100ms")]);
     farm.manager
         .inject(Fault::at(Endpoint::TaskUpdate, FaultKind::status(500)).forever());
     let task = farm.script("echo x");
@@ -145,10 +126,7 @@ fn c6_a_request_without_an_answer_times_out_and_others_go_on_meanwhile() {
 #[test]
 fn c6_a_picture_or_update_that_hangs_is_sent_again_after_its_time_out() {
     let farm = Farm::new();
-    let mut node = farm.node("node");
-    node.set("update", "300ms");
-    node.start();
-    farm.awake();
+    let node = farm.awake_node_with(&[("update", "300ms")]);
     farm.manager
         .inject(Fault::at(Endpoint::TaskUpdate, FaultKind::Hang).times(2));
     let task = farm.script("echo said");
@@ -182,15 +160,7 @@ fn c9_an_error_at_any_endpoint_is_tried_again_and_nothing_is_dropped() {
         let mut node = farm.node("node");
         node.start();
         farm.says(&task, "> said");
-        farm.wait("may-i-run to have been asked", |farm| {
-            (farm
-                .requests()
-                .iter()
-                .filter(|seen| seen.endpoint == Endpoint::MayIRun)
-                .count()
-                >= 3)
-                .then_some(())
-        });
+        farm.asked(Endpoint::MayIRun, 3);
         std::fs::write(node.folder.join("go"), "").unwrap();
         farm.completed(&task);
         assert_eq!(farm.log(&task).matches("> said").count(), 1);
@@ -246,15 +216,7 @@ fn c8_answers_that_are_cut_or_not_the_managers_are_asked_for_again() {
     let mut node = farm.node("node");
     node.start();
     farm.says(&task, "> said");
-    farm.wait("may-i-run to have been asked", |farm| {
-        (farm
-            .requests()
-            .iter()
-            .filter(|seen| seen.endpoint == Endpoint::MayIRun)
-            .count()
-            >= 3)
-            .then_some(())
-    });
+    farm.asked(Endpoint::MayIRun, 3);
     std::fs::write(node.folder.join("go"), "").unwrap();
     farm.completed(&task);
     assert_eq!(farm.manager.workers().len(), 1);
@@ -278,10 +240,7 @@ fn c11_a_worker_that_was_timed_out_says_awake_again_and_goes_on() {
 #[test]
 fn c15_a_slow_manager_does_not_slow_the_program() {
     let farm = Farm::new();
-    let mut node = farm.node("node");
-    node.set("update", "60s");
-    node.start();
-    farm.awake();
+    let node = farm.awake_node_with(&[("update", "60s")]);
     farm.manager
         .inject(Fault::at(Endpoint::TaskUpdate, FaultKind::Delay(Duration::from_secs(4))).forever());
     // More than any pipe holds, many times over.
@@ -312,10 +271,7 @@ fn c15_a_slow_manager_does_not_slow_the_program() {
 #[test]
 fn c16_what_does_not_fit_is_dropped_counted_and_said_where_it_was() {
     let farm = Farm::new();
-    let mut node = farm.node("node");
-    node.set("update", "3s");
-    node.start();
-    farm.awake();
+    let node = farm.awake_node_with(&[("update", "3s")]);
     farm.manager.inject(Fault::at(Endpoint::TaskUpdate, FaultKind::Hang));
     let task =
         farm.script("seq -f 'line %012.0f xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx' 1 600000");
@@ -380,10 +336,7 @@ fn c20_a_state_is_told_again_until_it_is_accepted_before_the_first_fetch() {
 #[test]
 fn c28_a_completion_is_sent_although_the_manager_has_said_no_meanwhile() {
     let farm = Farm::new();
-    let mut node = farm.node("node");
-    node.set("first_may_i_run", "10m");
-    node.start();
-    farm.awake();
+    let node = farm.awake_node_with(&[("first_may_i_run", "10m")]);
     let task = farm.script("echo running; until [ -e go ]; do sleep 0.02; done; echo ran >> runs");
     farm.says(&task, "> running");
     farm.manager
@@ -404,10 +357,7 @@ fn c28_a_completion_is_sent_although_the_manager_has_said_no_meanwhile() {
 #[test]
 fn a_failure_is_not_reported_for_a_task_that_the_manager_no_longer_wants_run() {
     let farm = Farm::new();
-    let mut node = farm.node("node");
-    node.set("first_may_i_run", "10m");
-    node.start();
-    farm.awake();
+    let node = farm.awake_node_with(&[("first_may_i_run", "10m")]);
     let task = farm.script("echo running; until [ -e go ]; do sleep 0.02; done; echo last words; exit 1");
     farm.says(&task, "> running");
     let job = farm.manager.task(&task).unwrap().job;
@@ -424,10 +374,7 @@ fn a_failure_is_not_reported_for_a_task_that_the_manager_no_longer_wants_run() {
 #[test]
 fn c12_an_update_refused_because_another_has_the_task_stops_it() {
     let farm = Farm::new();
-    let mut node = farm.node("node");
-    node.set("first_may_i_run", "10m");
-    node.start();
-    farm.awake();
+    let node = farm.awake_node_with(&[("first_may_i_run", "10m")]);
     let task = farm.script("while :; do echo tick; sleep 0.02; done");
     farm.says(&task, "> tick");
     let mut other = farm.node("other");

@@ -84,10 +84,7 @@ fn h2_progress_that_overwrites_itself_is_folded_to_its_last_state() {
 #[test]
 fn h2_the_state_of_progress_shows_while_the_program_runs() {
     let farm = Farm::new();
-    let mut node = farm.node("node");
-    node.set("progress", "100ms");
-    node.start();
-    farm.awake();
+    let node = farm.awake_node_with(&[("progress", "100ms")]);
     let task = farm.script(r"printf 'frame 1\rframe 2\r'; until [ -e go ]; do sleep 0.02; done; printf 'frame 3\r'");
     farm.says(&task, "> frame 2\n");
     std::fs::write(node.folder.join("go"), "").unwrap();
@@ -125,21 +122,25 @@ fn h4_a_refused_piece_of_log_leaves_the_program_alone_and_is_sent_again() {
 fn h4_a_piece_that_is_refused_for_good_is_marked_in_the_log_and_the_rest_goes_on() {
     let farm = Farm::new();
     let node = farm.awake_node();
+    let task = farm.script("echo first; until [ -e go ]; do sleep 0.02; done; echo second; until [ -e on ]; do sleep 0.02; done; echo third");
+    farm.says(&task, "> first");
+    // Once as it is, and once in parts: perhaps only one of them was bad.
+    let body = r#"{"message":"request body has an error"}"#.into();
     let refusal = FaultKind::Status {
         code: 400,
         headers: Vec::new(),
-        body: r#"{"message":"request body has an error"}"#.into(),
+        body,
     };
-    let task = farm.script("echo first; until [ -e go ]; do sleep 0.02; done; echo second");
-    farm.says(&task, "> first");
-    farm.manager.inject(Fault {
-        skip: 0,
-        ..Fault::at(Endpoint::TaskUpdate, refusal)
-    });
+    farm.manager.inject(Fault::at(Endpoint::TaskUpdate, refusal).times(2));
     std::fs::write(node.folder.join("go"), "").unwrap();
+    farm.wait("both to be refused", |farm| {
+        (farm.requests().iter().filter(|seen| seen.status() == Some(400)).count() == 2).then_some(())
+    });
+    std::fs::write(node.folder.join("on"), "").unwrap();
     farm.completed(&task);
     let log = farm.log(&task);
-    assert!(log.contains("refused") || log.contains("> second"), "{log}");
+    assert!(log.contains("[... 1 line (") && log.contains("missing here"), "{log}");
+    assert!(log.contains("> third"), "{log}");
     node.finish();
 }
 

@@ -15,15 +15,7 @@ use crate::harness::{Farm, Node, bash, exec, file, lives, missing, until};
 fn cancel(farm: &Farm, task: &str) {
     farm.manager.set_task_status(task, TaskStatus::Canceled).unwrap();
     let fetches = farm.requests(Endpoint::FetchTask).len();
-    farm.wait("the worker to ask for the next task", |farm| {
-        (farm
-            .requests()
-            .iter()
-            .filter(|seen| seen.endpoint == Endpoint::FetchTask)
-            .count()
-            > fetches)
-            .then_some(())
-    });
+    farm.asked(Endpoint::FetchTask, fetches + 1);
 }
 
 /// A farm and a node whose programs get `grace` after the polite signal.
@@ -239,10 +231,7 @@ fn a13_after_an_abort_the_next_command_never_starts() {
 #[test]
 fn a14_an_aborted_copy_leaves_nothing_and_can_be_tried_again() {
     let farm = Farm::new();
-    let mut node = farm.node("node");
-    node.set("first_may_i_run", "1ms").set("may_i_run", "1ms");
-    node.start();
-    farm.awake();
+    let node = farm.awake_node_with(&[("first_may_i_run", "1ms"), ("may_i_run", "1ms")]);
     let source = node.folder.join("big");
     let size = 3 << 30;
     std::fs::File::create(&source).unwrap().set_len(size).unwrap();
@@ -370,15 +359,7 @@ fn a17_guard_and_worker_killed_together_leave_nothing_after_the_next_start() {
         || (!lives(program)).then_some(()),
         || node.log(),
     );
-    farm.wait("the worker to have signed on again", |farm| {
-        (farm
-            .requests()
-            .iter()
-            .filter(|seen| seen.endpoint == Endpoint::SignOn)
-            .count()
-            == 2)
-            .then_some(())
-    });
+    farm.asked(Endpoint::SignOn, 2);
     node.finish();
 }
 

@@ -114,12 +114,7 @@ fn e8_a_signal_during_a_restart_gives_one_sign_off_and_0() {
     farm.manager
         .ask(&farm.worker(), WorkerStatus::Restart, When::Now)
         .unwrap();
-    farm.wait("the sign-off to be on its way", |farm| {
-        farm.requests()
-            .iter()
-            .any(|seen| seen.endpoint == Endpoint::SignOff)
-            .then_some(())
-    });
+    farm.asked(Endpoint::SignOff, 1);
     node.signal(Signal::SIGTERM);
     assert_eq!(node.ended(), 0);
     assert_eq!(farm.requests(Endpoint::SignOff).len(), 1);
@@ -155,12 +150,7 @@ fn e10_term_while_a_registration_is_under_way_registers_once() {
     ));
     let mut node = farm.node("node");
     node.start();
-    farm.wait("the registration to be on its way", |farm| {
-        farm.requests()
-            .iter()
-            .any(|seen| seen.endpoint == Endpoint::Register)
-            .then_some(())
-    });
+    farm.asked(Endpoint::Register, 1);
     assert_eq!(node.stop(), 0);
     node.start();
     farm.awake();
