@@ -25,7 +25,9 @@ use super::text::quoted;
 
 /// How much is copied between two looks at the abort: a second or less on a slow network.
 const CHUNK: u64 = 4 << 20;
-/// A name may have 255 bytes; this many of it, and the rest of a part's name, fit.
+/// The end of a part's name.
+const PART: &str = ".flamenco-part";
+/// A name may have 255 bytes; this many of it, and what is put around it, fit.
 const NAME_KEPT: usize = 200;
 /// How often a part that somebody else left, or is just leaving, is met before this gives up.
 const CLAIMS: usize = 3;
@@ -56,7 +58,7 @@ impl Part {
     }
 
     fn claim(dest: &Path, make: fn(&Path) -> io::Result<File>) -> io::Result<Self> {
-        let path = beside(dest)?;
+        let path = beside(dest, PART)?;
         for _ in 0..CLAIMS {
             match make(&path) {
                 Ok(file) => {
@@ -122,12 +124,12 @@ impl Drop for Part {
     }
 }
 
-/// `.NAME.flamenco-part` beside `dest`.
-fn beside(dest: &Path) -> io::Result<PathBuf> {
-    let name = dest.file_name().ok_or(ErrorKind::InvalidInput)?;
+/// `.NAME` and `end` beside `path`, with a NAME cut so far that it fits.
+pub(super) fn beside(path: &Path, end: &str) -> io::Result<PathBuf> {
+    let name = path.file_name().ok_or(ErrorKind::InvalidInput)?;
     let kept = &name.as_bytes()[..name.len().min(NAME_KEPT)];
-    let part = [b".", kept, b".flamenco-part"].concat();
-    Ok(dest.with_file_name(OsString::from_vec(part)))
+    let hidden = [b".", kept, end.as_bytes()].concat();
+    Ok(path.with_file_name(OsString::from_vec(hidden)))
 }
 
 /// Removes a part that a killed worker left; one that is in use is an error.
@@ -196,11 +198,20 @@ pub(super) fn tree(src: &Path, dest: &Path, aside: &Aside) -> Result<(), Trouble
     }
     // Only now: a folder's time changes with its entries, and its mode may forbid new ones.
     for (folder, metadata) in folders.iter().rev() {
+        settle(folder);
         File::open(folder)
             .and_then(|file| dress(folder, &file, metadata))
             .map_err(|error| failed(folder, &error))?;
     }
     Ok(())
+}
+
+/// Has the names in a folder written to the disk. Not every network file system can; then they are
+/// there already.
+pub(super) fn settle(folder: &Path) {
+    if let Ok(folder) = File::open(folder) {
+        let _cannot = folder.sync_all();
+    }
 }
 
 /// Copies one file or link.

@@ -32,7 +32,7 @@ pub(super) async fn find(exe: &str, stage: &mut Stage<'_>) -> Result<String, End
         }
         match try_version(&path, stage).await? {
             Ok(()) => return Ok(path),
-            Err(why) => stage.say(&format!(
+            Err(why) => stage.voice.line(&format!(
                 "frames-to-video: {} cannot be used, trying the next one: {why}",
                 quoted(&path)
             )),

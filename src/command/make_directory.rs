@@ -31,7 +31,7 @@ impl MakeDirectory {
 
     pub(super) async fn run(&self, stage: &mut Stage<'_>) -> Result<(), Ending> {
         let path = self.path.clone();
-        stage.say(&format!(
+        stage.voice.line(&format!(
             "make-directory: creating directory {}",
             quoted(&path.to_string_lossy())
         ));

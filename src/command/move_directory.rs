@@ -25,6 +25,9 @@ use super::removal::remove;
 use super::text::quoted;
 use super::tools::Stage;
 
+/// The end of the name a source has while it is removed.
+const GONE: &str = ".flamenco-gone";
+
 /// `src`: must exist; `dest`: its folder must exist. Relative to the worker's directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MoveDirectory {
@@ -127,46 +130,51 @@ impl Move {
         }
     }
 
-    /// The way across file systems. The source is gone from its place before the destination is there, so
-    /// that neither is ever seen in part.
+    /// The way across file systems. The source goes only when the destination is there, whole and on the
+    /// disk, and it goes at once, by another name under which it is then removed.
     fn copy(&self, aside: &Aside) -> Result<(), Trouble> {
-        let Whole(part) = Whole::copy(&self.src, &self.dest, aside).map_err(|trouble| {
-            prefixed(
-                trouble,
-                &format!("could not copy {} to {}", shown(&self.src), shown(&self.dest)),
-            )
-        })?;
+        let whole = Whole::copy(&self.src, &self.dest, aside).map_err(|trouble| self.not_copied(trouble))?;
         aside.check()?;
-        let gone = hidden(&self.src);
-        remove(&gone)
-            .and_then(|()| fs::rename(&self.src, &gone))
-            .map_err(|error| self.failed(&self.src, &gone, &error))?;
-        let swapped = self.set_aside(aside).and_then(|backup| {
-            part.put(&self.dest).map_err(|error| {
-                self.bring_back(backup.as_deref(), aside);
-                self.failed(&self.src, &self.dest, &error)
-            })
+        let gone = copying::beside(&self.src, GONE).map_err(|error| self.failed(&self.src, &self.dest, &error))?;
+        let backup = self.set_aside(aside)?;
+        let put = whole.put(&self.dest);
+        // A predecessor that was killed left such a name, if any, after its destination was there.
+        let left = put.and_then(|()| {
+            remove(&gone)
+                .and_then(|()| fs::rename(&self.src, &gone))
+                .inspect_err(|_| {
+                    if let Err(error) = remove(&self.dest) {
+                        aside.say(format!(
+                            "move-directory: a copy stays at {}: {}",
+                            shown(&self.dest),
+                            reason(&error)
+                        ));
+                    }
+                })
         });
-        if let Err(trouble) = swapped {
-            if let Err(error) = fs::rename(&gone, &self.src) {
-                aside.say(format!(
-                    "move-directory: {} is now {}: {}",
-                    shown(&self.src),
-                    shown(&gone),
-                    reason(&error)
-                ));
-            }
-            return Err(trouble);
+        if let Err(error) = left {
+            self.bring_back(backup.as_deref(), aside);
+            return Err(self.failed(&self.src, &self.dest, &error));
         }
         if let Err(error) = remove(&gone) {
+            let (src, gone) = (shown(&self.src), shown(&gone));
             aside.say(format!(
-                "move-directory: {} is moved, but {} cannot be removed: {}",
-                shown(&self.src),
-                shown(&gone),
+                "move-directory: {src} is moved, but {gone} cannot be removed: {}",
                 reason(&error)
             ));
         }
         Ok(())
+    }
+
+    fn not_copied(&self, trouble: Trouble) -> Trouble {
+        match trouble {
+            Trouble::Failed(why) => Trouble::Failed(format!(
+                "move-directory: could not copy {} to {}: {why}",
+                shown(&self.src),
+                shown(&self.dest)
+            )),
+            aborted @ Trouble::Aborted(_) => aborted,
+        }
     }
 
     fn failed(&self, from: &Path, to: &Path, error: &io::Error) -> Trouble {
@@ -180,9 +188,7 @@ impl Move {
 }
 
 /// A whole copy of the source, not yet in its place.
-struct Whole(Copied);
-
-enum Copied {
+enum Whole {
     Part(Part),
     /// A link has nothing to be copied.
     Link(PathBuf),
@@ -193,12 +199,12 @@ impl Whole {
         let failed = |error: io::Error| Trouble::Failed(reason(&error));
         let metadata = fs::symlink_metadata(src).map_err(failed)?;
         if metadata.is_symlink() {
-            return Ok(Self(Copied::Link(fs::read_link(src).map_err(failed)?)));
+            return Ok(Self::Link(fs::read_link(src).map_err(failed)?));
         }
         if metadata.is_dir() {
             let part = Part::folder(dest).map_err(failed)?;
             copying::tree(src, part.path(), aside)?;
-            return Ok(Self(Copied::Part(part)));
+            return Ok(Self::Part(part));
         }
         let file = copying::open(src).map_err(failed)?;
         if !file.metadata().map_err(failed)?.is_file() {
@@ -207,16 +213,16 @@ impl Whole {
         let part = Part::file(dest).map_err(failed)?;
         copying::contents(&file, part.writer(), aside)?.map_err(failed)?;
         copying::dress(part.path(), part.writer(), &metadata).map_err(failed)?;
-        Ok(Self(Copied::Part(part)))
+        Ok(Self::Part(part))
     }
-}
 
-impl Copied {
     fn put(self, dest: &Path) -> io::Result<()> {
         match self {
-            Self::Part(part) => part.publish(dest),
-            Self::Link(target) => symlink(target, dest),
+            Self::Part(part) => part.publish(dest)?,
+            Self::Link(target) => symlink(target, dest)?,
         }
+        copying::settle(dest.parent().unwrap_or(Path::new("/")));
+        Ok(())
     }
 }
 
@@ -275,21 +281,6 @@ fn suffixed(path: &Path, suffix: &str) -> PathBuf {
     name.push("-");
     name.push(suffix);
     path.with_file_name(name)
-}
-
-/// The name a source has while it is removed.
-fn hidden(src: &Path) -> PathBuf {
-    let mut name = std::ffi::OsString::from(".");
-    name.push(src.file_name().unwrap_or_default());
-    name.push(".flamenco-gone");
-    src.with_file_name(name)
-}
-
-fn prefixed(trouble: Trouble, what: &str) -> Trouble {
-    match trouble {
-        Trouble::Failed(why) => Trouble::Failed(format!("move-directory: {what}: {why}")),
-        aborted @ Trouble::Aborted(_) => aborted,
-    }
 }
 
 fn refused(why: &str) -> Trouble {

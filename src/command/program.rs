@@ -111,7 +111,7 @@ impl Program {
 fn announce(spec: &ProcessSpec, stage: &mut Stage<'_>) {
     stage.voice.line("going to run:");
     stage.voice.line("");
-    stage.say(&format!("    {spec}"));
+    stage.voice.line(&format!("    {spec}"));
     stage.voice.line("");
 }
 

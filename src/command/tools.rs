@@ -113,15 +113,6 @@ impl std::fmt::Debug for Stage<'_> {
     }
 }
 
-impl Stage<'_> {
-    /// A text into the log, in as many lines as it has.
-    pub(super) fn say(&mut self, text: &str) {
-        for line in text.split('\n') {
-            self.voice.line(line);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -50,6 +50,16 @@ impl Climb {
     }
 }
 
+impl Rung {
+    /// How long to wait before asking again.
+    pub(super) fn wait(self) -> Duration {
+        match self {
+            Self::Wait(pause) => pause,
+            Self::Signal(_) | Self::Top => Duration::ZERO,
+        }
+    }
+}
+
 impl Ladder {
     /// From the first signal to SIGKILL.
     pub fn length(&self) -> Duration {

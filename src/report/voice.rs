@@ -8,7 +8,7 @@ use super::TaskReporter;
 
 /// What a running command can say. Nothing here waits.
 pub trait Voice {
-    /// One line of log, without its end.
+    /// One line of log, without its end; line ends inside make several lines of it.
     fn line(&mut self, text: &str);
     /// One line of a program's output: `pid=N > text`.
     fn output(&mut self, pid: i32, text: &str);
@@ -23,7 +23,9 @@ pub trait Voice {
 /// The end of what is said of a task: each method consumes the voice.
 #[expect(async_fn_in_trait, reason = "one thread; nothing here needs to be Send")]
 pub trait LastWord: Voice {
+    /// The activity says so too.
     async fn completed(self);
+    /// `why` becomes the activity and the last line of the log, behind `Failed: `.
     async fn failed(self, why: &str);
     /// No outcome: aborted or handed back.
     async fn dropped(self);

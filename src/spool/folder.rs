@@ -199,13 +199,18 @@ impl Folder {
         }
     }
 
-    /// Decides what becomes of the folder; nothing more of it is sent.
+    /// Decides what becomes of the folder; nothing more of it is sent. That it was delivered is said by where it
+    /// goes: lost in between, the outcome is sent again, which does no harm and is cheaper than a file each time.
     pub(super) fn seal(&mut self, fate: Fate) {
+        let delivered = fate == Fate::Delivered;
         self.record.fate.get_or_insert(fate);
-        self.save();
+        if !delivered {
+            self.save();
+        }
     }
 
-    fn save(&mut self) {
+    /// Puts on disk how far it was reported.
+    pub(super) fn save(&mut self) {
         (self.record.sent, self.record.refused) = self.log.progress();
         if let Err(error) = disk::replace(&self.path.join(REPORT), &self.record) {
             warn!(task = self.task, path = %self.path.display(), %error, "cannot save how far a task was reported");

@@ -4,14 +4,19 @@
 //! not taken within a second, and pruning the history.
 
 use std::convert::Infallible;
+use std::time::Duration;
 
 use tokio::task::spawn_blocking;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, warn};
 
 use super::disk;
 use super::folder::Folder;
 use super::shared::{Shared, SharedFolder};
+
+/// So many folders that went to the history within this time are pruned together: looking at all of it costs
+/// about as much as a short task.
+const PRUNE_PAUSE: Duration = Duration::from_secs(10);
 
 /// Syncs outcomes that have waited for `outcome_sync`. A commit between two tasks would cost more than both
 /// requests of a short one, so one that is accepted at once never sees any.
@@ -57,12 +62,13 @@ async fn sync(folder: &SharedFolder) {
     }
 }
 
-/// Prunes the history after each folder that went there.
+/// Prunes the history at the start and after what went there.
 pub(super) async fn tidy(shared: &Shared) -> Infallible {
     loop {
         if let Err(error) = spawn_blocking(shared.pruning()).await {
             debug!(%error, "not pruned: the worker is ending");
         }
         shared.untidy.notified().await;
+        sleep(PRUNE_PAUSE).await;
     }
 }

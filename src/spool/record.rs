@@ -33,7 +33,8 @@ pub(super) struct Record {
     pub(super) activity: String,
     #[serde(default)]
     pub(super) outcome: Option<Outcome>,
-    /// Why nothing of this folder waits any more; `None` while something does.
+    /// Why nothing of this folder waits any more; `None` while something does, and in the history for one that was
+    /// delivered.
     #[serde(default)]
     pub(super) fate: Option<Fate>,
 }

@@ -136,14 +136,16 @@ impl Shared {
     /// Nothing more of this folder is sent: moves it to where its fate belongs.
     pub(super) fn shelve(&self, folder: &SharedFolder) {
         self.folders.borrow_mut().retain(|other| !Rc::ptr_eq(other, folder));
-        let folder = folder.borrow();
+        let mut folder = folder.borrow_mut();
         let hold = folder.is_set_aside();
         if hold && let Some(name) = folder_name(&folder.task) {
             self.set_aside.borrow_mut().insert(name);
         }
         if let Err(error) = self.places.shelve(&folder.path, folder.begun, hold) {
             warn!(task = folder.task, path = %folder.path.display(), %error, "cannot move the folder of a task");
+            folder.save();
         }
+        drop(folder);
         self.publish();
         self.untidy.notify_one();
     }

@@ -107,19 +107,11 @@ async fn commands(commands: &[WireCommand], stage: &mut Stage<'_>) -> Result<(),
     Ok(())
 }
 
-/// The last lines of the log, the activity, and then the outcome itself.
+/// The outcome, in words if it is none for the Manager, and then itself.
 async fn tell(outcome: &Outcome, mut reporter: impl LastWord) {
     match outcome {
-        Outcome::Completed => {
-            reporter.activity("Completed");
-            reporter.completed().await;
-        }
-        Outcome::Failed(why) => {
-            let text = format!("Failed: {why}");
-            text.split('\n').for_each(|line| reporter.line(line));
-            reporter.activity(&text);
-            reporter.failed(why).await;
-        }
+        Outcome::Completed => reporter.completed().await,
+        Outcome::Failed(why) => reporter.failed(why).await,
         Outcome::Aborted(reason) => {
             reporter.line(&format!("Stopped: {reason}"));
             reporter.dropped().await;

@@ -109,7 +109,19 @@ impl Build {
 
     fn arguments(self, workspace: &Path) -> Vec<OsString> {
         let manifest = workspace.join("Cargo.toml");
-        let mut words: Vec<OsString> = ["build", "--bin", NAME, "--profile"].map(Into::into).to_vec();
+        // Both packages are named, as both were chosen when the demo was built: chosen alone, the worker's would be built
+        // with other features, and all it depends on a second time.
+        let words = [
+            "build",
+            "--package",
+            "demo",
+            "--package",
+            NAME,
+            "--bin",
+            NAME,
+            "--profile",
+        ];
+        let mut words: Vec<OsString> = words.map(Into::into).to_vec();
         words.extend([self.profile.into(), "--manifest-path".into(), manifest.into()]);
         words.extend(["--target-dir".into(), self.target_folder.into()]);
         if let Some(triple) = self.triple {

@@ -99,7 +99,13 @@ fn the_log_says_first_what_is_run() {
     scene(&mut said, |stage| {
         announce(&program("/bin/x y", &["it's", "a\nb", ""]).spec(stage), stage)
     });
-    let expected = ["going to run:", "", r#"    '/bin/x y' 'it'"'"'s' 'a"#, "b' ''", ""];
+    let expected = [
+        "going to run:",
+        "",
+        "    '/bin/x y' 'it'\"'\"'s' 'a
+b' ''",
+        "",
+    ];
     assert_eq!(said.lines, expected);
 }
 

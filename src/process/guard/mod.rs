@@ -18,6 +18,7 @@
 mod footing;
 mod oom;
 mod program;
+mod stage;
 
 use std::io::{self, Write};
 use std::ops::ControlFlow;
@@ -28,21 +29,21 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, poll};
-use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::signalfd::SignalFd;
 use nix::sys::socket::{MsgFlags, recv};
 use nix::sys::stat::fstat;
 use nix::unistd::{Pid, chdir};
 
-use self::footing::{FOR_EVER, Footing, duration, holds, prefer_us, timeout};
+use self::footing::{FOR_EVER, Footing, holds, timeout, usage};
 use self::oom::OomCounter;
-use self::program::{ExecOutcome, ExecPipe, Program};
+use self::program::{ExecOutcome, Program};
+use self::stage::{End, Stage};
 use super::ladder::{Climb, Rung};
 use super::messages::{Brief, LastWord, Order, Said, Terms};
 use super::procfs::{Reaped, now, reap_some};
 use super::tree::{Sweep, walk};
-use super::{Ladder, Stray, Strays, Usage};
+use super::{Ladder, Stray, Strays};
 
 /// The hidden first argument that makes this binary a guard.
 pub const GUARD_ROLE: &str = "guard-role";
@@ -86,32 +87,6 @@ struct Guard {
     alone: bool,
 }
 
-enum Stage {
-    Starting(ExecPipe),
-    /// Nothing runs, and nothing ever did.
-    NotStarted(Said),
-    Running,
-    Climbing(Climb),
-    /// The program has ended; what it left behind may still say something.
-    Draining {
-        until: Duration,
-    },
-    Sweeping {
-        sweep: Sweep,
-        /// The program had ended before: whoever is met outlived it.
-        outlived: bool,
-        output_held: bool,
-    },
-}
-
-/// The program's own end.
-#[derive(Debug, Clone, Copy)]
-struct End {
-    status: i32,
-    wall: Duration,
-    oom: bool,
-}
-
 impl Guard {
     /// `None` when the worker went before it said what to do.
     fn begin() -> io::Result<Option<Self>> {
@@ -119,6 +94,7 @@ impl Guard {
             mut socket,
             output,
             children,
+            nice,
         } = Footing::take()?;
         let brief = match Brief::read(&mut socket) {
             Ok(brief) => brief,
@@ -139,14 +115,14 @@ impl Guard {
             ladder: brief.ladder.clone(),
             terms: brief.terms.clone(),
         };
-        guard.start(&brief, output.as_fd());
+        guard.start(&brief, nice, output.as_fd());
         // From here on none but the program and its descendants hold the output.
         drop(output);
         Ok(Some(guard))
     }
 
-    fn start(&mut self, brief: &Brief, output: BorrowedFd<'_>) {
-        match Program::start(brief, output) {
+    fn start(&mut self, brief: &Brief, nice: i32, output: BorrowedFd<'_>) {
+        match Program::start(brief, nice, output) {
             Ok(program) => {
                 self.program = program.pid;
                 self.stage = Stage::Starting(program.exec);
@@ -250,10 +226,10 @@ impl Guard {
 
     fn begin_sweep(&mut self) {
         let mut sweep = Sweep::new(self.terms.patience());
-        if self.group_lives() {
+        if self.end.is_none() {
+            // Not reaped, so the number is its own.
             sweep.add_group(self.program.as_raw());
         }
-        prefer_us();
         self.stage = Stage::Sweeping {
             sweep,
             outlived: self.end.is_some(),
@@ -265,7 +241,7 @@ impl Guard {
     fn advance(&mut self, reaped: Reaped) -> Duration {
         let at = now();
         if matches!(self.stage, Stage::Climbing(_)) {
-            self.climb(at);
+            self.climb(at, reaped);
         }
         if matches!(self.stage, Stage::Draining { until } if until <= at) {
             self.begin_sweep();
@@ -280,14 +256,17 @@ impl Guard {
 
     /// The program's whole group is asked, for a wrapper that waits for its child would else be asked
     /// alone; so it is also the group that is waited for.
-    fn climb(&mut self, at: Duration) {
-        if !self.group_lives() {
+    fn climb(&mut self, at: Duration, reaped: Reaped) {
+        // Among the unreaped dead of a fork bomb it takes too long to look; time will tell.
+        let group_is_known = self.end.is_none() || reaped != Reaped::MaybeMore;
+        if group_is_known && !self.group_lives() {
             return self.begin_sweep();
         }
         while let Stage::Climbing(climb) = &mut self.stage {
             match climb.at(at) {
                 Rung::Wait(_) => return,
                 Rung::Top => return self.begin_sweep(),
+                Rung::Signal(_) if !group_is_known => {}
                 Rung::Signal(signal) => {
                     let group = Pid::from_raw(-self.program.as_raw());
                     // Nobody in it any more is seen at the next call; not allowed, at the sweep.
@@ -356,42 +335,22 @@ impl Guard {
     }
 
     fn last_word(&self, unkillable: Vec<Stray>) -> LastWord {
-        let mut ended = Vec::new();
-        let mut held = false;
-        if let Stage::Sweeping {
-            sweep,
-            outlived: true,
-            output_held,
-        } = &self.stage
-        {
-            held = *output_held;
-            ended.extend(sweep.met().iter().filter(|stray| !unkillable.contains(stray)).cloned());
-        }
+        let (outlived, output_held) = self.stage.outlived();
+        let ended = outlived
+            .iter()
+            .filter(|stray| !unkillable.contains(stray))
+            .cloned()
+            .collect();
+        let wall = self
+            .end
+            .map_or_else(|| now().saturating_sub(self.began), |end| end.wall);
         LastWord {
             status: self.end.map(|end| end.status),
             asked: self.asked,
             oom: self.end.is_some_and(|end| end.oom),
-            usage: self.usage(),
+            usage: usage(wall),
             strays: Strays { ended, unkillable },
-            output_held: held,
-        }
-    }
-
-    fn usage(&self) -> Usage {
-        let wall = self
-            .end
-            .map_or_else(|| now().saturating_sub(self.began), |end| end.wall);
-        let Ok(children) = getrusage(UsageWho::RUSAGE_CHILDREN) else {
-            return Usage {
-                wall,
-                ..Usage::default()
-            };
-        };
-        Usage {
-            wall,
-            cpu: duration(children.user_time()) + duration(children.system_time()),
-            // In KiB (getrusage(2)).
-            peak_rss: u64::try_from(children.max_rss()).unwrap_or(0) * 1024,
+            output_held,
         }
     }
 
@@ -415,14 +374,5 @@ impl Guard {
         poll(&mut sources, timeout(pause)).ok();
         // What it says is not of interest: the next round asks for every ended child.
         while matches!(self.children.read_signal(), Ok(Some(_))) {}
-    }
-}
-
-impl Rung {
-    fn wait(self) -> Duration {
-        match self {
-            Self::Wait(pause) => pause,
-            Self::Signal(_) | Self::Top => Duration::ZERO,
-        }
     }
 }

@@ -27,7 +27,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::{ForkResult, Pid, chdir, dup2_stderr, dup2_stdout, fork, getpid, getppid, setsid, write};
 
 use crate::process::launcher::MARK;
-use crate::process::messages::{Brief, Terms};
+use crate::process::messages::Brief;
 
 /// Where execvp looks when there is no PATH (confstr(_CS_PATH)).
 const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
@@ -68,8 +68,9 @@ pub(super) enum ExecOutcome {
 }
 
 impl Program {
-    /// Forks. `output` becomes the program's stdout and stderr; stdin is ours.
-    pub(super) fn start(brief: &Brief, output: BorrowedFd<'_>) -> std::io::Result<Self> {
+    /// Forks. `output` becomes the program's stdout and stderr, `nice` its priority if the brief names
+    /// none; stdin is ours.
+    pub(super) fn start(brief: &Brief, nice: i32, output: BorrowedFd<'_>) -> std::io::Result<Self> {
         let inherited = std::env::vars_os().map(|(name, value)| {
             let entry = [name.into_vec(), value.into_vec()].join(&b'=');
             // An environment has no NUL inside an entry: the kernel passed it with NULs between them.
@@ -87,7 +88,8 @@ impl Program {
             envp: pointers(&environment),
             directory: brief.directory.as_deref(),
             oom_score_adj: brief.terms.oom_score_adj.map(|score| score.to_string()),
-            terms: &brief.terms,
+            nice: brief.terms.nice.unwrap_or(nice),
+            ignore_hangup: brief.terms.ignore_hangup,
             guard: getpid(),
         };
         let (reader, writer) = std::io::pipe()?;
@@ -133,7 +135,8 @@ struct Recipe<'a> {
     envp: Vec<*const c_char>,
     directory: Option<&'a CStr>,
     oom_score_adj: Option<String>,
-    terms: &'a Terms,
+    nice: i32,
+    ignore_hangup: bool,
     guard: Pid,
 }
 
@@ -177,23 +180,21 @@ impl Recipe<'_> {
             );
             file.and_then(|file| write(file, score.as_bytes())).ok();
         }
-        if let Some(nice) = self.terms.nice {
-            // SAFETY: three integers.
-            unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) };
-        }
+        // SAFETY: three integers.
+        unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, self.nice) };
     }
 
     /// Every signal at its default (SIGHUP stays ignored under nohup), none blocked. Past the C library,
     /// which keeps two signals for itself and starts children with those ignored.
     fn reset_signals(&self) {
         for signal in 1..=libc::SIGRTMAX() {
-            if signal != libc::SIGHUP || !self.terms.ignore_hangup {
+            if signal != libc::SIGHUP || !self.ignore_hangup {
                 // SAFETY: the kernel reads a sigaction of at most 64 bytes with an 8 byte mask; all of
                 // it zero is SIG_DFL. SIGKILL and SIGSTOP are refused.
                 unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, [0_u64; 8].as_ptr(), 0_usize, 8_usize) };
             }
         }
-        if self.terms.ignore_hangup {
+        if self.ignore_hangup {
             // SAFETY: SIG_IGN runs no code.
             unsafe { libc::signal(libc::SIGHUP, libc::SIG_IGN) };
         }

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! How far a guard has come with its program: a value that only moves forward.
+
+use std::time::Duration;
+
+use super::program::ExecPipe;
+use crate::process::Stray;
+use crate::process::ladder::Climb;
+use crate::process::messages::Said;
+use crate::process::tree::Sweep;
+
+/// What a guard is at.
+pub(super) enum Stage {
+    Starting(ExecPipe),
+    /// Nothing runs, and nothing ever did.
+    NotStarted(Said),
+    Running,
+    Climbing(Climb),
+    /// The program has ended; what it left behind may still say something.
+    Draining {
+        until: Duration,
+    },
+    Sweeping {
+        sweep: Sweep,
+        /// The program had ended before: whoever is met outlived it.
+        outlived: bool,
+        output_held: bool,
+    },
+}
+
+/// The program's own end.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct End {
+    /// As `waitpid` gave it.
+    pub(super) status: i32,
+    pub(super) wall: Duration,
+    /// The kernel had killed for want of memory by then.
+    pub(super) oom: bool,
+}
+
+impl Stage {
+    /// Whoever outlived the program and was not left alone, and whether one of them held its output.
+    pub(super) fn outlived(&self) -> (&[Stray], bool) {
+        match self {
+            Self::Sweeping {
+                sweep,
+                outlived: true,
+                output_held,
+            } => (sweep.met(), *output_held),
+            Self::Sweeping { .. }
+            | Self::Starting(_)
+            | Self::NotStarted(_)
+            | Self::Running
+            | Self::Climbing(_)
+            | Self::Draining { .. } => (&[], false),
+        }
+    }
+}
