@@ -25,10 +25,10 @@ const FITS: (u32, u32) = (1920, 1080);
 const QUALITY: u8 = 85;
 /// Longest side of an image that is looked at, in pixels.
 const LONGEST_SIDE: u32 = 16_384;
-/// Bytes for the decoded image: 16k x 8k with 8 bytes a pixel.
-const MOST_PIXELS: u64 = 1 << 30;
+/// Bytes for the decoded image: 16k x 8k with 4 bytes a pixel. 8K with 16 bits a channel takes half of it.
+const MOST_PIXELS: u64 = 512 << 20;
 /// Address space of the whole process, in bytes: the image, the small ones while scaling, the program.
-const MOST_MEMORY: u64 = 2 << 30;
+const MOST_MEMORY: u64 = 1280 << 20;
 
 /// How this process ends; only the desk reads it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

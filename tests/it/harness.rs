@@ -387,6 +387,13 @@ impl Node {
         assert!(left.is_empty(), "temporary directories are left: {left:?}");
     }
 
+    /// Waits until the spool holds an outcome of this task that the Manager does not have yet.
+    pub(crate) fn outcome_on_disk(&self, task: &str) {
+        let report = self.home().join("spool").join(task).join("report.json");
+        let written = || fs::read_to_string(&report).is_ok_and(|text| text.contains("completed"));
+        until("the outcome to be on disk", || written().then_some(()), || self.log());
+    }
+
     /// The children of the worker process, zombies included.
     pub(crate) fn children(&self) -> Vec<i32> {
         let pid = self.pid();

@@ -88,6 +88,7 @@ fn c4_a_task_that_is_handed_out_again_although_its_result_waits_is_not_run_again
         || node.children().is_empty().then_some(()),
         || node.log(),
     );
+    node.outcome_on_disk(&task);
     node.kill();
     // The Manager is back, has requeued the task, and would hand it out at once.
     farm.manager.start_again().unwrap();

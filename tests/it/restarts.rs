@@ -59,11 +59,7 @@ fn b4_a_result_that_was_not_sent_before_the_worker_died_is_sent_and_not_rendered
         || node.children().is_empty().then_some(()),
         || node.log(),
     );
-    until(
-        "the outcome to be on disk",
-        || has_outcome(&node.home(), &task).then_some(()),
-        || node.log(),
-    );
+    node.outcome_on_disk(&task);
     node.kill();
     farm.manager.start_again().unwrap();
     node.start();
@@ -75,11 +71,6 @@ fn b4_a_result_that_was_not_sent_before_the_worker_died_is_sent_and_not_rendered
     assert_eq!(farm.outcomes(&task), ["completed"]);
     assert_eq!(farm.requests(Endpoint::Register).len(), 1);
     node.finish();
-}
-
-fn has_outcome(home: &std::path::Path, task: &str) -> bool {
-    let report = home.join("spool").join(task).join("report.json");
-    std::fs::read_to_string(report).is_ok_and(|text| text.contains("ompleted"))
 }
 
 #[test]

@@ -2,8 +2,8 @@
 //! The Manager's side: the stand-in, and a turntable as two jobs laid out like Flamenco's "Simple Blender Render".
 //!
 //! ```text
-//! first part   render-1-3  render-4-6  render-7-9 ─► preview-video
-//! second part  render-10-12  render-13-24 ─────────► preview-video     the Worker Actions happen during this one
+//! first part   render-1-3  render-4-6 ───► preview-video
+//! second part  render-7-9  render-10-18 ─► preview-video     the Worker Actions happen during this one
 //! ```
 
 use std::{
@@ -17,15 +17,15 @@ use standin_manager::{CommandSpec, JobSpec, Options, StandIn, TaskSpec, Variable
 use crate::renderer::{Encoder, Renderer};
 
 /// Frames once around.
-pub(crate) const FRAMES: u16 = 24;
+pub(crate) const FRAMES: u16 = 18;
 /// Frames per second of the video.
 const RATE: u16 = 12;
 /// First and last frame of each task of the two jobs.
-const FIRST_PART: &[Chunk] = &[Chunk(1, 3), Chunk(4, 6), Chunk(7, 9)];
-const SECOND_PART: &[Chunk] = &[Chunk(10, BEFORE_THE_LAST), Chunk(BEFORE_THE_LAST + 1, FRAMES)];
+const FIRST_PART: &[Chunk] = &[Chunk(1, 3), Chunk(4, 6)];
+const SECOND_PART: &[Chunk] = &[Chunk(7, BEFORE_THE_LAST), Chunk(BEFORE_THE_LAST + 1, FRAMES)];
 
 /// Pictures that are there before the last task begins.
-pub(crate) const BEFORE_THE_LAST: u16 = 12;
+pub(crate) const BEFORE_THE_LAST: u16 = 9;
 
 /// Frames that one task renders: the first and the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,24 +169,24 @@ mod tests {
         let job = in_shot(Some(&encoder), |shot| shot.job("one", FIRST_PART));
         let video = job.tasks.last().expect("there are tasks");
         assert_eq!((video.name.as_str(), video.kind.as_str()), ("preview-video", "ffmpeg"));
-        assert_eq!(video.after, [0, 1, 2]);
-        assert_eq!(video.commands[0].parameters["outputFile"], "/o/turntable-1-9.mp4");
+        assert_eq!(video.after, [0, 1]);
+        assert_eq!(video.commands[0].parameters["outputFile"], "/o/turntable-1-6.mp4");
     }
 
     #[test]
     fn without_an_encoder_there_is_no_video_and_a_task_counts_its_frames() {
         let job = in_shot(None, |shot| shot.job("two", SECOND_PART));
         let steps: Vec<_> = job.tasks.iter().map(|task| task.commands[0].total_step_count).collect();
-        assert_eq!(steps, [3, 12]);
+        assert_eq!(steps, [3, 9]);
         let arguments = &job.tasks[1].commands[0].parameters["args"];
         assert_eq!(arguments[1], "/o/turntable-####");
-        assert_eq!(arguments[5], "13..24");
+        assert_eq!(arguments[5], "10..18");
     }
 
     #[test]
     fn the_pictures_looked_for_are_those_that_are_rendered() {
         let pictures: Vec<_> = in_shot(None, |shot| shot.pictures().collect());
-        assert_eq!(pictures.len(), 24);
+        assert_eq!(pictures.len(), 18);
         assert_eq!(pictures[8], Path::new("/o/turntable-0009.png"));
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! backstage   worker's home and configuration, Manager's files, scene      always gone at the end
-//! output      turntable-0001.png .., turntable-1-24.mp4, worker.log        stays, unless nothing was finished
+//! output      turntable-0001.png .., turntable-1-18.mp4, worker.log        stays, unless nothing was finished
 //! ```
 
 use std::{
@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn only_what_the_demo_made_is_removed() {
         let folder = tempfile::tempdir().unwrap();
-        let ours = ["turntable-0001.png", "turntable-1-24.mp4", "worker.log"];
+        let ours = ["turntable-0001.png", "turntable-1-18.mp4", "worker.log"];
         let theirs = ["0001.png", "turntable-final.png", "turntable-0001.png.bak", "notes.txt"];
         for name in ours.iter().chain(&theirs) {
             fs::write(folder.path().join(name), "").unwrap();

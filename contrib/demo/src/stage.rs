@@ -47,7 +47,7 @@ impl RunningJob {
         }
     }
 
-    /// `9 pictures from 3 tasks, and a video`.
+    /// `6 pictures from 2 tasks, and a video`.
     pub(crate) fn contents(snapshot: &Snapshot<'_>, id: &str) -> String {
         let renders = || snapshot.tasks(id).filter(|task| task.kind == "blender");
         let (pictures, tasks) = (renders().map(|task| task.steps_total).sum::<i64>(), renders().count());

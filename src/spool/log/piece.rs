@@ -56,7 +56,6 @@ impl Log {
     /// At most one piece may be on its way: it is to be accepted, refused or given back.
     pub(in crate::spool) fn next_piece(&mut self, most: usize) -> Option<Piece> {
         self.write_out();
-        self.sent_up_to(self.sent);
         let refused = self.refused;
         let mut text = match refused.is_none() {
             true => String::new(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::fake::{OTHER, Stage, TASK, accepted_log, completed, seconds, status};
+use super::fake::{OTHER, Stage, TASK, accepted_log, assigned, completed, seconds, status};
 use crate::manager::Delivery;
 use crate::spool::{Limits, Notice};
 
@@ -30,6 +30,11 @@ async fn c9_a_transient_failure_is_tried_again_and_retry_after_honoured() {
     let times = stage.manager.times();
     assert!(times[1] - times[0] >= 77_000, "{times:?}");
     assert!(times[2] > times[1] && times[3] > times[2], "never at once: {times:?}");
+    assert_eq!(
+        stage.manager.asked.get(),
+        2,
+        "no question either to one that asked us to wait"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -153,12 +158,12 @@ async fn c12_c13_the_managers_own_409_and_404_stop_the_task_and_drop_only_its_re
                 entry.line("", "two");
                 entry.close(completed());
                 assert!(!spool.holds(TASK));
-                let mut other = spool.begin(&super::fake::assigned(OTHER)).unwrap();
+                let mut other = spool.begin(&assigned(OTHER)).unwrap();
                 other.line("", "x");
                 other.close(completed());
                 spool.drained().await;
                 assert_eq!(manager.words(), ["one", "other: x", "other: (Completed) Completed"]);
-                let again = spool.begin(&super::fake::assigned(TASK));
+                let again = spool.begin(&assigned(TASK));
                 assert!(again.is_ok(), "it may come back to us");
                 let late = timeout(Duration::from_secs(60), spool.next_notice()).await;
                 assert!(late.is_err(), "an old notice must not stop it: {late:?}");
@@ -171,6 +176,23 @@ async fn c12_c13_the_managers_own_409_and_404_stop_the_task_and_drop_only_its_re
                 .contains("one")
         );
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_notice_that_nobody_heard_does_not_stop_the_same_task_when_it_comes_back() {
+    let mut stage = Stage::new();
+    let mut entry = stage.begin(TASK);
+    stage.manager.script.borrow_mut().push_back(Ok(Delivery::NotOurs));
+    stage
+        .during(async |spool, _| {
+            entry.line("", "one");
+            seconds(5).await;
+            drop(entry);
+            let _again = spool.begin(&assigned(TASK)).unwrap();
+            let late = timeout(Duration::from_secs(60), spool.next_notice()).await;
+            assert!(late.is_err(), "{late:?}");
+        })
+        .await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -198,6 +220,13 @@ async fn c29_an_outcome_is_set_aside_only_after_the_manager_answered_the_rest_fo
     assert_eq!(stage.folders("set-aside").len(), 1);
     stage.restart();
     assert!(stage.spool.holds(TASK), "also after a restart");
+    std::fs::rename(stage.folders("set-aside").remove(0), stage.path(TASK)).unwrap();
+    stage.restart();
+    assert!(
+        stage.spool.holds(TASK),
+        "also when the process ended before it was moved"
+    );
+    assert_eq!(stage.spool.waiting().tasks, 0);
 }
 
 #[tokio::test(start_paused = true)]

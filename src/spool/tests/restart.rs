@@ -3,10 +3,12 @@
 //! The process ends at any point, and whatever is left of its files is picked up.
 
 use std::fs;
+use std::time::Duration;
 
 use super::fake::{OTHER, Stage, TASK, accepted_log, completed, counted, seconds, status};
 use crate::manager::Delivery;
 use crate::protocol::TaskStatus;
+use crate::spool::folder::Folder;
 use crate::spool::{Limits, Spool, Waiting};
 use crate::timings::Timings;
 
@@ -97,6 +99,40 @@ async fn the_log_of_a_task_whose_process_died_is_sent_without_an_outcome() {
         accepted_log(&stage.manager).lines().count() > 1000,
         "what had left the buffer"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_accepted_before_the_process_died_is_not_sent_again() {
+    let mut stage = Stage::new();
+    let mut entry = stage.begin(TASK);
+    stage
+        .during(async |_, _| {
+            entry.line("", "accepted");
+            seconds(5).await;
+            std::mem::forget(entry);
+        })
+        .await;
+    assert_eq!(stage.manager.updates.borrow_mut().split_off(0).len(), 1);
+    stage.restart();
+    stage.drain().await;
+    assert_eq!(stage.manager.words(), [""; 0]);
+    assert_eq!(stage.folders("history").len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn b10_an_outcome_is_made_safe_only_when_it_had_to_wait() {
+    let mut stage = Stage::new();
+    stage.begin(TASK).close(completed());
+    stage.manager.delay.set(Duration::from_secs(60));
+    stage
+        .during(async |spool, _| {
+            let unsafe_yet = || spool.0.least(Folder::unsynced_since).is_some();
+            tokio::time::sleep(Duration::from_millis(900)).await;
+            assert!(unsafe_yet());
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            assert!(!unsafe_yet());
+        })
+        .await;
 }
 
 /// Cuts a file of TASK's folder at each byte, starts, and lets everything be delivered.
