@@ -15,6 +15,7 @@ mod backoff;
 mod contact;
 mod error;
 mod http;
+mod reply;
 mod session;
 
 use crate::home::Credentials;

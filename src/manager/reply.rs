@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! One answer as it came, and whose it is: the Manager's, or of something on the way.
+
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use reqwest::header::{HeaderMap, RETRY_AFTER};
+use serde::de::DeserializeOwned;
+
+use super::{Acknowledgement, ManagerError};
+use crate::protocol::ErrorBody;
+
+/// How much of an answer that is not understood goes into an error.
+const EXCERPT: usize = 200;
+
+/// What came back.
+pub(super) struct Reply {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Vec<u8>,
+}
+
+impl Reply {
+    pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, ManagerError> {
+        serde_json::from_slice(&self.body)
+            .map_err(|error| ManagerError::NotTheManager(format!("{error}; it begins {:?}", self.excerpt())))
+    }
+
+    pub(super) fn acknowledgement(&self) -> Result<Acknowledgement, ManagerError> {
+        match self.status.as_u16() {
+            204 => Ok(Acknowledgement::Accepted),
+            403 if self.is_denial() => Ok(Acknowledgement::Denied),
+            _ => Err(self.error()),
+        }
+    }
+
+    /// The shape of the Manager's own handlers: a `code` that repeats the status.
+    pub(super) fn is_own_error(&self) -> bool {
+        ErrorBody::parse(&self.body).is_some_and(|error| error.code == Some(self.status.as_u16()))
+    }
+
+    /// The words of the Manager's authentication, which a proxy in front of it does not use.
+    pub(super) fn is_denial(&self) -> bool {
+        ErrorBody::parse(&self.body).is_some_and(|error| error.message.starts_with("security requirements failed"))
+    }
+
+    /// Whether the Manager itself has seen us: its own answers are 2xx, 423 or shaped like its errors.
+    pub(super) fn is_of_the_manager(&self) -> bool {
+        self.status.is_success() || self.status == StatusCode::LOCKED || self.is_own_error()
+    }
+
+    pub(super) fn message(&self) -> String {
+        ErrorBody::parse(&self.body).map_or_else(|| self.excerpt(), |error| error.message)
+    }
+
+    fn excerpt(&self) -> String {
+        let start = self.body.get(..EXCERPT).unwrap_or(&self.body);
+        String::from_utf8_lossy(start).trim().to_owned()
+    }
+
+    pub(super) fn error(&self) -> ManagerError {
+        let retry_after = self
+            .headers
+            .get(RETRY_AFTER)
+            .and_then(|value| value.to_str().ok())
+            .and_then(retry_after);
+        ManagerError::Status {
+            code: self.status.as_u16(),
+            message: self.message(),
+            retry_after,
+        }
+    }
+}
+
+/// `Retry-After` is a number of seconds or an HTTP date (RFC 9110, 10.2.3).
+fn retry_after(value: &str) -> Option<Duration> {
+    if let Ok(seconds) = value.trim().parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let then = jiff::fmt::rfc2822::parse(value.trim()).ok()?;
+    then.timestamp().duration_since(jiff::Timestamp::now()).try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reply(status: u16, body: &str) -> Reply {
+        Reply {
+            status: StatusCode::from_u16(status).unwrap(),
+            headers: HeaderMap::new(),
+            body: body.as_bytes().to_vec(),
+        }
+    }
+
+    #[test]
+    fn c30_only_the_managers_own_shape_counts_as_its_word() {
+        assert!(reply(404, r#"{"code":404,"message":"task x not found"}"#).is_own_error());
+        assert!(!reply(404, r#"{"message":"Not Found"}"#).is_own_error());
+        assert!(!reply(404, r#"{"code":409,"message":"?"}"#).is_own_error());
+        assert!(!reply(404, "<html>Not Found</html>").is_own_error());
+    }
+
+    #[test]
+    fn c24_a_proxys_403_is_no_denial() {
+        let own = r#"{"message":"security requirements failed: authorization failed: no such worker known"}"#;
+        assert!(reply(403, own).is_denial());
+        assert!(!reply(403, r#"{"message":"Forbidden"}"#).is_denial());
+        assert!(!reply(403, "Forbidden").is_denial());
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        assert_eq!(retry_after("3"), Some(Duration::from_secs(3)));
+        let date = (jiff::Timestamp::now() + Duration::from_secs(100)).to_zoned_datetime(jiff::tz::TimeZone::UTC);
+        let text = date.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        assert!(
+            retry_after(&text).is_some_and(|wait| wait > Duration::from_secs(90) && wait <= Duration::from_secs(100))
+        );
+        assert_eq!(retry_after("Tue, 15 Nov 1994 08:12:31 GMT"), None);
+        assert_eq!(retry_after("soon"), None);
+    }
+}
