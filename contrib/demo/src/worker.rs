@@ -26,6 +26,7 @@ const TAIL: usize = 20;
 /// Manager on the same machine, and a person waits for it.
 pub(crate) const CONFIGURATION: &str = r#"# Written by the demonstration.
 [timings]
+first_may_i_run = "300ms"
 may_i_run = "500ms"
 idle_min = "500ms"
 idle_max = "1s"
