@@ -75,10 +75,7 @@ async fn serve(config: &Config, environment: &Environment) -> Result<Departure, 
     let mut signals = Orders::new().map_err(failure("take over the signals"))?;
     let home = tokio::select! {
         home = open_home(config, environment) => home?,
-        order = signals.next() => {
-            info!("signal received: {order:?}");
-            return Err(Departure::Signalled);
-        }
+        () = told_to_leave(&mut signals) => return Err(Departure::Signalled),
     };
     let (launcher, reaper) = launcher(config, &home).map_err(failure("prepare to start programs"))?;
     let manager = manager(config)?;
@@ -122,6 +119,18 @@ async fn serve(config: &Config, environment: &Environment) -> Result<Departure, 
         never = relay(signals, tell) => match never {},
     };
     Ok(departure)
+}
+
+/// A signal to leave, while there is no worker yet that could do anything else.
+async fn told_to_leave(signals: &mut Orders) {
+    loop {
+        let order = signals.next().await;
+        info!("signal received: {order:?}");
+        match order {
+            Order::Stop | Order::StopNow | Order::Drain => return,
+            Order::Sleep | Order::Wake | Order::HangUp => {}
+        }
+    }
 }
 
 async fn open_home(config: &Config, environment: &Environment) -> Result<Home, Departure> {

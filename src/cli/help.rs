@@ -45,6 +45,7 @@ pub(super) const AFTER_HELP: &str = concat!(
     "
   TERM, INT   stop the task, sign off and end; a second one gives no grace, a third ends at once
   QUIT        the same after the running task is finished
+  USR1, USR2  sleep after the running task; wake up
 
 ",
     heading!("Exit codes"),
@@ -52,7 +53,6 @@ pub(super) const AFTER_HELP: &str = concat!(
   0    asked to end, by a signal or by the Manager
   1    something failed; the log says what
   2    the command line is wrong
-  69   no Manager was found
   75   another worker uses this home
   78   the configuration or the home directory cannot be used
   CODE the Manager asked for a restart"

@@ -122,7 +122,7 @@ fn help_tells_of_every_exit_code_and_fits_a_terminal() {
         "--manager <URL>",
         "--restart-exit-code <CODE>",
         "FLAMENCO_HOME",
-        "  69 ",
+        "  USR1, USR2 ",
         "  75 ",
         "  78 ",
     ] {
