@@ -219,6 +219,14 @@ fn sleep_of_an_idle_worker_and_of_a_sleeper_is_confirmed_in_both_flavours() {
         farm.manager.ask(&farm.worker(), WorkerStatus::Asleep, when).unwrap();
         farm.status(WorkerStatus::Asleep);
         assert!(farm.manager.workers()[0].requested.is_none());
+        // Asked again of a sleeper it changes nothing, and leaves no request behind.
+        farm.manager.ask(&farm.worker(), WorkerStatus::Asleep, when).unwrap();
+        farm.asked(Endpoint::State, farm.requests(Endpoint::State).len() + 2);
+        let worker = farm.manager.workers().remove(0);
+        assert_eq!(
+            (worker.status, worker.requested.is_none()),
+            (WorkerStatus::Asleep, true)
+        );
         node.finish();
     }
 }
