@@ -10,6 +10,7 @@
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs::{self, File};
+use std::io::Write as _;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -506,12 +507,15 @@ pub(crate) fn exec(program: &str, arguments: Value) -> CommandSpec {
     CommandSpec::new("exec", json!({ "exe": program, "args": arguments }))
 }
 
-/// Skips a test whose program is missing, aloud. `.ci/run` installs what it can, so that CI skips nothing.
+/// Skips a test whose program is missing, aloud: past the capture of the test runner, which would show it for a
+/// failed test only. `.ci/run` installs what it can, so that CI skips nothing, and counts these lines.
 pub(crate) fn missing(program: &str) -> bool {
     let found = std::env::var_os("PATH")
         .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(program).is_file()));
     if !found {
-        eprintln!("SKIPPED: {program} is not installed");
+        let name = std::thread::current().name().unwrap_or_default().to_owned();
+        let line = format!("SKIPPED: {name}: {program} is not installed\n");
+        std::io::stderr().write_all(line.as_bytes()).unwrap();
     }
     !found
 }

@@ -4,7 +4,6 @@
 //! test that keeps a row of the fault table carries its id in front of its name.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
-#![expect(clippy::print_stderr, reason = "a skipped test says so")]
 #![expect(
     clippy::disallowed_methods,
     reason = "the worker and its neighbours are real processes"

@@ -4,6 +4,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "the demonstration is a program")]
 
+use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 
@@ -13,7 +14,12 @@ fn the_demonstration_renders_walks_through_the_actions_and_leaves_nothing_but_pi
     let worker = demo.with_file_name("flamenco-worker");
     if !worker.exists() {
         // Only the whole workspace builds it: `cargo test --workspace`.
-        eprintln!("SKIPPED: {} is not built", worker.display());
+        writeln!(
+            std::io::stderr(),
+            "SKIPPED: the demonstration: {} is not built",
+            worker.display()
+        )
+        .unwrap();
         return;
     }
     let output = tempfile::tempdir().unwrap();
