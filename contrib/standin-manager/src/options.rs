@@ -80,7 +80,7 @@ pub struct Version {
 }
 
 impl Default for Version {
-    /// The version PROTOCOL.md was measured with.
+    /// The version whose answers were measured.
     fn default() -> Self {
         Self {
             short: "3.9-beta1".to_owned(),

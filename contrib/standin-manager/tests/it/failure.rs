@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Failures: soft, hard, block-listed, and of the whole job (PROTOCOL.md 6.4).
+//! Failures: soft, hard, block-listed, and of the whole job.
 
 use standin_manager::StandIn;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Registration and credentials (PROTOCOL.md 2, 3.1).
+//! Registration and credentials.
 
 use serde_json::json;
 

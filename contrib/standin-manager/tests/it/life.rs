@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! What becomes of jobs and tasks when people or late updates change them (PROTOCOL.md 6.3, 6.5).
+//! What becomes of jobs and tasks when people or late updates change them.
 
 use serde_json::json;
 use standin_manager::{StandIn, TaskStatus};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The stand-in over real sockets, against what PROTOCOL.md measured of the real Manager. Nothing here sleeps: waiting is for
+//! The stand-in over real sockets, against what was measured of the real Manager, 3.9-beta1. Nothing here sleeps: waiting is for
 //! an answer, for the end of a connection, or for a fact.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "these are tests, helpers included")]
 

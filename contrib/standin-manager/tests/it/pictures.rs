@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Pictures (PROTOCOL.md 3.9).
+//! Pictures.
 
 use std::time::Duration;
 

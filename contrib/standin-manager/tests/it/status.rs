@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Sign-on, sign-off, states and what people ask for (PROTOCOL.md 3.2-3.5, 5.1-5.4).
+//! Sign-on, sign-off, states and what people ask for.
 
 use serde_json::json;
 use standin_manager::{Event, When, WorkerStatus};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Who gets which task, updates, may-i-run (PROTOCOL.md 3.6-3.8, 6.1, 6.2, 9).
+//! Who gets which task, updates, may-i-run.
 
 use serde_json::{Value, json};
 use standin_manager::{CommandSpec, JobSpec, TaskSpec, When, WorkerStatus};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Time-outs (PROTOCOL.md 5.5).
+//! Time-outs.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! HTTP as the Manager speaks it (PROTOCOL.md 1), and the list of requests.
+//! HTTP as the Manager speaks it, and the list of requests.
 
 use std::{
     io::{Read, Write},
