@@ -12,8 +12,8 @@ use crate::departure::Departure;
 use crate::manager::{Manager, SessionError, Wish, chain};
 use crate::protocol::WorkerStatus;
 
-/// How often a restart answered to a sign-on is cleared before it is taken for "awake".
-const RESTARTS: u32 = 2;
+/// How often we sign on before a restart that is answered each time is taken for "awake": the fetch will ask again.
+const SIGN_ONS: u32 = 2;
 
 impl<M: Manager> Worker<'_, M> {
     pub(super) async fn starting(&mut self) -> State {
@@ -26,7 +26,7 @@ impl<M: Manager> Worker<'_, M> {
         {
             return next;
         }
-        for _ in 0..RESTARTS {
+        for attempt in 1..=SIGN_ONS {
             let status = match self.sign_on().await {
                 Ok(status) => status,
                 Err(next) => return next,
@@ -38,6 +38,9 @@ impl<M: Manager> Worker<'_, M> {
                 return next;
             }
             info!("a restart was asked while this worker was away; starting has fulfilled it");
+            if attempt == SIGN_ONS {
+                break;
+            }
             if let Err(next) = self.sign_off_for_sure().await {
                 return next;
             }

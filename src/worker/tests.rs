@@ -349,6 +349,18 @@ async fn b12_a_restart_answered_to_a_sign_on_is_cleared_and_work_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn b12_a_restart_answered_again_and_again_is_no_loop_and_ends_signed_on() {
+    let manager = Scripted::new();
+    let restart = Welcome::GoTo(WorkerStatus::Restart);
+    manager.welcomes.borrow_mut().extend(std::iter::repeat_n(restart, 5));
+    live(&manager, 5, &[]).await;
+    assert_eq!(
+        manager.words()[1..6],
+        ["sign-on", "sign-off", "sign-on", "now awake", "fetch"]
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_managers_shutdown_and_restart_end_with_their_codes() {
     for (asked, code) in [(WorkerStatus::Offline, 0), (WorkerStatus::Restart, 47)] {
         let manager = Scripted::new();
