@@ -27,6 +27,15 @@ pub enum ManagerError {
 }
 
 impl ManagerError {
+    /// An answer that is none to the call, without a word on when to come back.
+    pub fn said(code: u16, message: impl Into<String>) -> Self {
+        Self::Status {
+            code,
+            message: message.into(),
+            retry_after: None,
+        }
+    }
+
     /// Whether the same call may well succeed later. Only a request that is wrong in itself never does.
     pub fn is_transient(&self) -> bool {
         match self {

@@ -238,9 +238,5 @@ impl<'a, M: Manager> Session<'a, M> {
 
 /// A denial in the words of an error, for the log.
 pub fn denial() -> ManagerError {
-    ManagerError::Status {
-        code: 403,
-        message: "the Manager does not accept this worker's credentials".into(),
-        retry_after: None,
-    }
+    ManagerError::said(403, "the Manager does not accept this worker's credentials")
 }

@@ -23,7 +23,7 @@ use super::folder::{Due, Parcel, Said};
 use super::housekeeping::{sync_outcomes, tidy};
 use super::record::{Fate, Outcome};
 use super::shared::{Shared, SharedFolder};
-use crate::manager::{Backoff, Delivery, Manager, ManagerError, Verdict};
+use crate::manager::{Backoff, Delivery, Manager, ManagerError, Verdict, denial};
 use crate::protocol::TaskStatus;
 
 /// Answers 413 make requests smaller down to this; a piece that is still too large is set aside. 16 KiB fit
@@ -231,7 +231,7 @@ impl Sender {
                 );
                 self.over(folder, Fate::Withdrawn(no.reason));
             }
-            Ok(Verdict::Denied) => self.out_of_reach(folder, &denied()),
+            Ok(Verdict::Denied) => self.out_of_reach(folder, &denial()),
             Err(error) => self.out_of_reach(folder, &error),
         }
         false
@@ -253,8 +253,8 @@ impl Sender {
                 self.over(folder, Fate::Gone);
                 None
             }
-            Ok(Delivery::TooLarge) => Some(status(413, "too large")),
-            Ok(Delivery::Refused(words)) => Some(status(400, &words)),
+            Ok(Delivery::TooLarge) => Some(ManagerError::said(413, "too large")),
+            Ok(Delivery::Refused(words)) => Some(ManagerError::said(400, words)),
             Err(error) => Some(error),
         }
     }
@@ -345,16 +345,4 @@ impl Backlog {
             self.total = 0;
         }
     }
-}
-
-fn status(code: u16, words: &str) -> ManagerError {
-    ManagerError::Status {
-        code,
-        message: words.to_owned(),
-        retry_after: None,
-    }
-}
-
-fn denied() -> ManagerError {
-    status(403, "the Manager does not know this worker")
 }

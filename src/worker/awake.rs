@@ -6,7 +6,7 @@ use tokio::time::sleep;
 use tracing::{info, warn};
 
 use super::{Rest, State, Worker, heed};
-use crate::manager::{Assignment, Backoff, Manager, Wish, random};
+use crate::manager::{Assignment, Backoff, Manager, ManagerError, Wish, random};
 use crate::protocol::{AssignedTask, WorkerStatus};
 use crate::task::HandBack;
 
@@ -55,11 +55,7 @@ impl<M: Manager> Worker<'_, M> {
     /// The Manager has put us in another state, after a time-out for example. Said once, and the fetch is repeated at
     /// once; when that does not help (it sometimes accepts a state without storing it) with growing pauses.
     async fn say_awake(&mut self, refused: &mut Backoff, words: &str) -> Result<(), State> {
-        let error = crate::manager::ManagerError::Status {
-            code: 409,
-            message: words.to_owned(),
-            retry_after: None,
-        };
+        let error = ManagerError::said(409, words);
         let again = refused.failures() > 0;
         let pause = refused.failed("fetch a task", &error);
         if again {
@@ -85,7 +81,7 @@ impl<M: Manager> Worker<'_, M> {
                     backoff.succeeded("fetching tasks");
                     // After a gap the Manager may have us in `error`; a 409 would say so, and any other answer came
                     // from a Manager that has us as awake.
-                    let _told_by_the_answer = self.manager.was_out_of_contact();
+                    self.manager.was_out_of_contact();
                     return Ok(step);
                 }
                 Err(error) => backoff.failed("fetch a task", &error),
