@@ -31,7 +31,7 @@ pub use self::{
     options::{Options, Variable, Version},
     seen::{Outcome, Seen, SeenBody},
     shared::Snapshot,
-    spec::{CommandSpec, JobSpec, TaskSpec},
+    spec::{CommandSpec, JobSpec, Sample, TaskSpec},
     standin::StandIn,
     wire::route::Endpoint,
     words::{JobStatus, TaskStatus, WorkerStatus},

@@ -3,6 +3,8 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use crate::spec::Sample;
+
 /// Settings of one stand-in.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -25,6 +27,8 @@ pub struct Options {
     /// How long one uploaded picture keeps the Manager busy: with one in work and three waiting, the next is refused.
     pub picture_time: Duration,
     pub variables: Vec<Variable>,
+    /// Jobs the page offers to submit; none, and the page offers nothing.
+    pub samples: Vec<Sample>,
     /// `manager_name` of its configuration.
     pub name: String,
     pub version: Version,
@@ -46,6 +50,7 @@ impl Default for Options {
                 Variable::new("blender", "linux", "blender"),
                 Variable::new("blenderArgs", "all", "-b -y"),
             ],
+            samples: Vec::new(),
             name: "Stand-in".to_owned(),
             version: Version::default(),
         }

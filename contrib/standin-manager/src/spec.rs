@@ -107,3 +107,13 @@ impl CommandSpec {
         self
     }
 }
+
+/// A job that a person submits from the page with one click, as often as they like.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    /// One word, in the button's address.
+    pub name: String,
+    /// One line about what there is to see.
+    pub about: String,
+    pub job: JobSpec,
+}
