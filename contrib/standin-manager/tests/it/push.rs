@@ -134,7 +134,7 @@ impl Client {
                 Heard::Text(text) if text.starts_with(STATE) => {
                     self.states.push(text[STATE.len()..text.len() - 3].to_owned());
                 }
-                other => return other,
+                other @ (Heard::Text(_) | Heard::Pong(_) | Heard::Close(..) | Heard::End) => return other,
             }
         }
     }
@@ -161,7 +161,7 @@ impl Client {
     pub(crate) fn text(&mut self) -> String {
         match self.hears() {
             Heard::Text(text) => text,
-            other => panic!("no text: {other:?}"),
+            other @ (Heard::Pong(_) | Heard::Close(..) | Heard::End) => panic!("no text: {other:?}"),
         }
     }
 

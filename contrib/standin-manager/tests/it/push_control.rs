@@ -93,7 +93,7 @@ fn a_client_that_does_not_read_loses_events_and_then_its_connection() {
     let end = loop {
         match client.hears() {
             Heard::Text(_) => {}
-            end => break end,
+            end @ (Heard::Pong(_) | Heard::Close(..) | Heard::End) => break end,
         }
     };
     assert_eq!(end, Heard::End);
