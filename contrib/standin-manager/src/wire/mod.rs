@@ -5,6 +5,8 @@
 //! listener -> door (header in time?) -> hyper -> serve: note it down -> fault? -> answer -> Payload, whole or cut
 //!                                                                                    |
 //!                                              route -> authentication -> schema -> farm
+//!
+//! after an answer of 101: door -> hyper, which lets go of it -> push::talk
 //! ```
 
 pub(crate) mod answer;
@@ -22,7 +24,7 @@ use std::net::IpAddr;
 use hyper::{HeaderMap, body::Bytes};
 
 use self::{answer::Answer, route::Call};
-use crate::farm::Farm;
+use crate::{farm::Farm, push};
 
 /// A request with its body read.
 pub(crate) struct Asked<'a> {
@@ -52,6 +54,7 @@ pub(crate) fn answer(farm: &mut Farm, call: &Call, asked: &Asked<'_>) -> Answer 
     match call {
         Call::Worker(call) => worker::answer(farm, call, asked),
         Call::Manage(call) => manage::answer(farm, call, asked),
+        Call::Push(call) => push::answer(&farm.options.push, *call, asked),
         Call::MethodNotAllowed => Answer::bare_error(404, "method not allowed"),
         Call::Unknown => Answer::bare_error(404, "Not Found"),
     }
