@@ -213,7 +213,9 @@ fn deleted_job(id: &str) -> Utf8Bytes {
 }
 
 fn task_update(task: &Task, previous: Option<TaskStatus>, owner: Option<&str>) -> Utf8Bytes {
-    let worker = owner.zip(task.worker.as_deref()).map(|(name, uuid)| Owner { name, uuid });
+    let worker = owner
+        .zip(task.worker.as_deref())
+        .map(|(name, uuid)| Owner { name, uuid });
     let update = TaskUpdate {
         activity: &task.activity,
         id: &task.id,

@@ -29,7 +29,11 @@ use tokio::sync::Notify;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use self::dice::Dice;
-pub(crate) use self::{handshake::answer, room::Room, talk::{Ended, talk}};
+pub(crate) use self::{
+    handshake::answer,
+    room::Room,
+    talk::{Ended, talk},
+};
 use crate::{
     farm::{Event, Farm},
     options::PushOptions,
@@ -212,7 +216,11 @@ impl Push {
                 client.raw.pop_front();
             }
         }
-        if texts.is_empty() { Next::Wait } else { Next::Write(texts) }
+        if texts.is_empty() {
+            Next::Wait
+        } else {
+            Next::Write(texts)
+        }
     }
 
     /// Tells whoever listens; costs one look where nobody does.

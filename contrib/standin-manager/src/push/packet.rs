@@ -107,7 +107,8 @@ fn named(list: &str) -> Option<(&str, &str)> {
     }
     // It cuts the last byte off, whatever it is.
     let argument = list.get(rest..list.len().checked_sub(1)?);
-    (start <= end && rest < list.len()).then(|| (list.get(start..end).unwrap_or_default(), argument.unwrap_or_default()))
+    (start <= end && rest < list.len())
+        .then(|| (list.get(start..end).unwrap_or_default(), argument.unwrap_or_default()))
 }
 
 /// `<n>[...` after the `43`. Nobody waits for an ack, so a sound one does nothing; one that ends at its bracket is fatal.

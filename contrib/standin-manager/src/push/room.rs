@@ -88,7 +88,11 @@ impl Subscription {
         let wish = match self.op.as_str() {
             "subscribe" => Wish::Enter,
             "unsubscribe" => Wish::Exit,
-            _ => return Err("unable to perform subscription operation: invalid subscription operation, ignoring request"),
+            _ => {
+                return Err(
+                    "unable to perform subscription operation: invalid subscription operation, ignoring request",
+                );
+            }
         };
         Ok((wish, rooms))
     }

@@ -181,7 +181,9 @@ fn protocol_error(problem: &ProtocolError) -> Over {
         ProtocolError::ControlFrameTooBig => Over::Protocol("len > 125 for control"),
         ProtocolError::UnexpectedContinueFrame => Over::Protocol("continuation after FIN"),
         ProtocolError::ExpectedFragment(_) => Over::Protocol("data before FIN"),
-        ProtocolError::UnknownControlFrameType(_) | ProtocolError::UnknownDataFrameType(_) => Over::Protocol("bad opcode"),
+        ProtocolError::UnknownControlFrameType(_) | ProtocolError::UnknownDataFrameType(_) => {
+            Over::Protocol("bad opcode")
+        }
         _ => Over::Dropped,
     }
 }
