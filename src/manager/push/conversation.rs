@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tracing::{debug, info};
+use tracing::{debug, info, trace};
 
 use super::crowd::Crowd;
 use super::ear::{Ear, Heard};
@@ -104,7 +104,7 @@ impl<'a> Conversation<'a> {
         let Some(heard) = self.ear.hear(name, payload) else {
             return;
         };
-        debug!(?heard, name, "a hint");
+        trace!(?heard, name, "a hint");
         match heard {
             Heard::Ours => self.source.ask_at(now),
             Heard::GivenUp => self.source.given_up(),

@@ -104,7 +104,7 @@ fn mentions(payload: &str, id: &str) -> bool {
 
 fn read<'a, T: Deserialize<'a>>(payload: &'a str) -> Option<T> {
     serde_json::from_str(payload)
-        .inspect_err(|error| tracing::debug!(%error, "an event that cannot be read"))
+        .inspect_err(|error| tracing::trace!(%error, "an event that cannot be read"))
         .ok()
 }
 

@@ -93,12 +93,17 @@ impl Listener {
             Ok(opened) => opened,
             Err(error) => return End::Failed(error),
         };
+        let mut interests = self.source.clone();
+        let interest = interests.interest();
+        if interest == Interest::Nothing {
+            // While it was opened; who we are may be about to change.
+            return End::NotWanted;
+        }
         if !std::mem::replace(&mut self.worked, true) || self.said {
             info!("listening to the Manager: what happens there is known here at once");
             self.said = false;
         }
-        let mut interests = self.source.clone();
-        let ear = Ear::new(manager.worker_id(), interests.interest());
+        let ear = Ear::new(manager.worker_id(), interest);
         let mut talk = Conversation::new(ear, &mut self.crowd, &self.source, &self.timings);
         talk.open(&handshake);
         loop {
