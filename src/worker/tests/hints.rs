@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::scripted::{JOB, Scripted, TASK, echo_task, live, sleep_task};
+use super::scripted::{JOB, Pushed, Scripted, TASK, echo_task, live, sleep_task};
 use crate::manager::push::{Interest, Source};
 use crate::manager::{Assignment, Verdict, Wish};
 use crate::protocol::{MayKeepRunning, WorkerStatus};
@@ -104,7 +104,7 @@ async fn a_flood_of_hints_is_no_flood_of_questions() {
 
 #[tokio::test(start_paused = true)]
 async fn while_hints_come_may_i_run_is_asked_less_and_never_less_than_every_ten_seconds() {
-    let asked = async |push: &[(u64, fn(&Source))]| {
+    let asked = async |push: &[Pushed]| {
         let manager = Scripted::new();
         manager.fetches.borrow_mut().push_back(Ok(sleep_task(200)));
         manager.push.borrow_mut().extend(push.iter().copied());

@@ -27,6 +27,9 @@ use crate::task::{Scratch, Tools};
 use crate::timings::Timings;
 use crate::worker::{Surroundings, Worker};
 
+/// When, in milliseconds from the start, the Manager's push does what.
+pub(super) type Pushed = (u64, fn(&Source));
+
 /// A Manager that answers from a script, and by default like one with nothing to do.
 #[derive(Debug)]
 pub(super) struct Scripted {
@@ -41,8 +44,8 @@ pub(super) struct Scripted {
     gap: Cell<bool>,
     /// How long each call takes.
     pub(super) delay: Cell<Duration>,
-    /// What the Manager's push does, in milliseconds from the start, in this order.
-    pub(super) push: RefCell<VecDeque<(u64, fn(&Source))>>,
+    /// In this order.
+    pub(super) push: RefCell<VecDeque<Pushed>>,
     /// What the worker was interested in, one after the other.
     pub(super) interests: RefCell<Vec<Interest>>,
 }
