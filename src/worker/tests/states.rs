@@ -79,7 +79,7 @@ async fn a_sleeper_that_gets_no_answer_asks_again_within_the_managers_patience()
         .fetches
         .borrow_mut()
         .push_back(Ok(Assignment::GoTo(WorkerStatus::Asleep)));
-    manager.wishes.borrow_mut().extend(std::iter::repeat_n(Err(502), 20));
+    manager.wishes.borrow_mut().extend(std::iter::repeat_n(Err(502), 200));
     live(&manager, 120, &[]).await;
     let wishes = manager.times("wish");
     assert_eq!(wishes[0], 30_000);
