@@ -24,6 +24,7 @@ use tokio::{sync::broadcast, time::Instant};
 
 pub(crate) use self::{
     jobs::no_metadata,
+    record::PICTURE_NAMES,
     schedule::Handed,
     updates::Update,
     workers::{Registration, SignOn},
