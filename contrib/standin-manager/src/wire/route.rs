@@ -8,6 +8,7 @@ use super::{files, page::Asset};
 pub(crate) enum Call {
     Worker(WorkerCall),
     Manage(ManageCall),
+    Push(PushCall),
     /// A file of the page.
     Page(Asset),
     /// A file of the storage, by its path there.
@@ -55,6 +56,13 @@ pub(crate) enum ManageCall {
     AskWorker(String),
 }
 
+/// What is asked of the Socket.IO.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PushCall {
+    Upgrade,
+    OtherMethod,
+}
+
 /// One of the Manager's endpoints, for faults and for the list of requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Endpoint {
@@ -68,12 +76,19 @@ pub enum Endpoint {
     MayIRun,
     OutputProduced,
     Version,
+    /// The request for a Socket.IO connection, `/socket.io/`.
+    Push,
     /// Management calls and everything unknown.
     Other,
 }
 
 impl Call {
     pub(crate) fn parse(method: &str, path: &str) -> Self {
+        match (method, path) {
+            ("GET", "/socket.io/") => return Self::Push(PushCall::Upgrade),
+            (_, "/socket.io/") => return Self::Push(PushCall::OtherMethod),
+            (_, _) => {}
+        }
         let Some(path) = path.strip_prefix("/api/v3/") else {
             return Self::outside_the_api(method, path);
         };
@@ -173,6 +188,7 @@ impl Call {
                 WorkerCall::MayIRun(_) => Endpoint::MayIRun,
                 WorkerCall::OutputProduced(_) => Endpoint::OutputProduced,
             },
+            Self::Push(_) => Endpoint::Push,
             Self::Manage(ManageCall::Version) => Endpoint::Version,
             Self::Manage(_) | Self::Page(_) | Self::JobFile(_) | Self::MethodNotAllowed | Self::Unknown => {
                 Endpoint::Other
@@ -187,6 +203,7 @@ impl Call {
                 Some(id)
             }
             Self::Worker(_)
+            | Self::Push(_)
             | Self::Manage(_)
             | Self::Page(_)
             | Self::JobFile(_)
