@@ -129,7 +129,10 @@ fn port_of(driver: &mut Child) -> io::Result<(BufReader<ChildStdout>, u16)> {
     let mut lines = BufReader::new(stdout);
     let mut line = String::new();
     while lines.read_line(&mut line)? > 0 {
-        let port = line.trim_end().trim_end_matches('.').rsplit_once("successfully on port ");
+        let port = line
+            .trim_end()
+            .trim_end_matches('.')
+            .rsplit_once("successfully on port ");
         if let Some(port) = port.and_then(|(_, port)| port.parse().ok()) {
             return Ok((lines, port));
         }

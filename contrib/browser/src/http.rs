@@ -2,7 +2,7 @@
 //! One request, one answer, one connection: all that WebDriver needs.
 
 use std::{
-    io::{self, Read, Write},
+    io::{self, BufRead, BufReader, Write},
     net::{Ipv4Addr, TcpStream},
     time::Duration,
 };
@@ -35,12 +35,25 @@ fn exchange(port: u16, method: &str, path: &str, body: &str) -> io::Result<Vec<u
     stream.set_read_timeout(Some(PATIENCE))?;
     write!(
         stream,
-        "{method} {path} HTTP/1.1\r\nHost: localhost:{port}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        "{method} {path} HTTP/1.1\r\nHost: localhost:{port}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     )?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
-    let end = answer.windows(4).position(|four| four == b"\r\n\r\n");
-    let end = end.ok_or(io::ErrorKind::UnexpectedEof)?;
-    Ok(answer.split_off(end + 4))
+    body_of(BufReader::new(stream))
+}
+
+/// `chromedriver` keeps the connection open whatever it is told: the header says where the body ends.
+fn body_of(mut stream: impl BufRead) -> io::Result<Vec<u8>> {
+    let mut length = 0;
+    let mut line = String::new();
+    while stream.read_line(&mut line)? > 2 {
+        if let Some((name, value)) = line.split_once(':')
+            && name.eq_ignore_ascii_case("content-length")
+        {
+            length = value.trim().parse().map_err(io::Error::other)?;
+        }
+        line.clear();
+    }
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body)?;
+    Ok(body)
 }
