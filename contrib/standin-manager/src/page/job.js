@@ -128,6 +128,7 @@ export class Job {
     const update = (task) => {
       write(number, task.index_in_job);
       write(label.firstChild, task.name);
+      label.title = visible(task.name);
       setStatus(state, task.status);
       setProgress(bar, task);
       write(steps, `${task.steps_completed}/${task.steps_total}`);

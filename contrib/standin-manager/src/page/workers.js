@@ -127,7 +127,8 @@ export class Workers {
       showChange(change, worker.status_change);
       showTask(task, this.#details.get(id)?.task);
       setTime(seen, worker.last_seen);
-      write(version, worker.version);
+      // Builds say a lot more in brackets; the details show it.
+      write(version, worker.version.split(" (")[0]);
       write(restart, worker.can_restart ? "yes" : "no");
     };
     return { node, update };
