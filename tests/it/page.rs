@@ -351,7 +351,8 @@ fn a_log_of_a_hundred_thousand_lines_does_not_freeze_the_page() {
     }
     assert_eq!(page.eval("document.getElementById('follow').checked"), false);
     let longest = page.eval("longest").as_f64().unwrap();
-    assert!(longest < 500.0, "the page did not answer for {longest} ms");
+    // A busy machine's own pauses are in it; all lines as elements would take longer than this on any.
+    assert!(longest < 1_000.0, "the page did not answer for {longest} ms");
     page.well();
     node.finish();
 }

@@ -35,8 +35,10 @@ fn main() -> Done {
         })?;
     }
     for (name, theme) in THEMES {
-        let page = browser.page(Look::default().theme(theme))?;
-        terminal.show(&page)?;
+        let look = Look::default().theme(theme);
+        let page = browser.page(look)?;
+        let (width, height) = terminal.show(&page)?;
+        page.look(Look { width, height, ..look })?;
         keep(&page, &target.join(format!("terminal-{name}.png")))?;
     }
     Ok(())

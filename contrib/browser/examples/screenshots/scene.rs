@@ -11,6 +11,10 @@ use crate::{Done, terminal::Terminal};
 /// For the demonstration to come up, and for each of its pages.
 const PATIENCE: Duration = Duration::from_mins(1);
 
+/// Rows of workers that run a task.
+const BUSY: &str = "[...document.querySelectorAll('#worker-rows tr')]
+    .filter(row => row.querySelector('.task .status')?.textContent === 'active')";
+
 pub(crate) struct Scene<'a> {
     page: Page<'a>,
     url: String,
@@ -24,19 +28,6 @@ impl<'a> Scene<'a> {
         let page = &scene.page;
         page.goto(&format!("{}app/workers", scene.url))?;
         page.wait("document.querySelectorAll('#worker-rows tr').length >= 4")?;
-        page.wait(
-            "[...document.querySelectorAll('#worker-rows .task .status')].some(s => s.textContent === 'active')",
-        )?;
-        page.run(
-            "const row = [...document.querySelectorAll('#worker-rows tr')]
-               .find(row => row.querySelector('.task .status')?.textContent === 'active');
-             row.querySelector('th a').click();
-             const action = document.getElementById('action');
-             action.value = 'asleep_lazy';
-             action.dispatchEvent(new Event('change'));
-             document.getElementById('apply').click();",
-        )?;
-        page.wait("document.querySelector('.change .arrow')")?;
         Ok(scene)
     }
 
@@ -44,26 +35,39 @@ impl<'a> Scene<'a> {
         let page = &self.page;
         page.look(look)?;
         page.run("document.getElementById('nav-workers').click()")?;
+        page.wait("!document.querySelector('#worker-rows .arrow')")?;
+        page.wait(&format!("{BUSY}.length >= 3"))?;
+        page.run(&format!("{BUSY}[1].querySelector('th a').click()"))?;
+        self.apply("asleep_lazy")?;
         page.wait("document.querySelector('.change .arrow')")?;
         if !look.phone {
-            page.run("document.querySelector('#worker-rows .arrow').closest('tr').click()")?;
             page.wait("!document.getElementById('worker-details').hidden")?;
         }
+        page.run("scrollTo(0, 0)")?;
         keep("workers", page)?;
+        page.run("document.getElementById('pick-all').click()")?;
+        self.apply("wakeup")?;
         page.run("document.getElementById('nav-jobs').click()")?;
         page.wait("document.querySelector('#job-list [data-status=active]')")?;
-        if look.phone {
-            keep("list", page)?;
-        }
         page.run("document.querySelector('#job-list .status[data-status=active]').closest('a').click()")?;
-        page.wait("document.querySelector('#task-rows tr')")?;
+        page.wait("document.querySelector('#task-rows .status[data-status=active]')")?;
         self.picture()?;
         if look.phone {
             keep("job", page)?;
-            page.run("document.querySelector('#task-rows .status[data-status=active]').closest('tr').click()")?;
         }
-        page.wait("document.querySelector('.log-line')")?;
-        keep("jobs", page)
+        page.run("document.querySelector('#task-rows .status[data-status=active]').closest('tr').click()")?;
+        page.wait("document.querySelectorAll('.log-line').length > 10")?;
+        keep(if look.phone { "task" } else { "jobs" }, page)
+    }
+
+    fn apply(&self, action: &str) -> Done {
+        self.page.run(&format!(
+            "const action = document.getElementById('action');
+             action.value = '{action}';
+             action.dispatchEvent(new Event('change'));
+             document.getElementById('apply').click();"
+        ))?;
+        Ok(())
     }
 
     fn picture(&self) -> Done {

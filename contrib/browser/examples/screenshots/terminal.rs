@@ -20,7 +20,7 @@ use nix::{
 use vt100::{Color, Parser};
 
 const ROWS: u16 = 26;
-const COLUMNS: u16 = 104;
+const COLUMNS: u16 = 88;
 
 /// Ends its program, politely, when dropped.
 pub(crate) struct Terminal {
@@ -76,12 +76,13 @@ impl Terminal {
     }
 
     /// Draws it in a page: one line of text per row, one element per run of equal letters.
-    pub(crate) fn show(&self, page: &Page<'_>) -> Result<(), Box<dyn Error>> {
+    /// Returns its size in CSS pixels.
+    pub(crate) fn show(&self, page: &Page<'_>) -> Result<(u32, u32), Box<dyn Error>> {
         let rows = self.look(|screen| (0..ROWS).map(|row| runs(screen, row)).collect::<Vec<_>>());
         let used = rows.iter().rposition(|row| !row.is_empty()).map_or(0, |last| last + 1);
         page.goto("about:blank")?;
-        page.run(&format!("{DRAW}({})", serde_json::to_string(&rows[..used])?))?;
-        Ok(())
+        let size = page.run(&format!("{DRAW}({})", serde_json::to_string(&rows[..used])?))?;
+        Ok(serde_json::from_value(size)?)
     }
 }
 
@@ -111,8 +112,8 @@ fn runs(screen: &vt100::Screen, row: u16) -> Vec<Run> {
             Some(_) | None => made.push((text.to_owned(), style.0, style.1, style.2)),
         }
     }
-    if made.len() == 1 && made[0].0.trim().is_empty() {
-        made.clear();
+    while made.last().is_some_and(|(text, ..)| text.trim().is_empty()) {
+        made.pop();
     }
     made
 }

@@ -63,7 +63,8 @@ export class Job {
     if (!job) return;
     write(find("job-name"), job.name);
     const state = status(job.status);
-    const steps = `${job.steps_completed} of ${count(job.steps_total, "step")}`;
+    // Summed up only once something was done.
+    const steps = job.steps_total ? `${job.steps_completed} of ${count(job.steps_total, "step")}` : "";
     const about = [state, name(job.type), `priority ${job.priority}`, steps, name(job.activity)];
     const made = about.filter((part) => part.textContent !== "").map((part) => el("span", {}, part));
     const old = find("job-about");

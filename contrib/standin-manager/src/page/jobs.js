@@ -93,7 +93,7 @@ function jobRow({ id }) {
   const [kind, priority, updated] = [el("bdi"), el("span"), time()];
   const bar = el("progress", { class: "thin", max: 1, value: 0, "aria-label": "Progress" });
   title.className = "title";
-  anchor.append(state, bar, el("span", { class: "small" }, kind, " · ", priority, " · ", updated));
+  anchor.append(state, bar, el("span", { class: "small" }, kind, priority, updated));
   const update = (job) => {
     write(title, job.name);
     setStatus(state, job.status);
