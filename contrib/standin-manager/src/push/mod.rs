@@ -44,6 +44,8 @@ use crate::{
 const QUEUE: usize = 500;
 /// A client with so many waiting is dropped before the next is written.
 const OVERFLOODED: usize = QUEUE - 1;
+/// With more than so many waiting a client is behind.
+const BEHIND: usize = QUEUE / 2;
 /// Texts written before the socket is flushed and others have their turn.
 const BATCH: usize = 64;
 /// Texts of a client remembered for tests.
@@ -90,8 +92,12 @@ pub(crate) struct Push {
     dice: Dice,
     pub(crate) lost_share: f64,
     status: FarmStatus,
+    /// How many clients are behind.
+    behind: usize,
     pub(crate) counts: PushCounts,
     pub(crate) killed: Option<Killed>,
+    /// Nothing is served from the fatal packet on until a person starts the Manager again.
+    pub(crate) down: bool,
 }
 
 struct Client {
@@ -128,8 +134,10 @@ impl Push {
             dice: Dice::new(options.seed),
             lost_share: options.lost,
             status: FarmStatus::Starting,
+            behind: 0,
             counts: PushCounts::default(),
             killed: None,
+            down: false,
         }
     }
 
@@ -158,7 +166,9 @@ impl Push {
     }
 
     fn leave(&mut self, number: u64) {
-        self.clients.remove(&number);
+        if self.clients.remove(&number).is_some_and(|client| client.is_behind()) {
+            self.behind -= 1;
+        }
         self.rooms.retain(|_, members| {
             members.remove(&number);
             !members.is_empty()
@@ -194,6 +204,7 @@ impl Push {
         {
             client.queue.push_back(text);
             client.bells.something_waits.notify_one();
+            self.behind += usize::from(client.waiting() == BEHIND + 1);
         }
     }
 
@@ -206,7 +217,9 @@ impl Push {
         if client.queue.len() >= OVERFLOODED {
             return Next::HangUp;
         }
+        let was_behind = client.is_behind();
         let mut texts: Vec<Utf8Bytes> = client.queue.drain(..client.queue.len().min(BATCH)).collect();
+        self.behind -= usize::from(was_behind && !client.is_behind());
         while texts.len() < BATCH
             && let Some((text, times)) = client.raw.front_mut()
         {
@@ -223,8 +236,19 @@ impl Push {
         }
     }
 
-    /// Tells whoever listens; costs one look where nobody does.
+    fn kill(&mut self, by: SocketAddr, packet: &str) {
+        self.killed = Some(Killed {
+            by,
+            packet: packet.to_owned(),
+        });
+        self.down = true;
+    }
+
+    /// Tells whoever listens; costs a look or two where nobody does.
     pub(crate) fn tell(&mut self, event: &Event) {
+        if self.clients.is_empty() {
+            return;
+        }
         for room in event::rooms(event) {
             self.broadcast(&room, || event::text(event));
         }
@@ -246,6 +270,7 @@ impl Push {
             self.counts.sent += 1;
             client.crowd.push(text.clone());
             client.bells.something_waits.notify_one();
+            self.behind += usize::from(client.waiting() == BEHIND + 1);
         }
     }
 
@@ -264,7 +289,7 @@ impl Push {
 
     /// The next Manager's process starts with what every process starts with.
     pub(crate) fn restarted(&mut self) {
-        self.status = FarmStatus::Starting;
+        (self.status, self.down) = (FarmStatus::Starting, false);
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -277,6 +302,13 @@ impl Push {
             client.bells.hang_up.notify_one();
         }
         self.rooms.clear();
+        self.behind = 0;
+    }
+
+    /// Some client has much to read yet: a turn for it before the next request keeps a burst of them from being its end. The
+    /// real one's database takes longer than its sockets.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.behind > 0
     }
 
     pub(crate) fn send_raw(&mut self, text: &str, times: u64) {
@@ -309,5 +341,9 @@ impl Push {
 impl Client {
     fn waiting(&self) -> usize {
         self.crowd.len() + self.queue.len()
+    }
+
+    fn is_behind(&self) -> bool {
+        self.waiting() > BEHIND
     }
 }
