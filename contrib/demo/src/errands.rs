@@ -169,7 +169,7 @@ fn seen_nothing() -> Tale {
 }
 
 impl Seen {
-    fn tale(&self, as_expected: bool, sentence: String) -> Tale {
+    fn tale(&self, as_expected: bool, sentence: &str) -> Tale {
         Tale {
             as_expected: as_expected && self.left.is_empty(),
             sentence: format!("{sentence} {}", self.what_is_left()),
@@ -178,10 +178,11 @@ impl Seen {
     }
 
     fn completed(&self, contents: &str) -> Tale {
-        match self.status {
-            JobStatus::Completed => self.tale(true, format!("Completed: {contents}.")),
-            status => self.tale(false, format!("It is {status}: {}", self.task.activity)),
+        if self.status == JobStatus::Completed {
+            return self.tale(true, &format!("Completed: {contents}."));
         }
+        let sentence = format!("The job is {}: {}", self.status, self.task.activity);
+        self.tale(false, &sentence)
     }
 
     /// The log is what a person looks at next, so it is shown.
@@ -207,7 +208,7 @@ impl Seen {
         let end = if killed { "until it was killed" } else { "and stays" };
         self.tale(
             killed,
-            format!("Cancelled while it ran. {heard}{end}: {} from the click.", time(took)),
+            &format!("Cancelled while it ran. {heard}{end}: {} from the click.", time(took)),
         )
     }
 
@@ -219,7 +220,7 @@ impl Seen {
             "{} got away from the program, which then left. The log names {named} of them as left behind and ended.",
             counted(away, "process")
         );
-        self.tale(caught, sentence)
+        self.tale(caught, &sentence)
     }
 
     fn flooded(&self) -> Tale {
@@ -231,7 +232,7 @@ impl Seen {
         let all = self.status == JobStatus::Completed && in_order == FLOOD;
         self.tale(
             all,
-            format!("{in_order} of {FLOOD} lines are in the Manager's log, in their order."),
+            &format!("{in_order} of {FLOOD} lines are in the Manager's log, in their order."),
         )
     }
 

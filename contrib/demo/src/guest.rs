@@ -94,7 +94,7 @@ fn stay(cast: &mut Local<'_>, manager: &Manager, crew: &Crew) -> Result<(), End>
             if let (Some(member), Some(row)) = (crew.members().get(at), rows.get_mut(at)) {
                 let found = look(manager, member);
                 answers = found.is_ok();
-                *row = found.unwrap_or(None).unwrap_or_else(|| row.clone()).as_it_left(member);
+                *row = found.unwrap_or(None).unwrap_or_else(|| row.clone()).unless_left(member);
             }
             let pause = ROUND / u32::try_from(rows.len()).unwrap_or(1).max(1);
             next = (at + 1, Instant::now() + pause);

@@ -60,7 +60,7 @@ impl<'a> Watch<'a> {
     pub(crate) fn tick(&mut self) -> Result<(), End> {
         let (rows, progress) = self.standin.look(|snapshot| {
             let members = self.crew.members().iter();
-            let rows = members.map(|member| Row::of(snapshot, member.name()).as_it_left(member));
+            let rows = members.map(|member| Row::of(snapshot, member.name()).unless_left(member));
             (rows.collect::<Vec<_>>(), farm_line(snapshot))
         });
         self.board.show(&rows, progress, self.show);
@@ -107,7 +107,7 @@ impl Board {
 
 impl Row {
     /// The Manager does not know how a process ended.
-    pub(crate) fn as_it_left(self, member: &Supervisor) -> Self {
+    pub(crate) fn unless_left(self, member: &Supervisor) -> Self {
         let how = match member.over() {
             None => return self,
             Some(Ok((_, status))) if status.success() => "has left".to_owned(),

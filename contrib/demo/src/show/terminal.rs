@@ -106,7 +106,7 @@ impl Terminal {
     /// Writes what stays. The lines that are drawn over give way to it.
     pub(crate) fn lasting(&mut self, text: &str) {
         let gone = self.erase(self.size().0);
-        self.send(format!("{gone}{text}"));
+        self.send(&format!("{gone}{text}"));
     }
 
     /// Draws these lines in the place of those drawn last: as many as there is room for, each as far as it fits.
@@ -130,7 +130,7 @@ impl Terminal {
             text.push_str(&self.painted(line, cut_off));
         }
         (self.drawn, self.drawn_at) = (plain, width);
-        self.send(text);
+        self.send(&text);
     }
 
     /// A text in colour, where colours are wanted.
@@ -183,7 +183,7 @@ impl Terminal {
         text
     }
 
-    fn send(&self, text: String) {
+    fn send(&self, text: &str) {
         self.queue.lock().waiting += 1;
         let _the_thread_lives_as_long = self.texts.send(text.replace(GLUE, " "));
     }
