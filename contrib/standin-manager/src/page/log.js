@@ -4,7 +4,8 @@
 import * as api from "./api.js";
 import { uncoloured } from "./text.js";
 
-const PIECE = 1 << 20;
+/** Small enough to become lines within one blink. */
+const PIECE = 1 << 19;
 /** Of a longer log only the end is held; all of it is one click away. */
 const HELD = 64 << 20;
 

@@ -200,10 +200,10 @@ export class LogView {
   }
 
   #goTo(line) {
-    const real = Math.max(1, this.#lines.length * LINE);
-    const middle = line * LINE - this.#box.clientHeight / 2;
+    const [real, room] = [this.#lines.length * LINE, this.#box.clientHeight];
+    const scale = real <= TALLEST ? 1 : (TALLEST - room) / (real - room);
     this.#space.style.height = `${this.#height}px`;
-    this.#top = this.#box.scrollTop = middle * Math.min(1, TALLEST / real);
+    this.#top = this.#box.scrollTop = (line * LINE - room / 2) * scale;
     this.#draw();
   }
 
