@@ -2,7 +2,7 @@
 
 //! The Jobs tab, and a page that keeps itself up to date.
 
-use standin_manager::{TaskStatus, When, WorkerStatus};
+use standin_manager::{Options, PushOptions, PushRefusal, TaskStatus, When, WorkerStatus};
 
 use super::{Screen, browser, running};
 use crate::harness::Farm;
@@ -60,6 +60,32 @@ fn jobs_and_tasks_are_cancelled_requeued_and_deleted_from_the_page() {
     page.press("#confirm-yes");
     page.shows("!document.getElementById('no-jobs').hidden");
     assert!(farm.manager.job(&job).is_none());
+    page.well();
+    node.finish();
+}
+
+#[test]
+fn a_manager_without_push_is_asked_every_few_seconds_and_the_page_says_so() {
+    let Some(browser) = browser() else { return };
+    let refusal = PushRefusal {
+        status: 404,
+        body: "no such page".to_owned(),
+    };
+    let farm = Farm::with(Options {
+        push: PushOptions {
+            refused: Some(refusal),
+            ..PushOptions::default()
+        },
+        ..Options::default()
+    });
+    let node = farm.awake_node();
+    let page = Screen::connected(&browser, &farm, "app/workers", "Every few seconds");
+    page.status("awake");
+    page.shows("/tells no news/.test(document.getElementById('banner').innerText)");
+    farm.manager
+        .ask(&farm.worker(), WorkerStatus::Asleep, When::Now)
+        .unwrap();
+    page.status("asleep");
     page.well();
     node.finish();
 }

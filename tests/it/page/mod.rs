@@ -36,10 +36,18 @@ impl<'a> Deref for Screen<'a> {
 
 impl<'a> Screen<'a> {
     fn open(browser: &'a Browser, farm: &Farm, path: &str) -> Self {
+        Self::connected(browser, farm, path, "Live")
+    }
+
+    /// Opened, and so connected.
+    fn connected(browser: &'a Browser, farm: &Farm, path: &str, word: &str) -> Self {
         let page = browser.page(Look::default()).unwrap();
         page.goto(&format!("{}{path}", farm.manager.url())).unwrap();
-        page.wait("document.getElementById('live-word').textContent === 'Live'")
-            .unwrap_or_else(|why| panic!("{why}"));
+        page.wait(&format!(
+            "document.getElementById('live-word').textContent === {}",
+            json!(word)
+        ))
+        .unwrap_or_else(|why| panic!("{why}"));
         Self(page)
     }
 
