@@ -14,6 +14,7 @@ mod commands;
 mod harness;
 mod network;
 mod output;
+mod page;
 mod processes;
 mod push;
 mod push_trouble;

@@ -11,7 +11,8 @@
 //!                               requests seen, faults waiting
 //! ```
 //!
-//! `farm` the rules - `wire` the sockets - `push` the Socket.IO - `spec` what is handed in - `faults` what goes wrong - `seen` what was asked.
+//! `farm` the rules - `wire` the sockets - `push` the Socket.IO - `page` what people see -
+//! `spec` what is handed in - `faults` what goes wrong - `seen` what was asked.
 
 mod farm;
 mod faults;

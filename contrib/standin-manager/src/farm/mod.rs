@@ -25,7 +25,7 @@ use tokio::{sync::broadcast, time::Instant};
 
 pub(crate) use self::{
     jobs::no_metadata,
-    record::job_path,
+    record::{PICTURE_NAMES, job_path},
     schedule::Handed,
     updates::Update,
     workers::{Registration, SignOn},

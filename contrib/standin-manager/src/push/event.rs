@@ -7,15 +7,13 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::{packet, room::Room};
 use crate::{
-    farm::{Event, Job, Task, When, Worker, job_path},
+    farm::{Event, Job, PICTURE_NAMES, Task, When, Worker, job_path},
     wire::go_json,
     words::{FarmStatus, JobStatus, TaskStatus, WorkerStatus},
 };
 
 /// Go's moment for "never".
 const UNSET: &str = "0001-01-01T00:00:00Z";
-/// The files a last-rendered picture is kept in.
-const THUMBNAILS: [&str; 3] = ["last-rendered.jpg", "last-rendered-small.jpg", "last-rendered-tiny.jpg"];
 
 #[derive(Serialize)]
 struct WorkerUpdate<'a> {
@@ -92,7 +90,7 @@ struct LastRendered<'a> {
 #[derive(Serialize)]
 struct Thumbnail {
     base: String,
-    suffixes: [&'static str; 3],
+    suffixes: &'static [&'static str],
 }
 
 #[derive(Serialize)]
@@ -134,7 +132,7 @@ pub(super) fn text(event: &Event) -> Utf8Bytes {
             let base = format!("/job-files/{}", job_path(job));
             let thumbnail = Thumbnail {
                 base,
-                suffixes: THUMBNAILS,
+                suffixes: PICTURE_NAMES,
             };
             written("/last-rendered", &LastRendered { job_id: job, thumbnail })
         }

@@ -60,6 +60,11 @@ impl Answer {
         }
     }
 
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// The shape of handlers: with a `code`.
     pub(crate) fn error(status: u16, message: &str) -> Self {
         Self::json(status, &HandlerError { code: status, message })

@@ -11,8 +11,10 @@
 
 pub(crate) mod answer;
 pub(crate) mod door;
+pub(crate) mod files;
 pub(crate) mod go_json;
 pub(crate) mod manage;
+pub(crate) mod page;
 pub(crate) mod route;
 pub(crate) mod schema;
 pub(crate) mod server;
@@ -55,6 +57,8 @@ pub(crate) fn answer(farm: &mut Farm, call: &Call, asked: &Asked<'_>) -> Answer 
         Call::Worker(call) => worker::answer(farm, call, asked),
         Call::Manage(call) => manage::answer(farm, call, asked),
         Call::Push(call) => push::answer(&farm.options.push, *call, asked),
+        Call::Page(asset) => asset.answer(),
+        Call::JobFile(path) => files::answer(&farm.storage, path, asked),
         Call::MethodNotAllowed => Answer::bare_error(404, "method not allowed"),
         Call::Unknown => Answer::bare_error(404, "Not Found"),
     }

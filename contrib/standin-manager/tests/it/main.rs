@@ -9,6 +9,7 @@ mod faults;
 mod identity;
 mod life;
 mod manage;
+mod page;
 mod pictures;
 mod push;
 mod push_control;
