@@ -14,7 +14,7 @@ const NAME: &str = "flamenco-worker";
 /// One of the workers that are compared.
 #[derive(Debug)]
 pub(crate) struct Contender {
-    pub(crate) title: String,
+    pub(crate) title: &'static str,
     pub(crate) binary: PathBuf,
     pub(crate) kind: Kind,
 }
@@ -34,8 +34,8 @@ impl Contender {
     /// One of them is not there, or ours cannot be built.
     pub(crate) fn all(other: Option<&Path>, scale: &Scale) -> Result<Vec<Self>, String> {
         let binary = ours()?;
-        let ours = |title: &str| Self {
-            title: title.to_owned(),
+        let ours = |title| Self {
+            title,
             binary: binary.clone(),
             kind: Kind::Ours {
                 configuration: scale.timings.to_owned(),
@@ -44,7 +44,7 @@ impl Contender {
         let mut all = vec![ours("without push")];
         if let Some(path) = other {
             all.push(Self {
-                title: path.display().to_string(),
+                title: "other worker",
                 binary: existing(std::path::absolute(path).map_err(|error| error.to_string())?)?,
                 kind: Kind::Other,
             });

@@ -8,7 +8,7 @@ use std::time::Duration;
 /// Figures of one case. The columns: what, goal, what it is held against, then one for each worker.
 #[derive(Debug)]
 pub(crate) struct Table {
-    workers: Vec<String>,
+    workers: Vec<&'static str>,
     rows: Vec<Row>,
 }
 
@@ -22,7 +22,7 @@ pub(crate) struct Row {
 }
 
 impl Table {
-    pub(crate) fn new(workers: Vec<String>) -> Self {
+    pub(crate) fn new(workers: Vec<&'static str>) -> Self {
         Self {
             workers,
             rows: Vec::new(),
@@ -72,7 +72,7 @@ impl Row {
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut head = vec!["", "goal", "no worker"];
-        head.extend(self.workers.iter().map(String::as_str));
+        head.extend(&self.workers);
         let lines: Vec<Vec<&str>> = std::iter::once(head).chain(self.rows.iter().map(Row::texts)).collect();
         let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
         for (number, line) in lines.iter().enumerate() {
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_table_is_aligned_and_says_where_there_is_nothing() {
-        let mut table = Table::new(vec!["one".to_owned(), "two".to_owned()]);
+        let mut table = Table::new(vec!["one", "two"]);
         table.row("start").goal("20 ms").cell(1, "19.0 ms");
         table.row("start").cell(0, "21.0 ms");
         let wanted = "\

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use serde_json::json;
-use standin_manager::{CommandSpec, JobSpec, Options, StandIn, TaskSpec, TaskStatus, When, WorkerStatus};
+use standin_manager::{CommandSpec, JobSpec, Options, Seen, StandIn, TaskSpec, TaskStatus, When, WorkerStatus};
 
 use super::{Bench, Result};
 use crate::contender::Contender;
@@ -31,17 +31,19 @@ pub(super) fn run(bench: &Bench, table: &mut Table) -> Result {
             table.row(what).cell(column, figure);
         };
         cell("workers: processes + in one process", farm.members());
-        let (idle, cpu) = farm.quiet(bench.scale.watched);
+        let idle = farm.quiet(bench.scale.watched);
         farm.memory(&mut cell);
-        cell("processor each, idle", format!("{cpu:.3} %"));
-        cell("requests per second, idle", format!("{:.1}", idle.requests));
-        let first = farm.new_jobs(bench.scale.repetitions)?;
-        cell("new job to a worker that has its task", first.to_string());
-        let (each, last) = farm.sleep()?;
-        cell("Send to Sleep, for all at once: each", each.to_string());
-        cell("Send to Sleep, for all at once: the last", span(last));
-        let (asleep, _) = farm.quiet(bench.scale.watched);
-        cell("requests per second, asleep", format!("{:.1}", asleep.requests));
+        cell("idle: processor each", format!("{:.3} %", idle.processor));
+        idle.load.put("idle", &mut cell);
+        let jobs = farm.new_jobs(bench.scale.repetitions)?;
+        cell("new job to a worker that has its task", jobs.to_string());
+        let wave = farm.sleep()?;
+        cell("Send to Sleep, all at once: each", wave.each.to_string());
+        cell("Send to Sleep, all at once: the last", span(wave.all));
+        wave.load.put("Send to Sleep, all at once", &mut cell);
+        let asleep = farm.quiet(bench.scale.watched);
+        cell("asleep: processor each", format!("{:.3} %", asleep.processor));
+        asleep.load.put("asleep", &mut cell);
         let timed_out = idle.timed_out + asleep.timed_out;
         table.row("timed out").goal("0").cell(column, timed_out);
     }
@@ -54,12 +56,45 @@ struct Farm {
     manager: StandIn,
 }
 
-/// What the Manager saw of a quiet time.
+/// What the Manager had to do, per second.
 struct Load {
-    /// Per second.
     requests: f64,
+    /// Once for each worker they are sent to.
+    events: f64,
+}
+
+impl Load {
+    fn put(&self, when: &str, cell: &mut impl FnMut(&str, String)) {
+        cell(&format!("{when}: requests per second"), format!("{:.1}", self.requests));
+        cell(
+            &format!("{when}: push events per second"),
+            format!("{:.1}", self.events),
+        );
+    }
+}
+
+/// A time in which nothing is asked of anybody.
+struct Quiet {
+    load: Load,
+    /// Of one processor, for each worker that is a process, in percent.
+    processor: f64,
     /// Workers that were taken for lost.
     timed_out: usize,
+}
+
+/// All are sent to sleep.
+struct Wave {
+    /// From the click for a worker to its word that it is asleep.
+    each: Times,
+    /// From the first click to the last word.
+    all: Duration,
+    load: Load,
+}
+
+/// Where the counts stood.
+struct Mark {
+    at: Duration,
+    events: u64,
 }
 
 impl Farm {
@@ -79,12 +114,11 @@ impl Farm {
         format!("{processes} + {}", self.crowd.len() - processes)
     }
 
-    /// Watches them do nothing for so long; also says how much of a processor each process took, in percent.
-    fn quiet(&self, time: Duration) -> (Load, f64) {
-        let (begin, cpu) = (self.manager.now(), self.cpu());
-        self.manager.clear_requests();
+    /// Watches them do nothing for so long.
+    fn quiet(&self, time: Duration) -> Quiet {
+        let (begin, cpu) = (self.mark(), self.cpu());
         let mut timed_out = 0;
-        while let Some(left) = time.checked_sub(self.manager.now().saturating_sub(begin)) {
+        while let Some(left) = time.checked_sub(self.manager.now().saturating_sub(begin.at)) {
             pass(left.min(LOOK));
             self.manager.check_timeouts();
             timed_out += self.manager.look(|farm| {
@@ -92,11 +126,31 @@ impl Farm {
                 lost.count()
             });
         }
-        let seconds = self.manager.now().saturating_sub(begin).as_secs_f64();
-        let requests = self.manager.look(|farm| farm.requests().len()) as f64 / seconds;
+        let seconds = self.manager.now().saturating_sub(begin.at).as_secs_f64();
         let used = self.cpu().saturating_sub(cpu).as_secs_f64();
-        let each = used / seconds / self.crowd.processes.len().max(1) as f64 * 100.0;
-        (Load { requests, timed_out }, each)
+        Quiet {
+            load: self.since(&begin),
+            processor: used / seconds / self.crowd.processes.len().max(1) as f64 * 100.0,
+            timed_out,
+        }
+    }
+
+    /// Begins to count.
+    fn mark(&self) -> Mark {
+        self.manager.clear_requests();
+        Mark {
+            at: self.manager.now(),
+            events: self.manager.push_counts().sent,
+        }
+    }
+
+    fn since(&self, mark: &Mark) -> Load {
+        let seconds = self.manager.now().saturating_sub(mark.at).as_secs_f64();
+        let requests = self.manager.look(|farm| farm.requests().len());
+        Load {
+            requests: requests as f64 / seconds,
+            events: (self.manager.push_counts().sent - mark.events) as f64 / seconds,
+        }
     }
 
     fn cpu(&self) -> Duration {
@@ -139,10 +193,8 @@ impl Farm {
         (0..count).map(one).collect()
     }
 
-    /// Sends all to sleep: how long each took from its own click, and all from the first.
-    fn sleep(&self) -> Result<(Times, Duration)> {
-        self.manager.clear_requests();
-        let begin = self.manager.now();
+    fn sleep(&self) -> Result<Wave> {
+        let begin = self.mark();
         let mut clicked = HashMap::new();
         for worker in self.manager.workers() {
             clicked.insert(worker.id.clone(), self.manager.now());
@@ -150,19 +202,15 @@ impl Farm {
             asked.map_err(|refused| refused.to_string())?;
         }
         self.manager.wait_for(PATIENCE, "all to be asleep", |farm| {
-            farm.workers()
-                .all(|worker| worker.status == WorkerStatus::Asleep)
-                .then_some(())
+            let said = farm.requests().iter().filter(|seen| says(seen, WorkerStatus::Asleep));
+            (said.count() >= clicked.len()).then_some(())
         })?;
-        let all = self.manager.now().saturating_sub(begin);
+        let (load, all) = (self.since(&begin), self.manager.now().saturating_sub(begin.at));
         let each = self.manager.look(|farm| {
             let said = farm.requests().iter().filter(|seen| says(seen, WorkerStatus::Asleep));
-            said.filter_map(|seen| {
-                let clicked = clicked.get(seen.worker.as_ref()?)?;
-                Some(seen.finished?.saturating_sub(*clicked))
-            })
-            .collect()
+            let time = |seen: &Seen| Some(seen.finished?.saturating_sub(*clicked.get(seen.worker.as_ref()?)?));
+            said.filter_map(time).collect()
         });
-        Ok((each, all))
+        Ok(Wave { each, all, load })
     }
 }

@@ -93,7 +93,7 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn table(&self) -> Table {
-        Table::new(self.contenders.iter().map(|one| one.title.clone()).collect())
+        Table::new(self.contenders.iter().map(|one| one.title).collect())
     }
 
     /// What the figures depend on.
@@ -107,10 +107,16 @@ impl Bench {
             "release build"
         };
         let repetitions = self.scale.repetitions;
-        format!(
-            "{processors} processors, {memory} GB of memory, Linux {}; {build}; medians and worst of {repetitions}",
+        let machine = format!(
+            "{processors} processors, {memory} GB of memory, Linux {}",
             kernel.trim()
-        )
+        );
+        let workers = self
+            .contenders
+            .iter()
+            .map(|one| format!("\n{}: {}", one.title, one.binary.display()));
+        let workers: String = workers.collect();
+        format!("{machine}; {build}; median and worst of {repetitions}{workers}")
     }
 
     /// Samples everything in `rows` with every contender, as often as the scale says and `together` at a time; returns what
