@@ -99,7 +99,10 @@ impl StandIn {
     /// Somebody else took the port.
     pub fn start_again(&self) -> io::Result<()> {
         let mut server = self.server.lock().unwrap_or_else(PoisonError::into_inner);
-        if server.as_ref().is_none_or(Server::is_over) {
+        if self.shared.look(|inner| inner.push.down) {
+            drop(server.take());
+        }
+        if server.is_none() {
             *server = Some(Server::start(&self.shared, self.address, &self.options)?.0);
         }
         Ok(())
@@ -265,7 +268,7 @@ impl StandIn {
 
     #[must_use]
     pub fn push_counts(&self) -> PushCounts {
-        self.look(|snapshot| snapshot.push_counts())
+        self.shared.look(|inner| inner.push.counts)
     }
 
     /// The packet that ended the Manager's process, if one ever did: no worker may send such a thing.

@@ -54,8 +54,8 @@ pub struct Worker {
     /// What a person, or the memory of its last clean sign-off, asks of it.
     pub requested: Option<RequestedAction>,
     pub last_seen: Option<Timestamp>,
-    /// When its row was last written.
-    pub updated: Timestamp,
+    /// When its row was last written after its registration.
+    pub updated: Option<Timestamp>,
     /// Deleted workers stay, since they are counted when it is decided who could still run a task.
     pub deleted: bool,
     pub(crate) secret: String,

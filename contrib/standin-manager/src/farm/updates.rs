@@ -164,7 +164,14 @@ impl Farm {
             mime: mime.to_owned(),
             bytes: bytes.into(),
         });
-        self.announce(Event::LastRendered { job });
+        if looks_like_a_picture(bytes) {
+            self.announce(Event::LastRendered { job });
+        }
         Ok(true)
     }
+}
+
+/// The Manager tells of a picture once it has decoded it. Here its first bytes must do.
+fn looks_like_a_picture(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"\xff\xd8\xff") || bytes.starts_with(b"\x89PNG\r\n\x1a\n")
 }

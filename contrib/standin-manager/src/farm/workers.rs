@@ -44,7 +44,7 @@ impl Farm {
             status: WorkerStatus::Unset,
             requested: None,
             last_seen: None,
-            updated: Timestamp::now(),
+            updated: None,
             deleted: false,
             secret: wish.secret,
         });
@@ -121,7 +121,7 @@ impl Farm {
         }
         worker.requested = (worker.status != status).then_some(RequestedAction { status, when });
         self.announce_worker(at, None);
-        self.workers[at].updated = Timestamp::now();
+        self.workers[at].updated = Some(Timestamp::now());
         Ok(())
     }
 
@@ -144,8 +144,8 @@ impl Farm {
     }
 
     pub(crate) fn seen(&mut self, at: usize) {
-        let now = Timestamp::now();
-        (self.workers[at].last_seen, self.workers[at].updated) = (Some(now), now);
+        let now = Some(Timestamp::now());
+        (self.workers[at].last_seen, self.workers[at].updated) = (now, now);
     }
 
     /// One round of the time-out check: tasks first, then workers.
@@ -182,7 +182,7 @@ impl Farm {
             previous: Some(previous),
             deleted: false,
         });
-        self.workers[at].updated = Timestamp::now();
+        self.workers[at].updated = Some(Timestamp::now());
     }
 
     /// A hard failure. The real one composes an activity too, and never stores it.

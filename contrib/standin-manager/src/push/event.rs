@@ -31,7 +31,7 @@ struct WorkerUpdate<'a> {
     status: WorkerStatus,
     #[serde(skip_serializing_if = "Option::is_none")]
     status_change: Option<StatusChange>,
-    updated: Timestamp,
+    updated: String,
     version: &'a str,
 }
 
@@ -169,7 +169,7 @@ fn worker_update(worker: &Worker, previous: Option<WorkerStatus>, deleted: bool)
         previous_status: previous,
         status: worker.status,
         status_change: change,
-        updated: worker.updated,
+        updated: worker.updated.map_or_else(|| UNSET.to_owned(), |then| then.to_string()),
         version: &worker.version,
     };
     written("/workers", &update)
@@ -213,7 +213,9 @@ fn deleted_job(id: &str) -> Utf8Bytes {
 }
 
 fn task_update(task: &Task, previous: Option<TaskStatus>, owner: Option<&str>) -> Utf8Bytes {
-    let worker = owner.zip(task.worker.as_deref()).map(|(name, uuid)| Owner { name, uuid });
+    let worker = owner
+        .zip(task.worker.as_deref())
+        .map(|(name, uuid)| Owner { name, uuid });
     let update = TaskUpdate {
         activity: &task.activity,
         id: &task.id,

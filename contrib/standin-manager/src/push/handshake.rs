@@ -55,7 +55,9 @@ fn accepted_key(asked: &Asked<'_>) -> Result<String, &'static str> {
 
 fn has_token(asked: &Asked<'_>, header: &str, token: &str) -> bool {
     let values = asked.headers.get_all(header).into_iter();
-    let mut tokens = values.filter_map(|value| value.to_str().ok()).flat_map(|list| list.split(','));
+    let mut tokens = values
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|list| list.split(','));
     tokens.any(|word| word.trim().eq_ignore_ascii_case(token))
 }
 

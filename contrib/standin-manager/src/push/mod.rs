@@ -29,7 +29,11 @@ use tokio::sync::Notify;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use self::dice::Dice;
-pub(crate) use self::{handshake::answer, room::Room, talk::{Ended, talk}};
+pub(crate) use self::{
+    handshake::answer,
+    room::Room,
+    talk::{Ended, talk},
+};
 use crate::{
     farm::{Event, Farm},
     options::PushOptions,
@@ -88,6 +92,8 @@ pub(crate) struct Push {
     status: FarmStatus,
     pub(crate) counts: PushCounts,
     pub(crate) killed: Option<Killed>,
+    /// Nothing is served from the fatal packet on until a person starts the Manager again.
+    pub(crate) down: bool,
 }
 
 struct Client {
@@ -126,6 +132,7 @@ impl Push {
             status: FarmStatus::Starting,
             counts: PushCounts::default(),
             killed: None,
+            down: false,
         }
     }
 
@@ -212,7 +219,19 @@ impl Push {
                 client.raw.pop_front();
             }
         }
-        if texts.is_empty() { Next::Wait } else { Next::Write(texts) }
+        if texts.is_empty() {
+            Next::Wait
+        } else {
+            Next::Write(texts)
+        }
+    }
+
+    fn kill(&mut self, by: SocketAddr, packet: &str) {
+        self.killed = Some(Killed {
+            by,
+            packet: packet.to_owned(),
+        });
+        self.down = true;
     }
 
     /// Tells whoever listens; costs one look where nobody does.
@@ -256,7 +275,7 @@ impl Push {
 
     /// The next Manager's process starts with what every process starts with.
     pub(crate) fn restarted(&mut self) {
-        self.status = FarmStatus::Starting;
+        (self.status, self.down) = (FarmStatus::Starting, false);
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Engine.IO 3 and Socket.IO 2 as the Manager's library speaks them: what one text from a client brings about.
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
@@ -24,6 +25,20 @@ pub(super) enum Reaction {
     HangUp,
     /// The library slices past the end of it, and the whole process ends.
     KillManager,
+}
+
+/// The server's opening as its library reads one. Only the types matter.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Opening {
+    #[serde(rename = "sid")]
+    _sid: Option<String>,
+    #[serde(rename = "upgrades")]
+    _upgrades: Option<Vec<Option<String>>>,
+    #[serde(rename = "pingInterval")]
+    _ping_interval: Option<i64>,
+    #[serde(rename = "pingTimeout")]
+    _ping_timeout: Option<i64>,
 }
 
 /// The first packet a client gets.
@@ -62,9 +77,11 @@ pub(super) fn react(text: &str) -> Reaction {
 
 /// A client that sends the server's opening is believed, if it can be decoded.
 fn reopen(json: &str) -> Reaction {
-    match serde_json::from_str(json) {
-        Ok(Value::Object(_) | Value::Null) => Reaction::Nothing,
-        Ok(Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) | Err(_) => Reaction::HangUp,
+    // serde would take a list for the fields in order.
+    let list = json.trim_start().starts_with('[');
+    match serde_json::from_str::<Option<Opening>>(json) {
+        Ok(_) if !list => Reaction::Nothing,
+        Ok(_) | Err(_) => Reaction::HangUp,
     }
 }
 
@@ -107,7 +124,8 @@ fn named(list: &str) -> Option<(&str, &str)> {
     }
     // It cuts the last byte off, whatever it is.
     let argument = list.get(rest..list.len().checked_sub(1)?);
-    (start <= end && rest < list.len()).then(|| (list.get(start..end).unwrap_or_default(), argument.unwrap_or_default()))
+    (start <= end && rest < list.len())
+        .then(|| (list.get(start..end).unwrap_or_default(), argument.unwrap_or_default()))
 }
 
 /// `<n>[...` after the `43`. Nobody waits for an ack, so a sound one does nothing; one that ends at its bracket is fatal.

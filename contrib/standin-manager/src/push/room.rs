@@ -56,7 +56,9 @@ impl Subscription {
             Value::Object(object) => object,
             Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => return None,
         };
-        let text = |key: &str| match object.get(key) {
+        // Go takes a key in any case.
+        let value = |key: &str| object.iter().find(|(name, _)| name.eq_ignore_ascii_case(key));
+        let text = |key: &str| match value(key).map(|(_, value)| value) {
             None | Some(Value::Null) => Some(None),
             Some(Value::String(text)) => Some(Some(text.clone())),
             Some(_) => None,
@@ -88,7 +90,11 @@ impl Subscription {
         let wish = match self.op.as_str() {
             "subscribe" => Wish::Enter,
             "unsubscribe" => Wish::Exit,
-            _ => return Err("unable to perform subscription operation: invalid subscription operation, ignoring request"),
+            _ => {
+                return Err(
+                    "unable to perform subscription operation: invalid subscription operation, ignoring request",
+                );
+            }
         };
         Ok((wish, rooms))
     }

@@ -20,7 +20,7 @@ use tokio_tungstenite::{
 };
 
 use super::{
-    Bells, Killed, Next,
+    Bells, Next,
     packet::{self, Reaction},
     room::{Subscription, Wish},
 };
@@ -42,7 +42,7 @@ pub(crate) enum Ended {
 enum Over {
     Dropped,
     /// A close frame with 1002 and this reason goes first.
-    Protocol(&'static str),
+    Protocol(String),
     Killed,
 }
 
@@ -76,7 +76,7 @@ pub(crate) async fn talk(shared: &Shared, upgraded: Upgraded, peer: SocketAddr, 
         Over::Protocol(reason) => {
             let frame = CloseFrame {
                 code: CloseCode::Protocol,
-                reason: Utf8Bytes::from_static(reason),
+                reason: reason.into(),
             };
             let _client_may_be_gone = timeout(WRITE_TIME, sink.send(Message::Close(Some(frame)))).await;
             Ended::Alone
@@ -113,10 +113,7 @@ impl Seat<'_> {
                 Reaction::Subscribe(wish, ack) => inner.push.subscribe(self.number, wish, ack),
                 Reaction::HangUp => return Some(Over::Dropped),
                 Reaction::KillManager => {
-                    inner.push.killed = Some(Killed {
-                        by: self.peer,
-                        packet: text.to_owned(),
-                    });
+                    inner.push.kill(self.peer, text);
                     return Some(Over::Killed);
                 }
             }
@@ -173,15 +170,22 @@ impl Drop for Seat<'_> {
 }
 
 /// In the words of the Manager's library, for those a client may well cause.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a long list of another library, most of it about handshakes"
+)]
 fn protocol_error(problem: &ProtocolError) -> Over {
-    match problem {
-        ProtocolError::UnmaskedFrameFromClient => Over::Protocol("bad MASK"),
-        ProtocolError::NonZeroReservedBits => Over::Protocol("RSV1 set"),
-        ProtocolError::FragmentedControlFrame => Over::Protocol("FIN not set on control"),
-        ProtocolError::ControlFrameTooBig => Over::Protocol("len > 125 for control"),
-        ProtocolError::UnexpectedContinueFrame => Over::Protocol("continuation after FIN"),
-        ProtocolError::ExpectedFragment(_) => Over::Protocol("data before FIN"),
-        ProtocolError::UnknownControlFrameType(_) | ProtocolError::UnknownDataFrameType(_) => Over::Protocol("bad opcode"),
-        _ => Over::Dropped,
-    }
+    let words = match problem {
+        ProtocolError::UnmaskedFrameFromClient => "bad MASK".to_owned(),
+        ProtocolError::NonZeroReservedBits => "RSV1 set".to_owned(),
+        ProtocolError::FragmentedControlFrame => "FIN not set on control".to_owned(),
+        ProtocolError::ControlFrameTooBig => "len > 125 for control".to_owned(),
+        ProtocolError::UnexpectedContinueFrame => "continuation after FIN".to_owned(),
+        ProtocolError::ExpectedFragment(_) => "data before FIN".to_owned(),
+        ProtocolError::InvalidOpcode(code)
+        | ProtocolError::UnknownControlFrameType(code)
+        | ProtocolError::UnknownDataFrameType(code) => format!("bad opcode {code}"),
+        _ => return Over::Dropped,
+    };
+    Over::Protocol(words)
 }

@@ -86,11 +86,6 @@ impl Server {
             let _it_may_be_over = stop.send(());
         }
     }
-
-    /// It has ended by itself.
-    pub(crate) fn is_over(&self) -> bool {
-        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
-    }
 }
 
 impl Drop for Server {
