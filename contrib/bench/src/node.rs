@@ -20,28 +20,26 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    pub(crate) fn start(contender: &Contender) -> Result<Self, String> {
-        Self::with(contender, &[])
-    }
-
-    /// With tasks that wait for it already, each a job of its own.
-    pub(crate) fn with(contender: &Contender, tasks: &[&CommandSpec]) -> Result<Self, String> {
-        let manager = StandIn::start(Options::default()).map_err(|error| error.to_string())?;
-        for task in tasks {
-            submit(&manager, task)?;
-        }
-        let worker = Worker::start(contender, &manager.url(), "bench")?;
-        Ok(Self { worker, manager })
-    }
-
+    /// With a worker that is awake, and has nothing to do.
     pub(crate) fn awake(contender: &Contender) -> Result<Self, String> {
-        let node = Self::start(contender)?;
+        let node = Self::start(contender, manager()?)?;
         node.wait("the worker to be awake", |farm| {
-            farm.workers()
-                .find(|worker| worker.status == WorkerStatus::Awake)
-                .map(|_| ())
+            let awake = farm.workers().find(|worker| worker.status == WorkerStatus::Awake);
+            awake.map(|_| ())
         })?;
         Ok(node)
+    }
+
+    /// With a task that waits for the worker already; also returns its job's id.
+    pub(crate) fn with_task(contender: &Contender, task: &CommandSpec) -> Result<(Self, String), String> {
+        let manager = manager()?;
+        let job = submit(&manager, task)?;
+        Ok((Self::start(contender, manager)?, job))
+    }
+
+    fn start(contender: &Contender, manager: StandIn) -> Result<Self, String> {
+        let worker = Worker::start(contender, &manager.url(), "bench")?;
+        Ok(Self { worker, manager })
     }
 
     /// Submits a job of one task; returns the job's id.
@@ -73,6 +71,11 @@ impl Node {
             .wait_for(PATIENCE, what, fact)
             .map_err(|dump| format!("{dump}the worker's log ends:\n{}", self.worker.log()))
     }
+}
+
+/// A Manager without workers.
+pub(crate) fn manager() -> Result<StandIn, String> {
+    StandIn::start(Options::default()).map_err(|error| error.to_string())
 }
 
 fn submit(manager: &StandIn, command: &CommandSpec) -> Result<String, String> {

@@ -111,7 +111,7 @@ impl Action {
 
     fn while_running(&self, contender: &Contender, scale: &Scale, point: f64) -> Result<Duration> {
         let mut program = Program::new(Nature::Obeys)?;
-        let node = Node::with(contender, &[&program.command()])?;
+        let (node, _job) = Node::with_task(contender, &program.command())?;
         program.up()?;
         pass(scale.running_pause.mul_f64(point));
         let clicked = node.ask(self.to, self.when)?;

@@ -26,13 +26,8 @@ const NATURES: [(Nature, &str); 3] = [
     (Nature::Tree, "a tree of 200 processes"),
 ];
 
-/// What became of the program.
-#[derive(Clone, Copy)]
-enum End {
-    Gone(Duration),
-    /// So many of its processes are [`LEFT_BEHIND`].
-    Left(usize),
-}
+/// How long it took until the program was gone; `Err`: so many of its processes are left behind.
+type End = std::result::Result<Duration, usize>;
 
 pub(super) fn run(bench: &Bench, table: &mut Table) -> Result {
     let ends = bench.samples(&NATURES, TOGETHER, |(nature, _), contender, point| {
@@ -51,14 +46,15 @@ pub(super) fn run(bench: &Bench, table: &mut Table) -> Result {
         table.row(&all).alone(told);
         table.row(&beyond).goal("100 ms with push");
         for (column, ends) in row.into_iter().enumerate() {
-            match times(&ends) {
+            match ends.into_iter().collect::<std::result::Result<Times, usize>>() {
                 Ok(times) => {
-                    let more = times.median().checked_sub(own).map_or_else(|| "less".to_owned(), span);
+                    let more = times.median().checked_sub(own);
+                    let more = more.map_or_else(|| "less".to_owned(), span);
                     table.row(&all).cell(column, times);
                     table.row(&beyond).cell(column, more);
                 }
                 Err(left) => {
-                    let text = format!("up to {left} left after {}", span(LEFT_BEHIND));
+                    let text = format!("{left} left after {}", span(LEFT_BEHIND));
                     table.row(&all).cell(column, text);
                 }
             }
@@ -69,17 +65,16 @@ pub(super) fn run(bench: &Bench, table: &mut Table) -> Result {
 
 fn cancel(nature: Nature, contender: &Contender, scale: &Scale, point: f64) -> Result<End> {
     let mut program = Program::new(nature)?;
-    let node = Node::start(contender)?;
-    let job = node.submit(&program.command())?;
+    let (node, job) = Node::with_task(contender, &program.command())?;
     program.up()?;
     pass(scale.running_pause.mul_f64(point));
     let clicked = node.manager.now();
     node.manager.cancel_job(&job).map_err(|refused| refused.to_string())?;
-    if program.gone(LEFT_BEHIND) {
-        Ok(End::Gone(node.manager.now().saturating_sub(clicked)))
+    Ok(if program.gone(LEFT_BEHIND) {
+        Ok(node.manager.now().saturating_sub(clicked))
     } else {
-        Ok(End::Left(program.left().len()))
-    }
+        Err(program.left().len())
+    })
 }
 
 /// Those who ignore SIGTERM have no reaction: they are left the grace that our worker gives them.
@@ -93,20 +88,4 @@ fn own_reaction(nature: Nature, repetitions: usize) -> Result<Duration> {
             Ok(times.median())
         }
     }
-}
-
-/// How long it took, or the most processes that were left.
-fn times(ends: &[End]) -> std::result::Result<Times, usize> {
-    let left = |end: &End| match end {
-        End::Gone(_) => None,
-        End::Left(count) => Some(*count),
-    };
-    if let Some(most) = ends.iter().filter_map(left).max() {
-        return Err(most);
-    }
-    let gone = |end: &End| match end {
-        End::Gone(time) => Some(*time),
-        End::Left(_) => None,
-    };
-    Ok(ends.iter().filter_map(gone).collect())
 }

@@ -7,13 +7,12 @@
 use std::process::Command;
 use std::time::Duration;
 
-use standin_manager::{Options, StandIn};
 use tokio::time::Instant;
 
 use super::{Bench, Result};
 use crate::contender::Contender;
 use crate::figures::{Table, Times, span};
-use crate::node::PATIENCE;
+use crate::node::{PATIENCE, manager};
 use crate::worker::Worker;
 
 pub(super) fn run(bench: &Bench, table: &mut Table) -> Result {
@@ -30,7 +29,7 @@ pub(super) fn run(bench: &Bench, table: &mut Table) -> Result {
 }
 
 fn first_request(contender: &Contender) -> Result<Duration> {
-    let manager = StandIn::start(Options::default()).map_err(|error| error.to_string())?;
+    let manager = manager()?;
     let begin = manager.now();
     let _worker = Worker::start(contender, &manager.url(), "bench")?;
     let first = manager.wait_for(PATIENCE, "a first request", |farm| {
