@@ -44,6 +44,8 @@ use crate::{
 const QUEUE: usize = 500;
 /// A client with so many waiting is dropped before the next is written.
 const OVERFLOODED: usize = QUEUE - 1;
+/// With more than so many waiting a client is behind.
+const BEHIND: usize = QUEUE / 2;
 /// Texts written before the socket is flushed and others have their turn.
 const BATCH: usize = 64;
 /// Texts of a client remembered for tests.
@@ -90,6 +92,8 @@ pub(crate) struct Push {
     dice: Dice,
     pub(crate) lost_share: f64,
     status: FarmStatus,
+    /// How many clients are behind.
+    behind: usize,
     pub(crate) counts: PushCounts,
     pub(crate) killed: Option<Killed>,
     /// Nothing is served from the fatal packet on until a person starts the Manager again.
@@ -130,6 +134,7 @@ impl Push {
             dice: Dice::new(options.seed),
             lost_share: options.lost,
             status: FarmStatus::Starting,
+            behind: 0,
             counts: PushCounts::default(),
             killed: None,
             down: false,
@@ -161,7 +166,9 @@ impl Push {
     }
 
     fn leave(&mut self, number: u64) {
-        self.clients.remove(&number);
+        if self.clients.remove(&number).is_some_and(|client| client.is_behind()) {
+            self.behind -= 1;
+        }
         self.rooms.retain(|_, members| {
             members.remove(&number);
             !members.is_empty()
@@ -197,6 +204,7 @@ impl Push {
         {
             client.queue.push_back(text);
             client.bells.something_waits.notify_one();
+            self.behind += usize::from(client.waiting() == BEHIND + 1);
         }
     }
 
@@ -209,7 +217,9 @@ impl Push {
         if client.queue.len() >= OVERFLOODED {
             return Next::HangUp;
         }
+        let was_behind = client.is_behind();
         let mut texts: Vec<Utf8Bytes> = client.queue.drain(..client.queue.len().min(BATCH)).collect();
+        self.behind -= usize::from(was_behind && !client.is_behind());
         while texts.len() < BATCH
             && let Some((text, times)) = client.raw.front_mut()
         {
@@ -257,6 +267,7 @@ impl Push {
             self.counts.sent += 1;
             client.crowd.push(text.clone());
             client.bells.something_waits.notify_one();
+            self.behind += usize::from(client.waiting() == BEHIND + 1);
         }
     }
 
@@ -288,6 +299,13 @@ impl Push {
             client.bells.hang_up.notify_one();
         }
         self.rooms.clear();
+        self.behind = 0;
+    }
+
+    /// Some client has much to read yet: a turn for it before the next request keeps a burst of them from being its end. The
+    /// real one's database takes longer than its sockets.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.behind > 0
     }
 
     pub(crate) fn send_raw(&mut self, text: &str, times: u64) {
@@ -320,5 +338,9 @@ impl Push {
 impl Client {
     fn waiting(&self) -> usize {
         self.crowd.len() + self.queue.len()
+    }
+
+    fn is_behind(&self) -> bool {
+        self.waiting() > BEHIND
     }
 }

@@ -15,7 +15,7 @@ use tokio_tungstenite::{
     tungstenite::{
         Error, Message, Utf8Bytes,
         error::ProtocolError,
-        protocol::{CloseFrame, Role, frame::coding::CloseCode},
+        protocol::{CloseFrame, Role, WebSocketConfig, frame::coding::CloseCode},
     },
 };
 
@@ -28,6 +28,9 @@ use crate::shared::Shared;
 
 /// A client that does not read is dropped after so long.
 const WRITE_TIME: Duration = Duration::from_mins(1);
+
+/// Bytes. Clients say little, and the library's own 128 KiB each are much for a thousand of them.
+const READ_BUFFER: usize = 4096;
 
 type Socket = WebSocketStream<TokioIo<Upgraded>>;
 
@@ -56,7 +59,8 @@ struct Seat<'a> {
 
 /// Serves an upgraded connection to its end. `idle` is how long a client may stay without a data message.
 pub(crate) async fn talk(shared: &Shared, upgraded: Upgraded, peer: SocketAddr, idle: Duration) -> Ended {
-    let socket = Socket::from_raw_socket(TokioIo::new(upgraded), Role::Server, None).await;
+    let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER);
+    let socket = Socket::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
     let (mut sink, stream) = socket.split();
     let (number, bells) = shared.change(|inner| inner.push.join(peer));
     let seat = Seat {

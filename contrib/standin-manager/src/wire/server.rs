@@ -16,7 +16,7 @@ use hyper_util::rt::TokioIo;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::oneshot,
-    task::JoinSet,
+    task::{JoinSet, yield_now},
     time::{Instant, Interval, MissedTickBehavior, interval_at, sleep},
 };
 
@@ -40,6 +40,8 @@ use crate::{
 const STATUS_FIRST: Duration = Duration::from_secs(1);
 const STATUS_EVERY: Duration = Duration::from_secs(30);
 
+/// So often a request lets others go first while clients of the Socket.IO are behind.
+const TURNS: usize = 16;
 /// 101: the connection is a websocket from here on.
 const SWITCHING: u16 = 101;
 
@@ -203,6 +205,7 @@ impl Connection {
         };
         let (head, body) = request.into_parts();
         let body = body.collect().await.map_err(|_| HungUp)?.to_bytes();
+        self.let_clients_read().await;
         let fault = self.shared.change(|inner| {
             if let Some(seen) = inner.request(number) {
                 seen.body = seen_body(&body);
@@ -228,6 +231,16 @@ impl Connection {
             },
         );
         Ok(answer.response(cut))
+    }
+
+    /// Bounded, since one of them may not read at all.
+    async fn let_clients_read(&self) {
+        for _ in 0..TURNS {
+            if !self.shared.look(|inner| inner.push.is_behind()) {
+                return;
+            }
+            yield_now().await;
+        }
     }
 
     fn note(&self, request: &Request<Incoming>, call: &Call) -> u64 {
