@@ -28,20 +28,20 @@ pub(crate) enum Kind {
 }
 
 impl Contender {
-    /// Ours, then the other.
+    /// Ours without push and with it, then the other.
     ///
     /// # Errors
     /// One of them is not there, or ours cannot be built.
     pub(crate) fn all(other: Option<&Path>, scale: &Scale) -> Result<Vec<Self>, String> {
         let binary = ours()?;
-        let ours = |title| Self {
+        let ours = |title, push: bool| Self {
             title,
             binary: binary.clone(),
             kind: Kind::Ours {
-                configuration: scale.timings.to_owned(),
+                configuration: format!("push = {push}\n{}", scale.timings),
             },
         };
-        let mut all = vec![ours("without push")];
+        let mut all = vec![ours("without push", false), ours("with push", true)];
         if let Some(path) = other {
             all.push(Self {
                 title: "other worker",

@@ -16,6 +16,7 @@ use std::time::Duration;
 use flamenco_worker::cli::Arguments;
 use flamenco_worker::config::{Config, Environment};
 use flamenco_worker::home::Home;
+use flamenco_worker::manager::push::{Listener, hints};
 use flamenco_worker::manager::{HttpManager, Introduction, Session};
 use flamenco_worker::process::{Launcher, LauncherOptions};
 use flamenco_worker::report::Pictures;
@@ -122,6 +123,8 @@ impl Resident {
             folder: home.dir().to_owned(),
             mark: home.mark().to_owned(),
         };
+        let (hints, source) = hints(&timings);
+        let listener = self.config.push.then(|| Listener::new(source, &timings));
         let introduction = Introduction {
             name: self.name,
             task_types: self.config.task_types,
@@ -134,13 +137,21 @@ impl Resident {
             pictures,
             tools: Tools::new(self.launcher, &timings, PathBuf::new(), scratch),
             orders,
+            hints,
             restart_code: None,
             timings: timings.clone(),
         };
         let session = Session::new(&manager, &home, introduction, &timings);
+        let listen = async {
+            match listener {
+                Some(listener) => listener.run(&manager).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             _departure = Worker::new(&manager, session, around).run() => Ok(()),
             never = sender.run(&manager) => match never {},
+            never = listen => match never {},
         }
     }
 }

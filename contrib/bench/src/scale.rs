@@ -11,6 +11,9 @@ pub(crate) struct Scale {
     pub(crate) repetitions: usize,
     /// After it an idle worker's pauses are as long as they get: ours grow from 5 s to 20 s.
     pub(crate) settled: Duration,
+    /// After it a worker that has begun something new is at its usual pace there: ours asks soon after the beginning, and then
+    /// follows a hint at most once a second.
+    pub(crate) begun: Duration,
     /// Longest pause of an idle worker, ours or the Go worker's. What is asked of it is asked at any point of it.
     pub(crate) idle_pause: Duration,
     /// The same while it is asleep.
@@ -39,6 +42,7 @@ impl Scale {
         Self {
             repetitions: 10,
             settled: Duration::from_secs(60),
+            begun: Duration::from_secs(3),
             idle_pause: Duration::from_secs(20),
             asleep_pause: Duration::from_secs(30),
             running_pause: Duration::from_secs(10),
@@ -58,6 +62,7 @@ impl Scale {
         Self {
             repetitions: 1,
             settled: shortly,
+            begun: shortly,
             idle_pause: shortly,
             asleep_pause: shortly,
             running_pause: shortly,
@@ -82,6 +87,7 @@ idle_max = "50ms"
 asleep_poll = "50ms"
 backoff_min = "10ms"
 backoff_max = "50ms"
+hint_pause = "10ms"
 log_flush = "50ms"
 grace = "200ms"
 "#;

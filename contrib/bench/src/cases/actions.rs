@@ -97,7 +97,7 @@ impl Action {
                 let node = Node::awake(contender)?;
                 let asked = node.ask(WorkerStatus::Asleep, When::Now)?;
                 node.acknowledged(WorkerStatus::Asleep, asked)?;
-                pass(scale.asleep_pause.mul_f64(point));
+                pass(scale.begun + scale.asleep_pause.mul_f64(point));
                 self.effect(&node)
             }
             From::Running => self.while_running(contender, scale, point),
@@ -113,7 +113,7 @@ impl Action {
         let mut program = Program::new(Nature::Obeys)?;
         let (node, _job) = Node::with_task(contender, &program.command())?;
         program.up()?;
-        pass(scale.running_pause.mul_f64(point));
+        pass(scale.begun + scale.running_pause.mul_f64(point));
         let clicked = node.ask(self.to, self.when)?;
         if self.when == When::AfterTask {
             program.finish()?;

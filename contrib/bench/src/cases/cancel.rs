@@ -67,7 +67,7 @@ fn cancel(nature: Nature, contender: &Contender, scale: &Scale, point: f64) -> R
     let mut program = Program::new(nature)?;
     let (node, job) = Node::with_task(contender, &program.command())?;
     program.up()?;
-    pass(scale.running_pause.mul_f64(point));
+    pass(scale.begun + scale.running_pause.mul_f64(point));
     let clicked = node.manager.now();
     node.manager.cancel_job(&job).map_err(|refused| refused.to_string())?;
     Ok(if program.gone(LEFT_BEHIND) {

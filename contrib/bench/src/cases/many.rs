@@ -35,7 +35,7 @@ pub(super) fn run(bench: &Bench, table: &mut Table) -> Result {
         farm.memory(&mut cell);
         cell("idle: processor each", format!("{:.3} %", idle.processor));
         idle.load.put("idle", &mut cell);
-        let jobs = farm.new_jobs(bench.scale.repetitions)?;
+        let jobs = farm.new_jobs(&bench.scale)?;
         cell("new job to a worker that has its task", jobs.to_string());
         let wave = farm.sleep()?;
         cell("Send to Sleep, all at once: each", wave.each.to_string());
@@ -171,9 +171,10 @@ impl Farm {
         }
     }
 
-    /// One job of one task at a time.
-    fn new_jobs(&self, count: usize) -> Result<Times> {
+    /// One job of one task at a time, and not just when the worker of the last one asks for more.
+    fn new_jobs(&self, scale: &Scale) -> Result<Times> {
         let one = |_| {
+            pass(scale.begun);
             let echo = CommandSpec::new("echo", json!({ "message": "hello" }));
             let submitted = self.manager.now();
             let job = JobSpec::new("job").task(TaskSpec::new("task").command(echo));
@@ -190,7 +191,7 @@ impl Farm {
             })?;
             Ok(taken.saturating_sub(submitted))
         };
-        (0..count).map(one).collect()
+        (0..scale.repetitions).map(one).collect()
     }
 
     fn sleep(&self) -> Result<Wave> {
