@@ -8,9 +8,10 @@
 use std::fs;
 use std::io;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use standin_manager::{Snapshot, StandIn, WorkerStatus};
+use standin_manager::{StandIn, WorkerStatus};
 use tempfile::TempDir;
 
 use crate::contender::{Contender, Kind};
@@ -18,10 +19,8 @@ use crate::node::PATIENCE;
 use crate::proc;
 use crate::residents;
 use crate::scale::Scale;
+use crate::waiting::pass;
 use crate::worker::Worker;
-
-/// So many may be on their way to being awake: more would only wait for a processor.
-const COMING: usize = 50;
 
 /// Memory that stays free, in KiB: an eighth of the machine, and no less than this.
 const SPARED: u64 = 2 << 20;
@@ -47,13 +46,18 @@ impl Crowd {
             let number = crowd.processes.len() + 1;
             let worker = Worker::start(contender, &manager.url(), &format!("worker-{number}"))?;
             crowd.processes.push(worker);
-            wait_for_awake(manager, number.saturating_sub(COMING))?;
+            pass(scale.apart);
         }
         let rest = scale.workers.saturating_sub(crowd.processes.len());
         if let (Kind::Ours { configuration }, 1..) = (&contender.kind, rest) {
-            crowd.residents = Some(Residents::start(configuration, &manager.url(), rest)?);
+            crowd.residents = Some(Residents::start(configuration, &manager.url(), rest, scale.apart)?);
+            pass(scale.apart.saturating_mul(u32::try_from(rest).unwrap_or(u32::MAX)));
         }
-        wait_for_awake(manager, crowd.len())?;
+        let what = format!("{} workers to be awake", crowd.len());
+        manager.wait_for(PATIENCE, &what, |farm| {
+            let awake = farm.workers().filter(|worker| worker.status == WorkerStatus::Awake);
+            (awake.count() >= crowd.len()).then_some(())
+        })?;
         Ok(crowd)
     }
 
@@ -66,16 +70,6 @@ impl Drop for Crowd {
     fn drop(&mut self) {
         self.processes.iter_mut().for_each(Worker::tell_to_leave);
     }
-}
-
-fn wait_for_awake(manager: &StandIn, count: usize) -> Result<(), String> {
-    let awake = |farm: &Snapshot<'_>| {
-        farm.workers()
-            .filter(|worker| worker.status == WorkerStatus::Awake)
-            .count()
-    };
-    let what = format!("{count} workers to be awake");
-    manager.wait_for(PATIENCE, &what, |farm| (awake(farm) >= count).then_some(()))
 }
 
 /// A thousand connections, some of them twice.
@@ -93,16 +87,16 @@ pub(crate) struct Residents {
 }
 
 impl Residents {
-    fn start(configuration: &str, url: &str, count: usize) -> Result<Self, String> {
-        Self::begin(configuration, url, count).map_err(|error| format!("cannot start residents: {error}"))
+    fn start(configuration: &str, url: &str, count: usize, apart: Duration) -> Result<Self, String> {
+        Self::begin(configuration, url, count, apart).map_err(|error| format!("cannot start residents: {error}"))
     }
 
-    fn begin(configuration: &str, url: &str, count: usize) -> io::Result<Self> {
+    fn begin(configuration: &str, url: &str, count: usize, apart: Duration) -> io::Result<Self> {
         let folder = tempfile::Builder::new().prefix("bench-").tempdir()?;
         let file = folder.path().join("flamenco-worker.toml");
         fs::write(&file, configuration)?;
         let process = Command::new(std::env::current_exe()?)
-            .args([residents::ROLE, &count.to_string()])
+            .args([residents::ROLE, &count.to_string(), &apart.as_millis().to_string()])
             .arg(folder.path())
             .args(["-manager", url, "-config"])
             .arg(file)

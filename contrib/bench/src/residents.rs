@@ -7,9 +7,9 @@
 
 #![expect(clippy::print_stderr, reason = "a role without a log")]
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -31,15 +31,21 @@ use tokio::time::sleep;
 /// The first argument that makes this program a home of workers.
 pub(crate) const ROLE: &str = "residents";
 
-/// They come one after the other: a Manager closes a connection that says nothing for a second.
-const APART: Duration = Duration::from_millis(10);
-
-/// `residents COUNT FOLDER WORKER_ARGUMENT ...`; the arguments are a worker's own.
+/// `residents COUNT MILLISECONDS FOLDER WORKER_ARGUMENT ...`: they start so many milliseconds apart; the arguments are a worker's.
 pub(crate) fn main(words: &[OsString]) -> ExitCode {
-    let [count, folder, arguments @ ..] = words else {
+    let [count, apart, folder, arguments @ ..] = words else {
         return ExitCode::from(2);
     };
-    match house(count, Path::new(folder), arguments) {
+    let number = |word: &OsString| word.to_str().and_then(|word| word.parse().ok());
+    let (Some(count), Some(apart)) = (number(count), number(apart)) else {
+        return ExitCode::from(2);
+    };
+    let house = House {
+        count,
+        apart: Duration::from_millis(apart.into()),
+        folder: folder.into(),
+    };
+    match house.open(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("bench: residents: {error}");
@@ -48,49 +54,53 @@ pub(crate) fn main(words: &[OsString]) -> ExitCode {
     }
 }
 
-fn house(count: &OsStr, folder: &Path, arguments: &[OsString]) -> Result<(), String> {
-    let count = count.to_str().and_then(|count| count.parse().ok()).ok_or("how many?")?;
-    let words = std::iter::once(OsString::from(ROLE)).chain(arguments.iter().cloned());
-    let arguments = Arguments::parse(words).map_err(said)?;
-    let (config, _warnings) = Config::load(&arguments, &Environment::capture()).map_err(said)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(said)?;
-    LocalSet::new().block_on(&runtime, all(&config, count, folder))
+struct House {
+    count: u32,
+    apart: Duration,
+    folder: PathBuf,
 }
 
-async fn all(config: &Config, count: u32, folder: &Path) -> Result<(), String> {
-    let options = LauncherOptions {
-        guard: "/proc/self/exe".into(),
-        mark: ROLE.to_owned(),
-        oom_score_adj: None,
-        nice: None,
-        timings: config.timings.clone(),
-    };
-    let (launcher, reaper) = Launcher::new(options).map_err(said)?;
-    let mut background = JoinSet::new();
-    background.spawn_local(reaper.run());
-    let (mut workers, mut doors) = (JoinSet::new(), Vec::new());
-    for number in 0..count {
-        let (tell, orders) = unbounded_channel();
-        doors.push(tell);
-        let resident = Resident {
-            name: format!("resident-{number}"),
-            home: folder.join(number.to_string()),
-            config: config.clone(),
-            launcher: launcher.clone(),
+impl House {
+    fn open(&self, arguments: &[OsString]) -> Result<(), String> {
+        let words = std::iter::once(OsString::from(ROLE)).chain(arguments.iter().cloned());
+        let arguments = Arguments::parse(words).map_err(said)?;
+        let (config, _warnings) = Config::load(&arguments, &Environment::capture()).map_err(said)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        LocalSet::new().block_on(&runtime.map_err(said)?, self.keep(&config))
+    }
+
+    async fn keep(&self, config: &Config) -> Result<(), String> {
+        let options = LauncherOptions {
+            guard: "/proc/self/exe".into(),
+            mark: ROLE.to_owned(),
+            oom_score_adj: None,
+            nice: None,
+            timings: config.timings.clone(),
         };
-        workers.spawn_local(resident.live(APART * number, orders));
+        let (launcher, reaper) = Launcher::new(options).map_err(said)?;
+        let mut background = JoinSet::new();
+        background.spawn_local(reaper.run());
+        let (mut workers, mut doors) = (JoinSet::new(), Vec::new());
+        for number in 0..self.count {
+            let (tell, orders) = unbounded_channel();
+            doors.push(tell);
+            let resident = Resident {
+                name: format!("resident-{number}"),
+                home: self.folder.join(number.to_string()),
+                config: config.clone(),
+                launcher: launcher.clone(),
+            };
+            workers.spawn_local(resident.live(self.apart * number, orders));
+        }
+        until_input_ends().await;
+        for tell in doors {
+            let _left_already = tell.send(Order::Stop);
+        }
+        while let Some(left) = workers.join_next().await {
+            left.map_err(said)??;
+        }
+        Ok(())
     }
-    until_input_ends().await;
-    for tell in doors {
-        let _left_already = tell.send(Order::Stop);
-    }
-    while let Some(left) = workers.join_next().await {
-        left.map_err(said)??;
-    }
-    Ok(())
 }
 
 async fn until_input_ends() {

@@ -30,6 +30,9 @@ pub(crate) struct Scale {
     pub(crate) slow_update: Duration,
     /// Workers in the large farm.
     pub(crate) workers: usize,
+    /// So long after one of them the next is started: all at once, they would be too much news for each other, and leave the
+    /// Manager's hints alone for five minutes.
+    pub(crate) apart: Duration,
     /// At most so many of them as processes.
     pub(crate) processes: usize,
     /// Timings for our worker's configuration; none are those of a farm.
@@ -51,6 +54,7 @@ impl Scale {
             paced: 100_000_000,
             slow_update: Duration::from_secs(4),
             workers: 1000,
+            apart: Duration::from_millis(150),
             processes: usize::MAX,
             timings: "",
         }
@@ -71,6 +75,7 @@ impl Scale {
             paced: 1_000_000,
             slow_update: shortly,
             workers: 4,
+            apart: Duration::from_millis(1),
             processes: 2,
             timings: SHORT,
         }

@@ -203,8 +203,10 @@ impl Farm {
             asked.map_err(|refused| refused.to_string())?;
         }
         self.manager.wait_for(PATIENCE, "all to be asleep", |farm| {
-            let said = farm.requests().iter().filter(|seen| says(seen, WorkerStatus::Asleep));
-            (said.count() >= clicked.len()).then_some(())
+            // Looked at first, as it is cheap, and the Manager waits meanwhile.
+            let asleep = farm.workers().all(|worker| worker.status == WorkerStatus::Asleep);
+            let said = || farm.requests().iter().filter(|seen| says(seen, WorkerStatus::Asleep));
+            (asleep && said().count() >= clicked.len()).then_some(())
         })?;
         let (load, all) = (self.since(&begin), self.manager.now().saturating_sub(begin.at));
         let each = self.manager.look(|farm| {

@@ -80,7 +80,7 @@ pub(crate) const CASES: &[Case] = &[
     Case {
         name: "many",
         about: "a farm of 1,000 workers at one Manager",
-        takes: "10 min",
+        takes: "18 min",
         run: many::run,
     },
 ];
