@@ -244,8 +244,11 @@ impl Push {
         self.down = true;
     }
 
-    /// Tells whoever listens; costs one look where nobody does.
+    /// Tells whoever listens; costs a look or two where nobody does.
     pub(crate) fn tell(&mut self, event: &Event) {
+        if self.clients.is_empty() {
+            return;
+        }
         for room in event::rooms(event) {
             self.broadcast(&room, || event::text(event));
         }

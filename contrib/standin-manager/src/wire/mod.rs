@@ -5,6 +5,8 @@
 //! listener -> door (header in time?) -> hyper -> serve: note it down -> fault? -> answer -> Payload, whole or cut
 //!                                                                                    |
 //!                                              route -> authentication -> schema -> farm
+//!
+//! after an answer of 101: door -> hyper, which lets go of it -> push::talk
 //! ```
 
 pub(crate) mod answer;
