@@ -38,7 +38,7 @@ pub struct Timings {
     pub answer: Duration,
     /// Longest wait for the answer to a task update or a picture; the same lock, and up to 512 KiB to carry.
     pub update: Duration,
-    /// Between two questions that hints have brought about, should they come thick. The first is asked at once.
+    /// Between two questions that hints have brought about, should they come thick. The first three are asked at once.
     pub hint_pause: Duration,
     /// In a farm of a thousand, the longest random wait between a hint of new work and the fetch; in a smaller one in
     /// proportion. 500 fetches in the same instant are about a second of the Manager's CPU.

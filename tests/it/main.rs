@@ -15,5 +15,7 @@ mod harness;
 mod network;
 mod output;
 mod processes;
+mod push;
+mod push_trouble;
 mod restarts;
 mod signals;
