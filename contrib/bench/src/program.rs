@@ -10,7 +10,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::stat::Mode;
-use nix::unistd::{Pid, getpid, mkfifo};
+use nix::unistd::{Pid, mkfifo};
 use serde_json::json;
 use standin_manager::CommandSpec;
 use tempfile::TempDir;
@@ -125,21 +125,17 @@ impl Program {
         gone.ok_or_else(|| "the program survived SIGTERM".to_owned())
     }
 
-    /// Who holds the pipe: what is left of it.
+    /// Who holds the writing end: what is left of it.
     pub(crate) fn left(&self) -> Vec<Pid> {
         let pipe = self.folder.path().join("life");
         let pipe = fs::canonicalize(&pipe).unwrap_or(pipe);
-        let holds = |process: &PathBuf| fs::read_link(process.join("fd/9")).is_ok_and(|file| file == pipe);
-        let processes = fs::read_dir("/proc")
-            .into_iter()
-            .flatten()
-            .flatten()
-            .map(|entry| entry.path());
-        let pids = processes
-            .filter(holds)
-            .filter_map(|process| process.file_name()?.to_str()?.parse().ok());
-        // Ourselves may hold the reading end under that number.
-        pids.map(Pid::from_raw).filter(|pid| *pid != getpid()).collect()
+        let holds = |process: &PathBuf| {
+            fs::read_link(process.join("fd/9")).is_ok_and(|file| file == pipe) && writes(&process.join("fdinfo/9"))
+        };
+        let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let processes = processes.map(|entry| entry.path()).filter(holds);
+        let pids = processes.filter_map(|process| process.file_name()?.to_str()?.parse().ok());
+        pids.map(Pid::from_raw).collect()
     }
 
     /// The next bytes: 0 at the end, `None` if nothing came.
@@ -149,6 +145,13 @@ impl Program {
         let ready = poll(&mut files, timeout).ok().filter(|ready| *ready > 0);
         ready.and_then(|_| self.life.read(&mut [0; 64]).ok())
     }
+}
+
+/// Whether a descriptor is for writing only, as the reading end, which may have the same number here, is not (proc(5)).
+fn writes(information: &Path) -> bool {
+    let text = fs::read_to_string(information).unwrap_or_default();
+    text.lines()
+        .any(|line| line.starts_with("flags:") && line.ends_with('1'))
 }
 
 impl Drop for Program {
