@@ -31,6 +31,7 @@ pub mod departure;
 pub mod home;
 pub mod logging;
 pub mod manager;
+pub mod node;
 pub mod process;
 pub mod protocol;
 pub mod report;
