@@ -12,6 +12,7 @@
 #![expect(clippy::print_stderr, reason = "it says what it is doing meanwhile")]
 
 mod cases;
+mod chaos;
 mod figures;
 mod printer;
 mod worker;
@@ -33,6 +34,9 @@ fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     if words.first().is_some_and(|word| word == printer::ROLE) {
         return printer::main(&words[1..]);
+    }
+    if words.first().is_some_and(|word| word == "chaos") {
+        return chaos::main(&words[1..]);
     }
     let mut table = figures::Table::default();
     for (name, case) in CASES {
