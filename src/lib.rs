@@ -27,6 +27,7 @@ pub mod app;
 pub mod cli;
 pub mod command;
 pub mod config;
+pub mod control;
 pub mod departure;
 pub mod home;
 pub mod logging;

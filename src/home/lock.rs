@@ -11,7 +11,7 @@
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::HomeError;
@@ -40,6 +40,16 @@ pub struct Holder {
     /// When it started, RFC 3339.
     pub started: String,
     pub version: String,
+}
+
+/// What somebody sees who only looks at the lock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Held {
+    /// No worker uses this home.
+    Nobody,
+    By(Holder),
+    /// It is held, and the file does not say by whom: a start a moment ago.
+    Nameless,
 }
 
 #[derive(Debug)]
@@ -83,6 +93,19 @@ impl HomeLock {
     }
 }
 
+/// Who holds the lock of `dir` now; takes and changes nothing.
+///
+/// # Errors
+/// The lock file cannot be opened; [`io::ErrorKind::NotFound`] where no worker ever was.
+pub(super) fn holder(dir: &Path) -> io::Result<Held> {
+    let mut file = File::open(dir.join(NAME))?;
+    match file.try_lock_shared() {
+        Ok(()) => Ok(Held::Nobody),
+        Err(TryLockError::WouldBlock) => Ok(Holder::read(&mut file).map_or(Held::Nameless, Held::By)),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
 fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
@@ -96,6 +119,19 @@ impl Holder {
             started: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
+    }
+
+    /// Whether the process of this number, as seen from here, has the lock file of `dir` open: in another container the
+    /// number means somebody else.
+    pub fn has_open(&self, dir: &Path) -> bool {
+        let Ok(lock) = std::fs::metadata(dir.join(NAME)) else {
+            return false;
+        };
+        let open = std::fs::read_dir(format!("/proc/{}/fd", self.pid));
+        let files = open.into_iter().flatten().flatten();
+        files
+            .filter_map(|entry| std::fs::metadata(entry.path()).ok())
+            .any(|file| (file.dev(), file.ino()) == (lock.dev(), lock.ino()))
     }
 
     /// Whether this holder runs on this host, as far as a name can tell.

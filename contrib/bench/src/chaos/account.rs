@@ -22,6 +22,8 @@ const UNSEEN: f64 = 0.5;
 /// One run of a task's program.
 #[derive(Debug, Clone, PartialEq)]
 struct Run {
+    /// The mark of its node.
+    node: String,
     /// Its start, as it named itself.
     name: String,
     /// Seconds since 1970, if it came to its end.
@@ -31,7 +33,8 @@ struct Run {
 pub(super) struct Account {
     mischief: Mischief,
     pub(super) took: Duration,
-    kills: Vec<f64>,
+    /// The mark of the node, and when somebody was killed there, in seconds since 1970.
+    kills: Vec<(String, f64)>,
     tasks: usize,
     runs: usize,
     unseen: usize,
@@ -68,7 +71,7 @@ impl Account {
                 .wrong
                 .push(format!("a worker left with {status:?}\n{}", node.log())),
         }
-        self.kills.extend(&node.kills);
+        self.kills.extend(node.kills.iter().map(|time| (mark.clone(), *time)));
         self.wrong.extend(
             marked(&mark)
                 .into_iter()
@@ -117,7 +120,10 @@ impl Account {
 
     fn went_unseen(&self, run: &Run) -> bool {
         let end = run.ended.unwrap_or(f64::INFINITY);
-        self.kills.iter().any(|kill| (0.0..UNSEEN).contains(&(kill - end)))
+        let just_after = |kill: &f64| (0.0..UNSEEN).contains(&(kill - end));
+        self.kills
+            .iter()
+            .any(|(node, kill)| *node == run.node && just_after(kill))
     }
 
     /// All lines of the run in order, or counted. A piece whose answer was lost is there twice.
@@ -200,12 +206,12 @@ fn story(manager: &StandIn, task: &str) -> String {
     lines.collect::<String>()
 }
 
-/// The ledger's lines, by task: `start TASK RUN TIME` and `end TASK RUN TIME`.
+/// The ledger's lines, by task: `start TASK RUN TIME NODE` and `end TASK RUN TIME NODE`.
 fn runs(ledger: &str) -> BTreeMap<usize, Vec<Run>> {
     let mut runs: BTreeMap<usize, Vec<Run>> = BTreeMap::new();
     for line in ledger.lines() {
         let words: Vec<_> = line.split(' ').collect();
-        let [what, task, name, time] = words.as_slice() else {
+        let [what, task, name, time, node] = words.as_slice() else {
             continue;
         };
         let (Ok(task), Ok(time)) = (task.parse(), time.parse()) else {
@@ -214,6 +220,7 @@ fn runs(ledger: &str) -> BTreeMap<usize, Vec<Run>> {
         let of_task = runs.entry(task).or_default();
         match *what {
             "start" => of_task.push(Run {
+                node: (*node).to_owned(),
                 name: (*name).to_owned(),
                 ended: None,
             }),
@@ -255,12 +262,13 @@ mod tests {
 
     #[test]
     fn runs_are_read_from_the_ledger() {
-        let read = runs("start 3 1.5 1.5\nstart 3 2.5 2.5\nend 3 2.5 2.75\nnonsense\n");
-        let run = |name: &str, ended| Run {
+        let read = runs("start 3 1.5 1.5 a\nstart 3 2.5 2.5 b\nend 3 2.5 2.75 b\nnonsense\n");
+        let run = |node: &str, name: &str, ended| Run {
+            node: node.to_owned(),
             name: name.to_owned(),
             ended,
         };
-        assert_eq!(read[&3], [run("1.5", None), run("2.5", Some(2.75))]);
+        assert_eq!(read[&3], [run("a", "1.5", None), run("b", "2.5", Some(2.75))]);
     }
 
     #[test]
@@ -290,14 +298,16 @@ mod tests {
     #[test]
     fn only_a_kill_just_after_the_end_excuses_a_second_run() {
         let mut account = account();
-        account.kills = vec![10.0];
-        let ended = |ended| Run {
+        account.kills = vec![("a".to_owned(), 10.0)];
+        let run = |node: &str, ended| Run {
+            node: node.to_owned(),
             name: String::new(),
             ended,
         };
-        assert!(account.went_unseen(&ended(Some(9.9))));
-        assert!(!account.went_unseen(&ended(Some(10.1))));
-        assert!(!account.went_unseen(&ended(Some(9.0))));
-        assert!(!account.went_unseen(&ended(None)));
+        assert!(account.went_unseen(&run("a", Some(9.9))));
+        assert!(!account.went_unseen(&run("b", Some(9.9))));
+        assert!(!account.went_unseen(&run("a", Some(10.1))));
+        assert!(!account.went_unseen(&run("a", Some(9.0))));
+        assert!(!account.went_unseen(&run("a", None)));
     }
 }

@@ -35,13 +35,13 @@ const CALM: Duration = Duration::from_secs(180);
 /// its end. A run is named after its start.
 const PROGRAM: &str = r#"
 ledger=$1 task=$2 lines=$3 pause=$4 stray=$5 run=$EPOCHREALTIME
-echo "start $task $run $EPOCHREALTIME" >> "$ledger"
+echo "start $task $run $EPOCHREALTIME $FLAMENCO_WORKER_MARK" >> "$ledger"
 for ((line = 1; line <= lines; line++)); do
   echo "line $line of $lines in run $run"
   ((line % 20)) || sleep "$pause"
 done
 if [[ $stray == yes ]]; then setsid sleep 300 & fi
-echo "end $task $run $EPOCHREALTIME" >> "$ledger"
+echo "end $task $run $EPOCHREALTIME $FLAMENCO_WORKER_MARK" >> "$ledger"
 "#;
 
 /// What is asked for on the command line.
