@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -67,6 +68,8 @@ impl Account {
         let mark = node.mark()?;
         match node.stop()? {
             Some(status) if status.success() => {}
+            // It had just been started, and had nothing to lose yet.
+            Some(status) if status.signal() == Some(nix::libc::SIGTERM) => {}
             status => self
                 .wrong
                 .push(format!("a worker left with {status:?}\n{}", node.log())),

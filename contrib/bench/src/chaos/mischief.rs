@@ -42,14 +42,14 @@ pub(super) enum Deed {
 impl Deed {
     /// How often, in a hundred.
     const ODDS: [(Self, u32); 9] = [
-        (Self::Fault, 58),
-        (Self::ManagerAway, 6),
-        (Self::WorkerKilled, 8),
-        (Self::GuardKilled, 6),
-        (Self::BothKilled, 4),
-        (Self::WorkerStopped, 5),
-        (Self::Paused, 4),
-        (Self::DiskFull, 4),
+        (Self::Fault, 70),
+        (Self::ManagerAway, 5),
+        (Self::WorkerKilled, 4),
+        (Self::GuardKilled, 4),
+        (Self::BothKilled, 3),
+        (Self::WorkerStopped, 3),
+        (Self::Paused, 3),
+        (Self::DiskFull, 3),
         (Self::AskedAgain, 5),
     ];
 
@@ -183,12 +183,14 @@ impl Mischief {
 
     /// A person wants a completed task done once more.
     fn ask_again(&mut self, manager: &StandIn, job: &str) -> Result<bool, String> {
-        let completed: Vec<_> = manager
-            .tasks(job)
+        let tasks = manager.tasks(job);
+        let all = tasks.len();
+        let completed: Vec<_> = tasks
             .into_iter()
             .filter(|task| task.status == TaskStatus::Completed)
             .collect();
-        let Some(task) = self.random.choice(&completed) else {
+        // Not towards the end, or there would be none.
+        let Some(task) = self.random.choice(&completed).filter(|_| completed.len() < all / 2) else {
             return Ok(false);
         };
         manager.set_task_status(&task.id, TaskStatus::Queued).map_err(text)?;
