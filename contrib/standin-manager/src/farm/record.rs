@@ -16,8 +16,7 @@ const PICTURES_KEPT: usize = 64;
 
 impl Farm {
     fn job_folder(&self, job: &str) -> PathBuf {
-        let prefix = job.get(..4).unwrap_or(job);
-        self.storage.join(format!("job-{prefix}")).join(job)
+        self.storage.join(job_path(job))
     }
 
     fn log_path(&self, job: &str, task: &str) -> PathBuf {
@@ -68,6 +67,11 @@ impl Farm {
         let _already_gone = fs::remove_dir_all(self.job_folder(job));
         self.pictures.retain(|picture| picture.job != job);
     }
+}
+
+/// Where a job's files are, from the storage on.
+pub(crate) fn job_path(job: &str) -> String {
+    format!("job-{}/{job}", job.get(..4).unwrap_or(job))
 }
 
 fn append(path: &Path, text: &str) -> std::io::Result<()> {

@@ -39,7 +39,12 @@ pub(crate) struct AssignedTask {
 
 impl Farm {
     pub(crate) fn hand_out(&mut self, worker: usize) -> Result<Handed, Refused> {
+        let handed = self.choose(worker);
         self.seen(worker);
+        handed
+    }
+
+    fn choose(&mut self, worker: usize) -> Result<Handed, Refused> {
         if let Some(asked) = self.workers[worker].requested {
             return Ok(Handed::Locked(asked.status));
         }

@@ -22,7 +22,7 @@ use std::net::IpAddr;
 use hyper::{HeaderMap, body::Bytes};
 
 use self::{answer::Answer, route::Call};
-use crate::farm::Farm;
+use crate::{farm::Farm, push};
 
 /// A request with its body read.
 pub(crate) struct Asked<'a> {
@@ -52,6 +52,7 @@ pub(crate) fn answer(farm: &mut Farm, call: &Call, asked: &Asked<'_>) -> Answer 
     match call {
         Call::Worker(call) => worker::answer(farm, call, asked),
         Call::Manage(call) => manage::answer(farm, call, asked),
+        Call::Push(call) => push::answer(&farm.options.push, *call, asked),
         Call::MethodNotAllowed => Answer::bare_error(404, "method not allowed"),
         Call::Unknown => Answer::bare_error(404, "Not Found"),
     }

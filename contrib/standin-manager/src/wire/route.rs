@@ -6,6 +6,7 @@
 pub(crate) enum Call {
     Worker(WorkerCall),
     Manage(ManageCall),
+    Push(PushCall),
     /// The path exists, the method does not. The Manager says 404 all the same.
     MethodNotAllowed,
     Unknown,
@@ -44,6 +45,13 @@ pub(crate) enum ManageCall {
     AskWorker(String),
 }
 
+/// What is asked of the Socket.IO.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PushCall {
+    Upgrade,
+    OtherMethod,
+}
+
 /// One of the Manager's endpoints, for faults and for the list of requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Endpoint {
@@ -57,12 +65,19 @@ pub enum Endpoint {
     MayIRun,
     OutputProduced,
     Version,
+    /// The request for a Socket.IO connection, `/socket.io/`.
+    Push,
     /// Management calls and everything unknown.
     Other,
 }
 
 impl Call {
     pub(crate) fn parse(method: &str, path: &str) -> Self {
+        match (method, path) {
+            ("GET", "/socket.io/") => return Self::Push(PushCall::Upgrade),
+            (_, "/socket.io/") => return Self::Push(PushCall::OtherMethod),
+            (_, _) => {}
+        }
         let Some(path) = path.strip_prefix("/api/v3/") else {
             return Self::Unknown;
         };
@@ -131,6 +146,7 @@ impl Call {
                 WorkerCall::MayIRun(_) => Endpoint::MayIRun,
                 WorkerCall::OutputProduced(_) => Endpoint::OutputProduced,
             },
+            Self::Push(_) => Endpoint::Push,
             Self::Manage(ManageCall::Version) => Endpoint::Version,
             Self::Manage(_) | Self::MethodNotAllowed | Self::Unknown => Endpoint::Other,
         }
@@ -142,7 +158,7 @@ impl Call {
             Self::Worker(WorkerCall::TaskUpdate(id) | WorkerCall::MayIRun(id) | WorkerCall::OutputProduced(id)) => {
                 Some(id)
             }
-            Self::Worker(_) | Self::Manage(_) | Self::MethodNotAllowed | Self::Unknown => None,
+            Self::Worker(_) | Self::Manage(_) | Self::Push(_) | Self::MethodNotAllowed | Self::Unknown => None,
         }
     }
 }
