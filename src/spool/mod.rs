@@ -14,14 +14,15 @@
 //! at most the piece whose answer was lost. `completed` is always sent; `failed` only if the Manager, asked
 //! anew, still wants the task run: late, it would bring a cancelled job back; `active` never.
 
+mod count;
 mod disk;
+mod end;
 mod entry;
 mod folder;
 mod history;
 mod housekeeping;
 mod limits;
 mod log;
-mod missing;
 mod name;
 mod record;
 mod sender;
@@ -38,9 +39,10 @@ use std::rc::Rc;
 use crate::protocol::AssignedTask;
 use crate::timings::Timings;
 
+pub use count::Count;
+pub use end::{Cause, End, ProgramEnd, millis};
 pub use entry::Entry;
 pub use limits::Limits;
-pub use record::Outcome;
 pub use sender::Sender;
 
 use shared::Shared;

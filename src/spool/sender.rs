@@ -19,9 +19,10 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{debug, error, info, warn};
 
 use super::Notice;
+use super::end::Outcome;
 use super::folder::{Due, Parcel, Said};
 use super::housekeeping::{sync_outcomes, tidy};
-use super::record::{Fate, Outcome};
+use super::record::Fate;
 use super::shared::{Shared, SharedFolder};
 use crate::manager::{Backoff, Delivery, Manager, ManagerError, Verdict, denial};
 use crate::protocol::TaskStatus;

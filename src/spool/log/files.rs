@@ -6,10 +6,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{Gap, Log, Part, Position};
+use super::{Gap, Log, Part, Progress};
 use crate::spool::disk;
 use crate::spool::limits::Limits;
-use crate::spool::missing::Missing;
 
 /// No log gets this far; a number above it is damage.
 const HIGHEST: u32 = u32::MAX / 2;
@@ -22,14 +21,14 @@ pub(super) fn gap(folder: &Path, first: u32) -> PathBuf {
     folder.join(format!("gap-{first:06}"))
 }
 
-/// Finds the log of a folder that an earlier process left, accepted up to `sent`.
+/// Finds the log of a folder that an earlier process left, as far as `progress` knows it.
 ///
 /// # Errors
 /// When a file cannot be read, or a gap is not what was written.
-pub(in crate::spool) fn scan(folder: &Path, limits: &Limits, sent: Position, refused: Missing) -> io::Result<Log> {
+pub(in crate::spool) fn scan(folder: &Path, limits: &Limits, progress: Progress) -> io::Result<Log> {
+    let sent = progress.sent;
     let mut log = Log {
-        sent,
-        refused,
+        progress,
         ..Log::new(folder, limits)
     };
     let (mut segments, gaps) = numbered(folder)?;

@@ -8,9 +8,9 @@ use std::os::unix::fs::FileExt;
 
 use tracing::warn;
 
-use super::{Gap, LONGEST_LINE, Log, Part, Position, files};
+use super::{Gap, LONGEST_LINE, Log, Part, Position, Progress, files};
+use crate::spool::count::Count;
 use crate::spool::disk;
-use crate::spool::missing::Missing;
 
 /// Whole lines, ready to be sent.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub(in crate::spool) struct Piece {
     lines_at: usize,
     origin: Origin,
     /// What the notes say of refused lines.
-    refused: Missing,
+    refused: Count,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,25 +43,25 @@ impl Log {
                 Part::Gap(_) => 1,
             })
             .sum();
-        let notes = !self.refused.is_none() || !self.unkept.is_none();
+        let notes = !self.progress.refused.is_none() || !self.unkept.is_none();
         files + self.buffer.len() as u64 + u64::from(notes)
     }
 
-    /// How far the log was accepted, and what of it is refused without that being said; both belong on disk.
-    pub(in crate::spool) fn progress(&self) -> (Position, Missing) {
-        (self.sent, self.refused)
+    /// Belongs on disk.
+    pub(in crate::spool) fn progress(&self) -> Progress {
+        self.progress
     }
 
     /// The next piece: about `most` bytes, at least one line, whole lines only. `None` when nothing waits.
     /// At most one piece may be on its way: it is to be accepted, refused or given back.
     pub(in crate::spool) fn next_piece(&mut self, most: usize) -> Option<Piece> {
         self.write_out();
-        let refused = self.refused;
+        let refused = self.progress.refused;
         let mut text = match refused.is_none() {
             true => String::new(),
             false => refused.note("the Manager refused them"),
         };
-        let mut to = self.sent;
+        let mut to = self.progress.sent;
         let mut parts = self.waiting.iter();
         let mut part = parts.next();
         if let Some(Part::Gap(gap)) = part {
@@ -100,7 +100,11 @@ impl Log {
 
     /// Bytes of a waiting segment that were sent.
     fn done(&self, number: u32) -> u64 {
-        if number == self.sent.segment { self.sent.byte } else { 0 }
+        if number == self.progress.sent.segment {
+            self.progress.sent.byte
+        } else {
+            0
+        }
     }
 
     /// The buffer itself, where the disk does not take it.
@@ -129,7 +133,7 @@ impl Log {
             Ok(())
         });
         if let Err(error) = read {
-            let missing = Missing {
+            let missing = Count {
                 lines: 0,
                 bytes: bytes.saturating_sub(from),
             };
@@ -158,8 +162,8 @@ impl Log {
 
     /// The Manager has it.
     pub(in crate::spool) fn accepted(&mut self, piece: &Piece) {
-        self.refused.lines -= piece.refused.lines;
-        self.refused.bytes -= piece.refused.bytes;
+        self.progress.refused.lines -= piece.refused.lines;
+        self.progress.refused.bytes -= piece.refused.bytes;
         if let Origin::Files(to) = piece.origin {
             self.sent_up_to(to);
         }
@@ -168,16 +172,19 @@ impl Log {
     /// The Manager will never have it: it stays in a file of its own beside the log, and the log goes on.
     pub(in crate::spool) fn refused(&mut self, piece: &Piece) {
         let lines = &piece.text.as_bytes()[piece.lines_at..];
-        let path = self
-            .folder
-            .join(format!("refused-{:06}-{}", self.sent.segment, self.sent.byte));
+        let path = self.folder.join(format!(
+            "refused-{:06}-{}",
+            self.progress.sent.segment, self.progress.sent.byte
+        ));
         let kept = disk::open_file(&path).and_then(|file| file.write_all_at(piece.text.as_bytes(), 0));
         if let Err(error) = kept {
             warn!(path = %path.display(), %error, "cannot keep a piece of log that was refused");
         }
         // A note that is refused is not said again: it could be the note itself that displeases.
         self.accepted(piece);
-        self.refused.add(Missing::of(lines));
+        let lines = Count::of(lines);
+        self.progress.refused.add(lines);
+        self.progress.lost.add(lines);
     }
 
     /// It did not arrive; it will be the next piece again, with what came since.
@@ -193,7 +200,7 @@ impl Log {
     }
 
     pub(super) fn sent_up_to(&mut self, to: Position) {
-        self.sent = to;
+        self.progress.sent = to;
         while let Some(part) = self.waiting.front() {
             match *part {
                 Part::Gap(Gap { first, last, .. }) if last < to.segment => {
