@@ -28,6 +28,7 @@ pub mod cli;
 pub mod command;
 pub mod config;
 pub mod departure;
+pub mod diagnose;
 pub mod home;
 pub mod logging;
 pub mod manager;

@@ -34,7 +34,7 @@ pub struct End {
     /// Milliseconds since 1970.
     pub ended: u64,
     /// Milliseconds from begin to end, by a clock that does not jump.
-    pub took: u64,
+    pub took_ms: u64,
     pub programs: Vec<ProgramEnd>,
 }
 
@@ -51,9 +51,9 @@ pub struct ProgramEnd {
     /// The kernel sent that signal because the memory ran out.
     pub oom: bool,
     /// Milliseconds from start to exit.
-    pub wall: u64,
+    pub wall_ms: u64,
     /// Milliseconds of user and system time, descendants included.
-    pub cpu: u64,
+    pub cpu_ms: u64,
     /// Bytes.
     pub peak_memory: u64,
     /// What outlived it and was ended by us.
@@ -125,7 +125,7 @@ mod tests {
             let end = End {
                 cause,
                 ended: 1,
-                took: 2,
+                took_ms: 2,
                 programs: Vec::new(),
             };
             let text = serde_json::to_string(&end).unwrap();

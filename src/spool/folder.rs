@@ -205,7 +205,7 @@ impl Folder {
         self.record.end = Some(End {
             cause,
             ended: now_millis(),
-            took: end::millis(took),
+            took_ms: end::millis(took),
             programs: std::mem::take(&mut self.programs),
         });
         self.save();

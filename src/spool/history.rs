@@ -27,20 +27,32 @@ use crate::timings::Timings;
 pub(super) struct Places {
     pub(super) spool: PathBuf,
     pub(super) history: PathBuf,
-    set_aside: PathBuf,
-    damaged: PathBuf,
+    pub(super) set_aside: PathBuf,
+    pub(super) damaged: PathBuf,
 }
 
 impl Places {
-    /// # Errors
-    /// When one of them cannot be made, or nothing can be written there.
-    pub(super) fn make(spool: &Path) -> io::Result<Self> {
-        let places = Self {
+    /// Where they are; touches nothing.
+    pub(super) fn of(spool: &Path) -> Self {
+        Self {
             spool: spool.to_owned(),
             history: spool.join("history"),
             set_aside: spool.join("set-aside"),
             damaged: spool.join("damaged"),
-        };
+        }
+    }
+
+    /// Whether a path in one of them is the folder of a task, by its name.
+    pub(super) fn is_of_a_task(path: &Path) -> bool {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let undated = name.get(DATE..).and_then(|rest| rest.strip_prefix('-'));
+        is_folder_name(name) || undated.is_some_and(is_folder_name)
+    }
+
+    /// # Errors
+    /// When one of them cannot be made, or nothing can be written there.
+    pub(super) fn make(spool: &Path) -> io::Result<Self> {
+        let places = Self::of(spool);
         for folder in [&places.spool, &places.history, &places.set_aside, &places.damaged] {
             disk::make_folder(folder)?;
         }
@@ -106,10 +118,13 @@ impl Places {
     }
 }
 
+/// Digits of a time in milliseconds, until the year 2286.
+const DATE: usize = 13;
+
 /// A name that sorts by time.
 fn dated(millis: u64, path: &Path) -> String {
     format!(
-        "{millis:013}-{}",
+        "{millis:0DATE$}-{}",
         path.file_name().unwrap_or_default().to_string_lossy()
     )
 }

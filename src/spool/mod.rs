@@ -23,6 +23,7 @@ mod history;
 mod housekeeping;
 mod limits;
 mod log;
+mod look;
 mod name;
 mod record;
 mod sender;
@@ -43,6 +44,7 @@ pub use count::Count;
 pub use end::{Cause, End, ProgramEnd, millis};
 pub use entry::Entry;
 pub use limits::Limits;
+pub use look::{Found, Kept, Standing, Stretch, look};
 pub use sender::Sender;
 
 use shared::Shared;

@@ -30,7 +30,7 @@ use super::count::Count;
 use super::disk;
 use super::limits::Limits;
 
-pub(super) use files::scan;
+pub(super) use files::{scan, stretches};
 pub(super) use piece::Piece;
 
 /// A line longer than this becomes several: no request may have to be longer than the Manager takes.
@@ -39,6 +39,9 @@ const LONGEST_LINE: usize = 64 << 10;
 const WRITE_AT: usize = 128 << 10;
 /// While it cannot be written, the buffer grows to this size before its lines are only counted.
 const BUFFER_MOST: usize = 256 << 10;
+
+/// Why lines are missing where a segment was dropped.
+const NOT_KEPT_UP: &str = "the Manager did not keep up";
 
 /// How far the log was accepted by the Manager: all before this byte of this segment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

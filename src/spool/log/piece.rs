@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt;
 
 use tracing::warn;
 
-use super::{Gap, LONGEST_LINE, Log, Part, Position, Progress, files};
+use super::{Gap, LONGEST_LINE, Log, NOT_KEPT_UP, Part, Position, Progress, files};
 use crate::spool::count::Count;
 use crate::spool::disk;
 
@@ -65,7 +65,7 @@ impl Log {
         let mut parts = self.waiting.iter();
         let mut part = parts.next();
         if let Some(Part::Gap(gap)) = part {
-            text.push_str(&gap.missing.note("the Manager did not keep up"));
+            text.push_str(&gap.missing.note(NOT_KEPT_UP));
             to = Position {
                 segment: gap.last + 1,
                 byte: 0,
