@@ -84,6 +84,11 @@ impl Said {
         }
     }
 
+    /// Less of its log can be sent.
+    pub(super) fn can_be_halved(&self) -> bool {
+        self.piece.as_ref().is_some_and(|piece| piece.lines() > 1)
+    }
+
     /// More than a log: refused, it does not say which part displeased.
     pub(super) fn is_mixed(&self) -> bool {
         self.piece.is_some() && (self.activity.is_some() || self.steps.is_some())
@@ -223,10 +228,20 @@ impl Folder {
 
     /// Puts on disk how far it was reported.
     pub(super) fn save(&mut self) {
-        self.record.log = self.log.progress();
-        if let Err(error) = disk::replace(&self.path.join(REPORT), &self.record) {
+        let path = self.path.join(REPORT);
+        let mut saved = self.try_save(&path);
+        // A result is worth more than a log.
+        while saved.as_ref().is_err_and(disk::is_full) && self.log.give_way() {
+            saved = self.try_save(&path);
+        }
+        if let Err(error) = saved {
             warn!(task = self.task, path = %self.path.display(), %error, "cannot save how far a task was reported");
         }
+    }
+
+    fn try_save(&mut self, path: &Path) -> io::Result<()> {
+        self.record.log = self.log.progress();
+        disk::replace(path, &self.record)
     }
 
     /// When something is to be sent, the back-off of this folder left aside.
@@ -250,7 +265,7 @@ impl Folder {
             return Parcel::Empty;
         }
         let mut said = Said {
-            piece: self.log.next_piece(most),
+            piece: self.log.next_piece(self.trouble.most.unwrap_or(most)),
             ..Said::default()
         };
         let together = said.piece.is_none() || !self.trouble.apart;
@@ -290,7 +305,13 @@ impl Folder {
         self.sent(said);
     }
 
+    /// It was too large: the next piece is half of it.
+    pub(super) fn halve(&mut self, said: &Said) {
+        self.trouble.most = said.piece.as_ref().map(|piece| piece.bytes() / 2);
+    }
+
     fn sent(&mut self, said: &Said) {
+        self.trouble.most = None;
         self.fresh = self.log.unsent();
         self.log_since = (self.fresh > 0).then(Instant::now);
         self.said_since = (self.activity.is_some() || self.steps.is_some()).then(Instant::now);

@@ -98,6 +98,8 @@ pub(super) struct Log {
     printed: u64,
     /// Printed past the limit of the log.
     beyond: Count,
+    /// Kept in files of their own; at most about a segment.
+    refused_bytes: u64,
 }
 
 impl Log {
@@ -118,6 +120,7 @@ impl Log {
             failing: false,
             printed: 0,
             beyond: Count::default(),
+            refused_bytes: 0,
         }
     }
 
@@ -189,7 +192,11 @@ impl Log {
         if self.buffer.is_empty() && self.unkept.is_none() {
             return;
         }
-        match self.try_write_out() {
+        let mut written = self.try_write_out();
+        if written.as_ref().is_err_and(disk::is_full) && self.forget_kept() {
+            written = self.try_write_out();
+        }
+        match written {
             Ok(()) if self.failing => {
                 self.failing = false;
                 warn!(folder = %self.folder.display(), "the log can be written again");
@@ -251,7 +258,7 @@ impl Log {
         self.writing = None;
         self.sent_up_to(self.progress.sent);
         self.waiting.push_back(Part::Segment { number, bytes: 0 });
-        self.drop_second_oldest();
+        self.drop_second_oldest(self.limits.waiting_segments);
         Ok((file, 0))
     }
 
@@ -272,17 +279,33 @@ impl Log {
         last.saturating_add(1)
     }
 
-    /// Holds the bound on waiting segments. The oldest stays (it may be on its way), the newest is being written.
-    fn drop_second_oldest(&mut self) {
+    /// Makes room for what is worth more; false when it has none to give.
+    pub(super) fn give_way(&mut self) -> bool {
+        self.forget_kept() || self.drop_second_oldest(2)
+    }
+
+    /// Removes what was sent already.
+    fn forget_kept(&mut self) -> bool {
+        let any = !self.kept.is_empty();
+        for number in self.kept.drain(..) {
+            drop(fs::remove_file(files::segment(&self.folder, number)));
+        }
+        any
+    }
+
+    /// Holds waiting segments to `most`. The oldest stays (it may be on its way), the newest is being written.
+    fn drop_second_oldest(&mut self, most: usize) -> bool {
         let segments: Vec<usize> = (0..self.waiting.len())
             .filter(|index| matches!(self.waiting.get(*index), Some(Part::Segment { .. })))
             .collect();
-        if segments.len() <= self.limits.waiting_segments.max(2) {
-            return;
+        if segments.len() <= most.max(2) {
+            return false;
         }
-        let Some(at) = segments.get(1).copied() else { return };
+        let Some(at) = segments.get(1).copied() else {
+            return false;
+        };
         let Some(Part::Segment { number, .. }) = self.waiting.get(at).cloned() else {
-            return;
+            return false;
         };
         let path = files::segment(&self.folder, number);
         let missing = fs::read(&path).map(|text| Count::of(&text)).unwrap_or_default();
@@ -314,5 +337,6 @@ impl Log {
         if let Some(index) = absorbed {
             self.waiting.remove(index);
         }
+        true
     }
 }

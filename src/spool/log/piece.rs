@@ -32,6 +32,22 @@ enum Origin {
     Memory,
 }
 
+impl Piece {
+    /// All of it, notes included.
+    pub(in crate::spool) fn bytes(&self) -> usize {
+        self.text.len()
+    }
+
+    /// Of the log itself.
+    pub(in crate::spool) fn lines(&self) -> usize {
+        self.text
+            .bytes()
+            .skip(self.lines_at)
+            .filter(|byte| *byte == b'\n')
+            .count()
+    }
+}
+
 impl Log {
     /// Bytes that wait, roughly: a note about a gap counts as one.
     pub(in crate::spool) fn unsent(&self) -> u64 {
@@ -82,7 +98,7 @@ impl Log {
             }
         }
         if text.is_empty() {
-            let text = self.take_buffer()?;
+            let text = self.take_buffer(most)?;
             return Some(Piece {
                 text,
                 lines_at,
@@ -107,13 +123,18 @@ impl Log {
         }
     }
 
-    /// The buffer itself, where the disk does not take it.
-    fn take_buffer(&mut self) -> Option<String> {
+    /// The start of the buffer itself, where the disk does not take it.
+    fn take_buffer(&mut self, most: usize) -> Option<String> {
         let mut text = match self.unkept.is_none() {
             true => String::new(),
             false => std::mem::take(&mut self.unkept).note("they could not be written to the disk of the worker"),
         };
-        text.push_str(&String::from_utf8_lossy(&std::mem::take(&mut self.buffer)));
+        let ends = |byte: &u8| *byte == b'\n';
+        let within = self.buffer.iter().take(most).rposition(ends);
+        let end = within.or_else(|| self.buffer.iter().position(ends));
+        let later = self.buffer.split_off(end.map_or(self.buffer.len(), |end| end + 1));
+        let now = std::mem::replace(&mut self.buffer, later);
+        text.push_str(&String::from_utf8_lossy(&now));
         (!text.is_empty()).then_some(text)
     }
 
@@ -176,9 +197,13 @@ impl Log {
             "refused-{:06}-{}",
             self.progress.sent.segment, self.progress.sent.byte
         ));
-        let kept = disk::open_file(&path).and_then(|file| file.write_all_at(piece.text.as_bytes(), 0));
-        if let Err(error) = kept {
-            warn!(path = %path.display(), %error, "cannot keep a piece of log that was refused");
+        // A Manager that refuses everything must not fill the disk.
+        if self.refused_bytes < self.limits.segment_bytes {
+            self.refused_bytes += piece.text.len() as u64;
+            let kept = disk::open_file(&path).and_then(|file| file.write_all_at(piece.text.as_bytes(), 0));
+            if let Err(error) = kept {
+                warn!(path = %path.display(), %error, "cannot keep a piece of log that was refused");
+            }
         }
         // A note that is refused is not said again: it could be the note itself that displeases.
         self.accepted(piece);
