@@ -29,6 +29,7 @@ pub mod command;
 pub mod config;
 pub mod control;
 pub mod departure;
+pub mod diagnose;
 pub mod home;
 pub mod logging;
 pub mod manager;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 /// Which rooms a room may import. `app` is the one that builds everything; `lib` is the map.
 const TABLE: &[(&str, &str)] = &[
-    ("main", "app cli departure process report"),
+    ("main", "app cli departure diagnose process report"),
     ("lib", ""),
     ("abort", ""),
     ("cli", "departure"),
@@ -20,6 +20,7 @@ const TABLE: &[(&str, &str)] = &[
     ),
     ("control", "home config"),
     ("departure", ""),
+    ("diagnose", "cli config departure home manager spool"),
     ("signals", "abort departure"),
     ("timings", ""),
     ("logging", "config"),

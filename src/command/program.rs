@@ -68,6 +68,7 @@ impl Program {
         match ended {
             Ok(finished) => {
                 account(&finished, stage);
+                stage.voice.ended(&self.exe, &finished);
                 conclude(finished)
             }
             Err(error) => Err(self.not_started(error).await),

@@ -139,6 +139,17 @@ impl Holder {
         self.host == hostname()
     }
 
+    /// Who has used the home `dir` last, by the text of its lock; the lock itself is left alone. `None` for a home
+    /// that nobody used.
+    pub fn of(dir: &Path) -> Option<Self> {
+        Self::read(&mut File::open(dir.join(NAME)).ok()?)
+    }
+
+    /// Whether it still runs, on this host and since its last start; a pid may have been given to somebody else.
+    pub fn lives(&self) -> bool {
+        self.is_here() && self.boot == boot_id() && Path::new("/proc").join(self.pid.to_string()).exists()
+    }
+
     fn write(&self, file: &mut File) -> io::Result<()> {
         let Self {
             pid,

@@ -107,20 +107,11 @@ async fn commands(commands: &[WireCommand], stage: &mut Stage<'_>) -> Result<(),
     Ok(())
 }
 
-/// The outcome, in words if it is none for the Manager, and then itself.
-async fn tell(outcome: &Outcome, mut reporter: impl LastWord) {
+async fn tell(outcome: &Outcome, reporter: impl LastWord) {
     match outcome {
         Outcome::Completed => reporter.completed().await,
         Outcome::Failed(why) => reporter.failed(why).await,
-        Outcome::Aborted(reason) => {
-            reporter.line(&format!("Stopped: {reason}"));
-            reporter.dropped().await;
-        }
-        Outcome::HandedBack(cause) => {
-            let text = format!("Handed back: {cause}");
-            reporter.line(&text);
-            reporter.activity(&text);
-            reporter.dropped().await;
-        }
+        Outcome::Aborted(reason) => reporter.aborted(&reason.to_string()).await,
+        Outcome::HandedBack(cause) => reporter.handed_back(&cause.to_string()).await,
     }
 }

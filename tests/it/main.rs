@@ -12,6 +12,7 @@
 mod actions;
 mod commands;
 mod harness;
+mod history;
 mod network;
 mod output;
 mod processes;
