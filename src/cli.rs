@@ -106,6 +106,14 @@ pub struct Arguments {
 pub enum Errand {
     /// Shows the last tasks of this node, or one of them with its log
     History(HistoryArguments),
+    /// Tells the worker of this home to finish its task and then leave
+    Drain,
+    /// Tells it to take no new task until it is woken
+    Sleep,
+    /// Tells it to take tasks again
+    Wake,
+    /// Tells it to end its task, give it back and leave
+    Stop,
 }
 
 /// What of the history is to be shown.

@@ -19,7 +19,9 @@ use std::time::Duration;
 use nix::sys::statvfs::statvfs;
 use tokio::sync::Mutex;
 use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
+
+use crate::timings::Timings;
 
 /// What the operator says that tasks on this node need. Empty: nothing is looked at.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -80,17 +82,16 @@ impl fmt::Display for Unfit {
 #[derive(Debug)]
 pub struct Node {
     requirements: Requirements,
-    /// How long one look may take.
-    patience: Duration,
+    timings: Timings,
     /// The look that has not come back yet: it is waited for again, so that a dead file system holds one thread only.
     look: Mutex<Option<JoinHandle<Result<(), Unfit>>>>,
 }
 
 impl Node {
-    pub fn new(requirements: Requirements, patience: Duration) -> Self {
+    pub fn new(requirements: Requirements, timings: &Timings) -> Self {
         Self {
             requirements,
-            patience,
+            timings: timings.clone(),
             look: Mutex::new(None),
         }
     }
@@ -98,18 +99,34 @@ impl Node {
     /// Looks at everything that is required; what is wrong first is named. Cancel safe.
     ///
     /// # Errors
-    /// [`Unfit`], in the order of [`Requirements`]; [`Unfit::NoAnswer`] after the patience given.
+    /// [`Unfit`], in the order of [`Requirements`]; [`Unfit::NoAnswer`] after [`Timings::fitness`].
     pub async fn fit(&self) -> Result<(), Unfit> {
-        if self.requirements == Requirements::default() {
+        self.met(self.requirements.clone()).await
+    }
+
+    /// Returns when space has become short, while a task runs; never where none is asked for. Cancel safe.
+    pub async fn runs_short(&self) -> Unfit {
+        let space = Requirements {
+            free_space: self.requirements.free_space,
+            roomy: self.requirements.roomy.clone(),
+            ..Requirements::default()
+        };
+        loop {
+            sleep(self.timings.space_check).await;
+            if let Err(unfit @ Unfit::LittleSpace { .. }) = self.met(space.clone()).await {
+                return unfit;
+            }
+        }
+    }
+
+    async fn met(&self, requirements: Requirements) -> Result<(), Unfit> {
+        if requirements.ask_nothing() {
             return Ok(());
         }
         let mut look = self.look.lock().await;
-        let running = look.get_or_insert_with(|| {
-            let requirements = self.requirements.clone();
-            spawn_blocking(move || requirements.met())
-        });
-        let Ok(found) = timeout(self.patience, running).await else {
-            return Err(Unfit::NoAnswer(self.patience));
+        let running = look.get_or_insert_with(|| spawn_blocking(move || requirements.met()));
+        let Ok(found) = timeout(self.timings.fitness, running).await else {
+            return Err(Unfit::NoAnswer(self.timings.fitness));
         };
         *look = None;
         // It does not panic, and only the end of the runtime cancels it.
@@ -118,6 +135,17 @@ impl Node {
 }
 
 impl Requirements {
+    fn ask_nothing(&self) -> bool {
+        let Self {
+            mounted,
+            readable,
+            writable,
+            free_space,
+            roomy: _,
+        } = self;
+        mounted.is_empty() && readable.is_empty() && writable.is_empty() && *free_space == 0
+    }
+
     /// Blocks on the file systems.
     fn met(&self) -> Result<(), Unfit> {
         for path in &self.mounted {
@@ -281,7 +309,11 @@ mod tests {
             ..Requirements::default()
         };
         // To open a pipe without a writer takes until there is one.
-        let node = Node::new(requirements, Duration::from_millis(20));
+        let timings = Timings {
+            fitness: Duration::from_millis(20),
+            ..Timings::default()
+        };
+        let node = Node::new(requirements, &timings);
         assert_eq!(node.fit().await, Err(Unfit::NoAnswer(Duration::from_millis(20))));
         assert_eq!(node.fit().await, Err(Unfit::NoAnswer(Duration::from_millis(20))));
         assert!(node.look.lock().await.is_some());

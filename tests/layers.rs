@@ -16,11 +16,11 @@ const TABLE: &[(&str, &str)] = &[
     ("cli", "departure"),
     (
         "app",
-        "abort cli command config departure home logging manager process protocol report signals spool task timings worker",
+        "abort cli command config departure home logging manager node process protocol report signals spool task timings worker",
     ),
     ("control", "home config"),
     ("departure", ""),
-    ("diagnose", "cli config departure home manager spool"),
+    ("diagnose", "cli config control departure home manager spool"),
     ("signals", "abort departure"),
     ("timings", ""),
     ("logging", "config"),
@@ -36,7 +36,7 @@ const TABLE: &[(&str, &str)] = &[
     ("task", "command report protocol abort process"),
     (
         "worker",
-        "task report spool manager protocol process home abort departure signals timings",
+        "task report spool manager node protocol process home abort departure signals timings",
     ),
 ];
 

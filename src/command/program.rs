@@ -13,6 +13,7 @@
 //! ```
 
 use std::ffi::OsString;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
@@ -69,7 +70,7 @@ impl Program {
             Ok(finished) => {
                 account(&finished, stage);
                 stage.voice.ended(&self.exe, &finished);
-                conclude(finished)
+                conclude(finished, stage.tools.crash)
             }
             Err(error) => Err(self.not_started(error).await),
         }
@@ -105,7 +106,11 @@ impl Program {
         if let Ok(Some(hint)) = hint {
             text = format!("{text}; {hint}");
         }
-        Ending::Failed(text)
+        match errno {
+            // Its own command line is too long.
+            Errno::E2BIG => Ending::Failed(text),
+            _ => Ending::Unwell(text),
+        }
     }
 }
 
@@ -151,15 +156,20 @@ fn account(finished: &Finished, stage: &mut Stage<'_>) {
 }
 
 /// What the end of its program means for a command.
-fn conclude(finished: Finished) -> Result<(), Ending> {
+/// A program that is killed within `crash` of its start has hardly begun.
+fn conclude(finished: Finished, crash: Duration) -> Result<(), Ending> {
     match finished.exit {
         // Also with unkillable processes left: the program itself has done its work.
         Exit::Success => Ok(()),
         Exit::Code(code) => Err(Ending::Failed(format!("command exited abnormally with code {code}"))),
-        Exit::Signal { signal, oom: false } => Err(Ending::Failed(format!(
-            "command exited abnormally: killed by {}",
-            signal_name(signal)
-        ))),
+        Exit::Signal { signal, oom: false } => {
+            let why = format!("command exited abnormally: killed by {}", signal_name(signal));
+            Err(if finished.usage.wall < crash {
+                Ending::Unwell(why)
+            } else {
+                Ending::Failed(why)
+            })
+        }
         Exit::Signal { signal, oom: true } => Err(Ending::Failed(format!(
             "command exited abnormally: killed by {}, because the memory ran out (its peak was {})",
             signal_name(signal),

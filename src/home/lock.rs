@@ -42,16 +42,6 @@ pub struct Holder {
     pub version: String,
 }
 
-/// What somebody sees who only looks at the lock.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Held {
-    /// No worker uses this home.
-    Nobody,
-    By(Holder),
-    /// It is held, and the file does not say by whom: a start a moment ago.
-    Nameless,
-}
-
 #[derive(Debug)]
 pub(super) enum Taken {
     Ours(HomeLock),
@@ -93,19 +83,6 @@ impl HomeLock {
     }
 }
 
-/// Who holds the lock of `dir` now; takes and changes nothing.
-///
-/// # Errors
-/// The lock file cannot be opened; [`io::ErrorKind::NotFound`] where no worker ever was.
-pub(super) fn holder(dir: &Path) -> io::Result<Held> {
-    let mut file = File::open(dir.join(NAME))?;
-    match file.try_lock_shared() {
-        Ok(()) => Ok(Held::Nobody),
-        Err(TryLockError::WouldBlock) => Ok(Holder::read(&mut file).map_or(Held::Nameless, Held::By)),
-        Err(TryLockError::Error(error)) => Err(error),
-    }
-}
-
 fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
@@ -119,19 +96,6 @@ impl Holder {
             started: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
-    }
-
-    /// Whether the process of this number, as seen from here, has the lock file of `dir` open: in another container the
-    /// number means somebody else.
-    pub fn has_open(&self, dir: &Path) -> bool {
-        let Ok(lock) = std::fs::metadata(dir.join(NAME)) else {
-            return false;
-        };
-        let open = std::fs::read_dir(format!("/proc/{}/fd", self.pid));
-        let files = open.into_iter().flatten().flatten();
-        files
-            .filter_map(|entry| std::fs::metadata(entry.path()).ok())
-            .any(|file| (file.dev(), file.ino()) == (lock.dev(), lock.ino()))
     }
 
     /// Whether this holder runs on this host, as far as a name can tell.
@@ -148,6 +112,18 @@ impl Holder {
     /// Whether it still runs, on this host and since its last start; a pid may have been given to somebody else.
     pub fn lives(&self) -> bool {
         self.is_here() && self.boot == boot_id() && Path::new("/proc").join(self.pid.to_string()).exists()
+    }
+
+    /// Whether the process of that number has the lock file of `dir` open: somebody else who has the number now, here or
+    /// in another container, does not. Another user's files cannot be seen.
+    pub fn has_open(&self, dir: &Path) -> bool {
+        let identity = |path: PathBuf| std::fs::metadata(path).map(|file| (file.dev(), file.ino())).ok();
+        let Some(lock) = identity(dir.join(NAME)) else {
+            return false;
+        };
+        let open = std::fs::read_dir(format!("/proc/{}/fd", self.pid));
+        let mut files = open.into_iter().flatten().flatten();
+        files.any(|entry| identity(entry.path()) == Some(lock))
     }
 
     fn write(&self, file: &mut File) -> io::Result<()> {

@@ -27,18 +27,10 @@ use std::time::Duration;
 use nix::unistd::{AccessFlags, access};
 
 pub use self::credentials::{Credentials, CredentialsError};
-pub use self::lock::{Held, Holder};
+pub use self::lock::Holder;
 use self::lock::{HomeLock, Taken};
 use self::owner::described;
 use crate::config::{Config, Environment};
-
-/// Who uses the home in `dir` now, by its lock; changes nothing.
-///
-/// # Errors
-/// The lock cannot be looked at; [`io::ErrorKind::NotFound`] where no worker ever was.
-pub fn held(dir: &Path) -> io::Result<Held> {
-    lock::holder(dir)
-}
 
 /// A home that is ours: the lock is held until this is dropped, or the process ends in whatever way.
 #[derive(Debug)]

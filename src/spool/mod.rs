@@ -127,6 +127,11 @@ impl Spool {
         Ok(Entry::new(Rc::clone(&self.0), folder))
     }
 
+    /// A line of the worker's own in the log of a task that runs.
+    pub fn remark(&self, task: &str, line: &str) {
+        self.0.remark(task, line);
+    }
+
     /// Whether this task must not be run (again) here: its outcome waits to be delivered, or could not be and was
     /// set aside. One that was delivered does not count: a user may have requeued the task since.
     pub fn holds(&self, task: &str) -> bool {

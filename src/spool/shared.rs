@@ -131,6 +131,13 @@ impl Shared {
         }
     }
 
+    pub(super) fn remark(&self, task: &str, line: &str) {
+        let running = self.folder(task).filter(|folder| folder.borrow().is_running());
+        if running.is_some_and(|folder| folder.borrow_mut().append("", line, self.limits.early_send)) {
+            self.work.notify_one();
+        }
+    }
+
     pub(super) fn holds(&self, task: &str) -> bool {
         let set_aside = || folder_name(task).is_some_and(|name| self.set_aside.borrow().contains(&name));
         self.folder(task).is_some_and(|folder| folder.borrow().has_outcome()) || set_aside()

@@ -14,6 +14,7 @@ mod commands;
 mod harness;
 mod history;
 mod network;
+mod node;
 mod output;
 mod processes;
 mod restarts;
