@@ -25,6 +25,7 @@ use crate::home::{self, Home, HomeError};
 use crate::logging;
 use crate::manager::push::{Listener, hints};
 use crate::manager::{HttpManager, Introduction, Session, chain};
+use crate::node::{Node, Requirements};
 use crate::process::{self, Launcher, LauncherOptions, Reaper, Strays};
 use crate::report::Pictures;
 use crate::signals::{Order, Orders};
@@ -103,6 +104,8 @@ async fn serve(config: &Config, environment: &Environment) -> Result<Departure, 
         tools: Tools::new(launcher.clone(), &config.timings, tools_folder(), scratch(&home)),
         orders,
         hints,
+        node: Node::new(requirements(config, &home), &config.timings),
+        strikes: config.node.strikes,
         restart_code: config.restart_exit_code,
         timings: config.timings.clone(),
     };
@@ -194,6 +197,19 @@ async fn end_predecessors(config: &Config, home: &Home) {
 fn tools_folder() -> PathBuf {
     let own = std::env::current_exe().unwrap_or_default();
     own.parent().unwrap_or(&own).join("tools")
+}
+
+/// What this node needs, and where it needs space: wherever tasks or we ourselves write.
+fn requirements(config: &Config, home: &Home) -> Requirements {
+    let needs = &config.node;
+    let ours = [std::env::temp_dir(), home.dir().to_owned()];
+    Requirements {
+        mounted: needs.mounted.clone(),
+        readable: needs.readable.clone(),
+        writable: needs.writable.clone(),
+        free_space: needs.free_space,
+        roomy: needs.writable.iter().cloned().chain(ours).collect(),
+    }
 }
 
 /// Where the temporary directories of tasks are made.

@@ -16,7 +16,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use clap::error::{ContextKind, ContextValue};
-use clap::{ArgAction, Parser};
+use clap::{ArgAction, Args, Parser, Subcommand};
 use tracing::Level;
 use url::Url;
 
@@ -48,9 +48,15 @@ type Restart = Option<RestartCode>;
     after_help = AFTER_HELP,
     disable_help_flag = true,
     disable_version_flag = true,
-    args_override_self = true
+    args_override_self = true,
+    disable_help_subcommand = true,
+    subcommand_value_name = "ERRAND",
+    subcommand_help_heading = "Errands, done instead of working"
 )]
 pub struct Arguments {
+    #[command(subcommand)]
+    pub errand: Option<Errand>,
+
     /// URL of the Flamenco Manager: http://host:8080/, or just host:8080
     #[arg(long, value_name = "URL", value_parser = manager_url, help_heading = "Manager")]
     pub manager: Option<Url>,
@@ -71,7 +77,7 @@ pub struct Arguments {
     pub restart_exit_code: Option<Restart>,
 
     /// Reads this configuration file and looks for no other
-    #[arg(long, value_name = "FILE", help_heading = "Running")]
+    #[arg(long, value_name = "FILE", global = true, help_heading = "Running")]
     pub config: Option<PathBuf>,
 
     /// Logs warnings and errors only
@@ -87,12 +93,39 @@ pub struct Arguments {
     pub trace: bool,
 
     /// Shows this help
-    #[arg(long, short, action = ArgAction::Help, help_heading = "Other")]
+    #[arg(long, short, action = ArgAction::Help, global = true, help_heading = "Other")]
     help: Option<bool>,
 
     /// Shows the version, commit and target
     #[arg(long, short = 'V', action = ArgAction::Version, help_heading = "Other")]
     version: Option<bool>,
+}
+
+/// What is done instead of working.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum Errand {
+    /// Shows the last tasks of this node, or one of them with its log
+    History(HistoryArguments),
+    /// Tells the worker of this home to finish its task and then leave
+    Drain,
+    /// Tells it to take no new task until it is woken
+    Sleep,
+    /// Tells it to take tasks again
+    Wake,
+    /// Tells it to end its task, give it back and leave
+    Stop,
+}
+
+/// What of the history is to be shown.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+pub struct HistoryArguments {
+    /// Id of a task, or the start of one: shows how it ended, and its log
+    #[arg(value_name = "TASK")]
+    pub task: Option<String>,
+
+    /// One JSON object for each task instead of a table, without the log
+    #[arg(long)]
+    pub json: bool,
 }
 
 impl Arguments {
@@ -118,7 +151,7 @@ impl Arguments {
 }
 
 /// Flags without a value. Go lets them carry one after all: `-debug=false`.
-const SWITCHES: [&str; 6] = ["register", "quiet", "debug", "trace", "help", "version"];
+const SWITCHES: [&str; 7] = ["register", "quiet", "debug", "trace", "help", "version", "json"];
 
 /// Puts the second dash where Go needs one only, settles `-switch=true` and drops `-manager ""`, which
 /// to the Go worker is no Manager given. Also tells which flags came with a single dash.

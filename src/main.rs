@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! The program: a worker, or one of the two hidden roles it starts itself in.
+//! The program: a worker, somebody on an errand, or one of the two hidden roles a worker starts itself in.
 
 use std::process::ExitCode;
 
 use flamenco_worker::app;
 use flamenco_worker::cli::Arguments;
 use flamenco_worker::departure::USAGE_ERROR;
+use flamenco_worker::diagnose;
 use flamenco_worker::process;
 use flamenco_worker::report;
 
@@ -18,7 +19,10 @@ fn main() -> ExitCode {
         Some(_) | None => {}
     }
     match Arguments::parse(words) {
-        Ok(arguments) => app::run(&arguments).into(),
+        Ok(arguments) => match &arguments.errand {
+            None => app::run(&arguments).into(),
+            Some(errand) => diagnose::run(errand, &arguments).map_or_else(ExitCode::from, |()| ExitCode::SUCCESS),
+        },
         Err(error) => {
             // Help goes to stdout, errors to stderr; a closed one is nobody's loss.
             let _closed = error.print();

@@ -77,6 +77,16 @@ pub struct Timings {
     pub unkillable: Duration,
     /// A program that died of a TERM, INT or HUP we did not send: how long our own stop signal may follow.
     pub foreign_signal: Duration,
+    /// A program killed by a signal within this time of its start has crashed at once: the node may be to blame.
+    pub crash: Duration,
+    /// How long a node pauses after too many such failures in a row; doubles until a task succeeds.
+    pub strike_pause_min: Duration,
+    /// Where that pause stops growing.
+    pub strike_pause_max: Duration,
+    /// How long the look at what this node needs may take.
+    pub fitness: Duration,
+    /// How often the free space is looked at while a task runs.
+    pub space_check: Duration,
     /// `\r` progress is shown at most this often.
     pub progress: Duration,
     /// How long a start waits for a predecessor to let go of the home.
@@ -129,6 +139,11 @@ impl Default for Timings {
             drain: seconds(1),
             unkillable: seconds(15),
             foreign_signal: Duration::from_millis(500),
+            crash: seconds(10),
+            strike_pause_min: seconds(30),
+            strike_pause_max: seconds(600),
+            fitness: seconds(10),
+            space_check: seconds(60),
             progress: seconds(1),
             lock: seconds(10),
             leave_starting: seconds(1),

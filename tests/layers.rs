@@ -10,20 +10,23 @@ use std::path::{Path, PathBuf};
 
 /// Which rooms a room may import. `app` is the one that builds everything; `lib` is the map.
 const TABLE: &[(&str, &str)] = &[
-    ("main", "app cli departure process report"),
+    ("main", "app cli departure diagnose process report"),
     ("lib", ""),
     ("abort", ""),
     ("cli", "departure"),
     (
         "app",
-        "abort cli command config departure home logging manager process protocol report signals spool task timings worker",
+        "abort cli command config departure home logging manager node process protocol report signals spool task timings worker",
     ),
+    ("control", "home config"),
     ("departure", ""),
+    ("diagnose", "cli config control departure home manager spool"),
     ("signals", "abort departure"),
     ("timings", ""),
     ("logging", "config"),
     ("config", "cli departure timings"),
     ("home", "config"),
+    ("node", "config timings"),
     ("protocol", ""),
     ("manager", "protocol home timings abort"),
     ("spool", "manager protocol home timings"),
@@ -33,7 +36,7 @@ const TABLE: &[(&str, &str)] = &[
     ("task", "command report protocol abort process"),
     (
         "worker",
-        "task report spool manager protocol process home abort departure signals timings",
+        "task report spool manager node protocol process home abort departure signals timings",
     ),
 ];
 

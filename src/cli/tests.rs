@@ -89,7 +89,33 @@ fn an_error_names_the_flag_as_it_was_typed() {
     assert!(error("-restart-exit-code 047").contains("without the leading zero"));
     assert!(error("-restart-exit-code").contains("a value is required for '-restart-exit-code <CODE>'"));
     assert!(error("-manager ftp://m/").contains("not ftp"));
-    assert!(error("render-now").contains("unexpected argument 'render-now' found"));
+    assert!(error("render-now").contains("unrecognized subcommand 'render-now'"));
+}
+
+#[test]
+fn an_errand_comes_after_the_flags_of_the_worker_and_has_its_own() {
+    let history = |line: &str| match parse(line).unwrap().errand {
+        Some(Errand::History(arguments)) => arguments,
+        Some(Errand::Drain | Errand::Sleep | Errand::Wake | Errand::Stop) | None => {
+            panic!("{line} asks for no history")
+        }
+    };
+    assert_eq!(parse("-config a.toml drain").unwrap().errand, Some(Errand::Drain));
+    assert_eq!(history("history"), HistoryArguments::default());
+    assert_eq!(history("history -json 3b24").task.as_deref(), Some("3b24"));
+    assert!(history("history 3b24 --json").json);
+    for line in [
+        "-config a.toml history",
+        "history -config a.toml",
+        "history --config=a.toml x",
+    ] {
+        let config = parse(line).unwrap().config;
+        assert_eq!(config.as_deref(), Some(std::path::Path::new("a.toml")), "{line}");
+    }
+    assert!(error("history a b").contains("unexpected argument 'b' found"));
+    let help = parse("history -help").unwrap_err();
+    assert_eq!(help.kind(), ErrorKind::DisplayHelp);
+    assert!(help.to_string().contains("flamenco-worker history"), "{help}");
 }
 
 #[test]

@@ -12,6 +12,8 @@ use crate::process::Stray;
 pub enum Ending {
     /// The task's own fault, as far as can be told; in words for the task's log.
     Failed(String),
+    /// A failure that may well be this node's fault: a program that cannot be started, or crashes at once.
+    Unwell(String),
     Aborted(AbortReason),
     /// Not the task's fault: it goes back to the Manager's queue.
     HandedBack(HandBack),
@@ -28,6 +30,10 @@ pub enum HandBack {
     CannotStart(String),
     /// What the task says cannot be kept; why.
     Spool(String),
+    /// The node lacks what its operator said that tasks need; what.
+    Unfit(String),
+    /// Too many in a row were [`Ending::Unwell`]; the last one's words.
+    Strikes(String),
 }
 
 impl fmt::Display for HandBack {
@@ -37,6 +43,11 @@ impl fmt::Display for HandBack {
             Self::Unkillable(strays) => write!(f, "processes that cannot be ended: {}", names(strays)),
             Self::CannotStart(why) => write!(f, "no program can be started on this node: {why}"),
             Self::Spool(why) => write!(f, "the task's log cannot be kept on this node: {why}"),
+            Self::Unfit(why) => write!(f, "this node is not fit for work: {why}"),
+            Self::Strikes(why) => write!(
+                f,
+                "one task after another fails on this node, which pauses for a while; here: {why}"
+            ),
         }
     }
 }

@@ -13,6 +13,7 @@
 //! ```
 
 use std::ffi::OsString;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
@@ -68,7 +69,8 @@ impl Program {
         match ended {
             Ok(finished) => {
                 account(&finished, stage);
-                conclude(finished)
+                stage.voice.ended(&self.exe, &finished);
+                conclude(finished, stage.tools.crash)
             }
             Err(error) => Err(self.not_started(error).await),
         }
@@ -104,7 +106,12 @@ impl Program {
         if let Ok(Some(hint)) = hint {
             text = format!("{text}; {hint}");
         }
-        Ending::Failed(text)
+        if errno == Errno::E2BIG {
+            // Its own command line is too long.
+            Ending::Failed(text)
+        } else {
+            Ending::Unwell(text)
+        }
     }
 }
 
@@ -150,15 +157,20 @@ fn account(finished: &Finished, stage: &mut Stage<'_>) {
 }
 
 /// What the end of its program means for a command.
-fn conclude(finished: Finished) -> Result<(), Ending> {
+/// A program that is killed within `crash` of its start has hardly begun.
+fn conclude(finished: Finished, crash: Duration) -> Result<(), Ending> {
     match finished.exit {
         // Also with unkillable processes left: the program itself has done its work.
         Exit::Success => Ok(()),
         Exit::Code(code) => Err(Ending::Failed(format!("command exited abnormally with code {code}"))),
-        Exit::Signal { signal, oom: false } => Err(Ending::Failed(format!(
-            "command exited abnormally: killed by {}",
-            signal_name(signal)
-        ))),
+        Exit::Signal { signal, oom: false } => {
+            let why = format!("command exited abnormally: killed by {}", signal_name(signal));
+            Err(if finished.usage.wall < crash {
+                Ending::Unwell(why)
+            } else {
+                Ending::Failed(why)
+            })
+        }
         Exit::Signal { signal, oom: true } => Err(Ending::Failed(format!(
             "command exited abnormally: killed by {}, because the memory ran out (its peak was {})",
             signal_name(signal),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::abort::{Abort, AbortReason, AbortSource};
-use crate::process::idle_launcher;
+use crate::process::{Finished, idle_launcher};
 use crate::protocol::AssignedTask;
 use crate::report::Voice;
 use crate::timings::Timings;
@@ -36,6 +36,7 @@ impl Voice for Said {
     fn produced(&mut self, path: &Path) {
         self.produced.push(path.to_owned());
     }
+    fn ended(&mut self, _name: &str, _finished: &Finished) {}
 }
 
 /// All that a stage borrows.

@@ -26,6 +26,8 @@ pub struct Tools {
     pub(super) ladder: Ladder,
     /// How long work on files may take to notice an abort, before it is left alone.
     pub(super) patience: Duration,
+    /// A program killed sooner after its start has crashed at once.
+    pub(super) crash: Duration,
     scratch: Scratch,
 }
 
@@ -51,6 +53,7 @@ impl Tools {
             ]),
             ladder: Ladder(vec![(Signal::SIGTERM, timings.grace)]),
             patience: timings.grace,
+            crash: timings.crash,
             scratch,
         }
     }

@@ -11,8 +11,8 @@ use super::timings;
 use super::tree::{Complaint, Entry, Node, Value};
 use super::units::duration_text;
 use super::values::{
-    blank, history_tasks, home, level, manager, restart_exit_code, small_integer, task_log_limit, task_types,
-    worker_name,
+    blank, free_space, history_tasks, level, manager, path, paths, restart_exit_code, small_integer, task_log_limit,
+    task_types, worker_name,
 };
 use super::{Config, toml, yaml};
 
@@ -39,6 +39,7 @@ const TOP_KEYS: [&str; 12] = [
     "spool",
 ];
 const LOG_KEYS: [&str; 1] = ["level"];
+const NODE_KEYS: [&str; 5] = ["mounted", "readable", "writable", "free_space", "strikes"];
 const SPOOL_KEYS: [&str; 2] = ["task_log_limit", "history_tasks"];
 
 /// Reads a file into `config`.
@@ -91,12 +92,13 @@ impl Reading<'_> {
     fn top(&mut self, entries: &[Entry]) {
         for entry in entries {
             match entry.key.as_str() {
-                "home" => self.set("home", entry, home, |config, home| config.home = Some(home)),
+                "home" => self.set("home", entry, path, |config, home| config.home = Some(home)),
                 "nice" => self.set("nice", entry, small_integer(-20..20), |config, nice| {
                     config.nice = Some(nice)
                 }),
                 "push" => self.set("push", entry, Node::boolean, |config, push| config.push = push),
                 "log" => self.table(entry, Self::log),
+                "node" => self.table(entry, Self::node),
                 "timings" => self.table(entry, Self::timings),
                 "spool" => self.table(entry, Self::spool),
                 _ => self.shared(entry, &TOP_KEYS),
@@ -152,6 +154,27 @@ impl Reading<'_> {
         match entry.key.as_str() {
             "level" => self.set("log.level", entry, level, |config, level| config.log.level = level),
             _ => self.unknown(entry, "log.", &LOG_KEYS),
+        }
+    }
+
+    fn node(&mut self, entry: &Entry) {
+        match entry.key.as_str() {
+            "mounted" => self.set("node.mounted", entry, paths, |config, paths| {
+                config.node.mounted = paths
+            }),
+            "readable" => self.set("node.readable", entry, paths, |config, paths| {
+                config.node.readable = paths
+            }),
+            "writable" => self.set("node.writable", entry, paths, |config, paths| {
+                config.node.writable = paths
+            }),
+            "free_space" => self.set("node.free_space", entry, free_space, |config, bytes| {
+                config.node.free_space = bytes;
+            }),
+            "strikes" => self.set("node.strikes", entry, small_integer(0..101), |config, strikes| {
+                config.node.strikes = strikes.unsigned_abs();
+            }),
+            _ => self.unknown(entry, "node.", &NODE_KEYS),
         }
     }
 

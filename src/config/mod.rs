@@ -60,6 +60,7 @@ pub struct Config {
     /// Whether to listen to the Manager's Socket.IO, beside asking. True unless turned off.
     pub push: bool,
     pub log: Log,
+    pub node: NodeNeeds,
     pub timings: Timings,
     pub spool: SpoolLimits,
     origins: BTreeMap<String, Origin>,
@@ -72,6 +73,33 @@ pub struct Log {
     pub level: Level,
     /// `$FLAMENCO_LOG` when it is more than a level; checked.
     pub filter: Option<String>,
+}
+
+/// What this node needs to be fit for work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeNeeds {
+    /// Absolute paths at which a file system must be mounted.
+    pub mounted: Vec<PathBuf>,
+    /// Absolute paths that must be readable.
+    pub readable: Vec<PathBuf>,
+    /// Absolute paths of directories that must be writable.
+    pub writable: Vec<PathBuf>,
+    /// Bytes that must be free in the writable ones, the temporary directory and the home; 0 asks for nothing.
+    pub free_space: u64,
+    /// So many tasks in a row whose program cannot be started or crashes at once make the node pause; 0: never.
+    pub strikes: u32,
+}
+
+impl Default for NodeNeeds {
+    fn default() -> Self {
+        Self {
+            mounted: Vec::new(),
+            readable: Vec::new(),
+            writable: Vec::new(),
+            free_space: 0,
+            strikes: 3,
+        }
+    }
 }
 
 /// How much of what tasks say is kept on this node.
@@ -135,6 +163,7 @@ impl Config {
             nice: None,
             push: true,
             log: Log::default(),
+            node: NodeNeeds::default(),
             timings: Timings::default(),
             spool: SpoolLimits::default(),
             origins: BTreeMap::new(),

@@ -62,6 +62,11 @@ pub(crate) const KEYS: &[TimingKey] = keys! {
     drain: HOUR,
     unkillable: HOUR,
     foreign_signal: HOUR,
+    crash: HOUR,
+    strike_pause_min: DAY,
+    strike_pause_max: DAY,
+    fitness: HOUR,
+    space_check: HOUR,
     progress: HOUR,
     lock: DAY,
     leave_starting: HOUR,
@@ -72,7 +77,8 @@ pub(crate) const KEYS: &[TimingKey] = keys! {
 };
 
 /// Pairs where the second must not be less than the first: a pause grows from one to the other.
-pub(crate) const GROWING: [(&str, &str); 3] = [
+pub(crate) const GROWING: [(&str, &str); 4] = [
+    ("strike_pause_min", "strike_pause_max"),
     ("idle_min", "idle_max"),
     ("backoff_min", "backoff_max"),
     ("backoff_min", "asleep_backoff_max"),

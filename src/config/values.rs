@@ -56,7 +56,11 @@ pub(super) fn restart_exit_code(node: &Node) -> Result<Option<RestartCode>, Comp
     RestartCode::parse(code).map_err(|error| node.complain(format!("cannot be used: {error}")))
 }
 
-pub(super) fn home(node: &Node) -> Result<PathBuf, Complaint> {
+pub(super) fn paths(node: &Node) -> Result<Vec<PathBuf>, Complaint> {
+    node.list()?.iter().map(path).collect()
+}
+
+pub(super) fn path(node: &Node) -> Result<PathBuf, Complaint> {
     let path = Path::new(node.text()?);
     if !path.is_absolute() {
         return Err(node.complain("must be an absolute path, one that starts with a slash"));
@@ -80,6 +84,11 @@ pub(super) fn level(node: &Node) -> Result<Level, Complaint> {
         "trace" => Ok(Level::TRACE),
         other => Err(node.complain(format!("must be {LEVELS}, not {other:?}"))),
     }
+}
+
+/// In bytes.
+pub(super) fn free_space(node: &Node) -> Result<u64, Complaint> {
+    size(&node.text_or_number()?).map_err(|what| node.complain(what))
 }
 
 pub(super) fn task_log_limit(node: &Node) -> Result<u64, Complaint> {

@@ -11,7 +11,7 @@
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::HomeError;
@@ -101,6 +101,29 @@ impl Holder {
     /// Whether this holder runs on this host, as far as a name can tell.
     pub fn is_here(&self) -> bool {
         self.host == hostname()
+    }
+
+    /// Who has used the home `dir` last, by the text of its lock; the lock itself is left alone. `None` for a home
+    /// that nobody used.
+    pub fn of(dir: &Path) -> Option<Self> {
+        Self::read(&mut File::open(dir.join(NAME)).ok()?)
+    }
+
+    /// Whether it still runs, on this host and since its last start; a pid may have been given to somebody else.
+    pub fn lives(&self) -> bool {
+        self.is_here() && self.boot == boot_id() && Path::new("/proc").join(self.pid.to_string()).exists()
+    }
+
+    /// Whether the process of that number has the lock file of `dir` open: somebody else who has the number now, here or
+    /// in another container, does not. Another user's files cannot be seen.
+    pub fn has_open(&self, dir: &Path) -> bool {
+        let identity = |path: PathBuf| std::fs::metadata(path).map(|file| (file.dev(), file.ino())).ok();
+        let Some(lock) = identity(dir.join(NAME)) else {
+            return false;
+        };
+        let open = std::fs::read_dir(format!("/proc/{}/fd", self.pid));
+        let mut files = open.into_iter().flatten().flatten();
+        files.any(|entry| identity(entry.path()) == Some(lock))
     }
 
     fn write(&self, file: &mut File) -> io::Result<()> {

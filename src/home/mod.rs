@@ -139,7 +139,7 @@ impl Home {
 
     /// Made by whoever fills it.
     pub fn spool_dir(&self) -> PathBuf {
-        self.dir.join("spool")
+        spool_of(&self.dir)
     }
 
     /// This home's identity, for the mark on every process it starts: device and inode of the directory,
@@ -150,6 +150,11 @@ impl Home {
     pub fn mark(&self) -> &str {
         &self.mark
     }
+}
+
+/// The spool of a home, ours or another worker's.
+pub fn spool_of(dir: &Path) -> PathBuf {
+    dir.join("spool")
 }
 
 /// How often a predecessor's lock is tried: a restart should not feel slow.

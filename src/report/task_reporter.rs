@@ -5,14 +5,15 @@
 use std::path::Path;
 
 use super::desk::Pictures;
-use crate::protocol::{AssignedTask, TaskStatus};
-use crate::spool::{Entry, Outcome, Spool, SpoolError};
+use crate::process::{Exit, Finished, Stray};
+use crate::protocol::AssignedTask;
+use crate::spool::{Cause, Entry, ProgramEnd, Spool, SpoolError, millis};
 
 /// Longest activity, in bytes: it is one cell of a table on the Manager's page.
 const LONGEST_ACTIVITY: usize = 1 << 10;
 
 /// Lent to the commands of a task; the outcome consumes it, so that nothing can be said after it. Dropped
-/// without one, it counts as [`dropped`](Self::dropped).
+/// without one, the task counts as cut off.
 #[derive(Debug)]
 pub struct TaskReporter {
     task: String,
@@ -69,26 +70,58 @@ impl TaskReporter {
         self.pictures.produced(&self.task, path);
     }
 
+    /// What became of a program of the task; `name` is the task's own word for it.
+    pub fn ended(&mut self, name: &str, finished: &Finished) {
+        self.entry.program(remembered(name, finished));
+    }
+
     /// The task is done. On return that is on disk and on its way, not yet with the Manager.
     pub async fn completed(self) {
-        self.end(TaskStatus::Completed, "Completed".to_owned());
+        self.entry.close(Cause::Completed);
     }
 
     /// The task failed; `why` becomes its activity and the last line of its log. On return as
     /// [`completed`](Self::completed). The Manager hears of it only if it still wants the task run.
     pub async fn failed(mut self, why: &str) {
-        let words = format!("Failed: {why}");
-        self.line(&words);
-        self.end(TaskStatus::Failed, one_line(&words));
+        self.line(&format!("Failed: {why}"));
+        self.entry.close(Cause::Failed(one_line(why)));
     }
 
-    /// No outcome: aborted or handed back. What was said so far is still sent.
-    pub async fn dropped(self) {
-        self.entry.close(None);
+    /// No outcome: it was stopped. What was said so far is still sent, and the reason as its last line.
+    pub async fn aborted(mut self, reason: &str) {
+        self.line(&format!("Stopped: {reason}"));
+        self.entry.close(Cause::Aborted(one_line(reason)));
     }
 
-    fn end(self, status: TaskStatus, activity: String) {
-        self.entry.close(Some(Outcome { status, activity }));
+    /// No outcome: something is wrong with this node. As [`aborted`](Self::aborted), and the activity says so too.
+    pub async fn handed_back(mut self, why: &str) {
+        let text = format!("Handed back: {why}");
+        self.line(&text);
+        self.activity(&text);
+        self.entry.close(Cause::HandedBack(one_line(why)));
+    }
+}
+
+/// The end of a program as the task's folder keeps it.
+fn remembered(name: &str, finished: &Finished) -> ProgramEnd {
+    let (exit_code, signal, oom) = match finished.exit {
+        Exit::Success => (Some(0), None, false),
+        Exit::Code(code) => (Some(code), None, false),
+        Exit::Signal { signal, oom } => (None, Some(signal), oom),
+        Exit::Aborted(_) | Exit::Lost => (None, None, false),
+    };
+    let names = |strays: &[Stray]| strays.iter().map(|stray| stray.name.clone()).collect();
+    ProgramEnd {
+        program: name.to_owned(),
+        pid: finished.pid,
+        exit_code,
+        signal,
+        oom,
+        wall_ms: millis(finished.usage.wall),
+        cpu_ms: millis(finished.usage.cpu),
+        peak_memory: finished.usage.peak_rss,
+        strays: names(&finished.strays.ended),
+        unkillable: names(&finished.strays.unkillable),
     }
 }
 

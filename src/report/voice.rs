@@ -5,6 +5,7 @@
 use std::path::Path;
 
 use super::TaskReporter;
+use crate::process::Finished;
 
 /// What a running command can say. Nothing here waits.
 pub trait Voice {
@@ -18,6 +19,8 @@ pub trait Voice {
     fn step(&mut self);
     /// A picture was written: a candidate for the "last rendered" view. The path is absolute.
     fn produced(&mut self, path: &Path);
+    /// What became of a program; `name` is the task's own word for it.
+    fn ended(&mut self, name: &str, finished: &Finished);
 }
 
 /// The end of what is said of a task: each method consumes the voice.
@@ -27,8 +30,10 @@ pub trait LastWord: Voice {
     async fn completed(self);
     /// `why` becomes the activity and the last line of the log, behind `Failed: `.
     async fn failed(self, why: &str);
-    /// No outcome: aborted or handed back.
-    async fn dropped(self);
+    /// No outcome; `reason` becomes the last line of the log, behind `Stopped: `.
+    async fn aborted(self, reason: &str);
+    /// No outcome; `why` becomes the activity and the last line of the log, behind `Handed back: `.
+    async fn handed_back(self, why: &str);
 }
 
 impl Voice for TaskReporter {
@@ -47,6 +52,9 @@ impl Voice for TaskReporter {
     fn produced(&mut self, path: &Path) {
         Self::produced(self, path);
     }
+    fn ended(&mut self, name: &str, finished: &Finished) {
+        Self::ended(self, name, finished);
+    }
 }
 
 impl LastWord for TaskReporter {
@@ -56,7 +64,10 @@ impl LastWord for TaskReporter {
     async fn failed(self, why: &str) {
         Self::failed(self, why).await;
     }
-    async fn dropped(self) {
-        Self::dropped(self).await;
+    async fn aborted(self, reason: &str) {
+        Self::aborted(self, reason).await;
+    }
+    async fn handed_back(self, why: &str) {
+        Self::handed_back(self, why).await;
     }
 }

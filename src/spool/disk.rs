@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
+use nix::sys::statvfs::statvfs;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -41,8 +42,24 @@ pub(super) fn replace(path: &Path, value: &impl Serialize) -> io::Result<()> {
         .truncate(true)
         .mode(0o600)
         .open(&unfinished)?;
-    file.write_all(&serde_json::to_vec(value)?)?;
-    fs::rename(&unfinished, path)
+    let written = file.write_all(&serde_json::to_vec(value)?);
+    if let Err(error) = written.and_then(|()| fs::rename(&unfinished, path)) {
+        // On a full disk it would be in the way of the next try.
+        drop(fs::remove_file(&unfinished));
+        return Err(error);
+    }
+    Ok(())
+}
+
+/// Whether the disk has no room, or none for us.
+pub(super) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// Bytes that we may still write to the file system of `folder`; `None` where it does not tell.
+pub(super) fn free(folder: &Path) -> Option<u64> {
+    let found = statvfs(folder).ok()?;
+    Some(found.blocks_available().saturating_mul(found.fragment_size()))
 }
 
 /// Reads what [`replace`] wrote; `None` when there is no such file.

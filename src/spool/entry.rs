@@ -5,12 +5,12 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use super::end::{Cause, ProgramEnd};
 use super::folder::Folder;
-use super::record::Outcome;
 use super::shared::Shared;
 
 /// What a running task says goes in here. Nothing of it waits for the Manager, and only a full buffer of log
-/// touches the disk. Dropped, it counts as closed without an outcome.
+/// touches the disk. Dropped, the task counts as cut off.
 #[derive(Debug)]
 pub struct Entry {
     shared: Rc<Shared>,
@@ -46,14 +46,18 @@ impl Entry {
         self.shared.work.notify_one();
     }
 
-    /// The task is over; `None`: aborted or handed back. On return the outcome is on disk (if the disk takes it)
-    /// and counted as waiting.
-    pub fn close(self, outcome: Option<Outcome>) {
-        self.end(outcome);
+    /// What became of a program of the task.
+    pub fn program(&mut self, program: ProgramEnd) {
+        self.folder.borrow_mut().remember(program);
     }
 
-    fn end(&self, outcome: Option<Outcome>) {
-        self.folder.borrow_mut().close(outcome);
+    /// The task is over. On return that is on disk (if the disk takes it), and an outcome counted as waiting.
+    pub fn close(self, cause: Cause) {
+        self.end(cause);
+    }
+
+    fn end(&self, cause: Cause) {
+        self.folder.borrow_mut().close(cause);
         self.shared.publish();
         self.shared.work.notify_one();
     }
@@ -62,7 +66,7 @@ impl Entry {
 impl Drop for Entry {
     fn drop(&mut self) {
         if self.folder.borrow().is_running() {
-            self.end(None);
+            self.end(Cause::CutOff);
         }
     }
 }

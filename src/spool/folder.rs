@@ -14,9 +14,10 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::disk;
+use super::end::{self, Cause, End, Outcome, ProgramEnd};
 use super::limits::Limits;
 use super::log::{self, Log, Piece};
-use super::record::{ASSIGNED, Assigned, Fate, Outcome, REPORT, Record};
+use super::record::{ASSIGNED, Assigned, Fate, REPORT, Record, now_millis};
 use super::trouble::Trouble;
 use crate::protocol::TaskUpdate;
 use crate::timings::Timings;
@@ -34,7 +35,9 @@ pub(super) struct Folder {
     said_since: Option<Instant>,
     /// Bytes printed since the last delivery; enough of them are sent early.
     fresh: u64,
-    running: bool,
+    /// When this run began; `None` once it is over.
+    running: Option<Instant>,
+    programs: Vec<ProgramEnd>,
     record: Record,
     /// When the outcome came, or was found at the start.
     over_since: Option<Instant>,
@@ -81,6 +84,11 @@ impl Said {
         }
     }
 
+    /// Less of its log can be sent.
+    pub(super) fn can_be_halved(&self) -> bool {
+        self.piece.as_ref().is_some_and(|piece| piece.lines() > 1)
+    }
+
     /// More than a log: refused, it does not say which part displeased.
     pub(super) fn is_mixed(&self) -> bool {
         self.piece.is_some() && (self.activity.is_some() || self.steps.is_some())
@@ -100,7 +108,8 @@ impl Folder {
             log_since: None,
             said_since: None,
             fresh: 0,
-            running: true,
+            running: Some(Instant::now()),
+            programs: Vec::new(),
             record: Record::default(),
             over_since: None,
             synced: false,
@@ -120,8 +129,8 @@ impl Folder {
         let assigned: Assigned<Id> = disk::read(&path.join(ASSIGNED))?.ok_or(io::ErrorKind::NotFound)?;
         let record: Record = disk::read(&path.join(REPORT))?.unwrap_or_default();
         let mut folder = Self::new(&assigned.task.uuid, path, assigned.begun, limits, timings);
-        folder.log = log::scan(path, limits, record.sent, record.refused)?;
-        folder.running = false;
+        folder.log = log::scan(path, limits, record.log)?;
+        folder.running = None;
         folder.over_since = Some(Instant::now());
         folder.record = record;
         Ok(folder)
@@ -129,7 +138,8 @@ impl Folder {
 
     /// The task runs again here before the rest of its log was sent: it goes on in the same folder.
     pub(super) fn reopen(&mut self) {
-        self.running = true;
+        self.running = Some(Instant::now());
+        self.record.end = None;
         self.over_since = None;
         self.synced = false;
         self.log.reopen();
@@ -137,16 +147,16 @@ impl Folder {
 
     /// Whether an outcome waits to be delivered.
     pub(super) fn has_outcome(&self) -> bool {
-        self.record.outcome.is_some() && self.record.fate.is_none()
+        self.record.has_outcome() && self.record.fate.is_none()
     }
 
     /// Whether its outcome was given up: the task must not run here again.
     pub(super) fn is_set_aside(&self) -> bool {
-        self.record.outcome.is_some() && self.record.fate == Some(Fate::SetAside)
+        self.record.has_outcome() && self.record.fate == Some(Fate::SetAside)
     }
 
     pub(super) fn is_running(&self) -> bool {
-        self.running
+        self.running.is_some()
     }
 
     pub(super) fn fate(&self) -> Option<&Fate> {
@@ -161,7 +171,7 @@ impl Folder {
     /// Whether it cannot be delivered for `limit` although the Manager answers other calls.
     pub(super) fn is_hopeless(&self, limit: Duration) -> bool {
         self.over_since
-            .is_some_and(|since| !self.running && self.trouble.is_hopeless(since, limit))
+            .is_some_and(|since| !self.is_running() && self.trouble.is_hopeless(since, limit))
     }
 
     /// Adds to the log. True when the sender should know.
@@ -188,15 +198,22 @@ impl Folder {
         self.said_since.get_or_insert_with(Instant::now);
     }
 
-    /// The task is over. Writes its outcome to disk; where that fails it is kept in memory.
-    pub(super) fn close(&mut self, outcome: Option<Outcome>) {
-        self.running = false;
+    pub(super) fn remember(&mut self, program: ProgramEnd) {
+        end::remember(&mut self.programs, program);
+    }
+
+    /// The task is over. Writes its end to disk; where that fails it is kept in memory.
+    pub(super) fn close(&mut self, cause: Cause) {
+        let took = self.running.take().map_or(Duration::ZERO, |begun| begun.elapsed());
         self.over_since = Some(Instant::now());
         self.log.close();
-        if outcome.is_some() {
-            self.record.outcome = outcome;
-            self.save();
-        }
+        self.record.end = Some(End {
+            cause,
+            ended: now_millis(),
+            took_ms: end::millis(took),
+            programs: std::mem::take(&mut self.programs),
+        });
+        self.save();
     }
 
     /// Decides what becomes of the folder; nothing more of it is sent. That it was delivered is said by where it
@@ -211,15 +228,25 @@ impl Folder {
 
     /// Puts on disk how far it was reported.
     pub(super) fn save(&mut self) {
-        (self.record.sent, self.record.refused) = self.log.progress();
-        if let Err(error) = disk::replace(&self.path.join(REPORT), &self.record) {
+        let path = self.path.join(REPORT);
+        let mut saved = self.try_save(&path);
+        // A result is worth more than a log.
+        while saved.as_ref().is_err_and(disk::is_full) && self.log.give_way() {
+            saved = self.try_save(&path);
+        }
+        if let Err(error) = saved {
             warn!(task = self.task, path = %self.path.display(), %error, "cannot save how far a task was reported");
         }
     }
 
+    fn try_save(&mut self, path: &Path) -> io::Result<()> {
+        self.record.log = self.log.progress();
+        disk::replace(path, &self.record)
+    }
+
     /// When something is to be sent, the back-off of this folder left aside.
     pub(super) fn due(&self, early_send: u64, timings: &Timings) -> Due {
-        match (self.running, &self.record.fate) {
+        match (self.is_running(), &self.record.fate) {
             (false, _) => return Due::Now,
             (true, Some(_)) => return Due::Never,
             (true, None) => {}
@@ -238,7 +265,7 @@ impl Folder {
             return Parcel::Empty;
         }
         let mut said = Said {
-            piece: self.log.next_piece(most),
+            piece: self.log.next_piece(self.trouble.most.unwrap_or(most)),
             ..Said::default()
         };
         let together = said.piece.is_none() || !self.trouble.apart;
@@ -249,9 +276,9 @@ impl Folder {
         if said.piece.is_some() || said.activity.is_some() || said.steps.is_some() {
             return Parcel::Said(said);
         }
-        match &self.record.outcome {
+        match self.record.outcome() {
             Some(outcome) => Parcel::Outcome {
-                outcome: outcome.clone(),
+                outcome,
                 steps: self.steps,
             },
             None => {
@@ -278,7 +305,13 @@ impl Folder {
         self.sent(said);
     }
 
+    /// It was too large: the next piece is half of it.
+    pub(super) fn halve(&mut self, said: &Said) {
+        self.trouble.most = said.piece.as_ref().map(|piece| piece.bytes() / 2);
+    }
+
     fn sent(&mut self, said: &Said) {
+        self.trouble.most = None;
         self.fresh = self.log.unsent();
         self.log_since = (self.fresh > 0).then(Instant::now);
         self.said_since = (self.activity.is_some() || self.steps.is_some()).then(Instant::now);

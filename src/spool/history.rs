@@ -20,27 +20,39 @@ use super::disk;
 use super::folder::Folder;
 use super::limits::Limits;
 use super::name::is_folder_name;
-use super::record::now_millis;
+use super::record::{ASSIGNED, REPORT, now_millis};
 use crate::timings::Timings;
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Places {
     pub(super) spool: PathBuf,
     pub(super) history: PathBuf,
-    set_aside: PathBuf,
-    damaged: PathBuf,
+    pub(super) set_aside: PathBuf,
+    pub(super) damaged: PathBuf,
 }
 
 impl Places {
-    /// # Errors
-    /// When one of them cannot be made, or nothing can be written there.
-    pub(super) fn make(spool: &Path) -> io::Result<Self> {
-        let places = Self {
+    /// Where they are; touches nothing.
+    pub(super) fn of(spool: &Path) -> Self {
+        Self {
             spool: spool.to_owned(),
             history: spool.join("history"),
             set_aside: spool.join("set-aside"),
             damaged: spool.join("damaged"),
-        };
+        }
+    }
+
+    /// Whether a path in one of them is the folder of a task, by its name.
+    pub(super) fn is_of_a_task(path: &Path) -> bool {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let undated = name.get(DATE..).and_then(|rest| rest.strip_prefix('-'));
+        is_folder_name(name) || undated.is_some_and(is_folder_name)
+    }
+
+    /// # Errors
+    /// When one of them cannot be made, or nothing can be written there.
+    pub(super) fn make(spool: &Path) -> io::Result<Self> {
+        let places = Self::of(spool);
         for folder in [&places.spool, &places.history, &places.set_aside, &places.damaged] {
             disk::make_folder(folder)?;
         }
@@ -96,6 +108,14 @@ impl Places {
         }
     }
 
+    /// Holds the bounds of what is kept for people to look at; less of it where less is free.
+    pub(super) fn prune(&self, limits: &Limits) {
+        let bytes = disk::free(&self.spool).map_or(limits.history_bytes, |free| free.min(limits.history_bytes));
+        prune(&self.history, limits.history_tasks, bytes);
+        prune(&self.damaged, limits.history_tasks, bytes);
+        strip(&self.set_aside, bytes);
+    }
+
     /// Whatever has the name of a new folder goes to the history: it could not be moved earlier.
     pub(super) fn make_way(&self, name: &str) -> io::Result<()> {
         let path = self.spool.join(name);
@@ -106,10 +126,13 @@ impl Places {
     }
 }
 
+/// Digits of a time in milliseconds, until the year 2286.
+const DATE: usize = 13;
+
 /// A name that sorts by time.
 fn dated(millis: u64, path: &Path) -> String {
     format!(
-        "{millis:013}-{}",
+        "{millis:0DATE$}-{}",
         path.file_name().unwrap_or_default().to_string_lossy()
     )
 }
@@ -126,7 +149,7 @@ fn try_write(folder: &Path) -> io::Result<()> {
 }
 
 /// Removes the oldest folders until at most `tasks` are left, with at most `bytes` together.
-pub(super) fn prune(history: &Path, tasks: usize, bytes: u64) {
+fn prune(history: &Path, tasks: usize, bytes: u64) {
     if let Err(error) = try_prune(history, tasks, bytes) {
         warn!(path = %history.display(), %error, "cannot prune the history of tasks");
     }
@@ -140,6 +163,37 @@ fn try_prune(history: &Path, tasks: usize, bytes: u64) -> io::Result<()> {
         total += size(&entry.path())?;
         if index >= tasks || total > bytes {
             fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes the logs of the oldest folders until at most `bytes` are left. What was assigned and how it ended stays:
+/// it is known by these that a task is not run again.
+fn strip(set_aside: &Path, bytes: u64) {
+    if let Err(error) = try_strip(set_aside, bytes) {
+        warn!(path = %set_aside.display(), %error, "cannot remove old logs");
+    }
+}
+
+fn try_strip(set_aside: &Path, bytes: u64) -> io::Result<()> {
+    let mut folders = Vec::new();
+    for entry in fs::read_dir(set_aside)? {
+        let path = entry?.path();
+        folders.push((fs::metadata(&path)?.modified()?, path));
+    }
+    folders.sort_by(|one, other| other.cmp(one));
+    let mut total = 0;
+    for (_, folder) in folders {
+        total += size(&folder)?;
+        if total <= bytes {
+            continue;
+        }
+        for entry in fs::read_dir(&folder)? {
+            let entry = entry?;
+            if entry.file_name() != ASSIGNED && entry.file_name() != REPORT {
+                fs::remove_file(entry.path())?;
+            }
         }
     }
     Ok(())
@@ -173,5 +227,26 @@ mod tests {
         assert_eq!(left(4, 1000).len(), 4);
         assert_eq!(left(4, 250), ["0000000000005-t", "0000000000006-t"]);
         assert_eq!(left(4, 0).len(), 0);
+    }
+
+    #[test]
+    fn of_what_was_set_aside_only_the_old_logs_go() {
+        let home = tempfile::tempdir().unwrap();
+        for task in ["a", "b"] {
+            let folder = home.path().join(task);
+            disk::make_folder(&folder).unwrap();
+            for file in [ASSIGNED, REPORT, "log-000001", "refused-000001-0"] {
+                fs::write(folder.join(file), vec![b'x'; 100]).unwrap();
+            }
+            let folder = fs::File::open(folder).unwrap();
+            let minute = if task == "a" { 1 } else { 2 };
+            let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(60 * minute);
+            folder.set_modified(time).unwrap();
+        }
+        let files = |task| fs::read_dir(home.path().join(task)).unwrap().count();
+        strip(home.path(), 800);
+        assert_eq!((files("a"), files("b")), (4, 4));
+        strip(home.path(), 799);
+        assert_eq!((files("a"), files("b")), (2, 4));
     }
 }

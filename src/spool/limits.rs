@@ -12,9 +12,13 @@ pub struct Limits {
     pub waiting_segments: usize,
     /// Where the log of one task ends; what is printed after that is only counted.
     pub task_log_bytes: u64,
+    /// Bytes of log that may wait, of all tasks together; no new task begins above it.
+    pub waiting_bytes: u64,
+    /// No new task begins with less than this free: twice what one may take.
+    pub free_bytes: u64,
     /// So many delivered tasks are kept for people to look at.
     pub history_tasks: usize,
-    /// Bytes that those may take together.
+    /// Bytes that those may take together; less where less is free. As much again may be damaged or set aside.
     pub history_bytes: u64,
     /// Log in one request. Many proxies stop at 1 MiB, and JSON makes some bytes longer.
     pub request_bytes: usize,
@@ -30,6 +34,8 @@ impl Default for Limits {
             segment_bytes: 4 * MIB,
             waiting_segments: 4,
             task_log_bytes: 1024 * MIB,
+            waiting_bytes: 1024 * MIB,
+            free_bytes: 64 * MIB,
             history_tasks: 50,
             history_bytes: 256 * MIB,
             request_bytes: 512 << 10,

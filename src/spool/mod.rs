@@ -14,14 +14,16 @@
 //! at most the piece whose answer was lost. `completed` is always sent; `failed` only if the Manager, asked
 //! anew, still wants the task run: late, it would bring a cancelled job back; `active` never.
 
+mod count;
 mod disk;
+mod end;
 mod entry;
 mod folder;
 mod history;
 mod housekeeping;
 mod limits;
 mod log;
-mod missing;
+mod look;
 mod name;
 mod record;
 mod sender;
@@ -38,9 +40,11 @@ use std::rc::Rc;
 use crate::protocol::AssignedTask;
 use crate::timings::Timings;
 
+pub use count::Count;
+pub use end::{Cause, End, ProgramEnd, millis};
 pub use entry::Entry;
 pub use limits::Limits;
-pub use record::Outcome;
+pub use look::{Found, Kept, Standing, Stretch, look};
 pub use sender::Sender;
 
 use shared::Shared;
@@ -83,6 +87,12 @@ pub enum SpoolError {
         #[source]
         source: io::Error,
     },
+    /// Too much waits already.
+    #[error("{waiting} MB of log wait for the Manager; no new task begins above {most} MB")]
+    TooMuchWaits { waiting: u64, most: u64 },
+    /// The disk is nearly full.
+    #[error("only {free} MB are free at {}; {least} MB are needed", path.display())]
+    NoRoom { path: PathBuf, free: u64, least: u64 },
     /// An outcome of this task waits already.
     #[error("an outcome of task {0} waits to be delivered")]
     Held(String),
@@ -111,10 +121,15 @@ impl Spool {
     ///
     /// # Errors
     /// [`SpoolError::Held`] for a task that must not run, [`SpoolError::Task`] when the disk says no,
-    /// [`SpoolError::NotAnId`].
+    /// [`SpoolError::TooMuchWaits`] and [`SpoolError::NoRoom`] before it would, [`SpoolError::NotAnId`].
     pub fn begin(&self, task: &AssignedTask) -> Result<Entry, SpoolError> {
         let folder = self.0.begin(task)?;
         Ok(Entry::new(Rc::clone(&self.0), folder))
+    }
+
+    /// A line of the worker's own in the log of a task that runs.
+    pub fn remark(&self, task: &str, line: &str) {
+        self.0.remark(task, line);
     }
 
     /// Whether this task must not be run (again) here: its outcome waits to be delivered, or could not be and was
@@ -142,9 +157,9 @@ impl Spool {
         self.0.next_notice().await
     }
 
-    /// Whether a file can be made in the spool now. Blocks on the disk, shortly.
+    /// Whether a task could begin now. Blocks on the disk, shortly.
     pub fn is_writable(&self) -> bool {
-        history::can_write(&self.0.places.spool)
+        self.0.room().is_ok() && history::can_write(&self.0.places.spool)
     }
 
     async fn wait_until(&self, enough: impl Fn(&Waiting) -> bool) {

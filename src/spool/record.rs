@@ -6,13 +6,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use super::log::Position;
-use super::missing::Missing;
-use crate::protocol::{AssignedTask, TaskStatus, TaskUpdate};
+use super::end::{Cause, End, Outcome};
+use super::log::Progress;
+use crate::protocol::AssignedTask;
 
 /// `task.json`: what was assigned, written before it runs.
 pub(super) const ASSIGNED: &str = "task.json";
-/// `report.json`: how far it was reported. Missing: nothing of it was.
+/// `report.json`: how far it was reported. Count: nothing of it was.
 pub(super) const REPORT: &str = "report.json";
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -24,38 +24,30 @@ pub(super) struct Assigned<T = AssignedTask> {
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Record {
-    pub(super) sent: Position,
-    #[serde(default)]
-    pub(super) refused: Missing,
+    #[serde(flatten)]
+    pub(super) log: Progress,
     #[serde(default)]
     pub(super) steps: u32,
     #[serde(default)]
     pub(super) activity: String,
+    /// `None` while it runs, and where the worker died with it.
     #[serde(default)]
-    pub(super) outcome: Option<Outcome>,
+    pub(super) end: Option<End>,
     /// Why nothing of this folder waits any more; `None` while something does, and in the history for one that was
     /// delivered.
     #[serde(default)]
     pub(super) fate: Option<Fate>,
 }
 
-/// How a task ended, in the Manager's words. There is none for a task that was aborted or handed back.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Outcome {
-    pub status: TaskStatus,
-    /// What the Manager's page shows beside the task; one line.
-    pub activity: String,
-}
+impl Record {
+    /// What the Manager is to know at the end; `None` while there is no end, or nothing to know.
+    pub(super) fn outcome(&self) -> Option<Outcome> {
+        self.end.as_ref()?.cause.outcome()
+    }
 
-impl Outcome {
-    /// The update that says so. `steps` ride along where they were not said yet: the Manager takes them first.
-    pub(super) fn update(&self, steps: Option<u32>) -> TaskUpdate {
-        TaskUpdate {
-            status: Some(self.status),
-            activity: Some(self.activity.clone()),
-            log: None,
-            steps_completed: steps,
-        }
+    pub(super) fn has_outcome(&self) -> bool {
+        let cause = self.end.as_ref().map(|end| &end.cause);
+        matches!(cause, Some(Cause::Completed | Cause::Failed(_)))
     }
 }
 

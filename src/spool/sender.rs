@@ -19,18 +19,21 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{debug, error, info, warn};
 
 use super::Notice;
+use super::end::Outcome;
 use super::folder::{Due, Parcel, Said};
 use super::housekeeping::{sync_outcomes, tidy};
-use super::record::{Fate, Outcome};
+use super::record::Fate;
 use super::shared::{Shared, SharedFolder};
 use crate::manager::{Backoff, Delivery, Manager, ManagerError, Verdict, denial};
 use crate::protocol::TaskStatus;
 
-/// Answers 413 make requests smaller down to this; a piece that is still too large is set aside. 16 KiB fit
-/// through any proxy that lets work through at all.
+/// Answers 413 make all requests smaller down to this: 16 KiB fit through any proxy that lets work through at all.
+/// Below it, one piece of one log is in the way: it alone is halved further, down to the line that is set aside.
 const REQUEST_LEAST: usize = 16 << 10;
-/// "Catching up" is said at most this often.
+/// "Catching up" is said at most this often,
 const SAY_EVERY: Duration = Duration::from_secs(2);
+/// and in so many steps, however long it takes.
+const SAY_STEPS: usize = 20;
 
 /// Sends what the spool holds, for as long as [`run`](Self::run) is polled.
 #[derive(Debug)]
@@ -51,6 +54,8 @@ pub struct Sender {
 struct Backlog {
     total: usize,
     said: Instant,
+    /// How much was left then.
+    left: usize,
 }
 
 enum Next {
@@ -70,6 +75,7 @@ impl Sender {
             backlog: Backlog {
                 total,
                 said: Instant::now(),
+                left: total,
             },
             shared,
         }
@@ -186,10 +192,14 @@ impl Sender {
                 info!(bytes = self.most, "an update was too large: sending smaller ones");
                 open.give_back(said);
             }
+            Ok(Delivery::TooLarge) if said.can_be_halved() => {
+                open.halve(&said);
+                open.give_back(said);
+            }
             Ok(Delivery::TooLarge) => {
                 warn!(
                     task = open.task,
-                    "a piece of log stays too large for the Manager: set aside"
+                    "a line of log is too large for the Manager: set aside"
                 );
                 open.refused(&said);
             }
@@ -337,9 +347,10 @@ impl Sender {
 impl Backlog {
     fn one_less(&mut self, left: usize) {
         let end = left == 0 && self.total > 1;
-        if end || (left > 0 && left < self.total && self.said.elapsed() >= SAY_EVERY) {
+        let step = self.left.saturating_sub(left) >= self.total.div_ceil(SAY_STEPS).max(1);
+        if end || (step && left > 0 && self.said.elapsed() >= SAY_EVERY) {
             info!("catching up: {} of {} tasks delivered", self.total - left, self.total);
-            self.said = Instant::now();
+            (self.said, self.left) = (Instant::now(), left);
         }
         if left == 0 {
             self.total = 0;

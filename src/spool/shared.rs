@@ -13,7 +13,7 @@ use tokio::sync::{Notify, watch};
 use tracing::{info, warn};
 
 use super::folder::Folder;
-use super::history::{self, Places};
+use super::history::Places;
 use super::limits::Limits;
 use super::name::folder_name;
 use super::record::{ASSIGNED, Assigned, now_millis};
@@ -78,6 +78,7 @@ impl Shared {
         if self.holds(id) {
             return Err(SpoolError::Held(id.clone()));
         }
+        self.room()?;
         let path = self.places.spool.join(&name);
         let failed = |source| SpoolError::Task {
             path: self.places.spool.clone(),
@@ -103,6 +104,38 @@ impl Shared {
         let folder = Rc::new(RefCell::new(Folder::new(id, &path, begun, &self.limits, &self.timings)));
         self.folders.borrow_mut().push(Rc::clone(&folder));
         Ok(folder)
+    }
+
+    /// Whether there is room for one more task.
+    pub(super) fn room(&self) -> Result<(), SpoolError> {
+        const MB: u64 = 1_000_000;
+        let folders = self.folders.borrow();
+        let waiting: u64 = folders.iter().map(|folder| folder.borrow().log.unsent()).sum();
+        if waiting > self.limits.waiting_bytes {
+            return Err(SpoolError::TooMuchWaits {
+                waiting: waiting / MB,
+                most: self.limits.waiting_bytes / MB,
+            });
+        }
+        match disk::free(&self.places.spool) {
+            Some(free) if free < self.limits.free_bytes => {
+                // The history is the first to go.
+                self.untidy.notify_one();
+                Err(SpoolError::NoRoom {
+                    path: self.places.spool.clone(),
+                    free: free / MB,
+                    least: self.limits.free_bytes / MB,
+                })
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    pub(super) fn remark(&self, task: &str, line: &str) {
+        let running = self.folder(task).filter(|folder| folder.borrow().is_running());
+        if running.is_some_and(|folder| folder.borrow_mut().append("", line, self.limits.early_send)) {
+            self.work.notify_one();
+        }
     }
 
     pub(super) fn holds(&self, task: &str) -> bool {
@@ -181,14 +214,10 @@ impl Shared {
         self.notices.borrow_mut().pop_front()
     }
 
-    /// Holds the bounds of the history. Slow: not for the event loop.
+    /// Holds the bounds of what is kept for people. Slow: not for the event loop.
     pub(super) fn pruning(&self) -> impl FnOnce() + Send + 'static {
-        let (folder, tasks, bytes) = (
-            self.places.history.clone(),
-            self.limits.history_tasks,
-            self.limits.history_bytes,
-        );
-        move || history::prune(&folder, tasks, bytes)
+        let (places, limits) = (self.places.clone(), self.limits.clone());
+        move || places.prune(&limits)
     }
 }
 

@@ -3,6 +3,7 @@
 //! The spool against a Manager in memory and real folders. The clock is paused: time passes when all wait.
 
 mod answers;
+mod any_order;
 mod fake;
 mod order;
 mod restart;

@@ -18,6 +18,8 @@ pub(super) struct Trouble {
     well_since: Option<Instant>,
     /// Log and the rest go in updates of their own: one of them together was refused.
     pub(super) apart: bool,
+    /// Bytes of log in one update, while a piece of it is too large.
+    pub(super) most: Option<usize>,
 }
 
 impl Trouble {
@@ -27,6 +29,7 @@ impl Trouble {
             rest_until: None,
             well_since: None,
             apart: false,
+            most: None,
         }
     }
 

@@ -32,6 +32,8 @@ pub enum Outcome {
     Completed,
     /// In the words of its activity, without `Failed: `.
     Failed(String),
+    /// The same, and it may well be this node's fault.
+    Unwell(String),
     Aborted(AbortReason),
     HandedBack(HandBack),
 }
@@ -40,7 +42,7 @@ impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Completed => f.write_str("completed"),
-            Self::Failed(why) => write!(f, "failed: {why}"),
+            Self::Failed(why) | Self::Unwell(why) => write!(f, "failed: {why}"),
             Self::Aborted(reason) => write!(f, "aborted: {reason}"),
             Self::HandedBack(cause) => write!(f, "handed back: {cause}"),
         }
@@ -51,15 +53,38 @@ impl From<Ending> for Outcome {
     fn from(ending: Ending) -> Self {
         match ending {
             Ending::Failed(why) => Self::Failed(why),
+            Ending::Unwell(why) => Self::Unwell(why),
             Ending::Aborted(reason) => Self::Aborted(reason),
             Ending::HandedBack(cause) => Self::HandedBack(cause),
         }
     }
 }
 
+/// How much a failure is believed that may be this node's fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trust {
+    /// It is the task's.
+    Sound,
+    /// There were many in a row: one more is this node's, and the task is handed back.
+    Doubtful,
+}
+
+/// Gives a task back before it has begun: it is not for this node now.
+pub async fn hand_back(cause: HandBack, reporter: impl LastWord) -> Outcome {
+    let outcome = Outcome::HandedBack(cause);
+    tell(&outcome, reporter).await;
+    outcome
+}
+
 /// Runs a task to its end; the outcome is in the reporter's hands when this returns, and the task's
 /// temporary directory is gone. Dropped on the way, the directory stays until [`clean_leftovers`].
-pub async fn run(task: &AssignedTask, tools: &Tools, abort: &mut Abort, mut reporter: impl LastWord) -> Outcome {
+pub async fn run(
+    task: &AssignedTask,
+    tools: &Tools,
+    trust: Trust,
+    abort: &mut Abort,
+    mut reporter: impl LastWord,
+) -> Outcome {
     if let Some(reason) = abort.reason() {
         let outcome = Outcome::Aborted(reason);
         tell(&outcome, reporter).await;
@@ -68,11 +93,7 @@ pub async fn run(task: &AssignedTask, tools: &Tools, abort: &mut Abort, mut repo
     reporter.activity("Started");
     let dir = match TaskDir::make(tools.scratch(), &task.uuid).await {
         Ok(dir) => dir,
-        Err(cause) => {
-            let outcome = Outcome::HandedBack(cause);
-            tell(&outcome, reporter).await;
-            return outcome;
-        }
+        Err(cause) => return hand_back(cause, reporter).await,
     };
     let identity = Identity::new(task, dir.path());
     let mut stage = Stage {
@@ -83,6 +104,7 @@ pub async fn run(task: &AssignedTask, tools: &Tools, abort: &mut Abort, mut repo
     };
     let outcome = match commands(&task.commands, &mut stage).await {
         Ok(()) => Outcome::Completed,
+        Err(Ending::Unwell(why)) if trust == Trust::Doubtful => Outcome::HandedBack(HandBack::Strikes(why)),
         Err(ending) => ending.into(),
     };
     tell(&outcome, reporter).await;
@@ -107,20 +129,11 @@ async fn commands(commands: &[WireCommand], stage: &mut Stage<'_>) -> Result<(),
     Ok(())
 }
 
-/// The outcome, in words if it is none for the Manager, and then itself.
-async fn tell(outcome: &Outcome, mut reporter: impl LastWord) {
+async fn tell(outcome: &Outcome, reporter: impl LastWord) {
     match outcome {
         Outcome::Completed => reporter.completed().await,
-        Outcome::Failed(why) => reporter.failed(why).await,
-        Outcome::Aborted(reason) => {
-            reporter.line(&format!("Stopped: {reason}"));
-            reporter.dropped().await;
-        }
-        Outcome::HandedBack(cause) => {
-            let text = format!("Handed back: {cause}");
-            reporter.line(&text);
-            reporter.activity(&text);
-            reporter.dropped().await;
-        }
+        Outcome::Failed(why) | Outcome::Unwell(why) => reporter.failed(why).await,
+        Outcome::Aborted(reason) => reporter.aborted(&reason.to_string()).await,
+        Outcome::HandedBack(cause) => reporter.handed_back(&cause.to_string()).await,
     }
 }

@@ -7,9 +7,12 @@ use std::time::Duration;
 
 use tracing::info;
 
+use super::strikes::Strikes;
 use super::{Rest, State, Worker, heed};
 use crate::manager::push::Interest;
 use crate::manager::{Backoff, Manager, Wish};
+use crate::node::Node;
+use crate::spool::Spool;
 use crate::task::HandBack;
 
 impl<M: Manager> Worker<'_, M> {
@@ -26,9 +29,10 @@ impl<M: Manager> Worker<'_, M> {
         let pause = match rest {
             Rest::Asked(_) | Rest::Local => timings.asleep_poll,
             Rest::HandedBack(HandBack::GuardLost) => Duration::ZERO,
-            Rest::HandedBack(HandBack::Unkillable(_) | HandBack::CannotStart(_) | HandBack::Spool(_)) => {
-                timings.idle_min
-            }
+            Rest::HandedBack(HandBack::Strikes(_)) => self.strikes.left().min(timings.asleep_poll),
+            Rest::HandedBack(
+                HandBack::Unkillable(_) | HandBack::CannotStart(_) | HandBack::Spool(_) | HandBack::Unfit(_),
+            ) => timings.idle_min,
         };
         let mut backoff = Backoff::new(timings.backoff_min, timings.asleep_backoff_max);
         self.acknowledge(&here, &rest.status()).await?;
@@ -37,7 +41,13 @@ impl<M: Manager> Worker<'_, M> {
         loop {
             heed(&mut self.around.orders, &here, self.around.hints.due(next)).await?;
             if let Rest::HandedBack(cause) = rest
-                && self.is_gone(cause)
+                && heed(
+                    &mut self.around.orders,
+                    &here,
+                    is_gone(cause, &self.around.spool, &self.around.node, &self.strikes),
+                )
+                .await?
+                && self.around.tools.launcher().survivors().is_empty()
             {
                 info!("what kept this worker from its tasks is gone");
                 return Err(State::Awake);
@@ -61,13 +71,14 @@ impl<M: Manager> Worker<'_, M> {
             };
         }
     }
+}
 
-    /// Whether a task could be taken again.
-    fn is_gone(&self, cause: &HandBack) -> bool {
-        let clear = self.around.tools.launcher().survivors().is_empty();
-        match cause {
-            HandBack::GuardLost | HandBack::Unkillable(_) | HandBack::CannotStart(_) => clear,
-            HandBack::Spool(_) => clear && self.around.spool.is_writable(),
-        }
+/// Whether a task could be taken again, as far as `cause` goes. What is left of earlier tasks is asked besides.
+async fn is_gone(cause: &HandBack, spool: &Spool, node: &Node, strikes: &Strikes) -> bool {
+    match cause {
+        HandBack::GuardLost | HandBack::Unkillable(_) | HandBack::CannotStart(_) => true,
+        HandBack::Spool(_) => spool.is_writable(),
+        HandBack::Unfit(_) => node.fit().await.is_ok(),
+        HandBack::Strikes(_) => strikes.left().is_zero(),
     }
 }

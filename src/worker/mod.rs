@@ -23,6 +23,7 @@ mod pace;
 mod running;
 mod starting;
 mod state;
+mod strikes;
 
 #[cfg(test)]
 mod tests;
@@ -35,6 +36,7 @@ use crate::departure::{Departure, RestartCode};
 use crate::home::Home;
 use crate::manager::push::Hints;
 use crate::manager::{Acknowledgement, Backoff, Manager, ManagerError, Session, Standing, denial};
+use crate::node::Node;
 use crate::protocol::WorkerStatus;
 use crate::report::Pictures;
 use crate::signals::Order;
@@ -44,6 +46,7 @@ use crate::timings::Timings;
 
 use pace::Pace;
 pub use state::{Rest, State};
+use strikes::Strikes;
 
 /// What a worker needs around it.
 #[derive(Debug)]
@@ -54,6 +57,9 @@ pub struct Surroundings<'a> {
     pub tools: Tools,
     pub orders: UnboundedReceiver<Order>,
     pub hints: Hints,
+    pub node: Node,
+    /// So many tasks in a row whose program cannot be started or crashes at once make the node pause; 0: never.
+    pub strikes: u32,
     pub restart_code: Option<RestartCode>,
     pub timings: Timings,
 }
@@ -65,6 +71,7 @@ pub struct Worker<'a, M> {
     session: Session<'a, M>,
     around: Surroundings<'a>,
     pace: Pace,
+    strikes: Strikes,
     /// The Manager has accepted a sign-on of this process.
     signed_on: bool,
 }
@@ -72,11 +79,14 @@ pub struct Worker<'a, M> {
 impl<'a, M: Manager> Worker<'a, M> {
     pub fn new(manager: &'a M, session: Session<'a, M>, around: Surroundings<'a>) -> Self {
         let pace = Pace::new(around.timings.idle_min, around.timings.idle_max);
+        let timings = &around.timings;
+        let strikes = Strikes::new(around.strikes, timings.strike_pause_min, timings.strike_pause_max);
         Self {
             manager,
             session,
             around,
             pace,
+            strikes,
             signed_on: false,
         }
     }

@@ -14,6 +14,7 @@ use crate::abort::{AbortReason, AbortSource};
 use crate::departure::Departure;
 use crate::manager::push::Interest;
 use crate::manager::{Manager, chain};
+use crate::node::Unfit;
 use crate::protocol::AssignedTask;
 use crate::report::TaskReporter;
 use crate::signals::Order;
@@ -28,6 +29,8 @@ enum Event {
     Stop(AbortReason),
     /// The Manager's answer to an update.
     Noticed(Notice),
+    /// The node has become short of space.
+    RunsShort(Unfit),
 }
 
 /// What was decided meanwhile for afterwards.
@@ -58,6 +61,7 @@ impl<M: Manager> Worker<'_, M> {
         });
         let (outcome, afterwards) = self.watch_over(task, reporter).await;
         info!(task = task.uuid, "task {}: {outcome}", task.name);
+        self.strikes.note(&outcome);
         match (outcome, afterwards.0) {
             (_, Some(next)) => Err(next),
             (Outcome::HandedBack(cause), None) => {
@@ -65,14 +69,22 @@ impl<M: Manager> Worker<'_, M> {
                 let _late = timeout(self.around.timings.leave_flush, self.around.spool.drained()).await;
                 Err(State::Asleep(Rest::HandedBack(cause)))
             }
-            (Outcome::Completed | Outcome::Failed(_) | Outcome::Aborted(_), None) => Ok(()),
+            (Outcome::Completed | Outcome::Failed(_) | Outcome::Unwell(_) | Outcome::Aborted(_), None) => Ok(()),
         }
     }
 
     async fn watch_over(&mut self, task: &AssignedTask, reporter: TaskReporter) -> (Outcome, Afterwards) {
         let (source, mut abort) = AbortSource::new();
         let mut afterwards = Afterwards::default();
-        let mut running = pin!(task::run(task, &self.around.tools, &mut abort, reporter));
+        let (node, tools, trust) = (&self.around.node, &self.around.tools, self.strikes.trust());
+        let mut running = pin!(async {
+            match node.fit().await {
+                Ok(()) => task::run(task, tools, trust, &mut abort, reporter).await,
+                Err(unfit) => task::hand_back(HandBack::Unfit(unfit.to_string()), reporter).await,
+            }
+        });
+        let mut short = pin!(node.runs_short());
+        let mut said_short = false;
         let mut asking = pin!(keep_running(
             self.manager,
             &mut self.session,
@@ -88,8 +100,15 @@ impl<M: Manager> Worker<'_, M> {
                 order = next_order(&mut self.around.orders) => Event::Ordered(order),
                 reason = &mut asking, if !stopped => Event::Stop(reason),
                 notice = self.around.spool.next_notice() => Event::Noticed(notice),
+                unfit = &mut short, if !said_short => Event::RunsShort(unfit),
             };
             stopped |= matches!(event, Event::Stop(_));
+            if let Event::RunsShort(unfit) = &event {
+                said_short = true;
+                self.around
+                    .spool
+                    .remark(&task.uuid, &format!("No new task will be taken here: {unfit}"));
+            }
             info!(task = task.uuid, "while the task runs: {event:?}");
             if let Some(reason) = afterwards.decide(event, &task.uuid) {
                 info!(task = task.uuid, "ending the task: {reason}");
@@ -124,6 +143,7 @@ impl Afterwards {
                 None
             }
             Event::Stop(reason) => Some(reason),
+            Event::RunsShort(_) => None,
             Event::Noticed(Notice::NotOurs(task) | Notice::Gone(task)) => {
                 (task == running).then_some(AbortReason::Reassigned)
             }

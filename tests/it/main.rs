@@ -12,7 +12,9 @@
 mod actions;
 mod commands;
 mod harness;
+mod history;
 mod network;
+mod node;
 mod output;
 mod page;
 mod processes;

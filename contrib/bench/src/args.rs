@@ -41,6 +41,7 @@ hints (push). Prints a table per case; each figure stands beside its goal, and w
 is measured in the same run.
 
 Usage: bench [OPTIONS] [CASE ...]
+       bench chaos [--seed N] [--tasks N] [--nodes N]   everything goes wrong at random: what was lost?
 
 Cases [default: all; the time is for both columns, another worker takes about as long again]:
 {cases}

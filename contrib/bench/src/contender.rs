@@ -61,7 +61,7 @@ impl Contender {
 }
 
 /// The worker beside this program, built first if cargo started us.
-fn ours() -> Result<PathBuf, String> {
+pub(crate) fn ours() -> Result<PathBuf, String> {
     let own = std::env::current_exe().map_err(|error| error.to_string())?;
     if let Some(cargo) = std::env::var_os("CARGO") {
         let folder = own.parent().and_then(Path::file_name).unwrap_or_default();

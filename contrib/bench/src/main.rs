@@ -19,6 +19,7 @@
 
 mod args;
 mod cases;
+mod chaos;
 mod contender;
 mod crowd;
 mod figures;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
     match words.split_first() {
         Some((role, words)) if role == printer::ROLE => return printer::main(words),
         Some((role, words)) if role == residents::ROLE => return residents::main(words),
+        Some((case, words)) if case == chaos::CASE => return chaos::main(words),
         Some(_) | None => {}
     }
     let done = match args::parse(words) {

@@ -18,6 +18,7 @@ use flamenco_worker::config::{Config, Environment};
 use flamenco_worker::home::Home;
 use flamenco_worker::manager::push::{Listener, hints};
 use flamenco_worker::manager::{HttpManager, Introduction, Session};
+use flamenco_worker::node::{Node, Requirements};
 use flamenco_worker::process::{Launcher, LauncherOptions};
 use flamenco_worker::report::Pictures;
 use flamenco_worker::signals::Order;
@@ -148,6 +149,8 @@ impl Resident {
             tools: Tools::new(self.launcher, &timings, PathBuf::new(), scratch),
             orders,
             hints,
+            node: Node::new(Requirements::default(), &timings),
+            strikes: self.config.node.strikes,
             restart_code: None,
             timings: timings.clone(),
         };

@@ -22,6 +22,9 @@ fn finished(exit: Exit) -> Finished {
     }
 }
 
+/// Programs of these tests have run for longer than this.
+const CRASH: Duration = Duration::from_millis(1);
+
 fn stray(pid: i32, name: &str) -> Stray {
     Stray {
         pid,
@@ -36,7 +39,7 @@ fn program(exe: &str, args: &[&str]) -> Program {
 
 #[test]
 fn a_code_and_a_signal_are_named() {
-    let text = |exit| match conclude(finished(exit)) {
+    let text = |exit| match conclude(finished(exit), CRASH) {
         Err(Ending::Failed(text)) => text,
         other => panic!("{other:?}"),
     };
@@ -51,8 +54,20 @@ fn a_code_and_a_signal_are_named() {
 }
 
 #[test]
+fn a_program_that_is_killed_at_once_may_be_the_nodes_fault() {
+    let killed = Exit::Signal { signal: 11, oom: false };
+    let ended = conclude(finished(killed), Duration::from_secs(3600));
+    assert_eq!(
+        ended,
+        Err(Ending::Unwell(
+            "command exited abnormally: killed by SIGSEGV (11)".into()
+        ))
+    );
+}
+
+#[test]
 fn a9_a_program_that_was_asked_to_end_did_not_succeed() {
-    let ended = conclude(finished(Exit::Aborted(AbortReason::Shutdown)));
+    let ended = conclude(finished(Exit::Aborted(AbortReason::Shutdown)), CRASH);
     assert_eq!(ended, Err(Ending::Aborted(AbortReason::Shutdown)));
 }
 
@@ -60,16 +75,19 @@ fn a9_a_program_that_was_asked_to_end_did_not_succeed() {
 fn a_success_stands_whatever_was_left_behind() {
     let mut good = finished(Exit::Success);
     good.strays.unkillable.push(stray(1, "hung"));
-    assert_eq!(conclude(good), Ok(()));
+    assert_eq!(conclude(good, CRASH), Ok(()));
 }
 
 #[test]
 fn a_lost_guard_hands_the_task_back_and_names_what_is_left() {
     let mut lost = finished(Exit::Lost);
-    assert_eq!(conclude(lost.clone()), Err(Ending::HandedBack(HandBack::GuardLost)));
+    assert_eq!(
+        conclude(lost.clone(), CRASH),
+        Err(Ending::HandedBack(HandBack::GuardLost))
+    );
     lost.strays.unkillable.push(stray(1, "hung"));
     assert_eq!(
-        conclude(lost),
+        conclude(lost, CRASH),
         Err(Ending::HandedBack(HandBack::Unkillable(vec![stray(1, "hung")])))
     );
 }
@@ -112,7 +130,7 @@ b' ''",
 #[tokio::test]
 async fn a10_a_program_that_does_not_start_fails_the_task_with_the_reason() {
     let failed = |ending| match ending {
-        Ending::Failed(text) => text,
+        Ending::Failed(text) | Ending::Unwell(text) => text,
         other @ (Ending::Aborted(_) | Ending::HandedBack(_)) => panic!("{other:?}"),
     };
     let text = failed(program("/", &[]).not_started(StartError::Exec(Errno::EACCES)).await);

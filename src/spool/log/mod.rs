@@ -26,11 +26,11 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
+use super::count::Count;
 use super::disk;
 use super::limits::Limits;
-use super::missing::Missing;
 
-pub(super) use files::scan;
+pub(super) use files::{scan, stretches};
 pub(super) use piece::Piece;
 
 /// A line longer than this becomes several: no request may have to be longer than the Manager takes.
@@ -40,11 +40,29 @@ const WRITE_AT: usize = 128 << 10;
 /// While it cannot be written, the buffer grows to this size before its lines are only counted.
 const BUFFER_MOST: usize = 256 << 10;
 
+/// Why lines are missing where a segment was dropped.
+const NOT_KEPT_UP: &str = "the Manager did not keep up";
+
 /// How far the log was accepted by the Manager: all before this byte of this segment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) struct Position {
     pub(super) segment: u32,
     pub(super) byte: u64,
+}
+
+/// What is to be known of a log besides its files.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Progress {
+    pub(super) sent: Position,
+    /// The Manager refused these, and that is not said yet.
+    #[serde(default)]
+    pub(super) refused: Count,
+    /// All that was printed.
+    #[serde(default)]
+    pub(super) said: Count,
+    /// What of that the Manager does not get.
+    #[serde(default)]
+    pub(super) lost: Count,
 }
 
 /// What waits to be sent, in order.
@@ -59,7 +77,7 @@ enum Part {
 struct Gap {
     first: u32,
     last: u32,
-    missing: Missing,
+    missing: Count,
 }
 
 /// See the module.
@@ -67,7 +85,7 @@ struct Gap {
 pub(super) struct Log {
     folder: PathBuf,
     limits: Limits,
-    sent: Position,
+    progress: Progress,
     waiting: VecDeque<Part>,
     /// Segments that were sent; some stay for people to look at.
     kept: VecDeque<u32>,
@@ -75,13 +93,13 @@ pub(super) struct Log {
     writing: Option<File>,
     buffer: Vec<u8>,
     /// The disk did not take these.
-    unkept: Missing,
+    unkept: Count,
     failing: bool,
-    /// The Manager refused these, and that is not said yet.
-    refused: Missing,
     printed: u64,
     /// Printed past the limit of the log.
-    beyond: Missing,
+    beyond: Count,
+    /// Kept in files of their own; at most about a segment.
+    refused_bytes: u64,
 }
 
 impl Log {
@@ -90,16 +108,19 @@ impl Log {
         Self {
             folder: folder.to_owned(),
             limits: limits.clone(),
-            sent: Position { segment: 1, byte: 0 },
+            progress: Progress {
+                sent: Position { segment: 1, byte: 0 },
+                ..Progress::default()
+            },
             waiting: VecDeque::new(),
             kept: VecDeque::new(),
             writing: None,
             buffer: Vec::new(),
-            unkept: Missing::default(),
+            unkept: Count::default(),
             failing: false,
-            refused: Missing::default(),
             printed: 0,
-            beyond: Missing::default(),
+            beyond: Count::default(),
+            refused_bytes: 0,
         }
     }
 
@@ -121,6 +142,7 @@ impl Log {
 
     fn append_line(&mut self, prefix: &str, text: &str) {
         let bytes = (prefix.len() + text.len() + 1) as u64;
+        self.progress.said.add(Count { lines: 1, bytes });
         if self.printed + bytes > self.limits.task_log_bytes || !self.beyond.is_none() {
             self.count_beyond(bytes);
             return;
@@ -144,7 +166,8 @@ impl Log {
             let note = format!("[... the log of a task ends at {limit} bytes: what follows is only counted ...]\n");
             self.push(&[note.as_bytes()]);
         }
-        self.beyond.add(Missing { lines: 1, bytes });
+        self.beyond.add(Count { lines: 1, bytes });
+        self.progress.lost.add(Count { lines: 1, bytes });
     }
 
     /// Nothing more will be printed: says what was only counted, and writes the rest.
@@ -169,7 +192,11 @@ impl Log {
         if self.buffer.is_empty() && self.unkept.is_none() {
             return;
         }
-        match self.try_write_out() {
+        let mut written = self.try_write_out();
+        if written.as_ref().is_err_and(disk::is_full) && self.forget_kept() {
+            written = self.try_write_out();
+        }
+        match written {
             Ok(()) if self.failing => {
                 self.failing = false;
                 warn!(folder = %self.folder.display(), "the log can be written again");
@@ -192,7 +219,7 @@ impl Log {
         match written {
             Ok(()) => {
                 bytes += more;
-                self.unkept = Missing::default();
+                self.unkept = Count::default();
                 self.buffer.clear();
             }
             // Half a write must not be there at the next start; a full disk still shortens files.
@@ -211,7 +238,9 @@ impl Log {
             warn!(folder = %self.folder.display(), %error, "cannot write the log of a task; trying on");
         }
         if self.buffer.len() > BUFFER_MOST {
-            self.unkept.add(Missing::of(&self.buffer));
+            let missing = Count::of(&self.buffer);
+            self.unkept.add(missing);
+            self.progress.lost.add(missing);
             self.buffer.clear();
         }
     }
@@ -227,9 +256,9 @@ impl Log {
         let number = self.next_number();
         let file = disk::open_file(&files::segment(&self.folder, number))?;
         self.writing = None;
-        self.sent_up_to(self.sent);
+        self.sent_up_to(self.progress.sent);
         self.waiting.push_back(Part::Segment { number, bytes: 0 });
-        self.drop_second_oldest();
+        self.drop_second_oldest(self.limits.waiting_segments);
         Ok((file, 0))
     }
 
@@ -237,28 +266,50 @@ impl Log {
         let last = match self.waiting.back() {
             Some(Part::Segment { number, .. }) => *number,
             Some(Part::Gap(gap)) => gap.last,
-            None => self.kept.back().copied().unwrap_or(0).max(match self.sent.byte {
-                0 => self.sent.segment.saturating_sub(1),
-                _ => self.sent.segment,
-            }),
+            None => self
+                .kept
+                .back()
+                .copied()
+                .unwrap_or(0)
+                .max(match self.progress.sent.byte {
+                    0 => self.progress.sent.segment.saturating_sub(1),
+                    _ => self.progress.sent.segment,
+                }),
         };
         last.saturating_add(1)
     }
 
-    /// Holds the bound on waiting segments. The oldest stays (it may be on its way), the newest is being written.
-    fn drop_second_oldest(&mut self) {
+    /// Makes room for what is worth more; false when it has none to give.
+    pub(super) fn give_way(&mut self) -> bool {
+        self.forget_kept() || self.drop_second_oldest(2)
+    }
+
+    /// Removes what was sent already.
+    fn forget_kept(&mut self) -> bool {
+        let any = !self.kept.is_empty();
+        for number in self.kept.drain(..) {
+            drop(fs::remove_file(files::segment(&self.folder, number)));
+        }
+        any
+    }
+
+    /// Holds waiting segments to `most`. The oldest stays (it may be on its way), the newest is being written.
+    fn drop_second_oldest(&mut self, most: usize) -> bool {
         let segments: Vec<usize> = (0..self.waiting.len())
             .filter(|index| matches!(self.waiting.get(*index), Some(Part::Segment { .. })))
             .collect();
-        if segments.len() <= self.limits.waiting_segments.max(2) {
-            return;
+        if segments.len() <= most.max(2) {
+            return false;
         }
-        let Some(at) = segments.get(1).copied() else { return };
+        let Some(at) = segments.get(1).copied() else {
+            return false;
+        };
         let Some(Part::Segment { number, .. }) = self.waiting.get(at).cloned() else {
-            return;
+            return false;
         };
         let path = files::segment(&self.folder, number);
-        let missing = fs::read(&path).map(|text| Missing::of(&text)).unwrap_or_default();
+        let missing = fs::read(&path).map(|text| Count::of(&text)).unwrap_or_default();
+        self.progress.lost.add(missing);
         let mut gap = Gap {
             first: number,
             last: number,
@@ -286,5 +337,6 @@ impl Log {
         if let Some(index) = absorbed {
             self.waiting.remove(index);
         }
+        true
     }
 }

@@ -8,9 +8,9 @@ use std::os::unix::fs::FileExt;
 
 use tracing::warn;
 
-use super::{Gap, LONGEST_LINE, Log, Part, Position, files};
+use super::{Gap, LONGEST_LINE, Log, NOT_KEPT_UP, Part, Position, Progress, files};
+use crate::spool::count::Count;
 use crate::spool::disk;
-use crate::spool::missing::Missing;
 
 /// Whole lines, ready to be sent.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub(in crate::spool) struct Piece {
     lines_at: usize,
     origin: Origin,
     /// What the notes say of refused lines.
-    refused: Missing,
+    refused: Count,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +30,22 @@ enum Origin {
     Files(Position),
     /// From the buffer, as the disk does not take it. Nowhere else now.
     Memory,
+}
+
+impl Piece {
+    /// All of it, notes included.
+    pub(in crate::spool) fn bytes(&self) -> usize {
+        self.text.len()
+    }
+
+    /// Of the log itself.
+    pub(in crate::spool) fn lines(&self) -> usize {
+        self.text
+            .bytes()
+            .skip(self.lines_at)
+            .filter(|byte| *byte == b'\n')
+            .count()
+    }
 }
 
 impl Log {
@@ -43,29 +59,29 @@ impl Log {
                 Part::Gap(_) => 1,
             })
             .sum();
-        let notes = !self.refused.is_none() || !self.unkept.is_none();
+        let notes = !self.progress.refused.is_none() || !self.unkept.is_none();
         files + self.buffer.len() as u64 + u64::from(notes)
     }
 
-    /// How far the log was accepted, and what of it is refused without that being said; both belong on disk.
-    pub(in crate::spool) fn progress(&self) -> (Position, Missing) {
-        (self.sent, self.refused)
+    /// Belongs on disk.
+    pub(in crate::spool) fn progress(&self) -> Progress {
+        self.progress
     }
 
     /// The next piece: about `most` bytes, at least one line, whole lines only. `None` when nothing waits.
     /// At most one piece may be on its way: it is to be accepted, refused or given back.
     pub(in crate::spool) fn next_piece(&mut self, most: usize) -> Option<Piece> {
         self.write_out();
-        let refused = self.refused;
+        let refused = self.progress.refused;
         let mut text = match refused.is_none() {
             true => String::new(),
             false => refused.note("the Manager refused them"),
         };
-        let mut to = self.sent;
+        let mut to = self.progress.sent;
         let mut parts = self.waiting.iter();
         let mut part = parts.next();
         if let Some(Part::Gap(gap)) = part {
-            text.push_str(&gap.missing.note("the Manager did not keep up"));
+            text.push_str(&gap.missing.note(NOT_KEPT_UP));
             to = Position {
                 segment: gap.last + 1,
                 byte: 0,
@@ -82,7 +98,7 @@ impl Log {
             }
         }
         if text.is_empty() {
-            let text = self.take_buffer()?;
+            let text = self.take_buffer(most)?;
             return Some(Piece {
                 text,
                 lines_at,
@@ -100,16 +116,25 @@ impl Log {
 
     /// Bytes of a waiting segment that were sent.
     fn done(&self, number: u32) -> u64 {
-        if number == self.sent.segment { self.sent.byte } else { 0 }
+        if number == self.progress.sent.segment {
+            self.progress.sent.byte
+        } else {
+            0
+        }
     }
 
-    /// The buffer itself, where the disk does not take it.
-    fn take_buffer(&mut self) -> Option<String> {
+    /// The start of the buffer itself, where the disk does not take it.
+    fn take_buffer(&mut self, most: usize) -> Option<String> {
         let mut text = match self.unkept.is_none() {
             true => String::new(),
             false => std::mem::take(&mut self.unkept).note("they could not be written to the disk of the worker"),
         };
-        text.push_str(&String::from_utf8_lossy(&std::mem::take(&mut self.buffer)));
+        let ends = |byte: &u8| *byte == b'\n';
+        let within = self.buffer.iter().take(most).rposition(ends);
+        let end = within.or_else(|| self.buffer.iter().position(ends));
+        let later = self.buffer.split_off(end.map_or(self.buffer.len(), |end| end + 1));
+        let now = std::mem::replace(&mut self.buffer, later);
+        text.push_str(&String::from_utf8_lossy(&now));
         (!text.is_empty()).then_some(text)
     }
 
@@ -129,7 +154,7 @@ impl Log {
             Ok(())
         });
         if let Err(error) = read {
-            let missing = Missing {
+            let missing = Count {
                 lines: 0,
                 bytes: bytes.saturating_sub(from),
             };
@@ -158,8 +183,8 @@ impl Log {
 
     /// The Manager has it.
     pub(in crate::spool) fn accepted(&mut self, piece: &Piece) {
-        self.refused.lines -= piece.refused.lines;
-        self.refused.bytes -= piece.refused.bytes;
+        self.progress.refused.lines -= piece.refused.lines;
+        self.progress.refused.bytes -= piece.refused.bytes;
         if let Origin::Files(to) = piece.origin {
             self.sent_up_to(to);
         }
@@ -168,16 +193,23 @@ impl Log {
     /// The Manager will never have it: it stays in a file of its own beside the log, and the log goes on.
     pub(in crate::spool) fn refused(&mut self, piece: &Piece) {
         let lines = &piece.text.as_bytes()[piece.lines_at..];
-        let path = self
-            .folder
-            .join(format!("refused-{:06}-{}", self.sent.segment, self.sent.byte));
-        let kept = disk::open_file(&path).and_then(|file| file.write_all_at(piece.text.as_bytes(), 0));
-        if let Err(error) = kept {
-            warn!(path = %path.display(), %error, "cannot keep a piece of log that was refused");
+        let path = self.folder.join(format!(
+            "refused-{:06}-{}",
+            self.progress.sent.segment, self.progress.sent.byte
+        ));
+        // A Manager that refuses everything must not fill the disk.
+        if self.refused_bytes < self.limits.segment_bytes {
+            self.refused_bytes += piece.text.len() as u64;
+            let kept = disk::open_file(&path).and_then(|file| file.write_all_at(piece.text.as_bytes(), 0));
+            if let Err(error) = kept {
+                warn!(path = %path.display(), %error, "cannot keep a piece of log that was refused");
+            }
         }
         // A note that is refused is not said again: it could be the note itself that displeases.
         self.accepted(piece);
-        self.refused.add(Missing::of(lines));
+        let lines = Count::of(lines);
+        self.progress.refused.add(lines);
+        self.progress.lost.add(lines);
     }
 
     /// It did not arrive; it will be the next piece again, with what came since.
@@ -193,7 +225,7 @@ impl Log {
     }
 
     pub(super) fn sent_up_to(&mut self, to: Position) {
-        self.sent = to;
+        self.progress.sent = to;
         while let Some(part) = self.waiting.front() {
             match *part {
                 Part::Gap(Gap { first, last, .. }) if last < to.segment => {

@@ -33,8 +33,8 @@ fn drain(log: &mut Log, most: usize) -> Vec<String> {
 }
 
 /// Lines and bytes that were said to be missing.
-fn said_missing(text: &str) -> Missing {
-    let mut sum = Missing::default();
+fn said_missing(text: &str) -> Count {
+    let mut sum = Count::default();
     for note in text
         .lines()
         .filter(|line| line.starts_with("[... ") && line.contains("missing here"))
@@ -43,7 +43,7 @@ fn said_missing(text: &str) -> Missing {
             .split(|c: char| !c.is_ascii_digit())
             .filter_map(|word| word.parse().ok())
             .collect();
-        sum.add(Missing {
+        sum.add(Count {
             lines: numbers[0],
             bytes: numbers[1],
         });
@@ -128,7 +128,7 @@ fn c16_a_log_ends_at_its_limit_and_says_how_much_more_there_was() {
     log.close();
     let text = drain(&mut log, 1000).concat();
     assert_eq!(without_notes(&text).len(), 100);
-    assert_eq!(said_missing(&text), Missing { lines: 20, bytes: 200 });
+    assert_eq!(said_missing(&text), Count { lines: 20, bytes: 200 });
 }
 
 #[test]
@@ -172,7 +172,7 @@ fn d2_what_the_disk_does_not_take_is_sent_from_memory_up_to_a_bound_and_then_cou
     let text = drain(&mut log, 1 << 20).concat();
     assert!(text.ends_with("recovered\n"));
     let missing = said_missing(&text);
-    let kept = Missing::of(without_notes(&text).as_bytes());
+    let kept = Count::of(without_notes(&text).as_bytes());
     assert!(missing.lines > 5000);
     assert_eq!(
         (missing.lines + kept.lines, missing.bytes + kept.bytes),
@@ -206,12 +206,12 @@ proptest! {
     #[test]
     fn printed_is_kept_and_counted(deeds in prop::collection::vec(deed(), 1..150)) {
         let (folder, mut log) = log(&small());
-        let (mut sent, mut printed) = (String::new(), Missing::default());
+        let (mut sent, mut printed) = (String::new(), Count::default());
         for deed in deeds {
             match deed {
                 Deed::Print(length) => {
                     let line = format!("{:>length$}", printed.lines);
-                    printed.add(Missing { lines: 1, bytes: line.len() as u64 + 1 });
+                    printed.add(Count { lines: 1, bytes: line.len() as u64 + 1 });
                     log.append("", &line);
                     log.write_out();
                 }
@@ -235,8 +235,8 @@ proptest! {
                     }
                 }
                 Deed::Restart => {
-                    let (position, refused) = log.progress();
-                    log = scan(folder.path(), &small(), position, refused).unwrap();
+                    let progress = log.progress();
+                    log = scan(folder.path(), &small(), progress).unwrap();
                 }
             }
         }
@@ -244,9 +244,10 @@ proptest! {
         sent += &drain(&mut log, 150).concat();
         let numbers: Vec<u64> = without_notes(&sent).lines().map(|line| line.trim().parse().unwrap()).collect();
         prop_assert!(numbers.is_sorted_by(|one, next| one < next), "{numbers:?}");
-        let mut sum = Missing::of(without_notes(&sent).as_bytes());
+        let mut sum = Count::of(without_notes(&sent).as_bytes());
         sum.add(said_missing(&sent));
         prop_assert_eq!(sum, printed);
+        prop_assert_eq!((log.progress().said, log.progress().lost), (printed, said_missing(&sent)));
         prop_assert_eq!(log.unsent(), 0);
         let segments = log.waiting.len() + log.kept.len();
         prop_assert!(segments <= 2 * small().waiting_segments, "{} segments stay", segments);

@@ -18,7 +18,7 @@ use crate::manager::{
 use crate::protocol::{
     AssignedTask, ManagerVersion, MayKeepRunning, Registered, Registration, SignOn, TaskUpdate, WorkerStatus,
 };
-use crate::spool::{Entry, Limits, Outcome, Sender, Spool};
+use crate::spool::{Cause, Entry, Limits, Sender, Spool};
 use crate::timings::Timings;
 
 pub(super) const TASK: &str = "3b241101-e2bb-4255-8caf-4136c566a962";
@@ -219,18 +219,12 @@ pub(super) fn assigned(task: &str) -> AssignedTask {
     serde_json::from_str(&text).unwrap()
 }
 
-pub(super) fn completed() -> Option<Outcome> {
-    Some(Outcome {
-        status: crate::protocol::TaskStatus::Completed,
-        activity: "Completed".into(),
-    })
+pub(super) fn completed() -> Cause {
+    Cause::Completed
 }
 
-pub(super) fn failed() -> Option<Outcome> {
-    Some(Outcome {
-        status: crate::protocol::TaskStatus::Failed,
-        activity: "Failed".into(),
-    })
+pub(super) fn failed() -> Cause {
+    Cause::Failed("why".into())
 }
 
 pub(super) async fn seconds(seconds: u64) {

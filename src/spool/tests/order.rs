@@ -185,7 +185,7 @@ async fn d6_a_task_whose_updates_fail_does_not_hold_up_the_log_of_another() {
 
 #[tokio::test(start_paused = true)]
 async fn a_failure_is_reported_only_if_the_manager_still_wants_the_task_run() {
-    for (wanted, words) in [(true, vec!["why", "(Failed) Failed"]), (false, vec!["why"])] {
+    for (wanted, words) in [(true, vec!["why", "(Failed: why) Failed"]), (false, vec!["why"])] {
         let mut stage = Stage::new();
         stage.manager.may_run.set(Some(wanted));
         let mut entry = stage.begin(TASK);
@@ -209,7 +209,7 @@ async fn a_failure_waits_while_the_manager_cannot_say_whether_it_is_wanted() {
             assert_eq!(manager.words().len(), 0);
             manager.may_run.set(Some(true));
             spool.outcomes_delivered().await;
-            assert_eq!(manager.words(), ["(Failed) Failed"]);
+            assert_eq!(manager.words(), ["(Failed: why) Failed"]);
         })
         .await;
 }

@@ -18,6 +18,7 @@ use crate::manager::{
     Acknowledgement, Assignment, Delivery, Introduction, Manager, ManagerError, Picture, PictureAnswer, Row, Session,
     Verdict, Welcome, Wish,
 };
+use crate::node::{Node, Requirements};
 use crate::process::idle_launcher;
 use crate::protocol::{AssignedTask, ManagerVersion, Registered, Registration, SignOn, TaskUpdate, WorkerStatus};
 use crate::report::Pictures;
@@ -236,6 +237,8 @@ pub(super) async fn live_in(home: &Home, manager: &Scripted, seconds: u64, order
         tools: Tools::new(idle_launcher(&timings), &timings, "/nonexistent".into(), scratch),
         orders: orders_in,
         hints,
+        node: Node::new(Requirements::default(), &timings),
+        strikes: 3,
         restart_code: RestartCode::parse(47).unwrap(),
         timings: timings.clone(),
     };

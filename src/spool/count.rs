@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! Lines that are not there, counted, and how that is said in the log.
+//! Lines, counted; and how it is said in a log that some are missing.
 
 use serde::{Deserialize, Serialize};
 
-/// Lines and bytes (line ends included) that were printed and not kept.
+/// Lines and bytes, line ends included.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Missing {
-    pub(super) lines: u64,
-    pub(super) bytes: u64,
+pub struct Count {
+    pub lines: u64,
+    pub bytes: u64,
 }
 
-impl Missing {
+impl Count {
     /// Counts a text of lines; one without its end counts as one.
     pub(super) fn of(text: &[u8]) -> Self {
         let ends = text.iter().filter(|byte| **byte == b'\n').count() as u64;
@@ -47,8 +47,8 @@ mod tests {
 
     #[test]
     fn lines_are_counted_also_when_the_last_has_no_end() {
-        assert_eq!(Missing::of(b""), Missing { lines: 0, bytes: 0 });
-        assert_eq!(Missing::of(b"a\n\nb\n"), Missing { lines: 3, bytes: 5 });
-        assert_eq!(Missing::of(b"a\nb"), Missing { lines: 2, bytes: 3 });
+        assert_eq!(Count::of(b""), Count { lines: 0, bytes: 0 });
+        assert_eq!(Count::of(b"a\n\nb\n"), Count { lines: 3, bytes: 5 });
+        assert_eq!(Count::of(b"a\nb"), Count { lines: 2, bytes: 3 });
     }
 }

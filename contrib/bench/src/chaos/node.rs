@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! One render node: a worker that is started again whatever happens to it, and a home on a small disk of its own if we may
+//! make one.
+
+#![expect(clippy::disallowed_methods, reason = "this is where the workers are started")]
+
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tokio::time::Instant;
+
+use super::text;
+
+/// Large enough for the logs of one node, small enough to be filled in no time.
+const DISK: &str = "size=48m";
+
+/// How long a worker may take to leave, and its programs to be gone.
+const LEAVE: Duration = Duration::from_secs(30);
+
+/// Short, so that a minute holds many faults.
+const CONFIGURATION: &str = r#"
+[timings]
+first_may_i_run = "100ms"
+may_i_run = "300ms"
+idle_min = "50ms"
+idle_max = "300ms"
+asleep_poll = "300ms"
+backoff_min = "50ms"
+backoff_max = "500ms"
+asleep_backoff_max = "500ms"
+log_flush = "100ms"
+connect = "1s"
+ask = "1s"
+answer = "2s"
+update = "2s"
+denied = "1s"
+grace = "1s"
+drain = "100ms"
+lock = "5s"
+"#;
+
+pub(crate) struct Node {
+    name: String,
+    binary: PathBuf,
+    folder: PathBuf,
+    url: String,
+    process: Option<Child>,
+    /// The home is a disk of its own.
+    own_disk: bool,
+    /// When somebody was killed here, in seconds since 1970.
+    pub(super) kills: Vec<f64>,
+}
+
+impl Node {
+    pub(super) fn new(farm: &Path, index: usize, binary: &Path, url: &str) -> Result<Self, String> {
+        let name = format!("node-{index}");
+        let folder = farm.join(&name);
+        fs::create_dir_all(folder.join("home")).map_err(text)?;
+        fs::write(folder.join("flamenco-worker.toml"), CONFIGURATION).map_err(text)?;
+        let tmpfs = Some("tmpfs");
+        let own_disk = mount(tmpfs, &folder.join("home"), tmpfs, MsFlags::empty(), Some(DISK)).is_ok();
+        Ok(Self {
+            name,
+            binary: binary.to_owned(),
+            folder,
+            url: url.to_owned(),
+            process: None,
+            own_disk,
+            kills: Vec::new(),
+        })
+    }
+
+    pub(super) fn home(&self) -> PathBuf {
+        self.folder.join("home")
+    }
+
+    pub(super) fn log(&self) -> String {
+        fs::read_to_string(self.folder.join("worker.log")).unwrap_or_default()
+    }
+
+    /// Starts the worker, if it does not run.
+    pub(super) fn start(&mut self) -> Result<(), String> {
+        if self.runs() {
+            return Ok(());
+        }
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.folder.join("worker.log"))
+            .map_err(text)?;
+        let process = Command::new(&self.binary)
+            .args(["-manager", &self.url, "-restart-exit-code", "47"])
+            .current_dir(&self.folder)
+            .env("FLAMENCO_HOME", self.home())
+            .env("FLAMENCO_WORKER_NAME", &self.name)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().map_err(text)?)
+            .stderr(log)
+            .spawn()
+            .map_err(text)?;
+        self.process = Some(process);
+        Ok(())
+    }
+
+    pub(super) fn runs(&mut self) -> bool {
+        self.process
+            .as_mut()
+            .is_some_and(|process| matches!(process.try_wait(), Ok(None)))
+    }
+
+    pub(super) fn pid(&self) -> Option<Pid> {
+        let id = self.process.as_ref()?.id();
+        i32::try_from(id).ok().map(Pid::from_raw)
+    }
+
+    /// The worker's children: guards.
+    pub(super) fn guards(&self) -> Vec<Pid> {
+        let Some(pid) = self.pid() else { return Vec::new() };
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        children
+            .split_whitespace()
+            .filter_map(|word| word.parse().ok().map(Pid::from_raw))
+            .collect()
+    }
+
+    pub(super) fn kill_worker(&mut self) {
+        if let Some(pid) = self.pid() {
+            self.kill(pid);
+        }
+        self.reap();
+    }
+
+    /// Kills its guards, and says whether there was one.
+    pub(super) fn kill_guards(&mut self) -> bool {
+        let guards = self.guards();
+        for guard in &guards {
+            self.kill(*guard);
+        }
+        !guards.is_empty()
+    }
+
+    fn kill(&mut self, pid: Pid) {
+        self.kills.push(now());
+        let _gone_already = kill(pid, Signal::SIGKILL);
+    }
+
+    fn reap(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            let _status = process.wait();
+        }
+    }
+
+    pub(super) fn signal(&self, signal: Signal) {
+        if let Some(pid) = self.pid() {
+            let _gone_already = kill(pid, signal);
+        }
+    }
+
+    /// Asks the worker to leave, and waits for it.
+    pub(super) fn stop(&mut self) -> Result<Option<ExitStatus>, String> {
+        self.signal(Signal::SIGTERM);
+        let deadline = Instant::now() + LEAVE;
+        while self.runs() {
+            if Instant::now() > deadline {
+                return Err(format!("{} does not leave\n{}", self.name, self.log()));
+            }
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+        let status = self.process.take().and_then(|mut process| process.wait().ok());
+        Ok(status)
+    }
+
+    /// Fills the disk of the home to the last byte; false if it has none of its own.
+    pub(super) fn fill_disk(&self) -> bool {
+        if self.own_disk {
+            let filler = fs::File::create(self.filler());
+            let _full_is_what_is_wanted =
+                filler.and_then(|mut file| std::io::copy(&mut std::io::repeat(b'x'), &mut file));
+        }
+        self.own_disk
+    }
+
+    pub(super) fn free_disk(&self) {
+        let _it_may_never_have_been_full = fs::remove_file(self.filler());
+    }
+
+    fn filler(&self) -> PathBuf {
+        self.home().join("filler")
+    }
+
+    /// What its programs carry in their environment.
+    pub(super) fn mark(&self) -> Result<String, String> {
+        let home = fs::metadata(self.home()).map_err(text)?;
+        Ok(format!("{:x}-{:x}", home.dev(), home.ino()))
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.signal(Signal::SIGKILL);
+        self.reap();
+        if self.own_disk {
+            let _busy = umount2(&self.home(), MntFlags::MNT_DETACH);
+        }
+    }
+}
+
+/// Seconds since 1970, on the clock of the ledger.
+pub(super) fn now() -> f64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.unwrap_or_default().as_secs_f64()
+}

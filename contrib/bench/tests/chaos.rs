@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! A short run of `bench chaos`: everything goes wrong at random, and nothing may be lost, done twice or left behind.
+
+#![expect(clippy::disallowed_methods, reason = "it starts the program it tests")]
+
+use std::process::Command;
+
+#[test]
+fn a_short_chaos_loses_nothing() {
+    let run = Command::new(env!("CARGO_BIN_EXE_bench"))
+        .args(["chaos", "--seed", "1", "--tasks", "25"])
+        .output()
+        .expect("it starts");
+    let said = String::from_utf8_lossy(&run.stdout);
+    let aside = String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.success(), "{said}\n{aside}");
+    assert!(said.contains("25 tasks completed"), "{said}");
+}

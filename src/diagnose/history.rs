@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! `history`: the last tasks of this node, and one of them with its log.
+//!
+//! ```text
+//! WHEN                 TASK      NAME         JOB       OUTCOME    TOOK  EXIT
+//! 2026-03-01 10:58:03  3b241101  render-1-10  7c1a6a52  completed  62 s  0
+//! ```
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use nix::sys::signal::Signal;
+use serde::Serialize;
+
+use super::table::{self, plain};
+use crate::cli::HistoryArguments;
+use crate::home::{Holder, spool_of};
+use crate::spool::{Cause, Count, Kept, ProgramEnd, Standing, Stretch, look};
+
+/// So much of an id is shown in a table; the start of one is enough to ask for a task.
+const SHORT: usize = 8;
+
+/// Why nothing, or not all, was shown.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum HistoryError {
+    #[error("there is no worker's home at {}", .0.display())]
+    NoHome(PathBuf),
+    #[error("cannot read {}", path.display())]
+    Unreadable {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("no task whose id begins with {0:?} is kept on this node; `flamenco-worker history` shows those that are")]
+    Unknown(String),
+    #[error("several tasks begin with {start:?}: {}", ids.join(", "))]
+    Ambiguous { start: String, ids: Vec<String> },
+    /// Nobody could be shown anything.
+    #[error("cannot write to the standard output")]
+    Output(#[from] io::Error),
+}
+
+/// Shows what `wanted` asks for of the worker that lives in `home`.
+pub(super) fn show(wanted: &HistoryArguments, home: &Path, out: &mut impl Write) -> Result<(), HistoryError> {
+    if !home.is_dir() {
+        return Err(HistoryError::NoHome(home.to_owned()));
+    }
+    let spool = spool_of(home);
+    let found = look(&spool).map_err(|source| HistoryError::Unreadable { path: spool, source })?;
+    let alive = Holder::of(home).is_some_and(|holder| holder.lives());
+    for (path, error) in &found.unreadable {
+        super::say(&format!("passed over {}: {error}", path.display()));
+    }
+    let rows: Vec<_> = found.tasks.iter().map(|kept| Row::of(kept, alive)).collect();
+    match &wanted.task {
+        None if wanted.json => rows.iter().try_for_each(|row| row.json(out)),
+        None if rows.is_empty() => Ok(writeln!(out, "No task has run here yet.")?),
+        None => {
+            let heading = ["WHEN", "TASK", "NAME", "JOB", "OUTCOME", "TOOK", "EXIT"];
+            let cells: Vec<_> = rows.iter().map(Row::cells).collect();
+            Ok(table::write(heading, &cells, out)?)
+        }
+        Some(start) => {
+            let runs = of_one_task(&rows, start)?;
+            match (wanted.json, runs.last()) {
+                (true, _) => runs.iter().try_for_each(|row| row.json(out)),
+                (false, Some(last)) => last.whole(runs.len(), out),
+                (false, None) => Err(HistoryError::Unknown(start.clone())),
+            }
+        }
+    }
+}
+
+/// The runs of the one task whose id begins so.
+fn of_one_task<'a, 'b>(rows: &'a [Row<'b>], start: &str) -> Result<Vec<&'a Row<'b>>, HistoryError> {
+    let runs: Vec<_> = rows.iter().filter(|row| row.kept.task.starts_with(start)).collect();
+    let mut ids: Vec<_> = runs.iter().map(|row| row.kept.task.clone()).collect();
+    ids.sort();
+    ids.dedup();
+    match ids.len() {
+        0 => Err(HistoryError::Unknown(start.to_owned())),
+        1 => Ok(runs),
+        _ => Err(HistoryError::Ambiguous {
+            start: start.to_owned(),
+            ids,
+        }),
+    }
+}
+
+/// A task as it is shown.
+struct Row<'a> {
+    kept: &'a Kept,
+    /// It runs now.
+    running: bool,
+}
+
+/// The same for programs.
+#[derive(Serialize)]
+struct Record<'a> {
+    task: &'a str,
+    name: &'a str,
+    job: &'a str,
+    /// `completed`, `failed`, `aborted`, `handed-back`, `cut-off` or `running`.
+    cause: &'a str,
+    why: &'a str,
+    report: Standing,
+    begun: String,
+    ended: Option<String>,
+    took_ms: Option<u64>,
+    programs: &'a [ProgramEnd],
+    steps: u32,
+    said: Count,
+    lost: Count,
+    folder: &'a Path,
+}
+
+impl<'a> Row<'a> {
+    fn of(kept: &'a Kept, worker_lives: bool) -> Self {
+        let running = worker_lives && kept.end.is_none() && kept.report == Standing::Waiting;
+        Self { kept, running }
+    }
+
+    /// Why it is over, in one word, and in more.
+    fn cause(&self) -> (&'static str, &'a str) {
+        match self.kept.end.as_ref().map(|end| &end.cause) {
+            None if self.running => ("running", ""),
+            None | Some(Cause::CutOff) => ("cut-off", ""),
+            Some(Cause::Completed) => ("completed", ""),
+            Some(Cause::Failed(why)) => ("failed", why),
+            Some(Cause::Aborted(why)) => ("aborted", why),
+            Some(Cause::HandedBack(why)) => ("handed-back", why),
+        }
+    }
+
+    fn programs(&self) -> &'a [ProgramEnd] {
+        self.kept.end.as_ref().map_or(&[], |end| &end.programs)
+    }
+
+    fn json(&self, out: &mut impl Write) -> Result<(), HistoryError> {
+        let kept = self.kept;
+        let (cause, why) = self.cause();
+        let record = Record {
+            task: &kept.task,
+            name: &kept.name,
+            job: &kept.job,
+            cause,
+            why,
+            report: kept.report,
+            begun: utc(kept.begun),
+            ended: kept.end.as_ref().map(|end| utc(end.ended)),
+            took_ms: kept.end.as_ref().map(|end| end.took_ms),
+            programs: self.programs(),
+            steps: kept.steps,
+            said: kept.said,
+            lost: kept.lost,
+            folder: &kept.folder,
+        };
+        let text = serde_json::to_string(&record).map_err(io::Error::from)?;
+        Ok(writeln!(out, "{text}")?)
+    }
+
+    fn cells(&self) -> [String; 7] {
+        let kept = self.kept;
+        let short = |id: &str| id.chars().take(SHORT).collect();
+        [
+            local(kept.begun),
+            short(&kept.task),
+            kept.name.clone(),
+            short(&kept.job),
+            self.outcome(),
+            kept.end.as_ref().map_or_else(|| "-".into(), |end| seconds(end.took_ms)),
+            self.programs().last().map_or_else(|| "-".into(), exit),
+        ]
+    }
+
+    fn outcome(&self) -> String {
+        let cause = self.cause().0.replace('-', " ");
+        let report = match self.kept.report {
+            Standing::Delivered => return cause,
+            Standing::Waiting if self.running => return cause,
+            Standing::Waiting => "not sent yet",
+            Standing::Withdrawn => "not wanted any more",
+            Standing::NotOurs => "given to another worker",
+            Standing::Gone => "deleted",
+            Standing::SetAside => "set aside",
+            Standing::Damaged => "damaged",
+        };
+        format!("{cause}, {report}")
+    }
+
+    /// All about it, then its log.
+    fn whole(&self, runs: usize, out: &mut impl Write) -> Result<(), HistoryError> {
+        let kept = self.kept;
+        writeln!(out, "Task     {}  {}", plain(&kept.task), plain(&kept.name))?;
+        writeln!(out, "Job      {}", plain(&kept.job))?;
+        writeln!(out, "Begun    {}", local(kept.begun))?;
+        if let Some(end) = &kept.end {
+            writeln!(out, "Ended    {}, after {}", local(end.ended), seconds(end.took_ms))?;
+        }
+        writeln!(out, "Outcome  {}", self.outcome())?;
+        let why = self.cause().1;
+        if !why.is_empty() {
+            writeln!(out, "Why      {}", plain(why))?;
+        }
+        for program in self.programs() {
+            writeln!(out, "Program  {}", told(program))?;
+        }
+        let Count { lines, bytes } = kept.said;
+        writeln!(
+            out,
+            "Log      {lines} lines, {bytes} bytes; the Manager does not get {} of the lines",
+            kept.lost.lines
+        )?;
+        writeln!(out, "Folder   {}", kept.folder.display())?;
+        if runs > 1 {
+            writeln!(out, "Runs     {runs} are kept, this is the last; --json shows all")?;
+        }
+        writeln!(out)?;
+        self.log(out)
+    }
+
+    fn log(&self, out: &mut impl Write) -> Result<(), HistoryError> {
+        let folder = &self.kept.folder;
+        let unreadable = |path: &Path, source| HistoryError::Unreadable {
+            path: path.to_owned(),
+            source,
+        };
+        for stretch in self.kept.log().map_err(|error| unreadable(folder, error))? {
+            match stretch {
+                Stretch::Note(note) => out.write_all(note.as_bytes())?,
+                Stretch::Lines(path) => {
+                    let mut file = File::open(&path).map_err(|error| unreadable(&path, error))?;
+                    io::copy(&mut file, out)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A program in one line.
+fn told(program: &ProgramEnd) -> String {
+    let mut text = format!(
+        "{} (pid {}): exit {}, {}, {} of CPU time, peak memory {} MB",
+        plain(&program.program),
+        program.pid,
+        exit(program),
+        seconds(program.wall_ms),
+        seconds(program.cpu_ms),
+        program.peak_memory / 1_000_000
+    );
+    for (what, names) in [
+        ("left behind", &program.strays),
+        ("cannot be ended", &program.unkillable),
+    ] {
+        if !names.is_empty() {
+            text.push_str(&format!(", {what}: {}", plain(&names.join(", "))));
+        }
+    }
+    text
+}
+
+fn exit(program: &ProgramEnd) -> String {
+    match (program.exit_code, program.signal) {
+        (Some(code), _) => code.to_string(),
+        (None, Some(signal)) => {
+            let name = Signal::try_from(signal).map_or_else(|_| format!("signal {signal}"), |known| known.to_string());
+            if program.oom {
+                format!("{name}, out of memory")
+            } else {
+                name
+            }
+        }
+        (None, None) => "stopped".to_owned(),
+    }
+}
+
+fn seconds(millis: u64) -> String {
+    format!("{}.{} s", millis / 1000, millis % 1000 / 100)
+}
+
+fn utc(millis: u64) -> String {
+    timestamp(millis).map_or_else(String::new, |time| time.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string())
+}
+
+/// As a clock on the wall of the node shows it.
+fn local(millis: u64) -> String {
+    timestamp(millis).map_or_else(String::new, |time| {
+        let zoned = time.to_zoned_datetime(jiff::tz::TimeZone::system());
+        zoned.strftime("%Y-%m-%d %H:%M:%S").to_string()
+    })
+}
+
+fn timestamp(millis: u64) -> Option<jiff::Timestamp> {
+    jiff::Timestamp::from_millisecond(i64::try_from(millis).ok()?).ok()
+}

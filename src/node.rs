@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! Is this node fit for work? Looked at after a task was taken and before it starts, so that a node without its shared
+//! storage hands the task back, instead of failing one after the other until the Manager block-lists it.
+//!
+//! ```text
+//! worker ── fit() ──► a thread (a dead network file system may hold it for hours) ── mounted? readable? writable? space?
+//!   ▲                                        │
+//!   └── Ok, or Unfit: in words for the Manager, or no answer in time ◄──┘
+//! ```
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::sys::statvfs::statvfs;
+use tokio::sync::Mutex;
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::{sleep, timeout};
+
+use crate::timings::Timings;
+
+/// What the operator says that tasks on this node need. Empty: nothing is looked at.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Requirements {
+    /// Absolute paths at which a file system must be mounted.
+    pub mounted: Vec<PathBuf>,
+    /// Absolute paths of directories that can be listed, or files that can be read.
+    pub readable: Vec<PathBuf>,
+    /// Absolute paths of directories in which a file can be made.
+    pub writable: Vec<PathBuf>,
+    /// Least bytes that must be free, for this user, in each of `roomy`; 0 asks for nothing.
+    pub free_space: u64,
+    /// Where tasks and the worker itself write: the `writable` ones, the temporary directory, the home.
+    pub roomy: Vec<PathBuf>,
+}
+
+/// Why no task should run here now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unfit {
+    NotMounted(PathBuf),
+    /// With what the system said.
+    Unreadable(PathBuf, String),
+    /// With what the system said.
+    Unwritable(PathBuf, String),
+    /// Bytes.
+    LittleSpace {
+        path: PathBuf,
+        free: u64,
+        least: u64,
+    },
+    /// The look itself did not come back: a network file system whose server is gone, most likely.
+    NoAnswer(Duration),
+}
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotMounted(path) => write!(f, "nothing is mounted at {}", path.display()),
+            Self::Unreadable(path, why) => write!(f, "cannot read {}: {why}", path.display()),
+            Self::Unwritable(path, why) => write!(f, "cannot write in {}: {why}", path.display()),
+            Self::LittleSpace { path, free, least } => write!(
+                f,
+                "only {} MiB are free in {}, {} are needed",
+                free >> 20,
+                path.display(),
+                least >> 20
+            ),
+            Self::NoAnswer(waited) => write!(
+                f,
+                "the file systems this node needs did not answer within {} s",
+                waited.as_secs_f64()
+            ),
+        }
+    }
+}
+
+/// This node, as far as its fitness goes.
+#[derive(Debug)]
+pub struct Node {
+    requirements: Requirements,
+    timings: Timings,
+    /// The look that has not come back yet: it is waited for again, so that a dead file system holds one thread only.
+    look: Mutex<Option<JoinHandle<Result<(), Unfit>>>>,
+}
+
+impl Node {
+    pub fn new(requirements: Requirements, timings: &Timings) -> Self {
+        Self {
+            requirements,
+            timings: timings.clone(),
+            look: Mutex::new(None),
+        }
+    }
+
+    /// Looks at everything that is required; what is wrong first is named. Cancel safe.
+    ///
+    /// # Errors
+    /// [`Unfit`], in the order of [`Requirements`]; [`Unfit::NoAnswer`] after [`Timings::fitness`].
+    pub async fn fit(&self) -> Result<(), Unfit> {
+        self.met(self.requirements.clone()).await
+    }
+
+    /// Returns when space has become short, while a task runs; never where none is asked for. Cancel safe.
+    pub async fn runs_short(&self) -> Unfit {
+        let space = Requirements {
+            free_space: self.requirements.free_space,
+            roomy: self.requirements.roomy.clone(),
+            ..Requirements::default()
+        };
+        loop {
+            sleep(self.timings.space_check).await;
+            if let Err(unfit @ Unfit::LittleSpace { .. }) = self.met(space.clone()).await {
+                return unfit;
+            }
+        }
+    }
+
+    async fn met(&self, requirements: Requirements) -> Result<(), Unfit> {
+        if requirements.ask_nothing() {
+            return Ok(());
+        }
+        let mut look = self.look.lock().await;
+        let running = look.get_or_insert_with(|| spawn_blocking(move || requirements.met()));
+        let Ok(found) = timeout(self.timings.fitness, running).await else {
+            return Err(Unfit::NoAnswer(self.timings.fitness));
+        };
+        *look = None;
+        // It does not panic, and only the end of the runtime cancels it.
+        found.unwrap_or(Ok(()))
+    }
+}
+
+impl Requirements {
+    fn ask_nothing(&self) -> bool {
+        let Self {
+            mounted,
+            readable,
+            writable,
+            free_space,
+            roomy: _,
+        } = self;
+        mounted.is_empty() && readable.is_empty() && writable.is_empty() && *free_space == 0
+    }
+
+    /// Blocks on the file systems.
+    fn met(&self) -> Result<(), Unfit> {
+        for path in &self.mounted {
+            // An automounter mounts when somebody looks.
+            let _looked = fs::metadata(path.join("."));
+            if !is_mounted(path) {
+                return Err(Unfit::NotMounted(path.clone()));
+            }
+        }
+        for path in &self.readable {
+            read(path).map_err(|error| Unfit::Unreadable(path.clone(), error.to_string()))?;
+        }
+        for path in &self.writable {
+            write(path).map_err(|error| Unfit::Unwritable(path.clone(), error.to_string()))?;
+        }
+        self.roomy.iter().try_for_each(|path| self.has_room(path))
+    }
+
+    fn has_room(&self, path: &Path) -> Result<(), Unfit> {
+        if self.free_space == 0 {
+            return Ok(());
+        }
+        let room = statvfs(path).map_err(|errno| Unfit::Unreadable(path.to_owned(), errno.desc().to_owned()))?;
+        let free = room.blocks_available().saturating_mul(room.fragment_size());
+        if free >= self.free_space {
+            return Ok(());
+        }
+        Err(Unfit::LittleSpace {
+            path: path.to_owned(),
+            free,
+            least: self.free_space,
+        })
+    }
+}
+
+/// Whether the kernel lists a file system there. An automounter's own does not count.
+fn is_mounted(path: &Path) -> bool {
+    let Ok(table) = fs::read("/proc/self/mountinfo") else {
+        return false;
+    };
+    let wanted = path.components().collect::<PathBuf>();
+    table.split(|byte| *byte == b'\n').any(|line| {
+        let mut fields = line.split(|byte| *byte == b' ');
+        let at = fields.nth(4).map(unescaped);
+        let kind = fields.skip_while(|field| *field != b"-").nth(1);
+        at.as_deref() == Some(wanted.as_os_str().as_bytes()) && kind != Some(b"autofs")
+    })
+}
+
+/// The kernel writes blanks, tabs, line ends and backslashes of a path as three octal digits.
+fn unescaped(field: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((first, after)) = rest.split_first() {
+        let octal = after.get(..3).filter(|_| *first == b'\\').and_then(|digits| {
+            let text = std::str::from_utf8(digits).ok()?;
+            u8::from_str_radix(text, 8).ok()
+        });
+        bytes.push(octal.unwrap_or(*first));
+        rest = if octal.is_some() { &after[3..] } else { after };
+    }
+    bytes
+}
+
+fn read(path: &Path) -> io::Result<()> {
+    if fs::metadata(path)?.is_dir() {
+        // Opening says little on a network file system: the listing asks the server.
+        return fs::read_dir(path)?.next().transpose().map(drop);
+    }
+    File::open(path).map(drop)
+}
+
+fn write(path: &Path) -> io::Result<()> {
+    let probe = path.join(format!(".flamenco-worker-{}", std::process::id()));
+    let written = fs::write(&probe, "x");
+    let removed = fs::remove_file(&probe);
+    written.and(removed)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn unfit(requirements: &Requirements) -> String {
+        requirements.met().unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_is_not_mounted_is_named_and_what_is_passes() {
+        let mounted = |path: &str| Requirements {
+            mounted: vec![path.into()],
+            ..Requirements::default()
+        };
+        assert_eq!(mounted("/proc").met(), Ok(()));
+        assert_eq!(mounted("/proc/").met(), Ok(()));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().to_str().unwrap();
+        assert_eq!(unfit(&mounted(path)), format!("nothing is mounted at {path}"));
+        assert_eq!(
+            unfit(&mounted("/no/such/place")),
+            "nothing is mounted at /no/such/place"
+        );
+    }
+
+    #[test]
+    fn a_path_is_read_as_the_kernel_writes_it() {
+        assert_eq!(unescaped(br"/mnt/a\040b\134c"), br"/mnt/a b\c");
+        assert_eq!(unescaped(br"/odd\9"), br"/odd\9");
+    }
+
+    #[test]
+    fn directories_and_files_are_tried_for_real() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("library.blend");
+        let readable = |path: &Path| Requirements {
+            readable: vec![path.to_owned()],
+            ..Requirements::default()
+        };
+        assert!(unfit(&readable(&file)).contains("cannot read"));
+        fs::write(&file, "x").unwrap();
+        assert_eq!(readable(&file).met(), Ok(()));
+        assert_eq!(readable(folder.path()).met(), Ok(()));
+        let writable = |path: &Path| Requirements {
+            writable: vec![path.to_owned()],
+            ..Requirements::default()
+        };
+        assert_eq!(writable(folder.path()).met(), Ok(()));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "the probe is gone");
+        assert!(unfit(&writable(&file)).contains("cannot write in"));
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o500)).unwrap();
+        let refused = writable(folder.path()).met();
+        // Root may write everywhere.
+        assert_eq!(refused.is_err(), !nix::unistd::geteuid().is_root());
+    }
+
+    #[test]
+    fn too_little_space_is_said_in_numbers() {
+        let folder = tempfile::tempdir().unwrap();
+        let roomy = |free_space| Requirements {
+            free_space,
+            roomy: vec![folder.path().to_owned()],
+            ..Requirements::default()
+        };
+        assert_eq!(roomy(1).met(), Ok(()));
+        let most = unfit(&roomy(u64::MAX));
+        assert!(
+            most.starts_with("only ") && most.contains(" MiB are free in "),
+            "{most}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_look_that_does_not_come_back_is_no_answer_and_is_waited_for_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRUSR | nix::sys::stat::Mode::S_IWUSR).unwrap();
+        let requirements = Requirements {
+            readable: vec![pipe.clone()],
+            ..Requirements::default()
+        };
+        // To open a pipe without a writer takes until there is one.
+        let timings = Timings {
+            fitness: Duration::from_millis(20),
+            ..Timings::default()
+        };
+        let node = Node::new(requirements, &timings);
+        assert_eq!(node.fit().await, Err(Unfit::NoAnswer(Duration::from_millis(20))));
+        assert_eq!(node.fit().await, Err(Unfit::NoAnswer(Duration::from_millis(20))));
+        assert!(node.look.lock().await.is_some());
+        let _writer = File::options().read(true).write(true).open(&pipe).unwrap();
+        while node.fit().await.is_err() {}
+        assert!(node.look.lock().await.is_none());
+    }
+}

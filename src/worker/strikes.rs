@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! How often in a row this node may have been to blame: pure, but for the clock.
+//!
+//! Three tasks in a row whose program cannot be started, or crashes at once, say more about the node than about the
+//! tasks. The last of them is handed back instead of failed, so that the Manager neither fails its job nor
+//! block-lists this worker, and nothing is taken for a while. After that the count starts anew: a task that is bad
+//! everywhere still fails, two times out of three.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::task::{HandBack, Outcome, Trust};
+
+#[derive(Debug)]
+pub(super) struct Strikes {
+    /// 0: never mind.
+    limit: u32,
+    in_a_row: u32,
+    min: Duration,
+    max: Duration,
+    /// How long the next pause will be.
+    pause: Duration,
+    /// When the running pause ends.
+    until: Option<Instant>,
+}
+
+impl Strikes {
+    pub(super) fn new(limit: u32, min: Duration, max: Duration) -> Self {
+        Self {
+            limit,
+            in_a_row: 0,
+            min,
+            max,
+            pause: min,
+            until: None,
+        }
+    }
+
+    /// How the next task's failure is to be taken.
+    pub(super) fn trust(&self) -> Trust {
+        if self.limit > 0 && self.in_a_row + 1 >= self.limit {
+            Trust::Doubtful
+        } else {
+            Trust::Sound
+        }
+    }
+
+    pub(super) fn note(&mut self, outcome: &Outcome) {
+        match outcome {
+            Outcome::Completed => (self.in_a_row, self.pause) = (0, self.min),
+            // Its program ran.
+            Outcome::Failed(_) => self.in_a_row = 0,
+            Outcome::Unwell(_) => self.in_a_row += 1,
+            Outcome::HandedBack(HandBack::Strikes(_)) => {
+                self.in_a_row = 0;
+                self.until = Some(Instant::now() + self.pause);
+                self.pause = (self.pause * 2).min(self.max);
+            }
+            Outcome::Aborted(_) | Outcome::HandedBack(_) => {}
+        }
+    }
+
+    /// What is left of the pause; zero when there is none.
+    pub(super) fn left(&self) -> Duration {
+        self.until
+            .map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unwell() -> Outcome {
+        Outcome::Unwell("no such program".into())
+    }
+
+    fn struck() -> Outcome {
+        Outcome::HandedBack(HandBack::Strikes("no such program".into()))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_third_in_a_row_pauses_and_the_pause_doubles_until_a_task_succeeds() {
+        let seconds = Duration::from_secs;
+        let mut strikes = Strikes::new(3, seconds(30), seconds(100));
+        let mut pauses = Vec::new();
+        for _ in 0..4 {
+            strikes.note(&unwell());
+            assert_eq!(strikes.trust(), Trust::Sound);
+            strikes.note(&unwell());
+            assert_eq!(strikes.trust(), Trust::Doubtful);
+            strikes.note(&struck());
+            assert_eq!(strikes.trust(), Trust::Sound);
+            pauses.push(strikes.left());
+        }
+        assert_eq!(pauses, [seconds(30), seconds(60), seconds(100), seconds(100)]);
+        tokio::time::advance(seconds(100)).await;
+        assert_eq!(strikes.left(), Duration::ZERO);
+        strikes.note(&Outcome::Completed);
+        strikes.note(&struck());
+        assert_eq!(strikes.left(), seconds(30));
+    }
+
+    #[test]
+    fn a_program_that_ran_ends_the_row_and_a_limit_of_zero_never_doubts() {
+        let mut strikes = Strikes::new(2, Duration::ZERO, Duration::ZERO);
+        strikes.note(&unwell());
+        strikes.note(&Outcome::Aborted(crate::abort::AbortReason::Shutdown));
+        assert_eq!(strikes.trust(), Trust::Doubtful);
+        strikes.note(&Outcome::Failed("exit code 1".into()));
+        assert_eq!(strikes.trust(), Trust::Sound);
+        let mut never = Strikes::new(0, Duration::ZERO, Duration::ZERO);
+        never.note(&unwell());
+        assert_eq!(never.trust(), Trust::Sound);
+    }
+}

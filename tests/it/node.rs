@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! A node that cannot work does not fail tasks: it hands them back, sleeps, and says why.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::json;
+use standin_manager::{TaskStatus, WorkerStatus};
+
+use crate::harness::{Farm, Node, bash, exec, until};
+
+/// A node that is awake and needs what `needs` says, lines of the `[node]` table.
+fn node_that_needs(farm: &Farm, needs: &str) -> Node {
+    let mut node = farm.node("node");
+    node.config.top.push(format!("[node]\n{needs}"));
+    node.set("space_check", "20ms").set("strike_pause_min", "500ms").start();
+    farm.awake();
+    node
+}
+
+#[test]
+fn d7_a_task_goes_back_while_a_path_is_missing_and_is_done_when_it_is_there() {
+    let farm = Farm::new();
+    let storage = farm.folder.path().join("storage");
+    let node = node_that_needs(&farm, &format!("writable = [{storage:?}]"));
+    let task = farm.script("echo rendered");
+    farm.status(WorkerStatus::Asleep);
+    let why = format!(
+        "Handed back: this node is not fit for work: cannot write in {}",
+        storage.display()
+    );
+    farm.says(&task, &why);
+    farm.reaches(&task, TaskStatus::Queued);
+    assert!(!farm.log(&task).contains("going to run"), "{}", farm.log(&task));
+    fs::create_dir(&storage).unwrap();
+    farm.completed(&task);
+    farm.status(WorkerStatus::Awake);
+    assert_eq!(farm.outcomes(&task), ["completed"]);
+    node.finish();
+}
+
+#[test]
+fn d7_nothing_mounted_is_said_in_these_words() {
+    let farm = Farm::new();
+    let node = node_that_needs(&farm, &format!("mounted = [\"/proc\", {:?}]", farm.folder.path()));
+    let task = farm.script("echo rendered");
+    farm.says(
+        &task,
+        &format!("nothing is mounted at {}", farm.folder.path().display()),
+    );
+    farm.status(WorkerStatus::Asleep);
+    node.finish();
+}
+
+#[test]
+fn d8_too_little_space_takes_no_task_and_is_said_to_the_one_that_runs() {
+    let farm = Farm::new();
+    let Some(disk) = Disk::make(&farm.folder.path().join("disk")) else {
+        return;
+    };
+    let needs = format!("writable = [{:?}]\nfree_space = \"4MiB\"", disk.0);
+    let node = node_that_needs(&farm, &needs);
+    let filler = disk.0.join("filler");
+    let gate = farm.folder.path().join("gate");
+    let script = format!(
+        "head -c 7M /dev/zero > {filler:?}; echo filled; until [ -e {gate:?} ]; do sleep 0.05; done; echo done"
+    );
+    let running = farm.script(&script);
+    farm.says(&running, "No new task will be taken here: only ");
+    fs::write(&gate, "").unwrap();
+    farm.completed(&running);
+    let waiting = farm.script("echo rendered");
+    farm.says(&waiting, "Handed back: this node is not fit for work: only ");
+    farm.status(WorkerStatus::Asleep);
+    fs::remove_file(&filler).unwrap();
+    farm.completed(&waiting);
+    node.finish();
+}
+
+#[test]
+fn three_failures_in_a_row_that_may_be_the_nodes_own_pause_it_and_the_third_goes_back() {
+    let farm = Farm::new();
+    let node = node_that_needs(&farm, "strikes = 3");
+    let missing = || farm.task(&[exec("/no/such/program", json!([]))]);
+    farm.failed(&missing());
+    farm.failed(&farm.script("kill -SEGV $$"));
+    let third = missing();
+    farm.says(
+        &third,
+        "Handed back: one task after another fails on this node, which pauses for a while; here: ",
+    );
+    farm.status(WorkerStatus::Asleep);
+    // After the pause it is taken again, and counts as the first.
+    farm.failed(&third);
+    farm.status(WorkerStatus::Awake);
+    assert_eq!(farm.outcomes(&third), ["failed"]);
+    node.finish();
+}
+
+#[test]
+fn a_program_that_runs_and_fails_is_not_held_against_the_node() {
+    let farm = Farm::new();
+    let node = node_that_needs(&farm, "strikes = 2");
+    for _ in 0..3 {
+        farm.failed(&farm.script("exit 3"));
+    }
+    farm.failed(&farm.task(&[exec("/no/such/program", json!([]))]));
+    farm.completed(&farm.task(&[bash("true")]));
+    farm.failed(&farm.task(&[exec("/no/such/program", json!([]))]));
+    node.finish();
+}
+
+/// A small disk; making one takes root. Gone with this.
+struct Disk(PathBuf);
+
+impl Disk {
+    fn make(at: &Path) -> Option<Self> {
+        fs::create_dir(at).unwrap();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=8m", "tmpfs"])
+            .arg(at)
+            .output();
+        if mounted.is_ok_and(|output| output.status.success()) {
+            return Some(Self(at.to_owned()));
+        }
+        let name = std::thread::current().name().unwrap_or_default().to_owned();
+        let line = format!("SKIPPED: {name}: a disk cannot be mounted here\n");
+        std::io::stderr().write_all(line.as_bytes()).unwrap();
+        None
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let unmounted = || {
+            Command::new("umount")
+                .arg(&self.0)
+                .status()
+                .is_ok_and(|status| status.success())
+        };
+        until("the disk to be free", || unmounted().then_some(()), String::new);
+    }
+}
