@@ -11,6 +11,7 @@
 
 mod actions;
 mod commands;
+mod disk;
 mod harness;
 mod history;
 mod network;
