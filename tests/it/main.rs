@@ -10,6 +10,7 @@
 )]
 
 mod actions;
+mod answers;
 mod commands;
 mod disk;
 mod harness;
