@@ -23,7 +23,7 @@ use crate::config::{Config, Environment};
 use crate::departure::Departure;
 use crate::home::{self, Home, HomeError};
 use crate::logging;
-use crate::manager::{HttpManager, Introduction, Session, chain};
+use crate::manager::{HttpManager, Introduction, Manager, Session, chain};
 use crate::process::{self, Launcher, LauncherOptions, Reaper, Strays};
 use crate::report::Pictures;
 use crate::signals::{Order, Orders};
@@ -79,6 +79,10 @@ async fn serve(config: &Config, environment: &Environment) -> Result<Departure, 
     };
     let (launcher, reaper) = launcher(config, &home).map_err(failure("prepare to start programs"))?;
     let manager = manager(config)?;
+    // Before anything is sent: what an earlier run left goes out at once.
+    if let Some(known) = home.credentials().map_err(unusable)? {
+        manager.identify(&known);
+    }
     let limits = Limits {
         task_log_bytes: config.spool.task_log_limit,
         history_tasks: config.spool.history_tasks,
@@ -148,8 +152,6 @@ async fn open_home(config: &Config, environment: &Environment) -> Result<Home, D
             | HomeError::NotWritable { .. }
             | HomeError::NoLocks { .. } => unusable(error),
         })?;
-    // Looked at here already: a broken file is for the operator, and better said now than after a wait.
-    home.credentials().map_err(unusable)?;
     debug!(home = %home.dir().display(), "home is ours");
     Ok(home)
 }

@@ -122,6 +122,10 @@ fn d4_a_thousand_waiting_tasks_are_found_and_delivered_and_how_far_is_said() {
         .filter_map(|seen| seen.task)
         .collect();
     assert!(order == tasks, "each once, and the oldest first");
+    assert!(
+        !node.log().contains(" warn "),
+        "nothing is sent before it is known who we are"
+    );
     assert!(tasks.iter().step_by(100).all(|task| is_whole(&farm.log(task))));
     let log = node.log();
     assert!(log.contains("catching up: 1000 of 1000 tasks delivered"), "{log}");

