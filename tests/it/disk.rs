@@ -298,6 +298,36 @@ fn d2_a_disk_that_becomes_read_only_while_a_task_runs_loses_no_result_and_is_use
     disk.end();
 }
 
+#[test]
+fn d2_on_a_full_disk_a_result_is_kept_at_the_cost_of_log() {
+    let farm = Farm::new();
+    let Some(disk) = SmallDisk::start(&farm, "node", "size=80m") else {
+        return;
+    };
+    farm.awake();
+    farm.manager
+        .inject(Fault::at(Endpoint::TaskUpdate, FaultKind::status(503)).forever());
+    let task = farm.script(
+        "seq -f 'line %012.0f xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx ~' 1 140000; \
+         head -c 100M /dev/zero > \"$FLAMENCO_HOME/frames\" || true",
+    );
+    let report = || fs::read_to_string(disk.path("spool").join(&task).join("report.json"));
+    until(
+        "the result to be on disk",
+        || report().is_ok_and(|text| text.contains("completed")).then_some(()),
+        || disk.node.log(),
+    );
+    assert!(disk.path("frames").exists());
+    farm.manager.clear_faults();
+    farm.completed(&task);
+    let log = farm.log(&task);
+    let lines = log.lines().filter(|line| line.ends_with(" ~")).count();
+    assert!(missing_lines(&log) > 10_000, "no log gave way: this test tests nothing");
+    assert_eq!(lines + missing_lines(&log), 140_000);
+    fs::remove_file(disk.path("frames")).unwrap();
+    disk.end();
+}
+
 /// Lines that the notes in a log count as missing.
 fn missing_lines(log: &str) -> usize {
     let notes = log.lines().filter_map(|line| line.strip_prefix("[... "));
