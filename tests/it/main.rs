@@ -20,3 +20,4 @@ mod output;
 mod processes;
 mod restarts;
 mod signals;
+mod small_disk;
