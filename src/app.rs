@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! configuration ─► home (locked) ─► programs of a predecessor ended ─► worker ╮
-//!                                    reaper, sender, pictures, signals ───────┴─ one select!, until the worker leaves
+//!                          reaper, sender, pictures, listener, signals ───────┴─ one select!, until the worker leaves
 //! ```
 //!
 //! The end: the worker leaves (task ended, what is said sent, signed off), then whatever served it is dropped,
@@ -23,6 +23,7 @@ use crate::config::{Config, Environment};
 use crate::departure::Departure;
 use crate::home::{self, Home, HomeError};
 use crate::logging;
+use crate::manager::push::{Listener, hints};
 use crate::manager::{HttpManager, Introduction, Manager, Session, chain};
 use crate::process::{self, Launcher, LauncherOptions, Reaper, Strays};
 use crate::report::Pictures;
@@ -91,6 +92,8 @@ async fn serve(config: &Config, environment: &Environment) -> Result<Departure, 
     let (spool, sender) = Spool::open(&home.spool_dir(), limits, &config.timings).map_err(unusable)?;
     let (pictures, desk) = Pictures::new(home.dir(), &config.timings);
     let (tell, orders) = unbounded_channel();
+    let (hints, source) = hints(&config.timings);
+    let listener = config.push.then(|| Listener::new(source, &config.timings));
     let introduction = Introduction {
         name: config.worker_name.clone(),
         task_types: config.task_types.clone(),
@@ -103,6 +106,7 @@ async fn serve(config: &Config, environment: &Environment) -> Result<Departure, 
         pictures,
         tools: Tools::new(launcher.clone(), &config.timings, tools_folder(), scratch(&home)),
         orders,
+        hints,
         restart_code: config.restart_exit_code,
         timings: config.timings.clone(),
     };
@@ -120,6 +124,7 @@ async fn serve(config: &Config, environment: &Environment) -> Result<Departure, 
         never = reaper.run() => match never {},
         never = sender.run(&manager) => match never {},
         never = desk.run(&manager, &launcher) => match never {},
+        never = listen(listener, &manager) => match never {},
         never = relay(signals, tell) => match never {},
     };
     Ok(departure)
@@ -198,6 +203,14 @@ fn scratch(home: &Home) -> Scratch {
     Scratch {
         folder: std::env::temp_dir(),
         mark: home.mark().to_owned(),
+    }
+}
+
+/// Listens to the Manager, unless that is turned off.
+async fn listen(listener: Option<Listener>, manager: &HttpManager) -> Infallible {
+    match listener {
+        Some(listener) => listener.run(manager).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -10,6 +10,8 @@
 //!   HTTP       manager ◄─── spool ◄────── report ◄───┴──────────────────────────────────────┘
 //!              TaskUpdate   files         log, steps, pictures, outcome
 //!
+//!   push (hints only) ──► worker
+//!
 //!              abort (a reason, one way, only escalates) ──► reaches every wait
 //! ```
 //!

@@ -12,6 +12,9 @@ pub struct Timings {
     pub first_may_i_run: Duration,
     /// Later such questions, +-20 %. The Manager needs to see us within 60 s; the Go worker asks every 10 s.
     pub may_i_run: Duration,
+    /// The same while the Manager's hints reach us, +-20 %: within the 10 s after which the Go worker would know, should
+    /// one be lost.
+    pub may_i_run_hinted: Duration,
     /// First fetch after one that had nothing, +-20 %. The Go worker waits 20 s.
     pub idle_min: Duration,
     /// Where the pause between fetches stops growing. The Manager's patience is 60 s.
@@ -35,6 +38,24 @@ pub struct Timings {
     pub answer: Duration,
     /// Longest wait for the answer to a task update or a picture; the same lock, and up to 512 KiB to carry.
     pub update: Duration,
+    /// Between two questions that hints have brought about, should they come thick. The first three are asked at once.
+    pub hint_pause: Duration,
+    /// In a farm of a thousand, the longest random wait between a hint of new work and the fetch; in a smaller one in
+    /// proportion. 500 fetches in the same instant are about a second of the Manager's CPU.
+    pub work_wait: Duration,
+    /// Push: the connection with its upgrade, the first packet, an acknowledgement and a write may take this long each.
+    pub push_answer: Duration,
+    /// Push: between two pings, unless the Manager asks for more. It drops who is silent for 60 s.
+    pub push_ping: Duration,
+    /// Push: a ping that is not answered for this long means that the connection is lost. The Manager's `pingTimeout`.
+    pub push_silence: Duration,
+    /// Push: shortest wait after something on the way refused the upgrade, as a proxy does that was not told of it; up
+    /// to twice that.
+    pub push_refused: Duration,
+    /// Push: the number of events is counted over this long; above 20 a second the rooms of the whole farm are left.
+    pub push_window: Duration,
+    /// Push: how long those rooms are left.
+    pub push_rest: Duration,
     /// How long a log may wait before it is sent although it is short.
     pub log_flush: Duration,
     /// How long steps and activity may wait, so that several become one update. The Manager sends two events to
@@ -78,6 +99,7 @@ impl Default for Timings {
         Self {
             first_may_i_run: seconds(1),
             may_i_run: seconds(5),
+            may_i_run_hinted: seconds(8),
             idle_min: seconds(5),
             idle_max: seconds(20),
             asleep_poll: seconds(30),
@@ -89,6 +111,14 @@ impl Default for Timings {
             ask: seconds(10),
             answer: seconds(45),
             update: seconds(45),
+            hint_pause: seconds(1),
+            work_wait: seconds(2),
+            push_answer: seconds(5),
+            push_ping: seconds(25),
+            push_silence: seconds(60),
+            push_refused: seconds(300),
+            push_window: seconds(60),
+            push_rest: seconds(300),
             log_flush: seconds(2),
             said_flush: Duration::from_millis(250),
             outcome_sync: seconds(1),

@@ -24,7 +24,7 @@ const LEGACY_KEYS: [&str; 5] = [
     "restart_exit_code",
     "oom_score_adjust",
 ];
-const TOP_KEYS: [&str; 11] = [
+const TOP_KEYS: [&str; 12] = [
     "manager",
     "manager_url",
     "worker_name",
@@ -33,6 +33,7 @@ const TOP_KEYS: [&str; 11] = [
     "home",
     "oom_score_adjust",
     "nice",
+    "push",
     "log",
     "timings",
     "spool",
@@ -94,6 +95,7 @@ impl Reading<'_> {
                 "nice" => self.set("nice", entry, small_integer(-20..20), |config, nice| {
                     config.nice = Some(nice)
                 }),
+                "push" => self.set("push", entry, Node::boolean, |config, push| config.push = push),
                 "log" => self.table(entry, Self::log),
                 "timings" => self.table(entry, Self::timings),
                 "spool" => self.table(entry, Self::spool),

@@ -57,6 +57,8 @@ pub struct Config {
     pub oom_score_adjust: Option<i32>,
     /// -20 to 19, for the programs of a task.
     pub nice: Option<i32>,
+    /// Whether to listen to the Manager's Socket.IO, beside asking. True unless turned off.
+    pub push: bool,
     pub log: Log,
     pub timings: Timings,
     pub spool: SpoolLimits,
@@ -131,6 +133,7 @@ impl Config {
             home: None,
             oom_score_adjust: None,
             nice: None,
+            push: true,
             log: Log::default(),
             timings: Timings::default(),
             spool: SpoolLimits::default(),

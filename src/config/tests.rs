@@ -92,6 +92,7 @@ fn every_key_of_the_toml_is_read() {
         home = "/var/lib/flamenco"
         oom_score_adjust = 500
         nice = 10
+        push = false
         [log]
         level = "debug"
         [timings]
@@ -111,6 +112,7 @@ fn every_key_of_the_toml_is_read() {
     assert_eq!(config.restart_exit_code.map(RestartCode::code), Some(47));
     assert_eq!(config.home, Some("/var/lib/flamenco".into()));
     assert_eq!((config.oom_score_adjust, config.nice), (Some(500), Some(10)));
+    assert!(!config.push);
     assert_eq!(config.log.level, Level::DEBUG);
     assert_eq!(config.timings.grace, Duration::from_millis(250));
     assert_eq!(config.timings.set_aside, Duration::from_secs(5400));
@@ -122,7 +124,7 @@ fn every_key_of_the_toml_is_read() {
         }
     );
     let path = node.dir.path().join("cwd/flamenco-worker.toml");
-    assert_eq!(config.origin("timings.grace"), &Origin::File { path, line: 12 });
+    assert_eq!(config.origin("timings.grace"), &Origin::File { path, line: 13 });
     assert_eq!(config.origin("timings.lock"), &Origin::Default);
 }
 

@@ -108,6 +108,13 @@ impl Node {
         )))
     }
 
+    pub(crate) fn boolean(&self) -> Result<bool, Complaint> {
+        if let Value::Boolean(value) = self.value {
+            return Ok(value);
+        }
+        Err(self.wrong("true or false"))
+    }
+
     pub(crate) fn list(&self) -> Result<&[Node], Complaint> {
         if let Value::List(nodes) = &self.value {
             return Ok(nodes);

@@ -50,7 +50,7 @@ impl Backoff {
 
     /// The next pause for a random number in `0.0..1.0`. The first is never below half of `min`: a Manager
     /// that refuses at once must not be asked at once.
-    fn pause(&mut self, random: f64) -> Duration {
+    pub(super) fn pause(&mut self, random: f64) -> Duration {
         let full = self
             .min
             .saturating_mul(1u32.checked_shl(self.failures).unwrap_or(u32::MAX))

@@ -10,14 +10,18 @@
 //! ready before a connection is asked for, and nothing connects ahead of time.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, Method};
+use rustls::ClientConfig;
+use rustls_platform_verifier::ConfigVerifierExt;
 use serde::Serialize;
 use url::Url;
 
 use super::contact::Contact;
+use super::push::Line;
 use super::reply::Reply;
 use super::{
     Acknowledgement, Assignment, Delivery, Manager, ManagerError, Picture, PictureAnswer, Row, Verdict, Welcome, Wish,
@@ -36,6 +40,9 @@ const LARGEST_ANSWER: usize = 16 << 20;
 /// Connections that idle longer are not used again: proxies close them without a word after a minute.
 const KEEP_IDLE: Duration = Duration::from_secs(50);
 
+/// How we introduce ourselves, on every connection.
+const AGENT: &str = concat!("flamenco-worker/", env!("CARGO_PKG_VERSION"));
+
 /// The Manager at one URL.
 #[derive(Debug)]
 pub struct HttpManager {
@@ -45,12 +52,18 @@ pub struct HttpManager {
     credentials: RefCell<Option<Credentials>>,
     contact: Contact,
     timings: Timings,
+    /// What is trusted, where the URL asks for TLS.
+    tls: Option<Arc<ClientConfig>>,
 }
 
 /// The client could not be made.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot prepare HTTP")]
-pub struct HttpError(#[source] reqwest::Error);
+pub enum HttpError {
+    #[error("cannot prepare HTTP")]
+    Client(#[source] reqwest::Error),
+    #[error("cannot prepare TLS")]
+    Tls(#[source] rustls::Error),
+}
 
 /// What goes out.
 struct Call<'a> {
@@ -71,24 +84,43 @@ impl HttpManager {
         }
         // reqwest panics without a provider; that there is one already is no error.
         rustls::crypto::ring::default_provider().install_default().ok();
-        let agent = concat!("flamenco-worker/", env!("CARGO_PKG_VERSION"));
+        let tls = (base.scheme() == "https")
+            .then(ClientConfig::with_platform_verifier)
+            .transpose()
+            .map_err(HttpError::Tls)?;
         let mut builder = Client::builder()
-            .user_agent(agent)
+            .user_agent(AGENT)
             .connect_timeout(timings.connect)
             .pool_idle_timeout(KEEP_IDLE)
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy();
-        if base.scheme() == "http" {
+        builder = match &tls {
+            Some(tls) => builder.tls_backend_preconfigured(tls.clone()),
             // With rustls a host without CA certificates could not even speak plain HTTP.
-            builder = builder.tls_certs_only(std::iter::empty());
-        }
+            None => builder.tls_certs_only(std::iter::empty()),
+        };
         Ok(Self {
-            client: builder.build().map_err(HttpError)?,
+            client: builder.build().map_err(HttpError::Client)?,
             base,
             credentials: RefCell::new(None),
             contact: Contact::new(timings.contact_gap),
             timings: timings.clone(),
+            tls: tls.map(Arc::new),
         })
+    }
+
+    /// The way to the Manager's Socket.IO, trusting whom we trust.
+    pub(super) fn line(&self) -> Line {
+        Line::new(&self.base, self.tls.clone(), AGENT)
+    }
+
+    /// Our UUID; empty before the first registration.
+    pub(super) fn worker_id(&self) -> String {
+        self.credentials
+            .borrow()
+            .as_ref()
+            .map(|own| own.id.clone())
+            .unwrap_or_default()
     }
 
     async fn call(&self, call: Call<'_>) -> Result<Reply, ManagerError> {
@@ -286,13 +318,7 @@ impl Manager for HttpManager {
     }
 
     async fn row(&self) -> Result<Row, ManagerError> {
-        let id = self
-            .credentials
-            .borrow()
-            .as_ref()
-            .map(|own| own.id.clone())
-            .unwrap_or_default();
-        let path = format!("api/v3/worker-mgt/workers/{}", segment(&id));
+        let path = format!("api/v3/worker-mgt/workers/{}", segment(&self.worker_id()));
         let call = Call {
             method: Method::GET,
             path: &path,

@@ -15,6 +15,7 @@ mod backoff;
 mod contact;
 mod error;
 mod http;
+pub mod push;
 mod reply;
 mod session;
 

@@ -6,6 +6,7 @@
 //! status    words: worker and task status
 //! requests  what we say:   registration, sign-on, state, task update
 //! answers   what we hear:  registered, state change, task, may-i-run, error body
+//! events    what we overhear: the Manager's Socket.IO
 //! ```
 //!
 //! Parsing is lenient, because the Manager is: it answers `""` for a status, leaves out `code` in
@@ -13,9 +14,11 @@
 //! against a running Manager.
 
 mod answers;
+mod events;
 mod requests;
 mod status;
 
 pub use answers::{AssignedTask, ErrorBody, ManagerVersion, MayKeepRunning, Registered, StateChange, WireCommand};
+pub use events::{Handshake, JobEvent, LifecycleEvent, Subscription, SubscriptionChange, TaskEvent, WorkerEvent};
 pub use requests::{Registration, SignOn, StateChanged, TaskUpdate};
 pub use status::{TaskStatus, WorkerStatus};

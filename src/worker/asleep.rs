@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! Asleep: no task, only a look now and then whether to wake.
+//! Asleep: no task, only a look now and then, and on a hint at once, whether to wake.
 
 use std::convert::Infallible;
 use std::time::Duration;
 
-use tokio::time::sleep;
 use tracing::info;
 
 use super::{Rest, State, Worker, heed};
+use crate::manager::push::Interest;
 use crate::manager::{Backoff, Manager, Wish};
 use crate::task::HandBack;
 
@@ -32,9 +32,10 @@ impl<M: Manager> Worker<'_, M> {
         };
         let mut backoff = Backoff::new(timings.backoff_min, timings.asleep_backoff_max);
         self.acknowledge(&here, &rest.status()).await?;
+        self.around.hints.care_for(Interest::Wishes);
         let mut next = pause;
         loop {
-            heed(&mut self.around.orders, &here, sleep(next)).await?;
+            heed(&mut self.around.orders, &here, self.around.hints.due(next)).await?;
             if let Rest::HandedBack(cause) = rest
                 && self.is_gone(cause)
             {
@@ -51,7 +52,7 @@ impl<M: Manager> Worker<'_, M> {
                 Ok(Some(state)) => return Err(state),
                 Ok(None) => {
                     backoff.succeeded("asking the Manager what it wishes");
-                    if self.manager.was_out_of_contact() {
+                    if self.manager.was_out_of_contact() | self.around.hints.was_given_up() {
                         self.acknowledge(&here, &rest.status()).await?;
                     }
                     pause

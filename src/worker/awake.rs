@@ -6,6 +6,7 @@ use tokio::time::sleep;
 use tracing::{info, warn};
 
 use super::{Rest, State, Worker, heed};
+use crate::manager::push::Interest;
 use crate::manager::{Assignment, Backoff, Manager, ManagerError, Wish, random};
 use crate::protocol::{AssignedTask, WorkerStatus};
 use crate::task::HandBack;
@@ -43,8 +44,9 @@ impl<M: Manager> Worker<'_, M> {
                 }
                 Step::Rest => {
                     refused.succeeded("fetching tasks");
+                    self.around.hints.care_for(Interest::Work);
                     let pause = self.pace.pause(random());
-                    heed(&mut self.around.orders, &State::Awake, sleep(pause)).await?;
+                    heed(&mut self.around.orders, &State::Awake, self.around.hints.due(pause)).await?;
                 }
                 Step::Go(next) => return Err(next),
                 Step::SayAwake(words) => self.say_awake(&mut refused, &words).await?,
@@ -82,6 +84,7 @@ impl<M: Manager> Worker<'_, M> {
                     // After a gap the Manager may have us in `error`; a 409 would say so, and any other answer came
                     // from a Manager that has us as awake.
                     self.manager.was_out_of_contact();
+                    self.around.hints.was_given_up();
                     return Ok(step);
                 }
                 Err(error) => backoff.failed("fetch a task", &error),
@@ -103,7 +106,7 @@ impl<M: Manager> Worker<'_, M> {
                 biased;
                 () = &mut delivered => return Ok(()),
                 next = next_state(&mut self.around.orders) => return Err(next),
-                () = sleep(pause) => {}
+                () = self.around.hints.due(pause) => {}
             }
             if !std::mem::replace(&mut said, true) {
                 info!("no new task until the outcome of the last one is delivered");

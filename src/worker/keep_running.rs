@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! While a task runs: may it go on? Asked beside the task, so that a slow answer holds up nothing.
+//! While a task runs: may it go on? Asked now and then and on every hint, beside the task, so that a slow answer holds
+//! up nothing.
 
-use tokio::time::sleep;
 use tracing::{debug, info};
 
 use super::pace::spread;
 use crate::abort::AbortReason;
+use crate::manager::push::{Hints, Pause};
 use crate::manager::{Backoff, Manager, Session, Standing, Verdict, denial, random};
 use crate::protocol::WorkerStatus;
 use crate::timings::Timings;
@@ -16,20 +17,24 @@ use crate::timings::Timings;
 pub(super) async fn keep_running<M: Manager>(
     manager: &M,
     session: &mut Session<'_, M>,
+    hints: &mut Hints,
     task: &str,
     timings: &Timings,
 ) -> AbortReason {
     let mut backoff = Backoff::new(timings.backoff_min, timings.may_i_run);
-    let mut pause = timings.first_may_i_run;
+    let mut pause = Pause::from(timings.first_may_i_run);
     let mut owes_state = false;
     loop {
-        sleep(pause).await;
-        pause = spread(timings.may_i_run, random());
+        hints.due(pause).await;
+        pause = Pause {
+            alone: spread(timings.may_i_run, random()),
+            hinted: spread(timings.may_i_run_hinted, random()),
+        };
         match manager.may_i_run(task).await {
             Ok(Verdict::Continue) => {
                 session.accepted();
                 backoff.succeeded("asking whether the task may go on");
-                owes_state |= manager.was_out_of_contact();
+                owes_state |= manager.was_out_of_contact() | hints.was_given_up();
                 if owes_state && manager.state_changed(&WorkerStatus::Awake).await.is_ok() {
                     info!("the Manager had not heard of this worker for a while: told it that we are awake");
                     owes_state = false;
@@ -41,11 +46,11 @@ pub(super) async fn keep_running<M: Manager>(
                 Standing::Deleted => return AbortReason::ManagerStopped("this worker was deleted".into()),
                 Standing::Unclear => {
                     backoff.failed("ask whether the task may go on", &denial());
-                    pause = session.denial_pause();
+                    pause = session.denial_pause().into();
                 }
             },
             Err(error) => {
-                pause = backoff.failed("ask whether the task may go on", &error);
+                pause = backoff.failed("ask whether the task may go on", &error).into();
                 debug!("no answer: the task goes on");
             }
         }

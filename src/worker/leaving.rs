@@ -11,6 +11,7 @@ use tracing::{info, warn};
 
 use super::{Worker, next_order};
 use crate::departure::Departure;
+use crate::manager::push::Interest;
 use crate::manager::{Backoff, Manager, Session};
 use crate::signals::Order;
 
@@ -24,6 +25,7 @@ struct Exit {
 impl<M: Manager> Worker<'_, M> {
     /// Leaves, and says why. A stop meanwhile beats a restart: whoever sends it does not want us back.
     pub(super) async fn leaving(mut self, departure: Departure) -> Departure {
+        self.around.hints.care_for(Interest::Nothing);
         let timings = self.around.timings.clone();
         let mut exit = Exit {
             departure,

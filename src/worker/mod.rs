@@ -7,12 +7,13 @@
 //!
 //! starting   repair an unclean end, sign on                  orders (signals) ─┐
 //! awake      fetch, run, deliver, fetch ...                                    ├─► one select! per wait
-//! asleep     ask now and then                                Manager's answers ┘
+//! asleep     ask now and then, or on a hint                  Manager's answers ┘
 //! leaving    what is said is sent, sign off
 //! ```
 //!
 //! A request "after the task is finished" is decided by the fetch alone, one for "immediately" by may-i-run
 //! alone; the look at what is wished (`GET state`) hides the difference and is followed only while nothing runs.
+//! A hint of the Manager's decides nothing: it is a reason to ask one of these now.
 
 mod asleep;
 mod awake;
@@ -32,6 +33,7 @@ use tracing::info;
 
 use crate::departure::{Departure, RestartCode};
 use crate::home::Home;
+use crate::manager::push::Hints;
 use crate::manager::{Acknowledgement, Backoff, Manager, ManagerError, Session, Standing, denial};
 use crate::protocol::WorkerStatus;
 use crate::report::Pictures;
@@ -51,6 +53,7 @@ pub struct Surroundings<'a> {
     pub pictures: Pictures,
     pub tools: Tools,
     pub orders: UnboundedReceiver<Order>,
+    pub hints: Hints,
     pub restart_code: Option<RestartCode>,
     pub timings: Timings,
 }

@@ -12,6 +12,7 @@ use super::keep_running::keep_running;
 use super::{Rest, State, Worker, next_order};
 use crate::abort::{AbortReason, AbortSource};
 use crate::departure::Departure;
+use crate::manager::push::Interest;
 use crate::manager::{Manager, chain};
 use crate::protocol::AssignedTask;
 use crate::report::TaskReporter;
@@ -51,6 +52,10 @@ impl<M: Manager> Worker<'_, M> {
                 return Err(State::Asleep(Rest::HandedBack(cause)));
             }
         };
+        self.around.hints.care_for(Interest::Task {
+            job: task.job.clone(),
+            task: task.uuid.clone(),
+        });
         let (outcome, afterwards) = self.watch_over(task, reporter).await;
         info!(task = task.uuid, "task {}: {outcome}", task.name);
         match (outcome, afterwards.0) {
@@ -71,6 +76,7 @@ impl<M: Manager> Worker<'_, M> {
         let mut asking = pin!(keep_running(
             self.manager,
             &mut self.session,
+            &mut self.around.hints,
             &task.uuid,
             &self.around.timings
         ));

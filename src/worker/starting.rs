@@ -9,6 +9,7 @@ use tracing::{error, info};
 
 use super::{State, Worker, heed};
 use crate::departure::Departure;
+use crate::manager::push::Interest;
 use crate::manager::{Manager, SessionError, Wish, chain};
 use crate::protocol::WorkerStatus;
 
@@ -17,6 +18,7 @@ const SIGN_ONS: u32 = 2;
 
 impl<M: Manager> Worker<'_, M> {
     pub(super) async fn starting(&mut self) -> State {
+        self.around.hints.care_for(Interest::Nothing);
         match self.get_known().await {
             Ok(()) => {}
             Err(next) => return next,

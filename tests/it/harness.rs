@@ -221,6 +221,7 @@ pub(crate) struct Node {
 const TIMINGS: &[(&str, &str)] = &[
     ("first_may_i_run", "50ms"),
     ("may_i_run", "100ms"),
+    ("may_i_run_hinted", "100ms"),
     ("idle_min", "50ms"),
     ("idle_max", "200ms"),
     ("asleep_poll", "100ms"),

@@ -1,49 +1,84 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
 //! Measures the worker against the stand-in Manager: `cargo run --release -p bench`. Every figure is a ratio, or stands
-//! beside what it is compared with, taken in the same run; none is asserted. `bench NAME ...` runs some of them only.
+//! beside its goal and what it is compared with, taken in the same run; none is asserted. A case that cannot be measured
+//! says why, and fails the run.
 //!
 //! ```text
-//! main ─► cases (start, idle, between tasks, floods) ─► worker (the real binary) ─► StandIn
-//!                                                       printer (this program again: writes lines, fast or paced)
+//! main ─► args ─► contender (without push, with push, another worker) ─┐
+//!                                                                      ▼
+//!         cases (one file each) ─► node (one StandIn, one worker) ─► figures (a table: a column per contender)
+//!               │                  program (a task whose life is seen from here)
+//!               ├─ many ─────────► crowd (a thousand workers: processes, and residents)
+//!               └─ prints
+//! this program again: printer (writes lines, fast or paced), residents (workers without processes of their own)
 //! ```
 
 #![expect(clippy::print_stdout, reason = "this program's figures are its output")]
 #![expect(clippy::print_stderr, reason = "it says what it is doing meanwhile")]
 
+mod args;
 mod cases;
+mod contender;
+mod crowd;
 mod figures;
+mod node;
 mod printer;
+mod proc;
+mod program;
+mod residents;
+mod scale;
+mod waiting;
 mod worker;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
-/// Name, what it measures, how.
-type Case = (&'static str, fn(&mut figures::Table) -> Result<(), String>);
-
-const CASES: &[Case] = &[
-    ("start", cases::start),
-    ("idle", cases::idle),
-    ("between", cases::between_tasks),
-    ("paced", cases::paced),
-    ("flood", cases::flood),
-];
+use args::{Chosen, Wish};
+use cases::{Bench, CASES};
+use contender::Contender;
+use scale::Scale;
 
 fn main() -> ExitCode {
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    if words.first().is_some_and(|word| word == printer::ROLE) {
-        return printer::main(&words[1..]);
+    let words: Vec<OsString> = std::env::args_os().skip(1).collect();
+    match words.split_first() {
+        Some((role, words)) if role == printer::ROLE => return printer::main(words),
+        Some((role, words)) if role == residents::ROLE => return residents::main(words),
+        Some(_) | None => {}
     }
-    let mut table = figures::Table::default();
-    for (name, case) in CASES {
-        if words.is_empty() || words.iter().any(|word| word == name) {
-            eprintln!("measuring: {name}");
-            if let Err(error) = case(&mut table) {
-                eprintln!("{name}: {error}");
-                return ExitCode::FAILURE;
-            }
+    let done = match args::parse(words) {
+        Ok(Wish::Help) => {
+            print!("{}", args::help());
+            Ok(())
+        }
+        Ok(Wish::Measure(chosen)) => measure(&chosen),
+        Err(wrong) => {
+            eprintln!("bench: {wrong}; see --help");
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("bench: {why}");
+            ExitCode::FAILURE
         }
     }
-    println!("{table}");
-    ExitCode::SUCCESS
+}
+
+fn measure(chosen: &Chosen) -> Result<(), String> {
+    let mut scale = if chosen.smoke { Scale::smoke() } else { Scale::whole() };
+    scale.workers = chosen.workers.unwrap_or(scale.workers);
+    scale.processes = chosen.processes.unwrap_or(scale.processes);
+    let contenders = Contender::all(chosen.other.as_deref(), &scale)?;
+    let bench = Bench { contenders, scale };
+    println!("{}", bench.about());
+    let wanted = |name: &str| chosen.cases.is_empty() || chosen.cases.iter().any(|case| case == name);
+    for case in CASES.iter().filter(|case| wanted(case.name)) {
+        eprintln!("measuring: {} ({})", case.name, case.takes);
+        let mut table = bench.table();
+        (case.run)(&bench, &mut table).map_err(|why| format!("{}: {why}", case.name))?;
+        println!("\n{}: {}\n\n{table}", case.name, case.about);
+    }
+    Ok(())
 }

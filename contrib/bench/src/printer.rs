@@ -3,7 +3,9 @@
 //! A program that prints: so many bytes in lines of 80, as fast as it can or at so many bytes a second.
 //! Writes how long it took, in nanoseconds, to a file.
 
+use std::ffi::{OsStr, OsString};
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -19,18 +21,25 @@ pub(crate) const LINE: u64 = 80;
 const BLOCK: u64 = 50 * LINE;
 
 /// `print BYTES BYTES_PER_SECOND FILE`; 0 bytes per second is as fast as it can.
-pub(crate) fn main(words: &[String]) -> ExitCode {
+pub(crate) fn main(words: &[OsString]) -> ExitCode {
     let [bytes, rate, file] = words else {
         return ExitCode::from(2);
     };
-    let (Ok(bytes), Ok(rate)) = (bytes.parse::<u64>(), rate.parse::<u64>()) else {
+    let number = |word: &OsString| word.to_str().and_then(|word| word.parse().ok());
+    let (Some(bytes), Some(rate)) = (number(bytes), number(rate)) else {
         return ExitCode::from(2);
     };
-    let took = print(bytes, rate);
-    match took.and_then(|took| std::fs::write(file, took.as_nanos().to_string())) {
+    match print(bytes, rate).and_then(|took| keep(took, file)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }
+}
+
+/// All of it is there when the file is.
+fn keep(took: Duration, file: &OsStr) -> std::io::Result<()> {
+    let unfinished = Path::new(file).with_extension("part");
+    std::fs::write(&unfinished, took.as_nanos().to_string())?;
+    std::fs::rename(unfinished, file)
 }
 
 fn print(bytes: u64, rate: u64) -> std::io::Result<Duration> {

@@ -12,7 +12,7 @@ use std::{
 };
 
 use serde_json::json;
-use standin_manager::{CommandSpec, JobSpec, Options, StandIn, TaskSpec, Variable};
+use standin_manager::{CommandSpec, JobSpec, Options, Sample, StandIn, TaskSpec, Variable};
 
 use crate::renderer::{Encoder, Renderer};
 
@@ -23,6 +23,18 @@ const RATE: u16 = 12;
 /// First and last frame of each task of the two jobs.
 const FIRST_PART: &[Chunk] = &[Chunk(1, 3), Chunk(4, 6)];
 const SECOND_PART: &[Chunk] = &[Chunk(7, BEFORE_THE_LAST), Chunk(BEFORE_THE_LAST + 1, FRAMES)];
+
+/// First and last frame of each task where both parts are one job: enough of them for several workers.
+const WHOLE: &[Chunk] = &[
+    Chunk(1, 3),
+    Chunk(4, 6),
+    Chunk(7, 9),
+    Chunk(10, 12),
+    Chunk(13, 15),
+    Chunk(16, FRAMES),
+];
+/// Tasks of the long render, each once around: with one worker, minutes.
+const TURNS: u16 = 30;
 
 /// Pictures that are there before the last task begins.
 pub(crate) const BEFORE_THE_LAST: u16 = 9;
@@ -38,17 +50,20 @@ impl Chunk {
 }
 
 /// What is rendered, with what, to where.
+#[derive(Clone, Copy)]
 pub(crate) struct Shot<'a> {
     pub(crate) renderer: &'a Renderer,
     pub(crate) encoder: Option<&'a Encoder>,
     pub(crate) output: &'a Path,
+    /// Arguments for the renderer besides.
+    pub(crate) besides: &'a [&'a str],
 }
 
 /// Starts the Manager on a free port of 127.0.0.1.
 ///
 /// # Errors
 /// No port, or no folder for its files.
-pub(crate) fn start(storage: &Path, renderer: &Renderer) -> io::Result<StandIn> {
+pub(crate) fn start(storage: &Path, renderer: &Renderer, samples: Vec<Sample>) -> io::Result<StandIn> {
     StandIn::start(Options {
         storage: Some(storage.to_owned()),
         name: "Demonstration".to_owned(),
@@ -56,6 +71,7 @@ pub(crate) fn start(storage: &Path, renderer: &Renderer) -> io::Result<StandIn> 
             Variable::new("blender", "linux", &renderer.exe.to_string_lossy()),
             Variable::new("blenderArgs", "all", &renderer.exe_args),
         ],
+        samples,
         ..Options::default()
     })
 }
@@ -67,6 +83,25 @@ impl Shot<'_> {
 
     pub(crate) fn second_part(&self) -> JobSpec {
         self.job("Turntable, second part", SECOND_PART)
+    }
+
+    /// One job of all pictures.
+    pub(crate) fn whole(&self) -> JobSpec {
+        self.job("Turntable", WHOLE)
+    }
+
+    /// The same turn over and over, each time into a folder of its own below this one.
+    pub(crate) fn many_turns(&self, folder: &Path) -> JobSpec {
+        (1..=TURNS).fold(blender_job("Long turntable"), |job, turn| {
+            let output = folder.join(format!("turn-{turn:02}"));
+            let shot = Shot {
+                output: &output,
+                ..*self
+            };
+            let mut task = shot.render_task(Chunk(1, FRAMES));
+            task.name = format!("turn-{turn}");
+            job.task(task)
+        })
     }
 
     /// All pictures that exist at the end.
@@ -87,8 +122,7 @@ impl Shot<'_> {
     }
 
     fn job(&self, name: &str, chunks: &[Chunk]) -> JobSpec {
-        let mut job = JobSpec::new(name);
-        "simple-blender-render".clone_into(&mut job.job_type);
+        let mut job = blender_job(name);
         job.tasks = chunks.iter().map(|chunk| self.render_task(*chunk)).collect();
         let last = chunks.last().map_or(0, |chunk| chunk.1);
         if let Some(encoder) = self.encoder {
@@ -100,16 +134,24 @@ impl Shot<'_> {
 
     fn render_task(&self, chunk: Chunk) -> TaskSpec {
         let Chunk(first, last) = chunk;
+        let range = format!("{first}..{last}");
+        let output = self.output.join("turntable-####");
+        let output = output.to_string_lossy();
+        let mut arguments = self.besides.to_vec();
+        arguments.extend([
+            "--render-output",
+            &output,
+            "--render-format",
+            "PNG",
+            "--render-frame",
+            &range,
+        ]);
         let parameters = json!({
             "exe": "{blender}",
             "exeArgs": "{blenderArgs}",
             "argsBefore": [],
             "blendfile": self.renderer.scene,
-            "args": [
-                "--render-output", self.output.join("turntable-####"),
-                "--render-format", "PNG",
-                "--render-frame", format!("{first}..{last}"),
-            ],
+            "args": arguments,
         });
         let command = CommandSpec::new("blender-render", parameters).steps(chunk.frames().into());
         TaskSpec::new(&format!("render-{first}-{last}"))
@@ -133,6 +175,12 @@ impl Shot<'_> {
     }
 }
 
+fn blender_job(name: &str) -> JobSpec {
+    let mut job = JobSpec::new(name);
+    "simple-blender-render".clone_into(&mut job.job_type);
+    job
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,21 +191,34 @@ mod tests {
             exe: "/usr/bin/blender".into(),
             exe_args: "-b -y".to_owned(),
             scene: "/s/turntable.blend".into(),
+            overwriting: &[],
         };
         look(&Shot {
             renderer: &renderer,
             encoder,
             output: Path::new("/o"),
+            besides: &["--again"],
         })
     }
 
     #[test]
-    fn the_two_parts_render_each_frame_once() {
-        let frames = FIRST_PART
-            .iter()
-            .chain(SECOND_PART)
-            .flat_map(|Chunk(first, last)| *first..=*last);
-        assert!(frames.eq(1..=FRAMES));
+    fn the_two_parts_and_the_whole_render_each_frame_once() {
+        let frames = |chunks: &[Chunk]| {
+            let frames = chunks.iter().flat_map(|Chunk(first, last)| *first..=*last);
+            frames.collect::<Vec<_>>()
+        };
+        let once = (1..=FRAMES).collect::<Vec<_>>();
+        assert_eq!(frames(&[FIRST_PART, SECOND_PART].concat()), once);
+        assert_eq!(frames(WHOLE), once);
+    }
+
+    #[test]
+    fn no_two_turns_share_a_folder() {
+        let job = in_shot(None, |shot| shot.many_turns(Path::new("/l")));
+        let outputs = job.tasks.iter().map(|task| &task.commands[0].parameters["args"][2]);
+        let different: std::collections::BTreeSet<_> = outputs.map(ToString::to_string).collect();
+        assert_eq!(different.len(), usize::from(TURNS));
+        assert!(different.contains("\"/l/turn-07/turntable-####\""));
     }
 
     #[test]
@@ -179,8 +240,9 @@ mod tests {
         let steps: Vec<_> = job.tasks.iter().map(|task| task.commands[0].total_step_count).collect();
         assert_eq!(steps, [3, 9]);
         let arguments = &job.tasks[1].commands[0].parameters["args"];
-        assert_eq!(arguments[1], "/o/turntable-####");
-        assert_eq!(arguments[5], "10..18");
+        assert_eq!(arguments[0], "--again");
+        assert_eq!(arguments[2], "/o/turntable-####");
+        assert_eq!(arguments[6], "10..18");
     }
 
     #[test]

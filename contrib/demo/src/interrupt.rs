@@ -3,7 +3,7 @@
 
 use std::{
     io,
-    sync::mpsc::{self, Receiver, RecvTimeoutError},
+    sync::mpsc::{self, Receiver},
     thread,
     time::Duration,
 };
@@ -77,10 +77,7 @@ impl Interrupt {
     }
 
     /// Waits for one more signal, whatever came before: the person is in a hurry.
-    pub(crate) fn another(&self, time: Duration) -> bool {
-        match self.signals.recv_timeout(time) {
-            Ok(_) => true,
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => false,
-        }
+    pub(crate) fn another(&self, time: Duration) -> Option<i32> {
+        self.signals.recv_timeout(time).ok()
     }
 }

@@ -23,12 +23,16 @@ use crate::tracer::{SIZE, Scene};
 /// The hidden first word.
 pub(crate) const ROLE: &str = "demo-render";
 
+/// Renders frames whose pictures exist; without it they are skipped, as the scene for Blender has it.
+pub(crate) const OVERWRITE: &str = "--overwrite";
+
 /// What one run is asked for.
 #[derive(Debug, PartialEq, Eq)]
 struct Run {
     scene: PathBuf,
     output: String,
     frames: RangeInclusive<u16>,
+    overwrite: bool,
 }
 
 /// What a scene file of ours holds: `frames=24 samples=2`.
@@ -74,6 +78,7 @@ impl Run {
             scene: scene.ok_or("no scene is given")?.into(),
             output: after("--render-output")?,
             frames: frame_range(&after("--render-frame")?)?,
+            overwrite: words.iter().any(|word| word == OVERWRITE),
         })
     }
 
@@ -87,7 +92,7 @@ impl Run {
         say(&format!("Read blend: {}", self.scene.display())).map_err(said)?;
         for frame in self.frames.clone() {
             let path = frame_path(&self.output, frame);
-            if path.exists() {
+            if path.exists() && !self.overwrite {
                 say(&format!("skipping existing frame \"{}\"", path.display())).map_err(said)?;
                 continue;
             }
@@ -183,6 +188,7 @@ mod tests {
             scene: "/s/scene.txt".into(),
             output: "/o/t-####".to_owned(),
             frames: 4..=6,
+            overwrite: false,
         };
         assert_eq!(Run::parse(words(line)), Ok(run));
         assert!(Run::parse(words("-b scene --render-output x")).is_err_and(|it| it.contains("--render-frame")));
@@ -221,10 +227,11 @@ mod tests {
         fs::write(&scene, "frames=4 samples=1\n").unwrap();
         let output = folder.path().join("t-####");
         fs::write(folder.path().join("t-0002.png"), "there").unwrap();
-        let run = Run {
+        let mut run = Run {
             scene,
             output: output.to_string_lossy().into_owned(),
             frames: 1..=3,
+            overwrite: false,
         };
         let mut said = Vec::new();
         run.carry_out(&mut said).unwrap();
@@ -236,5 +243,8 @@ mod tests {
             image::image_dimensions(folder.path().join("t-0003.png")).unwrap(),
             (640, 360)
         );
+        run.overwrite = true;
+        run.carry_out(&mut Vec::new()).unwrap();
+        assert!(image::image_dimensions(folder.path().join("t-0002.png")).is_ok());
     }
 }

@@ -2,8 +2,8 @@
 //! Where things are while the demo runs, and what stays of them.
 //!
 //! ```text
-//! backstage   worker's home and configuration, Manager's files, scene      always gone at the end
-//! output      turntable-0001.png .., turntable-1-18.mp4, worker.log        stays, unless nothing was finished
+//! backstage   workers' homes and configurations, Manager's files, scene, samples   always gone at the end
+//! output      turntable-0001.png .., turntable-1-18.mp4, worker.log or worker-1.log ..   stays, unless nothing was finished
 //! ```
 
 use std::{
@@ -18,7 +18,6 @@ use crate::{
     interrupt::{End, failed},
     programs::read_text,
     show::{Show, without_escapes},
-    worker,
 };
 
 /// The last lines of the worker's log that are shown when something failed.
@@ -41,8 +40,6 @@ impl Places {
             .prefix("flamenco-demo-backstage-")
             .tempdir()
             .map_err(failed("making a temporary directory"))?;
-        fs::write(backstage.path().join("flamenco-worker.toml"), worker::CONFIGURATION)
-            .map_err(failed("writing the worker's configuration"))?;
         let made_up = output.is_none();
         let output = match output {
             Some(chosen) => fresh(&chosen).map_err(failed(&format!("preparing {}", chosen.display())))?,
@@ -71,6 +68,28 @@ impl Places {
         self.output.join("worker.log")
     }
 
+    /// Of one among several workers, from 1.
+    pub(crate) fn log_of(&self, number: usize) -> PathBuf {
+        self.output.join(format!("worker-{number}.log"))
+    }
+
+    /// Pictures of samples that nobody keeps.
+    pub(crate) fn samples(&self) -> PathBuf {
+        self.backstage().join("samples")
+    }
+
+    /// A worker's working directory, with its configuration.
+    ///
+    /// # Errors
+    /// It cannot be made or written.
+    pub(crate) fn for_worker(&self, number: usize, configuration: &str) -> Result<PathBuf, End> {
+        let place = self.backstage().join(format!("worker-{number}"));
+        fs::create_dir(&place)
+            .and_then(|()| fs::write(place.join("flamenco-worker.toml"), configuration))
+            .map_err(failed("writing the worker's configuration"))?;
+        Ok(place)
+    }
+
     /// Looks at each picture before it says that they are there.
     ///
     /// # Errors
@@ -94,24 +113,30 @@ impl Places {
         Ok(())
     }
 
-    /// After a failure: the log stays, and its end is shown.
-    pub(crate) fn tell_of_the_log(self, show: &mut Show) {
-        let text = without_escapes(&read_text(&self.log()));
-        let lines: Vec<_> = text.lines().collect();
-        if lines.is_empty() {
-            if self.made_up {
-                let _in_a_temporary_place_anyway = fs::remove_dir_all(&self.output);
+    /// After a failure: the logs stay, and the end of each that was written is shown.
+    pub(crate) fn tell_of_the_logs(self, show: &mut Show) {
+        let numbered = (1..).map(|number| self.log_of(number)).take_while(|log| log.exists());
+        let logs: Vec<_> = std::iter::once(self.log()).chain(numbered).collect();
+        let mut any = false;
+        for log in logs {
+            let text = without_escapes(&read_text(&log));
+            let lines: Vec<_> = text.lines().collect();
+            if lines.is_empty() {
+                continue;
             }
-            return;
+            any = true;
+            show.gap();
+            show.plain(&format!("The worker's log is {}, and ends:", log.display()));
+            for line in &lines[lines.len().saturating_sub(TAIL)..] {
+                show.plain(&format!("  {line}"));
+            }
         }
-        show.gap();
-        show.plain(&format!("The worker's log is {}, and ends:", self.log().display()));
-        for line in &lines[lines.len().saturating_sub(TAIL)..] {
-            show.plain(&format!("  {line}"));
+        if !any && self.made_up {
+            let _in_a_temporary_place_anyway = fs::remove_dir_all(&self.output);
         }
     }
 
-    /// After an interruption: pictures stay if a job of them was finished. Says where.
+    /// At the end: pictures stay if a job of them was finished. Says where.
     pub(crate) fn keep_what_is_finished(self, finished: bool) -> Option<PathBuf> {
         if finished || !self.made_up {
             return finished.then_some(self.output);
@@ -140,7 +165,12 @@ fn is_of_an_earlier_run(name: &str) -> bool {
             .and_then(|rest| rest.strip_suffix(ending))
     };
     let numbers = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
-    name == "worker.log" || [".png", ".mp4"].into_iter().filter_map(middle).any(numbers)
+    let log = |name: &str| {
+        name.strip_prefix("worker")
+            .and_then(|rest| rest.strip_suffix(".log"))
+            .is_some_and(numbers)
+    };
+    log(name) || [".png", ".mp4"].into_iter().filter_map(middle).any(numbers)
 }
 
 #[cfg(test)]
@@ -150,7 +180,12 @@ mod tests {
     #[test]
     fn only_what_the_demo_made_is_removed() {
         let folder = tempfile::tempdir().unwrap();
-        let ours = ["turntable-0001.png", "turntable-1-18.mp4", "worker.log"];
+        let ours = [
+            "turntable-0001.png",
+            "turntable-1-18.mp4",
+            "worker.log",
+            "worker-12.log",
+        ];
         let theirs = ["0001.png", "turntable-final.png", "turntable-0001.png.bak", "notes.txt"];
         for name in ours.iter().chain(&theirs) {
             fs::write(folder.path().join(name), "").unwrap();

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! demo ─┬─► cargo, blender, ffmpeg     probes: waited for, with a deadline
-//!       └─► demo (leash) ═exec═► flamenco-worker ─► renders
+//!       └─► demo (leash) ═exec═► flamenco-worker ─► renders, samples ─► what samples start
 //! ```
 #![expect(
     clippy::disallowed_methods,
@@ -30,7 +30,10 @@ use nix::{
 };
 use tokio::time::Instant;
 
-use crate::interrupt::{End, Interrupt, failed};
+use crate::{
+    interrupt::{End, Interrupt, failed},
+    samples::role::{self, Role},
+};
 
 /// The hidden first word of the role that [`leash`] plays.
 pub(crate) const LEASH: &str = "demo-leash";
@@ -133,6 +136,7 @@ pub(crate) struct WorkerStart {
     pub(crate) manager: String,
     /// Its working directory; its home is a folder in there, and so is its configuration.
     pub(crate) place: PathBuf,
+    pub(crate) name: String,
     /// Where all it says goes.
     pub(crate) log: PathBuf,
     pub(crate) restart_code: i32,
@@ -168,7 +172,7 @@ impl WorkerStart {
         }
         command
             .env("FLAMENCO_HOME", self.home())
-            .env("FLAMENCO_WORKER_NAME", "demo-worker")
+            .env("FLAMENCO_WORKER_NAME", &self.name)
             .spawn()
     }
 }
@@ -204,29 +208,66 @@ pub(crate) fn leash(mut words: impl Iterator<Item = OsString>) -> ExitCode {
 /// As a shell says that a program cannot be run.
 const LEASH_FAILED: u8 = 126;
 
+/// How a program leaves its parent's house.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dress {
+    AsItIs,
+    /// Without input and output, in the root directory.
+    Daemon,
+    /// Without an environment.
+    Bare,
+}
+
+/// Starts this program in another of the samples' roles.
+///
+/// # Errors
+/// It cannot be started.
+pub(crate) fn again(role: Role, folder: &Path, dress: Dress) -> io::Result<Child> {
+    let mut command = Command::new(env::current_exe()?);
+    command.arg(role::ROLE).arg(role.word()).arg(folder);
+    match dress {
+        Dress::AsItIs => {}
+        Dress::Daemon => {
+            let (input, output, errors) = (Stdio::null(), Stdio::null(), Stdio::null());
+            command.stdin(input).stdout(output).stderr(errors).current_dir("/");
+        }
+        Dress::Bare => {
+            command.env_clear();
+        }
+    }
+    command.spawn()
+}
+
 /// Everything that runs with this home in its environment: the worker and whatever it started, pid and name.
 pub(crate) fn running_in(home: &Path) -> Vec<(Pid, String)> {
     let mut mark = b"FLAMENCO_HOME=".to_vec();
     mark.extend_from_slice(home.as_os_str().as_bytes());
+    with_word("environ", &mark)
+}
+
+/// Everything that has this folder as an argument: whoever plays a sample's role, even without an environment.
+pub(crate) fn playing(folder: &Path) -> Vec<(Pid, String)> {
+    with_word("cmdline", folder.as_os_str().as_bytes())
+}
+
+fn with_word(file: &str, wanted: &[u8]) -> Vec<(Pid, String)> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     pids.filter(|pid: &i32| {
-        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        environment.split(|byte| *byte == 0).any(|variable| variable == mark)
+        let words = fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+        words.split(|byte| *byte == 0).any(|word| word == wanted)
     })
     .map(|pid| {
-        (
-            Pid::from_raw(pid),
-            read_text(Path::new(&format!("/proc/{pid}/comm"))).trim().to_owned(),
-        )
+        let name = read_text(Path::new(&format!("/proc/{pid}/comm")));
+        (Pid::from_raw(pid), name.trim().to_owned())
     })
     .collect()
 }
 
-/// Ends all of [`running_in`] that nobody else ended.
-pub(crate) fn sweep(home: &Path) {
-    for (pid, _) in running_in(home) {
-        let _gone_meanwhile = kill(pid, Signal::SIGKILL);
+/// Ends all of these that nobody else ended.
+pub(crate) fn sweep(left: &[(Pid, String)]) {
+    for (pid, _) in left {
+        let _gone_meanwhile = kill(*pid, Signal::SIGKILL);
     }
 }
 

@@ -31,6 +31,8 @@ pub(crate) struct Renderer {
     /// What its `{blenderArgs}` stands for.
     pub(crate) exe_args: String,
     pub(crate) scene: PathBuf,
+    /// Arguments that make it render what is there already.
+    pub(crate) overwriting: &'static [&'static str],
 }
 
 impl Renderer {
@@ -71,6 +73,10 @@ impl Renderer {
             exe: exe.to_owned(),
             exe_args: "-b -y".to_owned(),
             scene,
+            overwriting: &[
+                "--python-expr",
+                "import bpy; bpy.context.scene.render.use_overwrite = True",
+            ],
         }))
     }
 
@@ -82,6 +88,7 @@ impl Renderer {
             exe: env::current_exe().map_err(failed("looking for this program"))?,
             exe_args: format!("{} -b -y", own::ROLE),
             scene,
+            overwriting: &[own::OVERWRITE],
         })
     }
 }

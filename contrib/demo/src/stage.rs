@@ -11,6 +11,7 @@ use crate::{
     programs::in_words,
     show::{Progress, Show, time},
     supervisor::Supervisor,
+    view::steps,
 };
 
 /// How often the changing line is drawn and signals are looked for while nothing changes.
@@ -61,11 +62,12 @@ impl RunningJob {
 
     fn progress(&self, snapshot: &Snapshot<'_>) -> Progress {
         let renders = || snapshot.tasks(&self.id).filter(|task| task.kind == "blender");
-        let count = |steps: fn(&Task) -> i64| u16::try_from(renders().map(steps).sum::<i64>()).unwrap_or(0);
+        let count = |of: fn(&Task) -> i64| steps(renders().map(of).sum());
         let active = snapshot.tasks(&self.id).find(|task| task.status == TaskStatus::Active);
         Progress {
             done: count(|task| task.steps_completed),
             total: count(|task| task.steps_total),
+            of: "pictures",
             now: active.map_or_else(String::new, |task| task.name.clone()),
             took: self.submitted.elapsed(),
         }

@@ -10,7 +10,7 @@ use std::{
     io,
     path::PathBuf,
     process::{Child, ExitStatus},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -25,15 +25,11 @@ use nix::{
 };
 use tokio::time::Instant;
 
-use crate::{
-    interrupt::Interrupt,
-    programs::{self, WorkerStart, pid_of},
-};
+use crate::programs::{WorkerStart, pid_of};
 
-/// More starts than the demo ever asks for: a worker that restarts for ever is not humoured.
+/// More starts than a person asks for within [`A_WHILE`]: a worker that restarts for ever is not humoured.
 const MOST_LIVES: usize = 10;
-/// How often the person is listened to while the worker is given time to leave.
-const LISTEN: Duration = Duration::from_millis(50);
+const A_WHILE: Duration = Duration::from_secs(30);
 
 /// One worker under supervision, until it is dropped.
 pub(crate) struct Supervisor {
@@ -52,7 +48,6 @@ pub(crate) struct Life {
 #[derive(Default)]
 struct Shared {
     state: Mutex<State>,
-    changed: Condvar,
 }
 
 #[derive(Default)]
@@ -87,6 +82,10 @@ impl Supervisor {
         self.shared.lock().lives.clone()
     }
 
+    pub(crate) fn name(&self) -> &str {
+        &self.start.name
+    }
+
     pub(crate) fn home(&self) -> PathBuf {
         self.start.home()
     }
@@ -103,24 +102,17 @@ impl Supervisor {
         })
     }
 
-    /// Asks the worker to leave, waits, and kills what did not: at the end of `grace`, or as soon as a signal says hurry.
-    pub(crate) fn stop(&mut self, grace: Duration, interrupt: &Interrupt) {
-        self.shared.signal(Signal::SIGTERM);
-        let end = Instant::now() + grace;
-        while !self.shared.wait_over(LISTEN) && Instant::now() < end {
-            if interrupt.another(Duration::ZERO) {
-                break;
-            }
-        }
-        self.end();
+    /// Starts nothing more, and signals what runs; with SIGKILL its whole group.
+    pub(crate) fn signal(&self, signal: Signal) {
+        self.shared.signal(signal);
     }
 
-    fn end(&mut self) {
+    /// Kills what still runs, and returns once nothing of the worker's own process does.
+    pub(crate) fn end(&mut self) {
         self.shared.signal(Signal::SIGKILL);
         if let Some(thread) = self.thread.take() {
             let _its_panic_was_shown = thread.join();
         }
-        programs::sweep(&self.start.home());
     }
 }
 
@@ -148,7 +140,6 @@ impl Shared {
             }
         };
         self.lock().over = Some(outcome);
-        self.changed.notify_all();
     }
 
     /// Under the lock, so that a stop either comes before or finds the process.
@@ -157,8 +148,15 @@ impl Shared {
         if state.stopping {
             return Ok(None);
         }
-        if state.lives.len() >= MOST_LIVES {
-            return Err(io::Error::other(format!("it restarted {MOST_LIVES} times")));
+        let earlier = state.lives.iter().rev().nth(MOST_LIVES - 1);
+        if earlier
+            .and_then(|life| life.end)
+            .is_some_and(|(end, _)| end.elapsed() < A_WHILE)
+        {
+            let seconds = A_WHILE.as_secs();
+            return Err(io::Error::other(format!(
+                "it restarted {MOST_LIVES} times in {seconds} s"
+            )));
         }
         let child = start.spawn()?;
         state.lives.push(Life {
@@ -180,7 +178,6 @@ impl Shared {
         Ok(status)
     }
 
-    /// Starts nothing more, and signals what runs; with SIGKILL its whole group.
     fn signal(&self, signal: Signal) {
         let mut state = self.lock();
         state.stopping = true;
@@ -190,13 +187,5 @@ impl Shared {
                 let _the_leash_may_not_have_made_it_yet = killpg(*pid, signal);
             }
         }
-    }
-
-    /// Waits until nothing runs any more, at most for `time`.
-    fn wait_over(&self, time: Duration) -> bool {
-        let state = self.lock();
-        let running = |state: &mut State| state.over.is_none();
-        let waited = self.changed.wait_timeout_while(state, time, running);
-        waited.unwrap_or_else(PoisonError::into_inner).0.over.is_some()
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     farm::{self, Shot},
     interrupt::{End, failed},
     programs::{self, in_words},
-    show::time,
+    show::{counted, time},
     stage::{RunningJob, Stage},
 };
 
@@ -228,9 +228,5 @@ fn shut_down(stage: &mut Stage<'_>, worker: &str) -> Result<(), End> {
 }
 
 fn pictures(count: u16) -> String {
-    if count == 1 {
-        "1 picture".to_owned()
-    } else {
-        format!("{count} pictures")
-    }
+    counted(count.into(), "picture")
 }

@@ -22,9 +22,11 @@ const BUILD: Duration = Duration::from_secs(900);
 /// The last lines of a failed build that are shown.
 const TAIL: usize = 20;
 
-/// A short text for the worker's `flamenco-worker.toml`. A farm's defaults are kinder to its Manager; here one worker asks one
-/// Manager on the same machine, and a person waits for it.
-pub(crate) const CONFIGURATION: &str = r#"# Written by the demonstration.
+/// A `flamenco-worker.toml` for a real farm: the defaults are kind to its Manager. Without a file, one of this person's own
+/// would be found.
+pub(crate) const AS_A_GUEST: &str = "# Written by the demonstration.\n";
+/// A `flamenco-worker.toml` for here: a few workers ask a Manager on the same machine, and a person waits for them.
+pub(crate) const AT_HOME: &str = r#"# Written by the demonstration.
 [timings]
 first_may_i_run = "300ms"
 may_i_run = "500ms"

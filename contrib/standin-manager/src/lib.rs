@@ -11,11 +11,13 @@
 //!                               requests seen, faults waiting
 //! ```
 //!
-//! `farm` the rules - `wire` the sockets - `spec` what is handed in - `faults` what goes wrong - `seen` what was asked.
+//! `farm` the rules - `wire` the sockets - `push` the Socket.IO - `page` what people see -
+//! `spec` what is handed in - `faults` what goes wrong - `seen` what was asked.
 
 mod farm;
 mod faults;
 mod options;
+mod push;
 mod seen;
 mod shared;
 mod spec;
@@ -28,11 +30,12 @@ pub use jiff::Timestamp;
 pub use self::{
     farm::{Event, Job, Refused, RequestedAction, Task, Uploaded, When, Worker},
     faults::{Fault, FaultKind, Times},
-    options::{Options, Variable, Version},
+    options::{Options, PushOptions, PushRefusal, Variable, Version},
+    push::{Killed, PushClient, PushCounts},
     seen::{Outcome, Seen, SeenBody},
     shared::Snapshot,
     spec::{CommandSpec, JobSpec, Sample, TaskSpec},
     standin::StandIn,
     wire::route::Endpoint,
-    words::{JobStatus, TaskStatus, WorkerStatus},
+    words::{FarmStatus, JobStatus, TaskStatus, WorkerStatus},
 };

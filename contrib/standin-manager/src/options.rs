@@ -32,6 +32,9 @@ pub struct Options {
     /// `manager_name` of its configuration.
     pub name: String,
     pub version: Version,
+    pub push: PushOptions,
+    /// So many requests are remembered; then the oldest quarter of them is forgotten at once.
+    pub requests_kept: usize,
 }
 
 impl Default for Options {
@@ -53,8 +56,47 @@ impl Default for Options {
             samples: Vec::new(),
             name: "Stand-in".to_owned(),
             version: Version::default(),
+            push: PushOptions::default(),
+            requests_kept: 100_000,
         }
     }
+}
+
+/// How the Socket.IO at `/socket.io/` behaves.
+#[derive(Clone, Debug)]
+pub struct PushOptions {
+    /// Of the disorder of events and of their loss: the same seed gives the same.
+    pub seed: u64,
+    /// A client that sends no data message for so long is dropped; websocket pings do not count. Real value: 1 minute.
+    pub idle_time: Duration,
+    /// Share of events lost, drawn per event and client: 0 to 1. Can be changed later with
+    /// [`StandIn::lose_events`](crate::StandIn::lose_events).
+    pub lost: f64,
+    /// What is answered instead of an upgrade, as by a proxy that knows of none.
+    pub refused: Option<PushRefusal>,
+    /// On an orderly stop with clients: from the first `manager-shutdown` to the second, and from that to the end of their
+    /// connections. Real value: half a second.
+    pub farewell: Duration,
+}
+
+impl Default for PushOptions {
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            idle_time: Duration::from_mins(1),
+            lost: 0.0,
+            refused: None,
+            farewell: Duration::from_millis(500),
+        }
+    }
+}
+
+/// An answer in place of an upgrade.
+#[derive(Clone, Debug)]
+pub struct PushRefusal {
+    pub status: u16,
+    /// Sent as `text/html`.
+    pub body: String,
 }
 
 /// What a `{name}` in a command's parameters becomes on one platform, or on `all` of them.

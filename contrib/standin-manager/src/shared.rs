@@ -9,8 +9,9 @@ use std::{
 use tokio::time::Instant;
 
 use crate::{
-    farm::{Farm, Job, Task, Uploaded, Worker},
+    farm::{Event, Farm, Job, Task, Uploaded, Worker},
     faults::Faults,
+    push::{Killed, Push, PushClient, PushCounts},
     seen::{Outcome, Seen},
 };
 
@@ -26,6 +27,8 @@ pub(crate) struct Shared {
 pub(crate) struct Inner {
     pub(crate) farm: Farm,
     pub(crate) faults: Faults,
+    pub(crate) push: Push,
+    /// In order of their numbers.
     pub(crate) requests: Vec<Seen>,
     pub(crate) next_request: u64,
     pub(crate) next_connection: u64,
@@ -34,6 +37,7 @@ pub(crate) struct Inner {
 impl Shared {
     pub(crate) fn new(farm: Farm) -> Self {
         let inner = Inner {
+            push: Push::new(&farm.options.push),
             farm,
             faults: Faults::default(),
             requests: Vec::new(),
@@ -60,9 +64,14 @@ impl Shared {
         at(&self.lock())
     }
 
-    /// Changes something, and wakes everybody who waits.
+    /// Changes something, tells the clients of the Socket.IO, and wakes everybody who waits.
     pub(crate) fn change<T>(&self, how: impl FnOnce(&mut Inner) -> T) -> T {
-        let made = how(&mut self.lock());
+        let made = {
+            let mut inner = self.lock();
+            let made = how(&mut inner);
+            inner.tell();
+            made
+        };
         self.changed.notify_all();
         made
     }
@@ -71,8 +80,9 @@ impl Shared {
     pub(crate) fn finish(&self, number: u64, outcome: Outcome) {
         let now = self.since_start();
         self.change(|inner| {
-            let open = |seen: &&mut Seen| seen.number == number && seen.outcome == Outcome::Pending;
-            if let Some(seen) = inner.requests.iter_mut().rev().find(open) {
+            if let Some(seen) = inner.request(number)
+                && seen.outcome == Outcome::Pending
+            {
                 (seen.outcome, seen.finished) = (outcome, Some(now));
             }
         });
@@ -100,6 +110,32 @@ impl Shared {
                 .wait_timeout(inner, left)
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
+        }
+    }
+}
+
+impl Inner {
+    pub(crate) fn note(&mut self, request: Seen) {
+        let kept = self.farm.options.requests_kept.max(1);
+        if self.requests.len() >= kept {
+            self.requests.drain(..kept.div_ceil(4));
+        }
+        self.requests.push(request);
+    }
+
+    /// A request that was neither forgotten nor cleared.
+    pub(crate) fn request(&mut self, number: u64) -> Option<&mut Seen> {
+        let at = self.requests.binary_search_by_key(&number, |seen| seen.number);
+        at.ok().map(|at| &mut self.requests[at])
+    }
+
+    fn tell(&mut self) {
+        let events = self.farm.announced();
+        for event in &events {
+            self.push.tell(event);
+        }
+        if events.iter().any(Event::changes_status) {
+            self.push.recheck(&self.farm);
         }
     }
 }
@@ -162,7 +198,25 @@ impl<'a> Snapshot<'a> {
             .filter(move |picture| picture.task == task)
     }
 
-    /// Since the start, or since they were cleared.
+    /// Who is connected to the Socket.IO, in order of their coming.
+    pub fn push_clients(&self) -> impl Iterator<Item = PushClient> {
+        self.inner.push.clients()
+    }
+
+    #[must_use]
+    pub fn push_counts(&self) -> PushCounts {
+        self.inner.push.counts
+    }
+
+    /// The packet that ended the Manager's process: the last one, and it stays known when the Manager was started again.
+    #[must_use]
+    pub fn killed(&self) -> Option<&Killed> {
+        self.inner.push.killed.as_ref()
+    }
+
+    /// Since the start, or since they were cleared; the oldest go when there are too many ([`Options::requests_kept`]).
+    ///
+    /// [`Options::requests_kept`]: crate::Options::requests_kept
     #[must_use]
     pub fn requests(&self) -> &[Seen] {
         &self.inner.requests

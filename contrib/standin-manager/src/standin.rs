@@ -17,6 +17,7 @@ use crate::{
     farm::{Event, Farm, Job, Refused, Task, Uploaded, When, Worker},
     faults::Fault,
     options::Options,
+    push::{Killed, PushClient, PushCounts},
     seen::Seen,
     shared::{Shared, Snapshot},
     spec::JobSpec,
@@ -84,9 +85,12 @@ impl StandIn {
         &self.storage
     }
 
-    /// The Manager goes down: no listener, every connection closed. What it knows stays.
+    /// The Manager goes down: no listener, every connection closed. What it knows stays. Clients of the Socket.IO are told
+    /// before, so with any it takes twice [`PushOptions::farewell`](crate::PushOptions::farewell).
     pub fn stop(&self) {
-        drop(self.server.lock().unwrap_or_else(PoisonError::into_inner).take());
+        if let Some(server) = self.server.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            server.stop();
+        }
     }
 
     /// The Manager comes back on the same port, knowing what it knew. Does nothing if it is up.
@@ -95,6 +99,9 @@ impl StandIn {
     /// Somebody else took the port.
     pub fn start_again(&self) -> io::Result<()> {
         let mut server = self.server.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.shared.look(|inner| inner.push.down) {
+            drop(server.take());
+        }
         if server.is_none() {
             *server = Some(Server::start(&self.shared, self.address, &self.options)?.0);
         }
@@ -249,6 +256,41 @@ impl StandIn {
     /// Requests that hang already go on hanging.
     pub fn clear_faults(&self) {
         self.shared.change(|inner| inner.faults.clear());
+    }
+
+    // The Socket.IO.
+
+    /// Who is connected, in order of their coming.
+    #[must_use]
+    pub fn push_clients(&self) -> Vec<PushClient> {
+        self.look(|snapshot| snapshot.push_clients().collect())
+    }
+
+    #[must_use]
+    pub fn push_counts(&self) -> PushCounts {
+        self.shared.look(|inner| inner.push.counts)
+    }
+
+    /// The packet that ended the Manager's process, if one ever did: no worker may send such a thing.
+    #[must_use]
+    pub fn killed(&self) -> Option<Killed> {
+        self.look(|snapshot| snapshot.killed().cloned())
+    }
+
+    /// Ends every connection of the Socket.IO now, without a close frame. HTTP goes on, and they may come back.
+    pub fn cut_push(&self) {
+        self.shared.change(|inner| inner.push.cut());
+    }
+
+    /// Sends this text, as it stands, so many times to everyone who is connected, as fast as each reads. It comes after what
+    /// waits already, needs none of the 500 places, and is in no count.
+    pub fn push_raw(&self, text: &str, times: u64) {
+        self.shared.change(|inner| inner.push.send_raw(text, times));
+    }
+
+    /// From here on this share of events, 0 to 1, is lost, drawn for each event and client.
+    pub fn lose_events(&self, share: f64) {
+        self.shared.change(|inner| inner.push.lost_share = share);
     }
 
     /// Everything that changes from here on, of workers, jobs and tasks.

@@ -52,6 +52,19 @@ words! {
 }
 
 words! {
+    /// How the whole farm is.
+    FarmStatus {
+        Active = "active",
+        Idle = "idle",
+        Waiting = "waiting",
+        Asleep = "asleep",
+        Inoperative = "inoperative",
+        Unknown = "unknown",
+        Starting = "starting",
+    }
+}
+
+words! {
     /// Where a task is.
     TaskStatus {
         Active = "active",

@@ -94,6 +94,7 @@ const TOML_VALUES: &[(&str, &str)] = &[
     ("home = \"here\"", "1:8: `home` must be an absolute path"),
     ("nice = 20", "1:8: `nice` must be between -20 and 19, not 20"),
     ("nice = 1.5", "1:8: `nice` must be a whole number, not 1.5"),
+    ("push = \"off\"", "1:8: `push` must be true or false, not a text"),
     ("log = true", "1:7: `log` must be a table, not a true or false"),
     ("log.level = \"loud\"", "1:13: `level` must be \"error\", \"warn\""),
     (

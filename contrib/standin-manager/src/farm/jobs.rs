@@ -42,18 +42,13 @@ impl Farm {
             steps_total: 0,
             created: now,
             updated: now,
+            delete_requested: None,
             blocked: Vec::new(),
             settings,
             metadata,
         });
         let at = self.jobs.len() - 1;
-        let job = Box::new(self.jobs[at].clone());
-        self.announce(Event::Job {
-            job,
-            previous: None,
-            tasks_changed: false,
-            deleted: false,
-        });
+        self.announce_job(at, None, false);
         Ok(at)
     }
 
@@ -83,6 +78,8 @@ impl Farm {
     /// Rows and files go. The real one answers first and does it some milliseconds later.
     pub(crate) fn delete_job(&mut self, id: &str) -> Result<(), Refused> {
         let at = self.known_job(id)?;
+        self.jobs[at].delete_requested = Some(Timestamp::now());
+        self.announce_job(at, None, false);
         self.remove_files(id);
         self.tasks.retain(|task| task.job != id);
         let job = Box::new(self.jobs.remove(at));

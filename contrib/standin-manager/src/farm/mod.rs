@@ -4,7 +4,7 @@
 //! its single database writer do.
 //!
 //! `workers` status and requests - `jobs` handed in, set, deleted - `ripple` what one change does to others -
-//! `schedule` who gets which task - `updates` what workers report - `failure` who may try again - `record` the log files.
+//! `status` how it all is - `schedule` who gets which task - `updates` what workers report - `failure` who may try again - `record` the log files.
 //!
 //! Every change of a worker, job or task passes through `announce`.
 
@@ -13,6 +13,7 @@ mod jobs;
 mod record;
 mod ripple;
 mod schedule;
+mod status;
 mod updates;
 mod workers;
 
@@ -24,6 +25,7 @@ use tokio::{sync::broadcast, time::Instant};
 
 pub(crate) use self::{
     jobs::no_metadata,
+    record::{PICTURE_NAMES, job_path},
     schedule::Handed,
     updates::Update,
     workers::{Registration, SignOn},
@@ -52,6 +54,8 @@ pub struct Worker {
     /// What a person, or the memory of its last clean sign-off, asks of it.
     pub requested: Option<RequestedAction>,
     pub last_seen: Option<Timestamp>,
+    /// When its row was last written after its registration.
+    pub updated: Option<Timestamp>,
     /// Deleted workers stay, since they are counted when it is decided who could still run a task.
     pub deleted: bool,
     pub(crate) secret: String,
@@ -92,6 +96,8 @@ pub struct Job {
     pub steps_total: i64,
     pub created: Timestamp,
     pub updated: Timestamp,
+    /// Set in the event that announces its deletion.
+    pub delete_requested: Option<Timestamp>,
     /// Workers that get no more tasks of a type of this job: (worker, task type).
     pub blocked: Vec<(String, String)>,
     pub(crate) settings: Value,
@@ -135,7 +141,8 @@ pub struct Uploaded {
     pub bytes: Arc<[u8]>,
 }
 
-/// Something changed. Whoever shows the farm to people, or pushes it to workers, listens here.
+/// Something changed, as the Manager tells it: rows stand in events as they were read before the change was stored, so
+/// times of sight and of update, and a job's sums of steps, lag behind.
 #[derive(Clone, Debug)]
 pub enum Event {
     Worker {
@@ -152,6 +159,8 @@ pub enum Event {
     Task {
         task: Box<Task>,
         previous: Option<TaskStatus>,
+        /// The name of its worker, if that is not deleted.
+        owner: Option<String>,
     },
     LastRendered {
         job: String,
@@ -195,6 +204,8 @@ pub(crate) struct Farm {
     pub(crate) options: Options,
     pub(crate) storage: PathBuf,
     events: broadcast::Sender<Event>,
+    /// What was announced and not pushed yet.
+    outbox: Vec<Event>,
 }
 
 impl Farm {
@@ -208,6 +219,7 @@ impl Farm {
             options,
             storage,
             events: broadcast::Sender::new(EVENTS_KEPT),
+            outbox: Vec::new(),
         }
     }
 
@@ -216,11 +228,19 @@ impl Farm {
     }
 
     /// The one place every change passes. Nobody listening is fine.
-    fn announce(&self, event: Event) {
-        let _nobody_listens = self.events.send(event);
+    fn announce(&mut self, event: Event) {
+        if self.events.receiver_count() > 0 {
+            let _all_left_meanwhile = self.events.send(event.clone());
+        }
+        self.outbox.push(event);
     }
 
-    fn announce_worker(&self, worker: usize, previous: Option<WorkerStatus>) {
+    /// What was announced since this was last asked, in order.
+    pub(crate) fn announced(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.outbox)
+    }
+
+    fn announce_worker(&mut self, worker: usize, previous: Option<WorkerStatus>) {
         self.announce(Event::Worker {
             worker: Box::new(self.workers[worker].clone()),
             previous,
@@ -228,10 +248,22 @@ impl Farm {
         });
     }
 
-    fn announce_task(&self, task: usize, previous: Option<TaskStatus>) {
-        self.announce(Event::Task {
-            task: Box::new(self.tasks[task].clone()),
+    fn announce_job(&mut self, job: usize, previous: Option<JobStatus>, tasks_changed: bool) {
+        self.announce(Event::Job {
+            job: Box::new(self.jobs[job].clone()),
             previous,
+            tasks_changed,
+            deleted: false,
+        });
+    }
+
+    fn announce_task(&mut self, task: usize, previous: Option<TaskStatus>) {
+        let task = Box::new(self.tasks[task].clone());
+        let owner = task.worker.as_deref().and_then(|id| self.worker(id));
+        self.announce(Event::Task {
+            task,
+            previous,
+            owner: owner.map(|at| self.workers[at].name.clone()),
         });
     }
 

@@ -14,13 +14,15 @@ use super::{Farm, Uploaded};
 /// Pictures kept in memory for tests to look at; older ones are forgotten.
 const PICTURES_KEPT: usize = 64;
 
+/// Under each of them lies the same picture: nothing is scaled here, and nothing made a JPEG.
+pub(crate) const PICTURE_NAMES: &[&str] = &["last-rendered.jpg", "last-rendered-small.jpg", "last-rendered-tiny.jpg"];
+
 impl Farm {
-    fn job_folder(&self, job: &str) -> PathBuf {
-        let prefix = job.get(..4).unwrap_or(job);
-        self.storage.join(format!("job-{prefix}")).join(job)
+    pub(crate) fn job_folder(&self, job: &str) -> PathBuf {
+        self.storage.join(job_path(job))
     }
 
-    fn log_path(&self, job: &str, task: &str) -> PathBuf {
+    pub(crate) fn log_path(&self, job: &str, task: &str) -> PathBuf {
         self.job_folder(job).join(format!("task-{task}.txt"))
     }
 
@@ -51,13 +53,9 @@ impl Farm {
 
     pub(super) fn keep_picture(&mut self, picture: Uploaded) {
         let folder = self.job_folder(&picture.job);
-        let ending = if picture.mime.starts_with("image/png") {
-            "png"
-        } else {
-            "jpg"
-        };
-        let _unreadable_storage_is_not_the_workers_fault = fs::create_dir_all(&folder)
-            .and_then(|()| fs::write(folder.join(format!("last-rendered.{ending}")), &picture.bytes));
+        for name in PICTURE_NAMES {
+            let _unreadable_storage_is_not_the_workers_fault = replace(&folder.join(name), &picture.bytes);
+        }
         if self.pictures.len() >= PICTURES_KEPT {
             self.pictures.remove(0);
         }
@@ -68,6 +66,11 @@ impl Farm {
         let _already_gone = fs::remove_dir_all(self.job_folder(job));
         self.pictures.retain(|picture| picture.job != job);
     }
+}
+
+/// Where a job's files are, from the storage on.
+pub(crate) fn job_path(job: &str) -> String {
+    format!("job-{}/{job}", job.get(..4).unwrap_or(job))
 }
 
 fn append(path: &Path, text: &str) -> std::io::Result<()> {
@@ -81,4 +84,14 @@ fn append(path: &Path, text: &str) -> std::io::Result<()> {
     } else {
         file.write_all(b"\n")
     }
+}
+
+/// In one step: a page that reads meanwhile sees the old one or the new one.
+fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let fresh = path.with_extension("new");
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    fs::write(&fresh, bytes)?;
+    fs::rename(fresh, path)
 }

@@ -9,7 +9,7 @@
 
 use jiff::Timestamp;
 
-use super::{Event, Farm};
+use super::Farm;
 use crate::words::{JobStatus, TaskStatus};
 
 /// This share of a job's tasks failed for good means the job has failed.
@@ -41,12 +41,11 @@ impl Farm {
     pub(crate) fn set_task_status(&mut self, at: usize, status: TaskStatus) {
         let old = self.tasks[at].status;
         self.tasks[at].status = status;
-        self.tasks[at].updated = Timestamp::now();
         if old != status {
             self.log_stamped(at, &format!("task changed status {old} -> {status}"));
             match status {
-                TaskStatus::Completed => self.set_steps(at, self.tasks[at].steps_total),
-                TaskStatus::Queued => self.set_steps(at, 0),
+                TaskStatus::Completed => self.tasks[at].steps_completed = self.tasks[at].steps_total,
+                TaskStatus::Queued => self.tasks[at].steps_completed = 0,
                 TaskStatus::Active
                 | TaskStatus::Canceled
                 | TaskStatus::Failed
@@ -55,20 +54,18 @@ impl Farm {
             }
         }
         self.announce_task(at, Some(old));
+        self.tasks[at].updated = Timestamp::now();
         if let Some(job) = self.job_of(at) {
             self.ripple(job, status);
+            // Afterwards, since the events of the job tell the sums of before.
+            if old != status && matches!(status, TaskStatus::Completed | TaskStatus::Queued) {
+                self.sum_steps(job);
+            }
         }
     }
 
-    /// The job's sums are only brought up to date here and when it is requeued.
-    pub(super) fn set_steps(&mut self, at: usize, completed: i64) {
-        self.tasks[at].steps_completed = completed;
-        if let Some(job) = self.job_of(at) {
-            self.sum_steps(job);
-        }
-    }
-
-    fn sum_steps(&mut self, job: usize) {
+    /// The job's sums are only brought up to date when the steps of a task change, and when the job is requeued.
+    pub(super) fn sum_steps(&mut self, job: usize) {
         let id = self.jobs[job].id.clone();
         let (completed, total) = self.tasks_of(&id).fold((0, 0), |(completed, total), task| {
             (completed + task.steps_completed, total + task.steps_total)
@@ -168,16 +165,14 @@ impl Farm {
             let previous = self.jobs[job].status;
             self.jobs[job].status = status;
             self.jobs[job].activity = format!("Changed to status \"{status}\": {reason}");
-            self.jobs[job].updated = Timestamp::now();
             let became = self.job_became(job, status, previous);
-            self.announce(Event::Job {
-                job: Box::new(self.jobs[job].clone()),
-                previous: Some(previous),
-                tasks_changed: became.tasks_changed,
-                deleted: false,
-            });
+            self.announce_job(job, Some(previous), became.tasks_changed);
             next = became.next;
         }
+        if status == JobStatus::Requeueing {
+            self.sum_steps(job);
+        }
+        self.jobs[job].updated = Timestamp::now();
     }
 
     fn job_became(&mut self, job: usize, status: JobStatus, previous: JobStatus) -> Became {
@@ -234,7 +229,6 @@ impl Farm {
                 | TaskStatus::Paused => {}
             }
         }
-        self.sum_steps(job);
     }
 
     /// In bulk: no line in the task logs, no event per task.

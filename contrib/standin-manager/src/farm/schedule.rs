@@ -39,7 +39,12 @@ pub(crate) struct AssignedTask {
 
 impl Farm {
     pub(crate) fn hand_out(&mut self, worker: usize) -> Result<Handed, Refused> {
+        let handed = self.choose(worker);
         self.seen(worker);
+        handed
+    }
+
+    fn choose(&mut self, worker: usize) -> Result<Handed, Refused> {
         if let Some(asked) = self.workers[worker].requested {
             return Ok(Handed::Locked(asked.status));
         }
@@ -48,10 +53,16 @@ impl Farm {
             let message = format!("worker is in state \"{status}\", requires state \"awake\" to execute tasks");
             return Err(Refused::new(409, message));
         }
-        let Some(at) = self.still_running(worker).or_else(|| self.find_task(worker)) else {
-            return Ok(Handed::Nothing);
+        let at = match self.still_running(worker) {
+            Some(at) => at,
+            None => match self.find_task(worker) {
+                Some(at) => {
+                    self.assign(at, worker);
+                    at
+                }
+                None => return Ok(Handed::Nothing),
+            },
         };
-        self.assign(at, worker);
         let text = format!("Task assigned to worker {}", self.workers[worker].identifier());
         self.log_stamped(at, &text);
         self.set_task_status(at, TaskStatus::Active);

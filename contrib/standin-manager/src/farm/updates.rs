@@ -78,21 +78,15 @@ impl Farm {
         let status = update.status.filter(|status| *status != self.tasks[at].status);
         if let Some(activity) = update.activity {
             self.tasks[at].activity = activity;
-            self.tasks[at].updated = Timestamp::now();
         }
         self.log(at, update.log.as_deref().unwrap_or_default());
         let steps = update.steps.map(|steps| steps.min(self.tasks[at].steps_total));
         let stepped = steps.filter(|steps| *steps != self.tasks[at].steps_completed);
         if let Some(steps) = stepped {
-            self.set_steps(at, steps);
+            self.tasks[at].steps_completed = steps;
             if let Some(job) = self.job_of(at) {
-                let job = Box::new(self.jobs[job].clone());
-                self.announce(Event::Job {
-                    job,
-                    previous: None,
-                    tasks_changed: false,
-                    deleted: false,
-                });
+                self.sum_steps(job);
+                self.announce_job(job, None, false);
             }
         }
         match status {
@@ -170,7 +164,14 @@ impl Farm {
             mime: mime.to_owned(),
             bytes: bytes.into(),
         });
-        self.announce(Event::LastRendered { job });
+        if looks_like_a_picture(bytes) {
+            self.announce(Event::LastRendered { job });
+        }
         Ok(true)
     }
+}
+
+/// The Manager tells of a picture once it has decoded it. Here its first bytes must do.
+fn looks_like_a_picture(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"\xff\xd8\xff") || bytes.starts_with(b"\x89PNG\r\n\x1a\n")
 }

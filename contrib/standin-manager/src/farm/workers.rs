@@ -44,6 +44,7 @@ impl Farm {
             status: WorkerStatus::Unset,
             requested: None,
             last_seen: None,
+            updated: None,
             deleted: false,
             secret: wish.secret,
         });
@@ -62,8 +63,8 @@ impl Farm {
         let tidy: Vec<String> = wish.task_types.iter().map(|kind| kind.trim().to_lowercase()).collect();
         worker.task_types = in_one_column(&tidy);
         let next = worker.requested.map_or(WorkerStatus::Awake, |asked| asked.status);
+        self.announce_worker(at, (previous != WorkerStatus::Unset).then_some(previous));
         self.seen(at);
-        self.announce_worker(at, Some(previous));
         next
     }
 
@@ -82,9 +83,9 @@ impl Farm {
                 when: When::Now,
             });
         }
-        self.seen(at);
         self.return_tasks(at, "worker signed off");
         self.announce_worker(at, Some(previous));
+        self.seen(at);
     }
 
     /// `GET state`: what is asked of this worker, lazily or not.
@@ -101,11 +102,11 @@ impl Farm {
             worker.requested = None;
         }
         let identifier = worker.identifier();
-        self.seen(at);
         if previous == WorkerStatus::Awake && status != WorkerStatus::Awake {
             self.return_tasks(at, &format!("worker {identifier} changed status to '{status}'"));
         }
         self.announce_worker(at, Some(previous));
+        self.seen(at);
     }
 
     /// The Worker Actions menu. Asking for the present status takes a pending request back.
@@ -120,6 +121,7 @@ impl Farm {
         }
         worker.requested = (worker.status != status).then_some(RequestedAction { status, when });
         self.announce_worker(at, None);
+        self.workers[at].updated = Some(Timestamp::now());
         Ok(())
     }
 
@@ -142,7 +144,8 @@ impl Farm {
     }
 
     pub(crate) fn seen(&mut self, at: usize) {
-        self.workers[at].last_seen = Some(Timestamp::now());
+        let now = Some(Timestamp::now());
+        (self.workers[at].last_seen, self.workers[at].updated) = (now, now);
     }
 
     /// One round of the time-out check: tasks first, then workers.
@@ -171,7 +174,15 @@ impl Farm {
         self.workers[at].status = WorkerStatus::Error;
         self.workers[at].requested = None;
         self.return_tasks(at, "worker timed out");
-        self.announce_worker(at, Some(previous));
+        let mut told = Box::new(self.workers[at].clone());
+        // This event alone is put together by hand there, and lacks these.
+        (told.last_seen, told.can_restart) = (None, false);
+        self.announce(Event::Worker {
+            worker: told,
+            previous: Some(previous),
+            deleted: false,
+        });
+        self.workers[at].updated = Some(Timestamp::now());
     }
 
     /// A hard failure. The real one composes an activity too, and never stores it.

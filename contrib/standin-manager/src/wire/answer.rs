@@ -60,6 +60,11 @@ impl Answer {
         }
     }
 
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// The shape of handlers: with a `code`.
     pub(crate) fn error(status: u16, message: &str) -> Self {
         Self::json(status, &HandlerError { code: status, message })
@@ -74,7 +79,9 @@ impl Answer {
         let mut response = Response::new(Payload::new(self.body, cut));
         *response.status_mut() = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers = response.headers_mut();
-        headers.insert(VARY, HeaderValue::from_static("Origin"));
+        if self.status != 101 {
+            headers.insert(VARY, HeaderValue::from_static("Origin"));
+        }
         for (name, value) in self.headers {
             if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
                 headers.insert(name, value);

@@ -1,21 +1,24 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! The part of the Manager's API that people, tests and the page use. It has no authentication.
 
+use std::path::Path;
+
 use serde_json::Value;
 
 use super::{
     Asked,
     answer::Answer,
+    files,
     route::ManageCall,
     schema,
     shapes::{
-        JobInfo, Jobs, StatusChange, TaskInfo, TaskSummary, TaskWorker, Tasks, VersionInfo, WorkerInfo, WorkerSummary,
-        WorkerTask, Workers,
+        JobInfo, Jobs, LastRenderedInfo, SampleInfo, StatusChange, TaskInfo, TaskLogInfo, TaskSummary, TaskWorker,
+        Tasks, VersionInfo, WorkerInfo, WorkerSummary, WorkerTask, Workers,
     },
     worker::{text, valid},
 };
 use crate::{
-    farm::{Farm, Job, Refused, Task, When, Worker, is_id, no_metadata},
+    farm::{Farm, Job, PICTURE_NAMES, Refused, Task, When, Worker, is_id, no_metadata},
     spec::{CommandSpec, JobSpec, RAW_TASKS, TaskSpec},
     words::{JobStatus, TaskStatus, WorkerStatus},
 };
@@ -53,6 +56,10 @@ fn attempt(farm: &mut Farm, call: &ManageCall, asked: &Asked<'_>) -> Result<Answ
             done(farm.change_task(id, status, &text(&body, "reason")))?
         }
         ManageCall::TaskLogTail(id) => log_tail(farm, id)?,
+        ManageCall::TaskLog(id) => log_info(farm, id)?,
+        ManageCall::LastRendered(id) => last_rendered(farm, id)?,
+        ManageCall::Samples => samples(farm),
+        ManageCall::SubmitSample(name) => submit_sample(farm, name)?,
         ManageCall::Workers => {
             let workers = farm
                 .workers
@@ -269,6 +276,62 @@ fn log_tail(farm: &Farm, id: &str) -> Result<Answer, Answer> {
         tail = &tail[end + 1..];
     }
     Ok(Answer::typed(200, "text/plain; charset=UTF-8", tail.to_vec()))
+}
+
+fn log_info(farm: &Farm, id: &str) -> Result<Answer, Answer> {
+    if !is_id(id) {
+        return Err(Answer::error(400, "bad task ID"));
+    }
+    let task = &farm.tasks[farm.known_task(id)?];
+    let path = farm.log_path(&task.job, id);
+    let size = std::fs::metadata(&path).map_or(0, |file| file.len());
+    if size == 0 {
+        return Ok(Answer::empty(204));
+    }
+    let info = TaskLogInfo {
+        job_id: &task.job,
+        size,
+        task_id: id,
+        url: address(farm, &path),
+    };
+    Ok(Answer::json(200, &info))
+}
+
+/// The real one does not look whether there is such a job.
+fn last_rendered(farm: &Farm, id: &str) -> Result<Answer, Answer> {
+    if !is_id(id) {
+        return Err(Answer::error(400, "job ID should be a UUID"));
+    }
+    let folder = farm.job_folder(id);
+    if !PICTURE_NAMES.iter().all(|name| folder.join(name).is_file()) {
+        return Ok(Answer::empty(204));
+    }
+    let info = LastRenderedInfo {
+        base: address(farm, &folder),
+        suffixes: PICTURE_NAMES,
+    };
+    Ok(Answer::json(200, &info))
+}
+
+/// Where a file of the storage is served.
+fn address(farm: &Farm, path: &Path) -> String {
+    let path = path.strip_prefix(&farm.storage).unwrap_or(path);
+    format!("{}{}", files::PREFIX, path.display())
+}
+
+fn samples(farm: &Farm) -> Answer {
+    let samples = farm.options.samples.iter().map(|sample| SampleInfo {
+        about: &sample.about,
+        name: &sample.name,
+    });
+    Answer::json(200, &samples.collect::<Vec<_>>())
+}
+
+fn submit_sample(farm: &mut Farm, name: &str) -> Result<Answer, Answer> {
+    let sample = farm.options.samples.iter().find(|sample| sample.name == name);
+    let job = sample.ok_or_else(|| Answer::error(404, "no such sample"))?.job.clone();
+    let at = farm.submit(job, no_metadata(), no_metadata())?;
+    Ok(Answer::json(200, &job_info(&farm.jobs[at])))
 }
 
 fn summary(worker: &Worker) -> WorkerSummary<'_> {

@@ -5,12 +5,16 @@
 //! listener -> door (header in time?) -> hyper -> serve: note it down -> fault? -> answer -> Payload, whole or cut
 //!                                                                                    |
 //!                                              route -> authentication -> schema -> farm
+//!
+//! after an answer of 101: door -> hyper, which lets go of it -> push::talk
 //! ```
 
 pub(crate) mod answer;
 pub(crate) mod door;
+pub(crate) mod files;
 pub(crate) mod go_json;
 pub(crate) mod manage;
+pub(crate) mod page;
 pub(crate) mod route;
 pub(crate) mod schema;
 pub(crate) mod server;
@@ -22,7 +26,7 @@ use std::net::IpAddr;
 use hyper::{HeaderMap, body::Bytes};
 
 use self::{answer::Answer, route::Call};
-use crate::farm::Farm;
+use crate::{farm::Farm, push};
 
 /// A request with its body read.
 pub(crate) struct Asked<'a> {
@@ -52,6 +56,9 @@ pub(crate) fn answer(farm: &mut Farm, call: &Call, asked: &Asked<'_>) -> Answer 
     match call {
         Call::Worker(call) => worker::answer(farm, call, asked),
         Call::Manage(call) => manage::answer(farm, call, asked),
+        Call::Push(call) => push::answer(&farm.options.push, *call, asked),
+        Call::Page(asset) => asset.answer(),
+        Call::JobFile(path) => files::answer(&farm.storage, path, asked),
         Call::MethodNotAllowed => Answer::bare_error(404, "method not allowed"),
         Call::Unknown => Answer::bare_error(404, "Not Found"),
     }

@@ -1,11 +1,18 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Method and path become one of the calls the Manager knows.
 
+use super::{files, page::Asset};
+
 /// A request, parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Call {
     Worker(WorkerCall),
     Manage(ManageCall),
+    Push(PushCall),
+    /// A file of the page.
+    Page(Asset),
+    /// A file of the storage, by its path there.
+    JobFile(String),
     /// The path exists, the method does not. The Manager says 404 all the same.
     MethodNotAllowed,
     Unknown,
@@ -38,10 +45,22 @@ pub(crate) enum ManageCall {
     Task(String),
     SetTaskStatus(String),
     TaskLogTail(String),
+    TaskLog(String),
+    LastRendered(String),
+    /// Ours, not the Manager's: the jobs the page offers to submit.
+    Samples,
+    SubmitSample(String),
     Workers,
     Worker(String),
     DeleteWorker(String),
     AskWorker(String),
+}
+
+/// What is asked of the Socket.IO.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PushCall {
+    Upgrade,
+    OtherMethod,
 }
 
 /// One of the Manager's endpoints, for faults and for the list of requests.
@@ -57,14 +76,21 @@ pub enum Endpoint {
     MayIRun,
     OutputProduced,
     Version,
+    /// The request for a Socket.IO connection, `/socket.io/`.
+    Push,
     /// Management calls and everything unknown.
     Other,
 }
 
 impl Call {
     pub(crate) fn parse(method: &str, path: &str) -> Self {
+        match (method, path) {
+            ("GET", "/socket.io/") => return Self::Push(PushCall::Upgrade),
+            (_, "/socket.io/") => return Self::Push(PushCall::OtherMethod),
+            (_, _) => {}
+        }
         let Some(path) = path.strip_prefix("/api/v3/") else {
-            return Self::Unknown;
+            return Self::outside_the_api(method, path);
         };
         let parts: Vec<&str> = path.split('/').collect();
         if parts.iter().any(|part| part.is_empty()) {
@@ -73,6 +99,27 @@ impl Call {
         match parts.as_slice() {
             ["worker", rest @ ..] => Self::worker(method, rest),
             rest => Self::manage(method, rest),
+        }
+    }
+
+    fn outside_the_api(method: &str, path: &str) -> Self {
+        if path == "/standin/samples" && method == "GET" {
+            return Self::Manage(ManageCall::Samples);
+        }
+        if let Some(name) = path.strip_prefix("/standin/samples/")
+            && method == "POST"
+        {
+            return Self::Manage(ManageCall::SubmitSample(name.to_owned()));
+        }
+        if let Some(file) = path.strip_prefix(files::PREFIX)
+            && method == "GET"
+        {
+            return Self::JobFile(file.to_owned());
+        }
+        match Asset::at(path) {
+            Some(asset) if method == "GET" => Self::Page(asset),
+            Some(_) => Self::MethodNotAllowed,
+            None => Self::Unknown,
         }
     }
 
@@ -106,12 +153,22 @@ impl Call {
             ("GET", ["tasks", id]) => ManageCall::Task((*id).to_owned()),
             ("POST", ["tasks", id, "setstatus"]) => ManageCall::SetTaskStatus((*id).to_owned()),
             ("GET", ["tasks", id, "logtail"]) => ManageCall::TaskLogTail((*id).to_owned()),
+            ("GET", ["tasks", id, "log"]) => ManageCall::TaskLog((*id).to_owned()),
+            ("GET", ["jobs", id, "last-rendered"]) => ManageCall::LastRendered((*id).to_owned()),
             ("GET", ["worker-mgt", "workers"]) => ManageCall::Workers,
             ("GET", ["worker-mgt", "workers", id]) => ManageCall::Worker((*id).to_owned()),
             ("DELETE", ["worker-mgt", "workers", id]) => ManageCall::DeleteWorker((*id).to_owned()),
             ("POST", ["worker-mgt", "workers", id, "setstatus"]) => ManageCall::AskWorker((*id).to_owned()),
-            (_, ["version" | "jobs"] | ["jobs" | "tasks", _] | ["jobs", _, "tasks" | "setstatus"])
-            | (_, ["tasks", _, "setstatus" | "logtail"] | ["worker-mgt", "workers"] | ["worker-mgt", "workers", _])
+            (
+                _,
+                ["version" | "jobs"] | ["jobs" | "tasks", _] | ["jobs", _, "tasks" | "setstatus" | "last-rendered"],
+            )
+            | (
+                _,
+                ["tasks", _, "setstatus" | "logtail" | "log"]
+                | ["worker-mgt", "workers"]
+                | ["worker-mgt", "workers", _],
+            )
             | (_, ["worker-mgt", "workers", _, "setstatus"]) => return Self::MethodNotAllowed,
             (_, _) => return Self::Unknown,
         };
@@ -131,8 +188,11 @@ impl Call {
                 WorkerCall::MayIRun(_) => Endpoint::MayIRun,
                 WorkerCall::OutputProduced(_) => Endpoint::OutputProduced,
             },
+            Self::Push(_) => Endpoint::Push,
             Self::Manage(ManageCall::Version) => Endpoint::Version,
-            Self::Manage(_) | Self::MethodNotAllowed | Self::Unknown => Endpoint::Other,
+            Self::Manage(_) | Self::Page(_) | Self::JobFile(_) | Self::MethodNotAllowed | Self::Unknown => {
+                Endpoint::Other
+            }
         }
     }
 
@@ -142,7 +202,13 @@ impl Call {
             Self::Worker(WorkerCall::TaskUpdate(id) | WorkerCall::MayIRun(id) | WorkerCall::OutputProduced(id)) => {
                 Some(id)
             }
-            Self::Worker(_) | Self::Manage(_) | Self::MethodNotAllowed | Self::Unknown => None,
+            Self::Worker(_)
+            | Self::Push(_)
+            | Self::Manage(_)
+            | Self::Page(_)
+            | Self::JobFile(_)
+            | Self::MethodNotAllowed
+            | Self::Unknown => None,
         }
     }
 }

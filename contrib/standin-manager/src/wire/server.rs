@@ -2,15 +2,21 @@
 //! The thread with the sockets: accepts, serves every connection, checks time-outs, until it is told to stop. All
 //! connections are tasks it owns, so stopping drops them all.
 
-use std::{io, net::SocketAddr, sync::Arc, thread::JoinHandle};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+    thread::JoinHandle,
+    time::Duration,
+};
 
 use http_body_util::BodyExt;
-use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn, upgrade::OnUpgrade};
 use hyper_util::rt::TokioIo;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::oneshot,
-    task::JoinSet,
+    task::{JoinSet, yield_now},
     time::{Instant, Interval, MissedTickBehavior, interval_at, sleep},
 };
 
@@ -25,11 +31,21 @@ use super::{
 use crate::{
     faults::FaultKind,
     options::Options,
+    push::{Ended, talk},
     seen::{Outcome, Seen, SeenBody},
     shared::Shared,
 };
 
-/// A running server. Dropping it stops it and waits for its thread.
+/// The Manager looks at the farm's status so long after its start, and then at this pace.
+const STATUS_FIRST: Duration = Duration::from_secs(1);
+const STATUS_EVERY: Duration = Duration::from_secs(30);
+
+/// So often a request lets others go first while clients of the Socket.IO are behind.
+const TURNS: usize = 16;
+/// 101: the connection is a websocket from here on.
+const SWITCHING: u16 = 101;
+
+/// A running server. Dropping it stops it at once and waits for its thread.
 pub(crate) struct Server {
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -65,6 +81,15 @@ impl Server {
     }
 }
 
+impl Server {
+    /// In order: clients of the Socket.IO are told first.
+    pub(crate) fn stop(mut self) {
+        if let Some(stop) = self.stop.take() {
+            let _it_may_be_over = stop.send(());
+        }
+    }
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
         drop(self.stop.take());
@@ -76,38 +101,53 @@ impl Drop for Server {
 
 async fn run(shared: &Arc<Shared>, listener: &TcpListener, options: &Options, mut stopped: oneshot::Receiver<()>) {
     let mut connections = JoinSet::new();
-    let mut checks = checks(options);
+    let mut checks = paced(options.first_timeout_check, options.timeout_check);
+    let mut looks = paced(STATUS_FIRST, STATUS_EVERY);
+    shared.change(|inner| inner.push.restarted());
     // `task_timeout: 0` turns the whole check off, worker time-outs included.
     let checking = !options.task_timeout.is_zero();
     loop {
         tokio::select! {
-            _ = &mut stopped => return,
+            orderly = &mut stopped => return if orderly.is_ok() { farewell(shared, options.push.farewell).await },
             accepted = listener.accept() => welcome(shared, options, accepted, &mut connections),
             _ = checks.tick(), if checking => shared.change(|inner| inner.farm.check_timeouts()),
-            Some(_) = connections.join_next() => {}
+            _ = looks.tick() => shared.change(|inner| inner.push.recheck(&inner.farm)),
+            Some(ended) = connections.join_next() => if matches!(ended, Ok(Ended::WithManager)) { return },
         }
     }
 }
 
-fn checks(options: &Options) -> Interval {
-    let every = options.timeout_check.max(std::time::Duration::from_millis(1));
-    let mut checks = interval_at(Instant::now() + options.first_timeout_check, every);
-    checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    checks
+/// The connections are still served meanwhile.
+async fn farewell(shared: &Shared, pause: Duration) {
+    for _ in 0..2 {
+        if shared.change(|inner| {
+            inner.push.shutting_down();
+            inner.push.is_empty()
+        }) {
+            return;
+        }
+        sleep(pause).await;
+    }
+}
+
+fn paced(first: Duration, every: Duration) -> Interval {
+    let mut ticks = interval_at(Instant::now() + first, every.max(Duration::from_millis(1)));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
 }
 
 fn welcome(
     shared: &Arc<Shared>,
     options: &Options,
     accepted: io::Result<(TcpStream, SocketAddr)>,
-    connections: &mut JoinSet<()>,
+    connections: &mut JoinSet<Ended>,
 ) {
     // An accept can fail when the client has left already, or for want of file descriptors: the next may succeed.
     let Ok((stream, peer)) = accepted else { return };
     let _not_worth_a_failure = stream.set_nodelay(true);
     let progress = Progress::default();
     let door = Door::new(stream, options.header_time, progress.clone());
-    let shared = Arc::clone(shared);
+    let (shared, idle) = (Arc::clone(shared), options.push.idle_time);
     let number = shared.change(|inner| {
         inner.next_connection += 1;
         inner.next_connection - 1
@@ -118,12 +158,15 @@ fn welcome(
             peer,
             number,
             progress,
+            upgrade: OnceLock::new(),
         };
         let service = service_fn(|request| connection.serve(request));
         let _ended = http1::Builder::new()
             .title_case_headers(true)
             .serve_connection(TokioIo::new(door), service)
+            .with_upgrades()
             .await;
+        connection.after_http(idle).await
     });
 }
 
@@ -132,6 +175,7 @@ struct Connection {
     peer: SocketAddr,
     number: u64,
     progress: Progress,
+    upgrade: OnceLock<OnUpgrade>,
 }
 
 /// A request without an answer yet. If it is dropped, so was the request.
@@ -149,8 +193,9 @@ impl Drop for Open<'_> {
 }
 
 impl Connection {
-    async fn serve(&self, request: Request<Incoming>) -> Result<Response<Payload>, HungUp> {
+    async fn serve(&self, mut request: Request<Incoming>) -> Result<Response<Payload>, HungUp> {
         self.progress.header_is_complete();
+        let upgrade = hyper::upgrade::on(&mut request);
         let call = Call::parse(request.method().as_str(), request.uri().path());
         let number = self.note(&request, &call);
         let open = Open {
@@ -160,8 +205,9 @@ impl Connection {
         };
         let (head, body) = request.into_parts();
         let body = body.collect().await.map_err(|_| HungUp)?.to_bytes();
+        self.let_clients_read().await;
         let fault = self.shared.change(|inner| {
-            if let Some(seen) = inner.requests.iter_mut().rev().find(|seen| seen.number == number) {
+            if let Some(seen) = inner.request(number) {
                 seen.body = seen_body(&body);
             }
             inner.faults.take(call.endpoint())
@@ -173,6 +219,9 @@ impl Connection {
         };
         let (answer, cut) = self.answer(&call, &asked, fault).await?;
         let status = answer.status;
+        if status == SWITCHING {
+            let _one_per_connection = self.upgrade.set(upgrade);
+        }
         open.shared.finish(
             number,
             if cut.is_some() {
@@ -182,6 +231,16 @@ impl Connection {
             },
         );
         Ok(answer.response(cut))
+    }
+
+    /// Bounded, since one of them may not read at all.
+    async fn let_clients_read(&self) {
+        for _ in 0..TURNS {
+            if !self.shared.look(|inner| inner.push.is_behind()) {
+                return;
+            }
+            yield_now().await;
+        }
     }
 
     fn note(&self, request: &Request<Incoming>, call: &Call) -> u64 {
@@ -197,7 +256,7 @@ impl Connection {
         self.shared.change(|inner| {
             let number = inner.next_request;
             inner.next_request += 1;
-            inner.requests.push(Seen {
+            inner.note(Seen {
                 number,
                 connection: self.number,
                 received,
@@ -212,6 +271,19 @@ impl Connection {
             });
             number
         })
+    }
+
+    /// What the connection is for once HTTP is done with it.
+    async fn after_http(self, idle: Duration) -> Ended {
+        let Some(upgrade) = self.upgrade.into_inner() else {
+            return Ended::Alone;
+        };
+        // What comes from here on is no header, so no time is set for it.
+        self.progress.header_is_complete();
+        match upgrade.await {
+            Ok(upgraded) => talk(&self.shared, upgraded, self.peer, idle).await,
+            Err(_) => Ended::Alone,
+        }
     }
 
     fn handle(&self, call: &Call, asked: &Asked<'_>) -> Answer {

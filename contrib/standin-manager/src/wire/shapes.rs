@@ -88,6 +88,27 @@ pub(super) struct TaskInfo<'a> {
 }
 
 #[derive(Serialize)]
+pub(super) struct TaskLogInfo<'a> {
+    pub(super) job_id: &'a str,
+    pub(super) size: u64,
+    pub(super) task_id: &'a str,
+    pub(super) url: String,
+}
+
+#[derive(Serialize)]
+pub(super) struct LastRenderedInfo {
+    pub(super) base: String,
+    pub(super) suffixes: &'static [&'static str],
+}
+
+/// Ours: no Manager has it.
+#[derive(Serialize)]
+pub(super) struct SampleInfo<'a> {
+    pub(super) about: &'a str,
+    pub(super) name: &'a str,
+}
+
+#[derive(Serialize)]
 pub(super) struct StatusChange {
     pub(super) is_lazy: bool,
     pub(super) status: WorkerStatus,

@@ -186,8 +186,5 @@ fn every_change_of_a_worker_is_announced_once() {
         };
         told.push((previous.map(WorkerStatus::as_str), worker.status.as_str()));
     }
-    assert_eq!(
-        told,
-        [(Some(""), "starting"), (Some("starting"), "awake"), (None, "awake")]
-    );
+    assert_eq!(told, [(None, "starting"), (Some("starting"), "awake"), (None, "awake")]);
 }

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! From the end of one task's program to the start of the next one's.
+
+#![expect(clippy::disallowed_methods, reason = "programs are started to compare with")]
+
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::json;
+use standin_manager::{CommandSpec, JobSpec, TaskSpec, TaskStatus};
+
+use super::{Bench, Result};
+use crate::contender::Contender;
+use crate::figures::{Table, Times, span};
+use crate::node::Node;
+
+pub(super) fn run(bench: &Bench, table: &mut Table) -> Result {
+    let pauses = 2 * bench.scale.repetitions;
+    for (column, contender) in bench.contenders.iter().enumerate() {
+        let gaps = gaps(contender, pauses)?;
+        let row = table.row("end of a task's program to the start of the next one's");
+        row.goal("20 ms").cell(column, gaps).alone(span(bare(pauses)?.median()));
+    }
+    Ok(())
+}
+
+fn gaps(contender: &Contender, pauses: usize) -> Result<Times> {
+    let node = Node::awake(contender)?;
+    let script = |task: usize| format!("echo $EPOCHREALTIME > start-{task}; echo $EPOCHREALTIME > end-{task}");
+    let command = |task| CommandSpec::new("exec", json!({ "exe": "bash", "args": ["-c", script(task)] }));
+    let job = (0..=pauses).fold(JobSpec::new("job"), |job, task| {
+        job.task(TaskSpec::new("task").command(command(task)))
+    });
+    let job = node.manager.submit(job).map_err(|refused| refused.to_string())?;
+    node.wait("all tasks to be completed", |farm| {
+        let mut tasks = farm.tasks(&job);
+        tasks.all(|task| task.status == TaskStatus::Completed).then_some(())
+    })?;
+    let stamp = |name: String| -> Result<Duration> {
+        let text = std::fs::read_to_string(node.worker.folder().join(name)).map_err(|error| error.to_string())?;
+        text.trim().parse().map(Duration::from_secs_f64).map_err(|_| text)
+    };
+    let gap = |task| Ok(stamp(format!("start-{task}"))?.saturating_sub(stamp(format!("end-{}", task - 1))?));
+    (1..=pauses).map(gap).collect()
+}
+
+/// The same pause when a shell starts one bash after the other: what no worker can beat.
+fn bare(pauses: usize) -> Result<Times> {
+    let script = "for i in $(seq $0); do bash -c 'echo $EPOCHREALTIME; echo $EPOCHREALTIME'; done";
+    let output = Command::new("bash")
+        .args(["-c", script, &(pauses + 1).to_string()])
+        .output()
+        .map_err(|error| error.to_string())?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let stamps: Vec<f64> = text.lines().filter_map(|line| line.parse().ok()).collect();
+    let pairs = stamps.iter().skip(1).step_by(2).zip(stamps.iter().skip(2).step_by(2));
+    Ok(pairs.map(|(end, start)| Duration::from_secs_f64(start - end)).collect())
+}

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! The websocket to the Manager, and what can be wrong with it.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::error::Error as WebSocketError;
+use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::tungstenite::http::header::USER_AGENT;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
+use url::{Host, Url};
+
+/// Events are 200-350 bytes, more only where a task's activity is long. A larger one ends the connection, not our memory.
+const LARGEST: usize = 64 << 10;
+/// What is read at once; the 128 KiB that are usual would be kept for good.
+const READ_BUFFER: usize = 8 << 10;
+
+/// Where the Manager's Socket.IO is.
+#[derive(Debug, Clone)]
+pub struct Line {
+    url: Url,
+    tls: Option<Arc<ClientConfig>>,
+    agent: &'static str,
+}
+
+/// Why there is no connection, or no longer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LineError {
+    #[error("cannot connect")]
+    Unreachable(#[source] io::Error),
+    #[error("no answer within {0:?}")]
+    TimedOut(Duration),
+    /// Something on the way does not know of websockets, or is no Manager.
+    #[error("the upgrade was answered with {0}")]
+    Refused(u16),
+    #[error("the first packet is none of the Manager's")]
+    Stranger,
+    #[error("the connection broke")]
+    Broken(#[source] Box<WebSocketError>),
+    #[error("the other side closed the connection")]
+    Closed,
+    #[error("a ping was not answered")]
+    Silent,
+}
+
+/// A stream, over TLS or not.
+trait Stream: AsyncRead + AsyncWrite + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Unpin> Stream for T {}
+
+/// An open connection.
+pub(super) struct Socket {
+    stream: WebSocketStream<Box<dyn Stream>>,
+    patience: Duration,
+}
+
+impl Line {
+    /// `base` is the Manager's URL and ends in a slash; for `https` the TLS of the HTTP client is needed.
+    pub(in crate::manager) fn new(base: &Url, tls: Option<Arc<ClientConfig>>, agent: &'static str) -> Self {
+        let mut url = base.clone();
+        url.set_path(&format!("{}socket.io/", base.path()));
+        url.set_query(Some("EIO=3&transport=websocket"));
+        let scheme = if base.scheme() == "https" { "wss" } else { "ws" };
+        // Between two schemes of the same kind this cannot fail; and were it not done, the connection would be refused.
+        url.set_scheme(scheme).ok();
+        Self { url, tls, agent }
+    }
+
+    /// Connects and upgrades, within `patience`, which is then the limit of each write.
+    pub(super) async fn open(&self, patience: Duration) -> Result<Socket, LineError> {
+        let stream = timeout(patience, self.upgrade())
+            .await
+            .map_err(|_| LineError::TimedOut(patience))??;
+        Ok(Socket { stream, patience })
+    }
+
+    /// The Manager closes a connection whose header is not there after a second: TCP and TLS first, then all of it at once.
+    async fn upgrade(&self) -> Result<WebSocketStream<Box<dyn Stream>>, LineError> {
+        let stream = self.connect().await.map_err(LineError::Unreachable)?;
+        let mut request = self.url.as_str().into_client_request().map_err(broken)?;
+        request
+            .headers_mut()
+            .insert(USER_AGENT, HeaderValue::from_static(self.agent));
+        let config = WebSocketConfig::default()
+            .read_buffer_size(READ_BUFFER)
+            .write_buffer_size(0)
+            .max_message_size(Some(LARGEST))
+            .max_frame_size(Some(LARGEST));
+        let upgraded = tokio_tungstenite::client_async_with_config(request, stream, Some(config)).await;
+        upgraded.map(|(stream, _)| stream).map_err(broken)
+    }
+
+    async fn connect(&self) -> io::Result<Box<dyn Stream>> {
+        let port = self.url.port_or_known_default().unwrap_or(80);
+        let (tcp, name) = match self.url.host() {
+            Some(Host::Domain(name)) => (
+                TcpStream::connect((name, port)).await?,
+                ServerName::try_from(name.to_owned()),
+            ),
+            Some(Host::Ipv4(address)) => (TcpStream::connect((address, port)).await?, Ok(address.into())),
+            Some(Host::Ipv6(address)) => (TcpStream::connect((address, port)).await?, Ok(address.into())),
+            None => return Err(io::ErrorKind::InvalidInput.into()),
+        };
+        tcp.set_nodelay(true)?;
+        let Some(tls) = &self.tls else {
+            return Ok(Box::new(tcp));
+        };
+        let name = name.map_err(io::Error::other)?;
+        Ok(Box::new(TlsConnector::from(Arc::clone(tls)).connect(name, tcp).await?))
+    }
+}
+
+impl Socket {
+    /// The next text. Pings of the websocket are answered on the way; what is no text is nothing to us.
+    pub(super) async fn next(&mut self) -> Result<Utf8Bytes, LineError> {
+        loop {
+            match self.stream.next().await {
+                Some(Ok(Message::Text(text))) => return Ok(text),
+                Some(Ok(Message::Close(_))) | None => return Err(LineError::Closed),
+                Some(Ok(Message::Binary(_) | Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
+                Some(Err(error)) => return Err(broken(error)),
+            }
+        }
+    }
+
+    pub(super) async fn say(&mut self, text: String) -> Result<(), LineError> {
+        timeout(self.patience, self.stream.send(Message::text(text)))
+            .await
+            .map_err(|_| LineError::TimedOut(self.patience))?
+            .map_err(broken)
+    }
+}
+
+fn broken(error: WebSocketError) -> LineError {
+    if let WebSocketError::Http(answer) = &error {
+        return LineError::Refused(answer.status().as_u16());
+    }
+    LineError::Broken(Box::new(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn c23_the_socket_is_below_the_managers_url() {
+        let line = |base: &str| Line::new(&Url::parse(base).unwrap(), None, "a").url.to_string();
+        assert_eq!(
+            line("http://m:8080/"),
+            "ws://m:8080/socket.io/?EIO=3&transport=websocket"
+        );
+        assert_eq!(
+            line("https://m/farm/?x#y"),
+            "wss://m/farm/socket.io/?EIO=3&transport=websocket#y"
+        );
+        assert_eq!(line("http://[::1]/"), "ws://[::1]/socket.io/?EIO=3&transport=websocket");
+    }
+}

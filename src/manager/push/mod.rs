@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! The Manager's hints: what it broadcasts over its Socket.IO (Engine.IO 3, Socket.IO 2, websocket only), so that a click is
+//! an act at once. They are hints, never facts: unordered, lossy, of anybody who answers there. All they bring about is
+//! that a question which would have been asked anyway is asked now.
+//!
+//! ```text
+//! worker ── Interest ──► Source ──► Listener ──► Line ──► websocket
+//!   ▲                      ▲           └─► Conversation: Packet ─► Ear ─► hint, Rooms ─► subscriptions, Crowd ─► waits
+//!   └─ Hints (a level) ────┘◄──────────────────────┘
+//! ```
+//!
+//! A hint is a level, not a queue: however many come, "ask at this instant" is all that is kept.
+//!
+//! What must never be said: a packet that starts with `43`. Four bytes of it end the whole Manager. All that is said
+//! is a [`Saying`](rooms::Saying), and none of those is one.
+
+mod conversation;
+mod crowd;
+mod ear;
+mod hints;
+mod line;
+mod listener;
+mod packet;
+mod rooms;
+
+pub use ear::{Ear, Heard};
+pub use hints::{Hints, Pause, Source, hints};
+pub use line::Line;
+pub use listener::Listener;
+pub use packet::Packet;
+
+/// What the worker wants to hear of. Each includes what concerns the worker itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Interest {
+    /// Nothing, not even a connection: before the sign-on, and when leaving.
+    #[default]
+    Nothing,
+    /// Asleep: the worker alone.
+    Wishes,
+    /// Idle: new work too.
+    Work,
+    /// Running: what may end the task. Both are UUIDs.
+    Task { job: String, task: String },
+}

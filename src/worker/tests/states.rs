@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! The states without any hint: asking alone is enough.
+
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::scripted::{Scripted, echo_task, live, live_in};
+use crate::departure::Departure;
+use crate::home::{Credentials, Home};
+use crate::manager::{Acknowledgement, Assignment, Row, Welcome, Wish};
+use crate::protocol::WorkerStatus;
+use crate::signals::Order;
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_worker_signs_on_says_awake_asks_ever_less_often_and_signs_off() {
+    let manager = Scripted::new();
+    assert_eq!(live(&manager, 100, &[]).await, Departure::Signalled);
+    let words = manager.words();
+    assert_eq!(words[..4], ["identify old-id", "sign-on", "now awake", "fetch"]);
+    assert_eq!(words.last().unwrap(), "sign-off");
+    let fetches = manager.times("fetch");
+    assert!((6..=12).contains(&fetches.len()), "{fetches:?}");
+    assert!(
+        fetches.windows(2).all(|pair| pair[1] - pair[0] <= 24_000),
+        "{fetches:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn c20_a_state_is_told_until_it_is_accepted_before_the_first_fetch() {
+    let manager = Scripted::new();
+    manager
+        .changes
+        .borrow_mut()
+        .extend([Err(500), Err(502), Ok(Acknowledgement::Accepted)]);
+    live(&manager, 30, &[]).await;
+    let words = manager.words();
+    assert_eq!(words[2..6], ["now awake", "now awake", "now awake", "fetch"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_task_the_next_call_is_the_fetch_and_at_once() {
+    let manager = Scripted::new();
+    manager.fetches.borrow_mut().push_back(Ok(echo_task()));
+    live(&manager, 10, &[]).await;
+    let words = manager.words();
+    assert_eq!(words[3..6], ["fetch", "Completed", "fetch"]);
+    let calls = manager.calls.borrow();
+    assert!(calls[5].0 - calls[3].0 < 10, "{calls:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_at_the_fetch_is_confirmed_and_asleep_asks_every_30_seconds() {
+    let manager = Scripted::new();
+    manager
+        .fetches
+        .borrow_mut()
+        .push_back(Ok(Assignment::GoTo(WorkerStatus::Asleep)));
+    manager.wishes.borrow_mut().extend([
+        Ok(Wish::Nothing),
+        Ok(Wish::Nothing),
+        Ok(Wish::GoTo(WorkerStatus::Awake)),
+    ]);
+    live(&manager, 95, &[]).await;
+    let words = manager.words();
+    assert_eq!(
+        words[3..10],
+        ["fetch", "now asleep", "wish", "wish", "wish", "now awake", "fetch"]
+    );
+    assert_eq!(manager.times("wish"), [30_000, 60_000, 90_000]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sleeper_that_gets_no_answer_asks_again_within_the_managers_patience() {
+    let manager = Scripted::new();
+    manager
+        .fetches
+        .borrow_mut()
+        .push_back(Ok(Assignment::GoTo(WorkerStatus::Asleep)));
+    manager.wishes.borrow_mut().extend(std::iter::repeat_n(Err(502), 200));
+    live(&manager, 120, &[]).await;
+    let wishes = manager.times("wish");
+    assert_eq!(wishes[0], 30_000);
+    assert!(wishes.windows(2).all(|pair| pair[1] - pair[0] <= 10_000), "{wishes:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_request_is_acknowledged_with_its_own_word() {
+    let manager = Scripted::new();
+    manager
+        .fetches
+        .borrow_mut()
+        .push_back(Ok(Assignment::GoTo(WorkerStatus::Testing)));
+    live(&manager, 10, &[]).await;
+    assert_eq!(manager.times("now testing").len(), 1);
+    assert_eq!(manager.words()[4..6], ["now testing", "sign-off"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn c11_a_409_is_answered_by_saying_awake_and_fetching_at_once() {
+    let manager = Scripted::new();
+    let refusal = || Ok(Assignment::NotAwake("worker is in state \"error\"".into()));
+    manager.fetches.borrow_mut().extend([refusal(), refusal()]);
+    live(&manager, 60, &[]).await;
+    let words = manager.words();
+    assert_eq!(
+        words[2..8],
+        ["now awake", "fetch", "now awake", "fetch", "now awake", "fetch"]
+    );
+    let at = manager.times("fetch");
+    assert_eq!(at[0], at[1], "the first time at once");
+    assert!(at[2] > at[1], "the second time not in a tight loop");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gap_in_contact_is_made_good_while_asleep() {
+    let manager = Scripted::new();
+    manager
+        .fetches
+        .borrow_mut()
+        .push_back(Ok(Assignment::GoTo(WorkerStatus::Asleep)));
+    manager.wishes.borrow_mut().push_back(Err(502));
+    live(&manager, 100, &[]).await;
+    assert_eq!(manager.times("now asleep").len(), 2, "{:?}", manager.words());
+}
+
+#[tokio::test(start_paused = true)]
+async fn orders_from_this_machine_put_it_to_sleep_and_wake_it() {
+    let manager = Scripted::new();
+    live(&manager, 60, &[(10, Order::Sleep), (20, Order::Wake)]).await;
+    assert_eq!(manager.times("now asleep"), [10_000]);
+    assert_eq!(manager.times("now awake"), [0, 20_000]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn b12_a_restart_answered_to_a_sign_on_is_cleared_and_work_goes_on() {
+    let manager = Scripted::new();
+    manager
+        .welcomes
+        .borrow_mut()
+        .push_back(Welcome::GoTo(WorkerStatus::Restart));
+    live(&manager, 5, &[]).await;
+    assert_eq!(manager.words()[1..5], ["sign-on", "sign-off", "sign-on", "now awake"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn b12_a_restart_answered_again_and_again_is_no_loop_and_ends_signed_on() {
+    let manager = Scripted::new();
+    let restart = Welcome::GoTo(WorkerStatus::Restart);
+    manager.welcomes.borrow_mut().extend(std::iter::repeat_n(restart, 5));
+    live(&manager, 5, &[]).await;
+    assert_eq!(
+        manager.words()[1..6],
+        ["sign-on", "sign-off", "sign-on", "now awake", "fetch"]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_managers_shutdown_and_restart_end_with_their_codes() {
+    for (asked, code) in [(WorkerStatus::Offline, 0), (WorkerStatus::Restart, 47)] {
+        let manager = Scripted::new();
+        manager.fetches.borrow_mut().push_back(Ok(Assignment::GoTo(asked)));
+        assert_eq!(live(&manager, 10, &[]).await.code(), code);
+        assert_eq!(manager.words()[3..], ["fetch", "sign-off"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn b11_an_unclean_end_is_made_up_for_and_a_forgotten_shutdown_obeyed() {
+    let folder = TempDir::new().unwrap();
+    let home = Home::open(folder.path().to_owned(), Duration::ZERO).await.unwrap();
+    home.save_credentials(&Credentials {
+        id: "old-id".into(),
+        secret: "s".repeat(64),
+    })
+    .await
+    .unwrap();
+    home.remember_signed_on().await.unwrap();
+    let manager = Scripted::new();
+    manager
+        .wishes
+        .borrow_mut()
+        .push_back(Ok(Wish::GoTo(WorkerStatus::Offline)));
+    assert_eq!(live_in(&home, &manager, 5, &[]).await, Departure::ShutDown);
+    assert_eq!(manager.words(), ["identify old-id", "wish", "sign-off"]);
+    assert!(!home.signed_on());
+}
+
+#[tokio::test(start_paused = true)]
+async fn c10_only_a_denial_that_stands_and_a_row_that_is_gone_lead_to_a_new_registration() {
+    let manager = Scripted::new();
+    manager
+        .welcomes
+        .borrow_mut()
+        .extend(std::iter::repeat_n(Welcome::Denied, 6));
+    live(&manager, 60, &[]).await;
+    assert_eq!(
+        manager.times("register").len(),
+        0,
+        "the row is known: {:?}",
+        manager.words()
+    );
+
+    let manager = Scripted::new();
+    manager.row.set(Row::Deleted);
+    manager
+        .welcomes
+        .borrow_mut()
+        .extend(std::iter::repeat_n(Welcome::Denied, 30));
+    live(&manager, 60, &[]).await;
+    assert_eq!(manager.times("register").len(), 1);
+    assert!(manager.times("register")[0] >= 15_000);
+}
