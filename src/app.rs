@@ -24,7 +24,7 @@ use crate::departure::Departure;
 use crate::home::{self, Home, HomeError};
 use crate::logging;
 use crate::manager::push::{Listener, hints};
-use crate::manager::{HttpManager, Introduction, Session, chain};
+use crate::manager::{HttpManager, Introduction, Manager, Session, chain};
 use crate::node::{Node, Requirements};
 use crate::process::{self, Launcher, LauncherOptions, Reaper, Strays};
 use crate::report::Pictures;
@@ -81,6 +81,10 @@ async fn serve(config: &Config, environment: &Environment) -> Result<Departure, 
     };
     let (launcher, reaper) = launcher(config, &home).map_err(failure("prepare to start programs"))?;
     let manager = manager(config)?;
+    // Before anything is sent: what an earlier run left goes out at once.
+    if let Some(known) = home.credentials().map_err(unusable)? {
+        manager.identify(&known);
+    }
     let limits = Limits {
         task_log_bytes: config.spool.task_log_limit,
         history_tasks: config.spool.history_tasks,
@@ -156,8 +160,6 @@ async fn open_home(config: &Config, environment: &Environment) -> Result<Home, D
             | HomeError::NotWritable { .. }
             | HomeError::NoLocks { .. } => unusable(error),
         })?;
-    // Looked at here already: a broken file is for the operator, and better said now than after a wait.
-    home.credentials().map_err(unusable)?;
     debug!(home = %home.dir().display(), "home is ours");
     Ok(home)
 }

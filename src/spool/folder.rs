@@ -226,6 +226,12 @@ impl Folder {
         }
     }
 
+    /// Gives what was set aside another chance.
+    pub(super) fn unseal(&mut self) {
+        self.record.fate = None;
+        self.save();
+    }
+
     /// Puts on disk how far it was reported.
     pub(super) fn save(&mut self) {
         let path = self.path.join(REPORT);

@@ -116,6 +116,11 @@ impl Places {
         strip(&self.set_aside, bytes);
     }
 
+    /// Undoes that a folder was set aside.
+    pub(super) fn take_back(&self, name: &str) -> io::Result<()> {
+        fs::rename(self.set_aside.join(name), self.spool.join(name))
+    }
+
     /// Whatever has the name of a new folder goes to the history: it could not be moved earlier.
     pub(super) fn make_way(&self, name: &str) -> io::Result<()> {
         let path = self.spool.join(name);

@@ -93,7 +93,7 @@ pub enum SpoolError {
     /// The disk is nearly full.
     #[error("only {free} MB are free at {}; {least} MB are needed", path.display())]
     NoRoom { path: PathBuf, free: u64, least: u64 },
-    /// An outcome of this task waits already.
+    /// An outcome of this task waits already. One that was set aside waits again from now on.
     #[error("an outcome of task {0} waits to be delivered")]
     Held(String),
     /// Nothing the Manager would give: its ids are UUIDs.

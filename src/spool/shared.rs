@@ -76,6 +76,7 @@ impl Shared {
         let id = &task.uuid;
         let name = folder_name(id).ok_or_else(|| SpoolError::NotAnId(id.clone()))?;
         if self.holds(id) {
+            self.take_back(&name);
             return Err(SpoolError::Held(id.clone()));
         }
         self.room()?;
@@ -141,6 +142,32 @@ impl Shared {
     pub(super) fn holds(&self, task: &str) -> bool {
         let set_aside = || folder_name(task).is_some_and(|name| self.set_aside.borrow().contains(&name));
         self.folder(task).is_some_and(|folder| folder.borrow().has_outcome()) || set_aside()
+    }
+
+    /// The Manager asks for a task whose outcome it did not take: perhaps it takes it now.
+    fn take_back(&self, name: &str) {
+        if !self.set_aside.borrow().contains(name) {
+            return;
+        }
+        let path = self.places.spool.join(name);
+        let found = self
+            .places
+            .take_back(name)
+            .and_then(|()| Folder::found(&path, &self.limits, &self.timings));
+        match found {
+            Ok(mut folder) => {
+                info!(
+                    task = folder.task,
+                    "the Manager asks for a task whose outcome was set aside: sending that again"
+                );
+                folder.unseal();
+                self.set_aside.borrow_mut().remove(name);
+                self.folders.borrow_mut().push(Rc::new(RefCell::new(folder)));
+                self.publish();
+                self.work.notify_one();
+            }
+            Err(error) => warn!(name, %error, "cannot take back what was set aside"),
+        }
     }
 
     fn folder(&self, task: &str) -> Option<SharedFolder> {

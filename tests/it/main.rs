@@ -10,7 +10,9 @@
 )]
 
 mod actions;
+mod answers;
 mod commands;
+mod disk;
 mod harness;
 mod history;
 mod network;
@@ -22,3 +24,4 @@ mod push;
 mod push_trouble;
 mod restarts;
 mod signals;
+mod small_disk;

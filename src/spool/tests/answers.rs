@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::fake::{OTHER, Stage, TASK, accepted_log, assigned, completed, seconds, status};
 use crate::manager::Delivery;
-use crate::spool::{Limits, Notice};
+use crate::spool::{Limits, Notice, SpoolError};
 
 #[tokio::test(start_paused = true)]
 async fn c9_a_transient_failure_is_tried_again_and_retry_after_honoured() {
@@ -227,6 +227,45 @@ async fn c29_an_outcome_is_set_aside_only_after_the_manager_answered_the_rest_fo
         "also when the process ended before it was moved"
     );
     assert_eq!(stage.spool.waiting().tasks, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn c29_an_outcome_that_was_set_aside_is_sent_again_when_the_task_is_handed_out_again() {
+    let mut stage = Stage::new();
+    stage.manager.answers(|_, _| Ok(Delivery::Refused("no".into())));
+    stage.begin(TASK).close(completed());
+    stage.drain().await;
+    assert!(matches!(stage.spool.begin(&assigned(TASK)), Err(SpoolError::Held(_))));
+    assert_eq!(stage.spool.waiting().outcomes, 1, "it waits again");
+    stage.restart();
+    assert_eq!(stage.spool.waiting().outcomes, 1);
+    stage.manager.answers(|_, _| Ok(Delivery::Accepted));
+    stage.drain().await;
+    assert_eq!(stage.manager.words().last().unwrap(), "(Completed) Completed");
+    assert!(!stage.spool.holds(TASK) && stage.folders("set-aside").is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn c14_only_the_line_that_is_too_large_is_set_aside() {
+    let mut stage = Stage::new();
+    stage.manager.answers(|_, update| match &update.log {
+        Some(log) if log.contains("poison") => Ok(Delivery::TooLarge),
+        Some(_) | None => Ok(Delivery::Accepted),
+    });
+    let mut entry = stage.begin(TASK);
+    for number in 0..1000 {
+        let word = if number == 500 { "poison" } else { "" };
+        entry.line(word, &format!("{number:>99}"));
+    }
+    entry.close(completed());
+    stage.drain().await;
+    let updates = stage.manager.updates.borrow();
+    let logs = updates.iter().filter_map(|(_, _, update)| update.log.as_deref());
+    let log: String = logs.filter(|log| !log.contains("poison")).collect();
+    let numbers: Vec<usize> = log.lines().filter_map(|line| line.trim().parse().ok()).collect();
+    assert!(numbers.into_iter().eq((0..1000).filter(|number| *number != 500)));
+    assert!(log.contains("[... 1 line (106 bytes) of this log are missing here: the Manager refused them ...]"));
+    assert!(updates.len() < 60, "{} requests", updates.len());
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,11 +5,11 @@
 use std::fs;
 use std::time::Duration;
 
-use super::fake::{OTHER, Stage, TASK, accepted_log, completed, counted, seconds, status};
+use super::fake::{OTHER, Stage, TASK, accepted_log, assigned, completed, counted, seconds, status};
 use crate::manager::Delivery;
 use crate::protocol::TaskStatus;
 use crate::spool::folder::Folder;
-use crate::spool::{Limits, Spool, Waiting};
+use crate::spool::{Limits, Spool, SpoolError, Waiting};
 use crate::timings::Timings;
 
 /// A spool with a task of 20 lines, of which 10 were accepted, that ended well; and the same of another task.
@@ -141,13 +141,7 @@ async fn cut_at_every_byte(file: &str, check: impl Fn(&Stage, usize)) {
     let whole = fs::read(origin.path(TASK).join(file)).unwrap();
     for cut in 0..whole.len() {
         let mut stage = Stage::new();
-        for task in [TASK, OTHER] {
-            fs::create_dir(stage.path(task)).unwrap();
-            for entry in fs::read_dir(origin.path(task)).unwrap() {
-                let path = entry.unwrap().path();
-                fs::copy(&path, stage.path(task).join(path.file_name().unwrap())).unwrap();
-            }
-        }
+        copy(&origin, &stage);
         fs::write(stage.path(TASK).join(file), &whole[..cut]).unwrap();
         stage.restart();
         stage.drain().await;
@@ -222,6 +216,63 @@ async fn d1_scribbled_files_never_stop_the_start() {
             );
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn d1_wrong_bits_at_any_place_cost_at_most_that_folder() {
+    let origin = left_behind().await;
+    for file in ["report.json", "task.json"] {
+        let whole = fs::read(origin.path(TASK).join(file)).unwrap();
+        for at in (0..whole.len()).step_by(3) {
+            let mut stage = Stage::new();
+            copy(&origin, &stage);
+            let mut bytes = whole.clone();
+            bytes[at] ^= 0x55;
+            fs::write(stage.path(TASK).join(file), &bytes).unwrap();
+            stage.restart();
+            stage.drain().await;
+            let words = stage.manager.words();
+            let other = "other: (Completed) Completed".to_owned();
+            assert!(words.contains(&other), "{file} at {at}: {words:?}");
+            let kept = stage.folders("damaged").len() + stage.folders("history").len();
+            assert_eq!(kept, 2, "{file} at {at}");
+        }
+    }
+}
+
+/// Copies both folders.
+fn copy(from: &Stage, to: &Stage) {
+    for task in [TASK, OTHER] {
+        fs::create_dir(to.path(task)).unwrap();
+        for entry in fs::read_dir(from.path(task)).unwrap() {
+            let path = entry.unwrap().path();
+            fs::copy(&path, to.path(task).join(path.file_name().unwrap())).unwrap();
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn d4_no_task_begins_while_too_much_waits_or_too_little_is_free() {
+    let stage = Stage::with(Limits {
+        waiting_bytes: 10_000,
+        ..Limits::default()
+    });
+    let mut entry = stage.begin(TASK);
+    for _ in 0..200 {
+        entry.line("", &"x".repeat(99));
+    }
+    entry.close(completed());
+    let error = stage.spool.begin(&assigned(OTHER)).unwrap_err();
+    assert!(matches!(error, SpoolError::TooMuchWaits { .. }), "{error}");
+    assert!(!stage.spool.is_writable());
+
+    let stage = Stage::with(Limits {
+        free_bytes: u64::MAX,
+        ..Limits::default()
+    });
+    let error = stage.spool.begin(&assigned(TASK)).unwrap_err();
+    assert!(matches!(error, SpoolError::NoRoom { .. }), "{error}");
+    assert!(!stage.spool.is_writable());
 }
 
 #[tokio::test(start_paused = true)]

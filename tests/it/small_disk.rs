@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! A disk that can be filled and made read-only without anybody else noticing.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use crate::harness::{Farm, Node, missing};
+
+/// A node whose home is a small disk of its own, in a mount namespace that ends with it.
+pub(crate) struct SmallDisk {
+    pub(crate) node: Node,
+}
+
+impl SmallDisk {
+    /// `None`, said aloud, where this user may not mount.
+    pub(crate) fn start(farm: &Farm, name: &str, options: &str) -> Option<Self> {
+        if missing("unshare") || missing("nsenter") || !may_mount() {
+            return None;
+        }
+        let mut node = farm.node(name);
+        fs::create_dir(node.home()).unwrap();
+        let worker = node.command();
+        let script = format!("mount -t tmpfs -o {options} tmpfs \"$FLAMENCO_HOME\" && exec \"$@\"");
+        let mut command = Command::new("unshare");
+        command
+            .args(["--user", "--map-root-user", "--mount", "sh", "-c", &script, "sh"])
+            .arg(worker.get_program())
+            .args(worker.get_args())
+            .current_dir(&node.folder);
+        command.envs(worker.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        node.start_with(&mut command);
+        Some(Self { node })
+    }
+
+    /// A path in the home, as seen from outside.
+    pub(crate) fn path(&self, below: &str) -> PathBuf {
+        let home = self.node.home();
+        let root = PathBuf::from(format!("/proc/{}/root", self.node.pid()));
+        root.join(home.strip_prefix("/").unwrap()).join(below)
+    }
+
+    /// Runs `mount` or the like where the disk is.
+    fn inside(&self, program: &str, arguments: &[&str]) {
+        let status = Command::new("nsenter")
+            .args(["--user", "--mount", "--preserve-credentials", "--target"])
+            .arg(self.node.pid().to_string())
+            .arg(program)
+            .args(arguments)
+            .status()
+            .unwrap();
+        assert!(status.success(), "{program} {arguments:?}");
+    }
+
+    /// Nothing new can be opened for writing from here on. (The mount itself is busy as long as the lock is open.)
+    pub(crate) fn becomes_read_only(&self) {
+        let home = self.node.home();
+        let home = home.to_str().unwrap();
+        self.inside("mount", &["--bind", home, home]);
+        self.inside("mount", &["-o", "remount,bind,ro", home]);
+    }
+
+    pub(crate) fn becomes_writable(&self) {
+        self.inside("umount", &[self.node.home().to_str().unwrap()]);
+    }
+
+    pub(crate) fn end(mut self) {
+        self.node.childless();
+        assert_eq!(self.node.stop(), 0, "{}", self.node.log());
+    }
+}
+
+fn may_mount() -> bool {
+    let can = Command::new("unshare")
+        .args([
+            "--user",
+            "--map-root-user",
+            "--mount",
+            "mount",
+            "-t",
+            "tmpfs",
+            "tmpfs",
+            "/mnt",
+        ])
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success());
+    if !can {
+        let name = std::thread::current().name().unwrap_or_default().to_owned();
+        let line = format!("SKIPPED: {name}: this user may not mount in a namespace of its own\n");
+        std::io::stderr().write_all(line.as_bytes()).unwrap();
+    }
+    can
+}
