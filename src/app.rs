@@ -23,7 +23,7 @@ use crate::config::{Config, Environment};
 use crate::departure::Departure;
 use crate::home::{self, Home, HomeError};
 use crate::logging;
-use crate::manager::{HttpManager, Introduction, Session, chain};
+use crate::manager::{self, HttpManager, Introduction, Reach, Session, Trust, chain};
 use crate::process::{self, Launcher, LauncherOptions, Reaper, Strays};
 use crate::report::Pictures;
 use crate::signals::{Order, Orders};
@@ -173,7 +173,12 @@ fn manager(config: &Config) -> Result<HttpManager, Departure> {
         return Err(Departure::BadConfiguration);
     };
     info!(manager = %url, name = config.worker_name, "works for");
-    HttpManager::new(url, &config.timings).map_err(failure("prepare HTTP"))
+    let tls = manager::tls(url, &Trust::default()).map_err(unusable)?;
+    let reach = Reach {
+        tls,
+        ..Reach::default()
+    };
+    HttpManager::new(url, reach, &config.timings).map_err(failure("prepare HTTP"))
 }
 
 /// Whoever bears our mark is of a worker that died, guard and all; and so are its temporary directories.

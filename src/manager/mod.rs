@@ -17,6 +17,7 @@ mod error;
 mod http;
 mod reply;
 mod session;
+mod trust;
 
 use crate::home::Credentials;
 use crate::protocol::{
@@ -25,8 +26,9 @@ use crate::protocol::{
 
 pub use backoff::{Backoff, chain, random};
 pub use error::ManagerError;
-pub use http::{HttpError, HttpManager};
+pub use http::{HttpError, HttpManager, Reach};
 pub use session::{Introduction, Session, SessionError, Standing, denial};
+pub use trust::{Identity, Trust, TrustError, tls};
 
 /// Answer to a sign-on.
 #[derive(Debug, Clone, PartialEq, Eq)]
