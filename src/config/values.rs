@@ -56,7 +56,7 @@ pub(super) fn restart_exit_code(node: &Node) -> Result<Option<RestartCode>, Comp
     RestartCode::parse(code).map_err(|error| node.complain(format!("cannot be used: {error}")))
 }
 
-pub(super) fn home(node: &Node) -> Result<PathBuf, Complaint> {
+pub(super) fn absolute(node: &Node) -> Result<PathBuf, Complaint> {
     let path = Path::new(node.text()?);
     if !path.is_absolute() {
         return Err(node.complain("must be an absolute path, one that starts with a slash"));

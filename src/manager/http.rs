@@ -114,7 +114,11 @@ impl HttpManager {
             .base
             .join(call.path)
             .map_err(|error| ManagerError::NotTheManager(error.to_string()))?;
-        let mut request = self.client.borrow().request(call.method, url).timeout(call.limit);
+        let mut request = self
+            .client
+            .borrow()
+            .request(call.method, url.clone())
+            .timeout(call.limit);
         if call.authenticated
             && let Some(own) = self.credentials.borrow().as_ref()
         {
@@ -136,6 +140,9 @@ impl HttpManager {
             body.extend_from_slice(&chunk);
         }
         let reply = Reply { status, headers, body };
+        if let Some(redirect) = reply.redirect(&self.base, &url, call.path) {
+            return Err(redirect);
+        }
         if reply.is_of_the_manager() {
             self.contact.made();
         }
@@ -361,7 +368,7 @@ fn failure(error: reqwest::Error, limit: Duration) -> ManagerError {
     if error.is_timeout() {
         ManagerError::TimedOut(limit)
     } else {
-        ManagerError::Unreachable(error.without_url())
+        error.into()
     }
 }
 

@@ -2,7 +2,7 @@
 
 //! While a task runs: may it go on? Asked beside the task, so that a slow answer holds up nothing.
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tracing::{debug, info};
 
 use super::pace::spread;
@@ -11,8 +11,8 @@ use crate::manager::{Backoff, Manager, Session, Standing, Verdict, denial, rando
 use crate::protocol::WorkerStatus;
 use crate::timings::Timings;
 
-/// Asks until the answer is no, and returns why. No answer at all means to go on: the render is worth more
-/// than the question.
+/// Asks until the answer is no, and returns why. No answer at all means to go on, for as long as
+/// [`Timings::alone`] allows.
 pub(super) async fn keep_running<M: Manager>(
     manager: &M,
     session: &mut Session<'_, M>,
@@ -22,10 +22,15 @@ pub(super) async fn keep_running<M: Manager>(
     let mut backoff = Backoff::new(timings.backoff_min, timings.may_i_run);
     let mut pause = timings.first_may_i_run;
     let mut owes_state = false;
+    let mut answered = Instant::now();
     loop {
         sleep(pause).await;
         pause = spread(timings.may_i_run, random());
-        match manager.may_i_run(task).await {
+        let answer = manager.may_i_run(task).await;
+        if answer.is_ok() {
+            answered = Instant::now();
+        }
+        match answer {
             Ok(Verdict::Continue) => {
                 session.accepted();
                 backoff.succeeded("asking whether the task may go on");
@@ -44,6 +49,7 @@ pub(super) async fn keep_running<M: Manager>(
                     pause = session.denial_pause();
                 }
             },
+            Err(_) if answered.elapsed() >= timings.alone => return AbortReason::Alone(timings.alone),
             Err(error) => {
                 pause = backoff.failed("ask whether the task may go on", &error);
                 debug!("no answer: the task goes on");
