@@ -2,6 +2,7 @@
 
 //! Who this worker is, to the Manager: kept through everything but a deletion.
 
+use std::io::Write as _;
 use std::process::Command;
 
 use nix::sys::signal::Signal;
@@ -138,4 +139,35 @@ fn g5_a_host_that_was_renamed_has_the_same_worker_under_its_new_name() {
     assert_eq!(start_as(&mut node, "new-name"), first);
     assert_eq!(farm.manager.workers().len(), 1);
     node.finish();
+}
+
+#[test]
+fn g8_a_home_in_use_on_another_host_is_refused_with_that_hosts_name() {
+    let farm = Farm::new();
+    let mut node = farm.node("node");
+    std::fs::create_dir(node.home()).unwrap();
+    let lock = std::fs::File::create(node.home().join("flamenco-worker.lock")).unwrap();
+    lock.lock().unwrap();
+    let held = "pid: 4711\nhost: render-17\nboot: x\nstarted: 2026-11-24T10:00:00Z\nversion: 0.1.0\n";
+    (&lock).write_all(held.as_bytes()).unwrap();
+    node.start();
+    assert_eq!(node.ended(), 75);
+    let log = node.log();
+    assert!(
+        log.contains("a worker on render-17, with process id 4711 there"),
+        "{log}"
+    );
+    assert!(log.contains("set FLAMENCO_HOME"), "{log}");
+    assert_eq!(farm.manager.requests().len(), 0);
+}
+
+#[test]
+fn d3_a_home_that_cannot_be_used_is_refused_at_the_start() {
+    let farm = Farm::new();
+    let mut node = farm.node("node");
+    std::fs::write(node.home(), "a file").unwrap();
+    node.start();
+    assert_eq!(node.ended(), 78);
+    assert!(node.log().contains("is not a directory"), "{}", node.log());
+    assert_eq!(farm.manager.requests().len(), 0);
 }

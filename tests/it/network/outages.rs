@@ -84,7 +84,7 @@ fn c19_a_manager_that_comes_back_empty_is_registered_with_once_and_old_results_a
 #[test]
 fn c19_a_manager_of_another_version_is_named_once_and_worked_for() {
     let mut options = Options::default();
-    options.version.short = "4.2".into();
+    options.version.long = "4.2 (0a1b2c3d)".into();
     let farm = Farm::with(options);
     let node = farm.awake_node();
     let task = farm.script("true");

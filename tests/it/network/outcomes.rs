@@ -145,3 +145,65 @@ fn two_commands_one_task_and_their_steps() {
     assert_eq!(done.steps_completed, 2);
     node.finish();
 }
+
+#[test]
+fn c2_a_render_outlives_an_outage_and_all_it_said_arrives_in_order() {
+    let farm = Farm::new();
+    let node = farm.awake_node();
+    let task = farm.script("for n in 1 2 3; do echo line $n; until [ -e go$n ]; do sleep 0.02; done; done; echo last");
+    farm.says(&task, "> line 1");
+    farm.manager.stop();
+    for n in 1..=3 {
+        std::fs::write(node.folder.join(format!("go{n}")), "").unwrap();
+    }
+    node.childless();
+    node.outcome_on_disk(&task);
+    farm.manager.start_again().unwrap();
+    farm.completed(&task);
+    let log = farm.log(&task);
+    let places: Vec<_> = ["> line 1", "> line 2", "> line 3", "> last"]
+        .map(|line| log.find(line))
+        .into();
+    assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{log}");
+    assert_eq!(farm.outcomes(&task), ["completed"]);
+    node.finish();
+}
+
+#[test]
+fn c13_a_task_that_was_deleted_is_stopped_and_holds_up_no_other() {
+    let farm = Farm::new();
+    let node = farm.awake_node_with(&[("first_may_i_run", "10m")]);
+    let task = farm.script("while :; do echo tick; sleep 0.02; done");
+    farm.says(&task, "> tick");
+    let job = farm.manager.task(&task).unwrap().job;
+    farm.manager.delete_job(&job).unwrap();
+    let next = farm.script("echo next");
+    farm.completed(&next);
+    farm.says(&next, "> next");
+    assert_eq!(farm.outcomes(&task), [""; 0]);
+    assert!(
+        node.log().contains("the Manager does not know this task"),
+        "{}",
+        node.log()
+    );
+    node.finish();
+}
+
+#[test]
+fn c17_an_outcome_whose_answer_was_lost_is_said_again_and_does_no_harm() {
+    let farm = Farm::new();
+    let node = farm.awake_node();
+    farm.manager
+        .inject(Fault::at(Endpoint::TaskUpdate, FaultKind::DropAnswer).times(2));
+    let task = farm.script("echo ran >> runs");
+    farm.completed(&task);
+    let next = farm.script("true");
+    farm.completed(&next);
+    assert_eq!(file(&node.folder.join("runs")), "ran\n");
+    let outcomes = farm.outcomes(&task);
+    assert!(
+        !outcomes.is_empty() && outcomes.iter().all(|word| word == "completed"),
+        "{outcomes:?}"
+    );
+    node.finish();
+}

@@ -7,7 +7,7 @@ use std::net::{Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
 use standin_manager::{Endpoint, Fault, FaultKind, Options, WorkerStatus};
 use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
@@ -226,6 +226,7 @@ fn c23_a_file_for_tls_that_is_not_there_is_named_at_the_start() {
 }
 
 /// Whom a server lets in.
+#[derive(Clone, Copy)]
 enum Clients {
     Any,
     /// Those with a certificate of the authority.
@@ -241,6 +242,8 @@ struct Authority {
 impl Authority {
     fn new(folder: &Path) -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
+        let name = folder.display().to_string();
+        params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
         let file = folder.join("ca.pem");

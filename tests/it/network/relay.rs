@@ -130,15 +130,16 @@ async fn pass(stream: impl AsyncRead + AsyncWrite, shared: &Shared) {
         // The Manager closes what it will not read on.
         to.shutdown().await.ok();
     };
-    let silence = async {
-        let _is_frozen = frozen.wait_for(|frozen| *frozen).await.is_ok();
-        std::future::pending::<()>().await;
-    };
-    tokio::select! {
+    let silence = async { frozen.wait_for(|frozen| *frozen).await.is_ok() };
+    let is_frozen = tokio::select! {
         biased;
-        () = silence => {}
-        () = there => {}
-        () = here => {}
+        is_frozen = silence => is_frozen,
+        () = there => false,
+        () = here => false,
+    };
+    if is_frozen {
+        // Both ends stay open.
+        std::future::pending::<()>().await;
     }
 }
 

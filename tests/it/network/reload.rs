@@ -3,7 +3,7 @@
 //! The configuration is read again while a task runs.
 
 use nix::sys::signal::Signal;
-use standin_manager::Endpoint;
+use standin_manager::{Endpoint, Fault, FaultKind};
 
 use crate::harness::{Farm, Node, until};
 
@@ -34,6 +34,8 @@ fn g7_a_second_reading_applies_what_it_can_and_names_what_needs_a_restart() {
     node.signal(Signal::SIGHUP);
     says(&node, "the configuration was read again applied=\"headers, log\"");
     says(&node, "keys=\"nice, timings.grace\"");
+    farm.manager
+        .inject(Fault::at(Endpoint::MayIRun, FaultKind::status(500)).times(2));
     says(&node, " debug ");
     assert_eq!(node.children().len(), 1, "the render goes on");
 
