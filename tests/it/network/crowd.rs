@@ -6,9 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use standin_manager::{Options, Snapshot, WorkerStatus};
+use standin_manager::{Endpoint, Fault, FaultKind, Options, Outcome, Snapshot, WorkerStatus};
 use tokio::time::Instant;
 
+use super::count;
 use crate::harness::{Farm, Node, until};
 
 const WORKERS: usize = 100;
@@ -37,6 +38,11 @@ fn start(farm: &Farm, number: usize) -> Node {
 fn all_awake(farm: &Snapshot<'_>) -> Option<()> {
     let awake = farm.workers().filter(|worker| worker.status == WorkerStatus::Awake);
     (awake.count() == WORKERS).then_some(())
+}
+
+fn all_waiting(farm: &Snapshot<'_>) -> Option<()> {
+    let pending = farm.requests().iter().filter(|seen| seen.outcome == Outcome::Pending);
+    (pending.count() == WORKERS).then_some(())
 }
 
 fn all_heard(farm: &Snapshot<'_>) -> Option<()> {
@@ -75,14 +81,12 @@ fn c22_a_hundred_workers_that_lose_the_manager_together_come_back_one_by_one_and
     let farm = Farm::with(options());
     let nodes: Vec<Node> = (0..WORKERS).map(|number| start(&farm, number)).collect();
     farm.wait("a hundred workers to be awake", all_awake);
+    // All wait for the same answer, so that all of them lose the Manager in the same instant.
+    farm.manager
+        .inject(Fault::at(Endpoint::FetchTask, FaultKind::Hang).forever());
+    farm.wait("each worker to wait for its answer", all_waiting);
     farm.manager.stop();
-    for node in &nodes {
-        until(
-            "each worker to miss the Manager",
-            || node.log().contains("cannot fetch a task").then_some(()),
-            || node.log(),
-        );
-    }
+    farm.manager.clear_faults();
     // Long enough for every pause to have grown to its full length.
     pass(&farm, Duration::from_secs(3));
     farm.manager.clear_requests();
@@ -105,6 +109,8 @@ fn c22_a_hundred_workers_that_lose_the_manager_together_come_back_one_by_one_and
         .collect();
     assert!(others.is_empty(), "{others:?}");
     assert_eq!(farm.manager.workers().len(), WORKERS);
+    // Whoever was given up, if only for a moment, has said its state again.
+    assert_eq!(count(&farm, Endpoint::StateChanged), 0);
     for node in &nodes {
         node.signal(Signal::SIGTERM);
     }
