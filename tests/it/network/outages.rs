@@ -191,7 +191,7 @@ fn c27_a_task_that_was_reassigned_during_an_outage_is_stopped_when_the_manager_i
 }
 
 #[test]
-fn f1_after_a_gap_in_contact_the_question_comes_first_and_the_state_is_told_again() {
+fn f1_after_a_gap_in_contact_the_task_goes_on_and_the_state_is_told_again() {
     let farm = Farm::new();
     let node = farm.awake_node_with(&[("contact_gap", "500ms")]);
     let task = farm.script("echo running; until [ -e go ]; do sleep 0.02; done");
@@ -209,11 +209,6 @@ fn f1_after_a_gap_in_contact_the_question_comes_first_and_the_state_is_told_agai
     farm.manager.clear_requests();
     node.signal(Signal::SIGCONT);
     farm.awake();
-    let first = |wanted| {
-        let requests = farm.manager.requests();
-        requests.iter().position(|seen| seen.endpoint == wanted).unwrap()
-    };
-    assert!(first(Endpoint::MayIRun) < first(Endpoint::StateChanged));
     assert_eq!(node.children().len(), 1, "the render goes on");
     std::fs::write(node.folder.join("go"), "").unwrap();
     farm.completed(&task);
