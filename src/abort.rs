@@ -10,6 +10,7 @@
 //! unless a greater one comes, and a wait that has already seen one can go on to wait for a greater.
 
 use std::fmt;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -20,6 +21,8 @@ pub enum AbortReason {
     StateChange,
     /// The Manager no longer wants this task run; its own words.
     ManagerStopped(String),
+    /// For this long nobody answered whether the task may go on, and the operator wants no more of that.
+    Alone(Duration),
     /// The Manager has given the task to another worker, or deleted it.
     Reassigned,
     /// This process was told to stop.
@@ -33,7 +36,7 @@ impl AbortReason {
     pub fn rank(&self) -> u8 {
         match self {
             Self::StateChange => 1,
-            Self::ManagerStopped(_) => 2,
+            Self::ManagerStopped(_) | Self::Alone(_) => 2,
             Self::Reassigned => 3,
             Self::Shutdown => 4,
             Self::Force => 5,
@@ -46,6 +49,7 @@ impl fmt::Display for AbortReason {
         match self {
             Self::StateChange => f.write_str("the Manager asked this worker to change its state"),
             Self::ManagerStopped(words) => write!(f, "the Manager stopped the task: {words}"),
+            Self::Alone(time) => write!(f, "no answer for {time:?} whether the task may go on"),
             Self::Reassigned => f.write_str("the task is no longer ours"),
             Self::Shutdown => f.write_str("the worker is shutting down"),
             Self::Force => f.write_str("the worker was told to stop at once"),

@@ -10,6 +10,8 @@
 //! The end: the worker leaves (task ended, what is said sent, signed off), then whatever served it is dropped,
 //! then the home's lock, with the process.
 
+mod reload;
+
 use std::convert::Infallible;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
@@ -17,14 +19,16 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tracing::{debug, error, info, warn};
+use url::Url;
 
+use self::reload::Running;
 use crate::cli::{Arguments, VERSION};
 use crate::config::{Config, Environment};
 use crate::departure::Departure;
 use crate::home::{self, Home, HomeError};
 use crate::logging;
 use crate::manager::push::{Listener, hints};
-use crate::manager::{HttpManager, Introduction, Manager, Session, chain};
+use crate::manager::{self, HttpManager, Identity, Introduction, Manager, Reach, Session, Trust, TrustError, chain};
 use crate::node::{Node, Requirements};
 use crate::process::{self, Launcher, LauncherOptions, Reaper, Strays};
 use crate::report::Pictures;
@@ -50,9 +54,11 @@ pub fn run(arguments: &Arguments) -> Departure {
             return Departure::BadConfiguration;
         }
     };
-    if let Err(error) = logging::init(&config.log, &environment) {
-        writeln!(std::io::stderr(), "flamenco-worker: no log: {error}").ok();
-    }
+    let volume = logging::init(&config.log, &environment)
+        .inspect_err(|error| {
+            writeln!(std::io::stderr(), "flamenco-worker: no log: {error}").ok();
+        })
+        .ok();
     for warning in warnings {
         warn!("{warning}");
     }
@@ -64,16 +70,21 @@ pub fn run(arguments: &Arguments) -> Departure {
             return Departure::Failure;
         }
     };
-    let departure = runtime
-        .block_on(serve(&config, &environment))
-        .unwrap_or_else(|departure| departure);
+    let running = Running {
+        arguments,
+        environment: &environment,
+        config,
+        volume,
+    };
+    let departure = runtime.block_on(serve(running)).unwrap_or_else(|departure| departure);
     runtime.shutdown_timeout(RUNTIME_END);
     info!(code = departure.code(), "flamenco-worker ends: {departure}");
     departure
 }
 
 /// `Err` is a departure too: one before there was a worker.
-async fn serve(config: &Config, environment: &Environment) -> Result<Departure, Departure> {
+async fn serve(running: Running<'_>) -> Result<Departure, Departure> {
+    let (config, environment) = (&running.config.clone(), running.environment);
     let mut signals = Orders::new().map_err(failure("take over the signals"))?;
     let home = tokio::select! {
         home = open_home(config, environment) => home?,
@@ -128,7 +139,7 @@ async fn serve(config: &Config, environment: &Environment) -> Result<Departure, 
         never = sender.run(&manager) => match never {},
         never = desk.run(&manager, &launcher) => match never {},
         never = listen(listener, &manager) => match never {},
-        never = relay(signals, tell) => match never {},
+        never = relay(signals, tell, running, &manager) => match never {},
     };
     Ok(departure)
 }
@@ -160,8 +171,30 @@ async fn open_home(config: &Config, environment: &Environment) -> Result<Home, D
             | HomeError::NotWritable { .. }
             | HomeError::NoLocks { .. } => unusable(error),
         })?;
+    // Looked at here already: a broken file is for the operator, and better said now than after a wait.
+    if home.credentials().map_err(unusable)?.is_some() {
+        tell_a_copy(&home).await;
+    }
     debug!(home = %home.dir().display(), "home is ours");
     Ok(home)
+}
+
+/// A node that was copied with its credentials works, but not alone.
+async fn tell_a_copy(home: &Home) {
+    match home.of_another_machine().await {
+        Ok(None) => {}
+        Ok(Some(file)) => warn!(
+            credentials = %home.credentials_file().display(),
+            machine = %file.display(),
+            "this worker's identity was made on another machine. If that one still uses it, both are one worker to the \
+             Manager and take each other's tasks: stop this one, delete the file of its credentials, start it again, \
+             and it registers as a worker of its own. If not, delete the file of the machine"
+        ),
+        Err(error) => debug!(
+            error = chain(&error),
+            "cannot tell on which machine the credentials were made"
+        ),
+    }
 }
 
 fn launcher(config: &Config, home: &Home) -> std::io::Result<(Launcher, Reaper)> {
@@ -183,7 +216,19 @@ fn manager(config: &Config) -> Result<HttpManager, Departure> {
         return Err(Departure::BadConfiguration);
     };
     info!(manager = %url, name = config.worker_name, "works for");
-    HttpManager::new(url, &config.timings).map_err(failure("prepare HTTP"))
+    HttpManager::new(url, reach(url, config).map_err(unusable)?, &config.timings).map_err(failure("prepare HTTP"))
+}
+
+fn reach(url: &Url, config: &Config) -> Result<Reach, TrustError> {
+    let identity = config.tls.client_certificate.clone().zip(config.tls.client_key.clone());
+    let trust = Trust {
+        ca_file: config.tls.ca_file.clone(),
+        identity: identity.map(|(certificate, key)| Identity { certificate, key }),
+    };
+    Ok(Reach {
+        tls: manager::tls(url, &trust)?,
+        headers: config.headers.clone(),
+    })
 }
 
 /// Whoever bears our mark is of a worker that died, guard and all; and so are its temporary directories.
@@ -230,14 +275,20 @@ async fn listen(listener: Option<Listener>, manager: &HttpManager) -> Infallible
     }
 }
 
-/// Hands signals to the worker. SIGHUP means a terminal that went away only to somebody who had one.
-async fn relay(mut signals: Orders, tell: UnboundedSender<Order>) -> Infallible {
+/// Hands signals to the worker. SIGHUP means a terminal that went away only to somebody who had one; to everybody else,
+/// that the configuration is to be read again.
+async fn relay(
+    mut signals: Orders,
+    tell: UnboundedSender<Order>,
+    mut running: Running<'_>,
+    manager: &HttpManager,
+) -> Infallible {
     let terminal = std::io::stderr().is_terminal() || std::io::stdin().is_terminal();
     loop {
         let order = signals.next().await;
         info!("signal received: {order:?}");
         if order == Order::HangUp && !terminal {
-            debug!("hang-up without a terminal: nothing to do");
+            running.reload(manager).await;
             continue;
         }
         // The worker listens as long as this runs.

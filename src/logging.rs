@@ -22,6 +22,7 @@ use std::os::fd::AsFd;
 use tracing::Level;
 use tracing::subscriber::SetGlobalDefaultError;
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::reload::{self, Handle};
 use tracing_subscriber::{EnvFilter, Registry, fmt};
 
 use self::lines::Lines;
@@ -39,18 +40,31 @@ enum Form {
     Plain,
 }
 
+/// How much is logged; can be turned while the process runs.
+#[derive(Debug)]
+pub struct Volume(Handle<EnvFilter, Registry>);
+
+impl Volume {
+    /// # Errors
+    /// When the log is gone.
+    pub fn set(&self, log: &Log) -> Result<(), reload::Error> {
+        self.0.reload(filter(log))
+    }
+}
+
 /// Sends every log line of this process to its standard error, from now on.
 ///
 /// # Errors
 /// When it was called before.
-pub fn init(log: &Log, environment: &Environment) -> Result<(), SetGlobalDefaultError> {
+pub fn init(log: &Log, environment: &Environment) -> Result<Volume, SetGlobalDefaultError> {
     let form = form(environment);
     let layer = fmt::layer()
         .with_ansi(false)
         .event_format(Lines::new(form))
         .with_writer(Stderr::new(Target::StandardError));
-    let subscriber = Registry::default().with(filter(log)).with(layer);
-    tracing::subscriber::set_global_default(subscriber)
+    let (filter, handle) = reload::Layer::new(filter(log));
+    let subscriber = Registry::default().with(filter).with(layer);
+    tracing::subscriber::set_global_default(subscriber).map(|()| Volume(handle))
 }
 
 fn form(environment: &Environment) -> Form {

@@ -99,6 +99,9 @@ pub struct Timings {
     pub leave_sign_off: Duration,
     /// How long a picture may take to be read and scaled.
     pub picture: Duration,
+    /// How long a task goes on although no answer comes to the question whether it may. Ten years, which is for ever: the
+    /// render is worth more than the question. Where an outage must not keep a node busy, less.
+    pub alone: Duration,
     /// 403 must stand this long, and be confirmed, before a registration counts as deleted.
     pub denied: Duration,
 }
@@ -150,6 +153,7 @@ impl Default for Timings {
             leave_flush: seconds(10),
             leave_sign_off: seconds(5),
             picture: seconds(20),
+            alone: seconds(10 * 365 * 86400),
             denied: seconds(15),
         }
     }

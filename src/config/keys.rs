@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::path::PathBuf;
 
 use super::problem::{ConfigError, Problem, Source, Warning, nearest};
 use super::search::Kind;
@@ -11,10 +12,10 @@ use super::timings;
 use super::tree::{Complaint, Entry, Node, Value};
 use super::units::duration_text;
 use super::values::{
-    blank, free_space, history_tasks, level, manager, path, paths, restart_exit_code, small_integer, task_log_limit,
-    task_types, worker_name,
+    absolute, blank, free_space, history_tasks, level, manager, paths, restart_exit_code, small_integer,
+    task_log_limit, task_types, worker_name,
 };
-use super::{Config, toml, yaml};
+use super::{Config, Tls, headers, toml, yaml};
 
 /// The Go worker's keys.
 const LEGACY_KEYS: [&str; 5] = [
@@ -24,7 +25,7 @@ const LEGACY_KEYS: [&str; 5] = [
     "restart_exit_code",
     "oom_score_adjust",
 ];
-const TOP_KEYS: [&str; 12] = [
+const TOP_KEYS: [&str; 15] = [
     "manager",
     "manager_url",
     "worker_name",
@@ -34,10 +35,14 @@ const TOP_KEYS: [&str; 12] = [
     "oom_score_adjust",
     "nice",
     "push",
+    "tls",
+    "headers",
     "log",
+    "node",
     "timings",
     "spool",
 ];
+const TLS_KEYS: [&str; 3] = ["ca_file", "client_certificate", "client_key"];
 const LOG_KEYS: [&str; 1] = ["level"];
 const NODE_KEYS: [&str; 5] = ["mounted", "readable", "writable", "free_space", "strikes"];
 const SPOOL_KEYS: [&str; 2] = ["task_log_limit", "history_tasks"];
@@ -65,6 +70,7 @@ pub(crate) fn read(
             let entries = toml::parse(source).map_err(|problems| ConfigError { problems })?;
             reading.top(&entries);
             reading.growing_timings();
+            reading.whole_identity();
         }
         Kind::Yaml => {
             if let Some(node) = yaml::parse(source)? {
@@ -92,11 +98,13 @@ impl Reading<'_> {
     fn top(&mut self, entries: &[Entry]) {
         for entry in entries {
             match entry.key.as_str() {
-                "home" => self.set("home", entry, path, |config, home| config.home = Some(home)),
+                "home" => self.set("home", entry, absolute, |config, home| config.home = Some(home)),
                 "nice" => self.set("nice", entry, small_integer(-20..20), |config, nice| {
                     config.nice = Some(nice)
                 }),
                 "push" => self.set("push", entry, Node::boolean, |config, push| config.push = push),
+                "tls" => self.table(entry, Self::tls),
+                "headers" => self.table(entry, Self::header),
                 "log" => self.table(entry, Self::log),
                 "node" => self.table(entry, Self::node),
                 "timings" => self.table(entry, Self::timings),
@@ -147,6 +155,27 @@ impl Reading<'_> {
                 config.oom_score_adjust = Some(score);
             }),
             _ => self.unknown(entry, "", known),
+        }
+    }
+
+    fn tls(&mut self, entry: &Entry) {
+        let field: fn(&mut Tls) -> &mut Option<PathBuf> = match entry.key.as_str() {
+            "ca_file" => |tls| &mut tls.ca_file,
+            "client_certificate" => |tls| &mut tls.client_certificate,
+            "client_key" => |tls| &mut tls.client_key,
+            _ => return self.unknown(entry, "tls.", &TLS_KEYS),
+        };
+        self.set(&format!("tls.{}", entry.key), entry, absolute, |config, path| {
+            *field(&mut config.tls) = Some(path);
+        });
+    }
+
+    fn header(&mut self, entry: &Entry) {
+        match headers::name(entry) {
+            Ok(name) => self.set(&format!("headers.{name}"), entry, headers::value, |config, value| {
+                config.headers.insert(name, value);
+            }),
+            Err(complaint) => self.complain(&entry.key, &complaint),
         }
     }
 
@@ -259,6 +288,18 @@ impl Reading<'_> {
         }
     }
 
+    /// A certificate is nothing without its key, and the other way round.
+    fn whole_identity(&mut self) {
+        let [certificate, key] = ["client_certificate", "client_key"].map(|key| self.seen.get(&format!("tls.{key}")));
+        let (there, missing, span) = match (certificate, key) {
+            (Some(span), None) => ("client_certificate", "client_key", span),
+            (None, Some(span)) => ("client_key", "client_certificate", span),
+            (Some(_), Some(_)) | (None, None) => return,
+        };
+        let problem = Problem::new(format!("`{there}` needs `{missing}` beside it")).at(self.source.place(span));
+        self.problems.push(problem);
+    }
+
     /// A pause that starts longer than it may become.
     fn growing_timings(&mut self) {
         for (less, more) in timings::GROWING {
@@ -295,6 +336,8 @@ fn belongs_elsewhere(key: &str, table: &str) -> Option<String> {
         "timings"
     } else if SPOOL_KEYS.contains(&key) {
         "spool"
+    } else if TLS_KEYS.contains(&key) {
+        "tls"
     } else if LOG_KEYS.contains(&key) {
         "log"
     } else {

@@ -12,7 +12,9 @@
 //! `flamenco-worker.toml` is ours: a key it does not know is an error. `flamenco-worker.yaml` is the Go
 //! worker's, and read as it is: there an unknown key is a warning, because there it is ignored.
 
+mod changes;
 mod environment;
+mod headers;
 mod keys;
 pub(crate) mod problem;
 mod search;
@@ -26,6 +28,7 @@ pub(crate) mod yaml;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use reqwest::header::HeaderMap;
 use tracing::Level;
 use tracing_subscriber::EnvFilter;
 use url::Url;
@@ -59,11 +62,24 @@ pub struct Config {
     pub nice: Option<i32>,
     /// Whether to listen to the Manager's Socket.IO, beside asking. True unless turned off.
     pub push: bool,
+    pub tls: Tls,
+    /// Sent with every request to the Manager. Values are marked as sensitive, so that no `Debug` shows one.
+    pub headers: HeaderMap,
     pub log: Log,
     pub node: NodeNeeds,
     pub timings: Timings,
     pub spool: SpoolLimits,
     origins: BTreeMap<String, Origin>,
+}
+
+/// Files for `https`, all PEM, absolute paths. They are read when connections are first made.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// Authorities to trust beside the system's.
+    pub ca_file: Option<PathBuf>,
+    /// There exactly if the key is.
+    pub client_certificate: Option<PathBuf>,
+    pub client_key: Option<PathBuf>,
 }
 
 /// How much is logged.
@@ -162,6 +178,8 @@ impl Config {
             oom_score_adjust: None,
             nice: None,
             push: true,
+            tls: Tls::default(),
+            headers: HeaderMap::new(),
             log: Log::default(),
             node: NodeNeeds::default(),
             timings: Timings::default(),

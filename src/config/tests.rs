@@ -93,6 +93,10 @@ fn every_key_of_the_toml_is_read() {
         oom_score_adjust = 500
         nice = 10
         push = false
+        [tls]
+        ca_file = "/etc/farm/ca.pem"
+        client_certificate = "/etc/farm/node.pem"
+        client_key = "/etc/farm/node.key"
         [log]
         level = "debug"
         [timings]
@@ -124,8 +128,21 @@ fn every_key_of_the_toml_is_read() {
         }
     );
     let path = node.dir.path().join("cwd/flamenco-worker.toml");
-    assert_eq!(config.origin("timings.grace"), &Origin::File { path, line: 13 });
+    assert_eq!(config.origin("timings.grace"), &Origin::File { path, line: 17 });
+    assert_eq!(config.tls.client_key, Some("/etc/farm/node.key".into()));
     assert_eq!(config.origin("timings.lock"), &Origin::Default);
+}
+
+#[test]
+fn a_headers_value_is_read_from_the_file_or_from_one_of_its_own_and_never_shown() {
+    let node = node();
+    let token = node.dir.path().join("token");
+    std::fs::write(&token, "s3cret two\n").unwrap();
+    let text = format!("headers.X-Farm = \"s3cret one\"\nheaders.x-token = {{ file = {token:?} }}\n");
+    let config = node.write("cwd/flamenco-worker.toml", &text).load("");
+    assert_eq!(config.headers["x-farm"], "s3cret one");
+    assert_eq!(config.headers["X-Token"], "s3cret two");
+    assert!(!format!("{config:?}").contains("s3cret"));
 }
 
 #[test]

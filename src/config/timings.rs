@@ -23,6 +23,9 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// For what happens once.
 const DAY: Duration = Duration::from_secs(86400);
 
+/// For what need not happen at all. A hundred years; a timer of tokio's takes no much longer ones.
+const NEVER: Duration = Duration::from_secs(100 * 365 * 86400);
+
 macro_rules! keys {
     ($($field:ident: $longest:expr),* $(,)?) => {
         &[$(TimingKey { name: stringify!($field), field: |timings| &mut timings.$field, longest: $longest }),*]
@@ -74,6 +77,7 @@ pub(crate) const KEYS: &[TimingKey] = keys! {
     leave_sign_off: DAY,
     picture: HOUR,
     denied: DAY,
+    alone: NEVER,
 };
 
 /// Pairs where the second must not be less than the first: a pause grows from one to the other.

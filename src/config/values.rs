@@ -57,10 +57,10 @@ pub(super) fn restart_exit_code(node: &Node) -> Result<Option<RestartCode>, Comp
 }
 
 pub(super) fn paths(node: &Node) -> Result<Vec<PathBuf>, Complaint> {
-    node.list()?.iter().map(path).collect()
+    node.list()?.iter().map(absolute).collect()
 }
 
-pub(super) fn path(node: &Node) -> Result<PathBuf, Complaint> {
+pub(super) fn absolute(node: &Node) -> Result<PathBuf, Complaint> {
     let path = Path::new(node.text()?);
     if !path.is_absolute() {
         return Err(node.complain("must be an absolute path, one that starts with a slash"));

@@ -17,7 +17,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::durable::{replace, sync_directory_of};
-use super::{Home, off_loop};
+use super::{Home, machine, off_loop};
 use crate::config::Problem;
 use crate::config::problem::Source;
 use crate::config::tree::{Entry, Value};
@@ -160,13 +160,18 @@ fn offset(text: &str, line: usize, column: usize) -> usize {
 }
 
 impl Home {
+    /// Where the credentials are, or would be.
+    pub fn credentials_file(&self) -> PathBuf {
+        self.dir.join(NAME)
+    }
+
     /// Reads the credentials. `None` when there are none: not registered yet. A file that others can read
     /// is closed to them (mode 0600).
     ///
     /// # Errors
     /// A file that is there and cannot be used, whatever is wrong with it.
     pub fn credentials(&self) -> Result<Option<Credentials>, CredentialsError> {
-        let path = self.dir.join(NAME);
+        let path = self.credentials_file();
         let Some(text) = read(&path).map_err(|source| io_error("read", &path, source))? else {
             return Ok(None);
         };
@@ -180,8 +185,13 @@ impl Home {
     /// # Errors
     /// Whatever the file system says; the old file is then as it was.
     pub async fn save_credentials(&self, credentials: &Credentials) -> Result<(), CredentialsError> {
-        let (path, text) = (self.dir.join(NAME), credentials.text());
-        off_loop(move || replace(&path, text.as_bytes()).map_err(|source| io_error("write", &path, source))).await
+        let (path, text, machine) = (self.credentials_file(), credentials.text(), self.machine_file());
+        off_loop(move || {
+            // First, so that the new credentials never stand beside another machine's name.
+            machine::note(&machine).map_err(|source| io_error("write", &machine, source))?;
+            replace(&path, text.as_bytes()).map_err(|source| io_error("write", &path, source))
+        })
+        .await
     }
 
     /// Moves the credentials out of the way, for a registration that was deleted at the Manager. They stay
@@ -191,7 +201,7 @@ impl Home {
     /// # Errors
     /// Whatever the file system says.
     pub async fn set_aside_credentials(&self) -> Result<Option<PathBuf>, CredentialsError> {
-        let path = self.dir.join(NAME);
+        let path = self.credentials_file();
         let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
         off_loop(move || set_aside(&path, &now).map_err(|source| io_error("set aside", &path, source))).await
     }

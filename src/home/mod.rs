@@ -15,6 +15,7 @@
 mod credentials;
 mod durable;
 mod lock;
+mod machine;
 mod owner;
 mod signed_on;
 

@@ -31,7 +31,11 @@ impl Backoff {
     /// Notes a failure of `what`, says so (once aloud, then for those who debug), and gives the pause before
     /// the next try: never shorter than the other side asked for with `Retry-After`.
     pub fn failed(&mut self, what: &str, error: &ManagerError) -> Duration {
-        let pause = self.pause(random()).max(error.retry_after().unwrap_or_default());
+        let mut pause = self.pause(random()).max(error.retry_after().unwrap_or_default());
+        if error.needs_a_person() {
+            // Spread, like the others.
+            pause = pause.max((self.max / 2).mul_f64(1.0 + random()));
+        }
         if self.failures == 1 {
             warn!(error = chain(error), "cannot {what}; trying on");
         } else {
@@ -93,6 +97,13 @@ mod tests {
             retry_after: Some(Duration::from_secs(7)),
         };
         assert_eq!(backoff.failed("x", &error), Duration::from_secs(7));
+    }
+
+    #[test]
+    fn c25_what_needs_a_person_is_tried_again_slowly_from_the_first_time() {
+        let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
+        let expired = ManagerError::Untrusted(rustls::CertificateError::Expired);
+        assert!(backoff.failed("x", &expired) >= Duration::from_secs(15));
     }
 
     #[test]

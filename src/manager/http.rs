@@ -13,10 +13,9 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::CONTENT_TYPE;
+use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use reqwest::{Client, Method};
 use rustls::ClientConfig;
-use rustls_platform_verifier::ConfigVerifierExt;
 use serde::Serialize;
 use url::Url;
 
@@ -46,24 +45,28 @@ const AGENT: &str = concat!("flamenco-worker/", env!("CARGO_PKG_VERSION"));
 /// The Manager at one URL.
 #[derive(Debug)]
 pub struct HttpManager {
-    client: Client,
+    client: RefCell<Client>,
+    reach: RefCell<Reach>,
     /// Ends in `/`, so that paths join below a prefix.
     base: Url,
     credentials: RefCell<Option<Credentials>>,
     contact: Contact,
     timings: Timings,
-    /// What is trusted, where the URL asks for TLS.
-    tls: Option<Arc<ClientConfig>>,
+}
+
+/// What it takes to get through to the Manager, for every connection there.
+#[derive(Debug, Clone, Default)]
+pub struct Reach {
+    /// From [`tls`](super::tls); `None` for plain HTTP.
+    pub tls: Option<Arc<ClientConfig>>,
+    /// Sent with every request, for whatever stands in front of the Manager. Values that are secret are marked so.
+    pub headers: HeaderMap,
 }
 
 /// The client could not be made.
 #[derive(Debug, thiserror::Error)]
-pub enum HttpError {
-    #[error("cannot prepare HTTP")]
-    Client(#[source] reqwest::Error),
-    #[error("cannot prepare TLS")]
-    Tls(#[source] rustls::Error),
-}
+#[error("cannot prepare HTTP")]
+pub struct HttpError(#[source] reqwest::Error);
 
 /// What goes out.
 struct Call<'a> {
@@ -76,42 +79,25 @@ struct Call<'a> {
 
 impl HttpManager {
     /// # Errors
-    /// When TLS cannot be set up.
-    pub fn new(base: &Url, timings: &Timings) -> Result<Self, HttpError> {
+    /// When the client cannot be made.
+    pub fn new(base: &Url, reach: Reach, timings: &Timings) -> Result<Self, HttpError> {
         let mut base = base.clone();
         if !base.path().ends_with('/') {
             base.set_path(&format!("{}/", base.path()));
         }
-        // reqwest panics without a provider; that there is one already is no error.
-        rustls::crypto::ring::default_provider().install_default().ok();
-        let tls = (base.scheme() == "https")
-            .then(ClientConfig::with_platform_verifier)
-            .transpose()
-            .map_err(HttpError::Tls)?;
-        let mut builder = Client::builder()
-            .user_agent(AGENT)
-            .connect_timeout(timings.connect)
-            .pool_idle_timeout(KEEP_IDLE)
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy();
-        builder = match &tls {
-            Some(tls) => builder.tls_backend_preconfigured(tls.clone()),
-            // With rustls a host without CA certificates could not even speak plain HTTP.
-            None => builder.tls_certs_only(std::iter::empty()),
-        };
         Ok(Self {
-            client: builder.build().map_err(HttpError::Client)?,
+            client: RefCell::new(client(&reach, timings)?),
+            reach: RefCell::new(reach),
             base,
             credentials: RefCell::new(None),
             contact: Contact::new(timings.contact_gap),
             timings: timings.clone(),
-            tls: tls.map(Arc::new),
         })
     }
 
-    /// The way to the Manager's Socket.IO, trusting whom we trust.
+    /// The way to the Manager's Socket.IO, which is reached as the rest of it.
     pub(super) fn line(&self) -> Line {
-        Line::new(&self.base, self.tls.clone(), AGENT)
+        Line::new(&self.base, self.reach(), AGENT)
     }
 
     /// Our UUID; empty before the first registration.
@@ -123,12 +109,31 @@ impl HttpManager {
             .unwrap_or_default()
     }
 
+    /// Connections are made in this way from now on; calls that are under way end as they began.
+    ///
+    /// # Errors
+    /// When the client cannot be made; then nothing has changed.
+    pub fn reach_by(&self, reach: Reach) -> Result<(), HttpError> {
+        *self.client.borrow_mut() = client(&reach, &self.timings)?;
+        *self.reach.borrow_mut() = reach;
+        Ok(())
+    }
+
+    /// How connections are made now.
+    pub fn reach(&self) -> Reach {
+        self.reach.borrow().clone()
+    }
+
     async fn call(&self, call: Call<'_>) -> Result<Reply, ManagerError> {
         let url = self
             .base
             .join(call.path)
             .map_err(|error| ManagerError::NotTheManager(error.to_string()))?;
-        let mut request = self.client.request(call.method, url).timeout(call.limit);
+        let mut request = self
+            .client
+            .borrow()
+            .request(call.method, url.clone())
+            .timeout(call.limit);
         if call.authenticated
             && let Some(own) = self.credentials.borrow().as_ref()
         {
@@ -150,6 +155,9 @@ impl HttpManager {
             body.extend_from_slice(&chunk);
         }
         let reply = Reply { status, headers, body };
+        if let Some(redirect) = reply.redirect(&self.base, &url, call.path) {
+            return Err(redirect);
+        }
         if reply.is_of_the_manager() {
             self.contact.made();
         }
@@ -335,6 +343,27 @@ impl Manager for HttpManager {
     }
 }
 
+/// No proxy of the environment's is used: a farm's Manager is on its own network, where a proxy for the way out would
+/// only be in the way. No redirect is followed: nearly every call here is a POST, which must not become a GET, and
+/// each would be one more way to lose time; the error names the target instead.
+fn client(reach: &Reach, timings: &Timings) -> Result<Client, HttpError> {
+    // reqwest panics without a provider; that there is one already is no error.
+    rustls::crypto::ring::default_provider().install_default().ok();
+    let builder = Client::builder()
+        .user_agent(AGENT)
+        .default_headers(reach.headers.clone())
+        .connect_timeout(timings.connect)
+        .pool_idle_timeout(KEEP_IDLE)
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy();
+    let builder = match &reach.tls {
+        Some(tls) => builder.tls_backend_preconfigured(ClientConfig::clone(tls)),
+        // With rustls a host without CA certificates could not even speak plain HTTP.
+        None => builder.tls_certs_only(std::iter::empty()),
+    };
+    builder.build().map_err(HttpError)
+}
+
 fn task_path(task: &str, what: &str) -> String {
     format!("api/v3/worker/task/{}{what}", segment(task))
 }
@@ -348,7 +377,7 @@ fn failure(error: reqwest::Error, limit: Duration) -> ManagerError {
     if error.is_timeout() {
         ManagerError::TimedOut(limit)
     } else {
-        ManagerError::Unreachable(error.without_url())
+        error.into()
     }
 }
 

@@ -18,6 +18,7 @@ mod http;
 pub mod push;
 mod reply;
 mod session;
+mod trust;
 
 use crate::home::Credentials;
 use crate::protocol::{
@@ -26,8 +27,9 @@ use crate::protocol::{
 
 pub use backoff::{Backoff, chain, random};
 pub use error::ManagerError;
-pub use http::{HttpError, HttpManager};
+pub use http::{HttpError, HttpManager, Reach};
 pub use session::{Introduction, Session, SessionError, Standing, denial};
+pub use trust::{Identity, Trust, TrustError, tls};
 
 /// Answer to a sign-on.
 #[derive(Debug, Clone, PartialEq, Eq)]

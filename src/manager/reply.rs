@@ -5,8 +5,9 @@
 use std::time::Duration;
 
 use reqwest::StatusCode;
-use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::header::{HeaderMap, LOCATION, RETRY_AFTER};
 use serde::de::DeserializeOwned;
+use url::Url;
 
 use super::{Acknowledgement, ManagerError};
 use crate::protocol::ErrorBody;
@@ -65,11 +66,40 @@ impl Reply {
             .get(RETRY_AFTER)
             .and_then(|value| value.to_str().ok())
             .and_then(retry_after);
-        ManagerError::Status {
-            code: self.status.as_u16(),
-            message: self.message(),
-            retry_after,
+        let code = self.status.as_u16();
+        match ErrorBody::parse(&self.body) {
+            Some(error) => ManagerError::Status {
+                code,
+                message: error.message,
+                retry_after,
+            },
+            None => ManagerError::Between {
+                code,
+                says: self.excerpt(),
+                retry_after,
+            },
         }
+    }
+
+    /// An answer that sends us elsewhere: the call of `path` below `base` went to `asked`.
+    pub(super) fn redirect(&self, base: &Url, asked: &Url, path: &str) -> Option<ManagerError> {
+        if !matches!(self.status.as_u16(), 301 | 302 | 303 | 307 | 308) {
+            return None;
+        }
+        let target = self.headers.get(LOCATION).and_then(|value| value.to_str().ok());
+        let target = target.and_then(|target| asked.join(target).ok());
+        let Some(mut to) = target else {
+            return Some(ManagerError::NotTheManager(format!("{} without a target", self.status)));
+        };
+        to.set_query(None);
+        to.set_fragment(None);
+        // The same call elsewhere is the Manager under another URL; anything else is somebody's page.
+        let manager = to.as_str().strip_suffix(path).filter(|other| *other != base.as_str());
+        Some(ManagerError::Redirected {
+            code: self.status.as_u16(),
+            manager: manager.map(str::to_owned),
+            to: to.into(),
+        })
     }
 }
 
@@ -108,6 +138,41 @@ mod tests {
         assert!(reply(403, own).is_denial());
         assert!(!reply(403, r#"{"message":"Forbidden"}"#).is_denial());
         assert!(!reply(403, "Forbidden").is_denial());
+    }
+
+    #[test]
+    fn c23_a_redirect_names_its_target_and_what_to_set() {
+        let base = Url::parse("http://m/").unwrap();
+        let asked = base.join("api/v3/worker/task").unwrap();
+        let text = |location: &str| {
+            let mut reply = reply(302, "");
+            reply.headers.insert(LOCATION, location.parse().unwrap());
+            let redirect = reply.redirect(&base, &asked, "api/v3/worker/task");
+            redirect.map(|error| error.to_string()).unwrap_or_default()
+        };
+        assert_eq!(
+            text("https://m.farm/flamenco/api/v3/worker/task"),
+            "the answer was 302, a redirect to https://m.farm/flamenco/api/v3/worker/task; redirects are not \
+             followed: set manager = \"https://m.farm/flamenco/\""
+        );
+        let login = text("/login?token=s3cret");
+        assert!(
+            login.contains("to http://m/login;") && login.contains("[headers]"),
+            "{login}"
+        );
+        assert!(reply(304, "").redirect(&base, &asked, "x").is_none());
+    }
+
+    #[test]
+    fn c24_what_a_proxy_says_is_not_taken_for_the_managers_words() {
+        let text = reply(401, "<html>who are you?</html>").error().to_string();
+        assert!(
+            text.starts_with("something in front of the Manager answered 401"),
+            "{text}"
+        );
+        assert!(text.contains("[headers]"), "{text}");
+        let own = reply(500, r#"{"code":500,"message":"db"}"#).error().to_string();
+        assert_eq!(own, "the Manager answered 500: db");
     }
 
     #[test]

@@ -26,6 +26,9 @@ use crate::timings::Timings;
 /// read its database.
 const DENIALS: u32 = 3;
 
+/// The Managers whose worker API was measured.
+const KNOWN: &str = "3.x";
+
 /// What the Manager is told about this worker.
 #[derive(Debug, Clone)]
 pub struct Introduction {
@@ -44,6 +47,8 @@ pub struct Session<'a, M> {
     denials: Denials,
     timings: Timings,
     registering: Cell<bool>,
+    /// What the Manager said it is, at the last sign-on.
+    version: Option<String>,
 }
 
 #[derive(Debug, Default)]
@@ -77,6 +82,7 @@ impl<'a, M: Manager> Session<'a, M> {
             denials: Denials::default(),
             timings: timings.clone(),
             registering: Cell::new(false),
+            version: None,
         }
     }
 
@@ -150,6 +156,7 @@ impl<'a, M: Manager> Session<'a, M> {
                     self.accepted();
                     backoff.succeeded("signing on");
                     info!(status = status.as_str(), "signed on");
+                    self.tell_version().await;
                     return Ok(status);
                 }
                 Ok(Welcome::Denied) => match self.denied().await {
@@ -159,6 +166,27 @@ impl<'a, M: Manager> Session<'a, M> {
                 Err(error) => sleep(backoff.failed("sign on", &error)).await,
             }
         }
+    }
+
+    /// Says which Manager this is when it is another than the last time, and whether that one is known here. No
+    /// version keeps us from working: what is asked and answered decides that by itself.
+    async fn tell_version(&mut self) {
+        let found = match self.manager.version().await {
+            Ok(found) => found,
+            Err(error) => return debug!(error = chain(&error), "cannot ask for the Manager's version"),
+        };
+        if self.version.as_ref() == Some(&found.version) {
+            return;
+        }
+        match is_known(&found.version) {
+            true => info!(name = found.name, version = found.version, "the Manager"),
+            false => warn!(
+                name = found.name,
+                version = found.version,
+                "this worker is made for Managers of version {KNOWN} and works with this one as well as it can"
+            ),
+        }
+        self.version = Some(found.version);
     }
 
     /// Signs off once; accepted or no longer known, nothing is left to repair.
@@ -236,7 +264,26 @@ impl<'a, M: Manager> Session<'a, M> {
     }
 }
 
+fn is_known(version: &str) -> bool {
+    version.split('.').next() == KNOWN.split('.').next()
+}
+
 /// A denial in the words of an error, for the log.
 pub fn denial() -> ManagerError {
     ManagerError::said(403, "the Manager does not accept this worker's credentials")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn c19_a_managers_version_is_known_by_its_first_number() {
+        for known in ["3.9-beta1", "3.4", "3"] {
+            assert!(is_known(known), "{known}");
+        }
+        for other in ["4.0", "30.1", "2.9", ""] {
+            assert!(!is_known(other), "{other}");
+        }
+    }
 }

@@ -177,6 +177,7 @@ impl Session {
             AbortReason::Force => Order::Force,
             AbortReason::StateChange
             | AbortReason::ManagerStopped(_)
+            | AbortReason::Alone(_)
             | AbortReason::Reassigned
             | AbortReason::Shutdown => Order::Climb,
         };

@@ -324,7 +324,15 @@ impl Sender {
     fn over(&mut self, folder: &SharedFolder, fate: Fate) {
         let (task, running) = {
             let folder = folder.borrow();
-            debug!(task = folder.task, ?fate, "the report of a task is over");
+            match fate {
+                Fate::Gone => warn!(
+                    task = folder.task,
+                    "the Manager does not know this task, or no longer: discarding what it still had to say"
+                ),
+                Fate::Delivered | Fate::NotOurs | Fate::Withdrawn(_) | Fate::SetAside => {
+                    debug!(task = folder.task, ?fate, "the report of a task is over");
+                }
+            }
             (folder.task.clone(), folder.is_running())
         };
         if running {

@@ -3,6 +3,7 @@
 //! While a task runs: may it go on? Asked now and then and on every hint, beside the task, so that a slow answer holds
 //! up nothing.
 
+use tokio::time::Instant;
 use tracing::{debug, info};
 
 use super::pace::spread;
@@ -12,8 +13,8 @@ use crate::manager::{Backoff, Manager, Session, Standing, Verdict, denial, rando
 use crate::protocol::WorkerStatus;
 use crate::timings::Timings;
 
-/// Asks until the answer is no, and returns why. No answer at all means to go on: the render is worth more
-/// than the question.
+/// Asks until the answer is no, and returns why. No answer at all means to go on, for as long as
+/// [`Timings::alone`] allows.
 pub(super) async fn keep_running<M: Manager>(
     manager: &M,
     session: &mut Session<'_, M>,
@@ -24,13 +25,18 @@ pub(super) async fn keep_running<M: Manager>(
     let mut backoff = Backoff::new(timings.backoff_min, timings.may_i_run);
     let mut pause = Pause::from(timings.first_may_i_run);
     let mut owes_state = false;
+    let mut answered = Instant::now();
     loop {
         hints.due(pause).await;
         pause = Pause {
             alone: spread(timings.may_i_run, random()),
             hinted: spread(timings.may_i_run_hinted, random()),
         };
-        match manager.may_i_run(task).await {
+        let answer = manager.may_i_run(task).await;
+        if answer.is_ok() {
+            answered = Instant::now();
+        }
+        match answer {
             Ok(Verdict::Continue) => {
                 session.accepted();
                 backoff.succeeded("asking whether the task may go on");
@@ -49,6 +55,7 @@ pub(super) async fn keep_running<M: Manager>(
                     pause = session.denial_pause().into();
                 }
             },
+            Err(_) if answered.elapsed() >= timings.alone => return AbortReason::Alone(timings.alone),
             Err(error) => {
                 pause = backoff.failed("ask whether the task may go on", &error).into();
                 debug!("no answer: the task goes on");

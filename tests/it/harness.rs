@@ -55,7 +55,7 @@ impl Farm {
             name: name.to_owned(),
             url: self.manager.url(),
             config: Config::default(),
-            arguments: vec!["-restart-exit-code".into(), "47".into()],
+            arguments: ["-restart-exit-code", "47", "-debug"].map(OsString::from).into(),
             environment: Vec::new(),
             folder,
             process: None,
@@ -254,7 +254,8 @@ impl Node {
         self
     }
 
-    fn write_config(&self) {
+    /// Its configuration as the test has it now.
+    pub(crate) fn write_config(&self) {
         let mut timings: Vec<_> = TIMINGS.to_vec();
         for (name, value) in &self.config.timings {
             timings.retain(|(old, _)| old != name);
@@ -274,7 +275,7 @@ impl Node {
         let log = File::options().create(true).append(true).open(self.log_file()).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_flamenco-worker"));
         command
-            .args(["-manager", &self.url, "-debug"])
+            .args(["-manager", &self.url])
             .args(&self.arguments)
             .current_dir(&self.folder)
             .env("FLAMENCO_HOME", self.home())
@@ -514,9 +515,14 @@ pub(crate) fn missing(program: &str) -> bool {
     let found = std::env::var_os("PATH")
         .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(program).is_file()));
     if !found {
-        let name = std::thread::current().name().unwrap_or_default().to_owned();
-        let line = format!("SKIPPED: {name}: {program} is not installed\n");
-        std::io::stderr().write_all(line.as_bytes()).unwrap();
+        skipped(&format!("{program} is not installed"));
     }
     !found
+}
+
+/// Says aloud that a test is skipped.
+pub(crate) fn skipped(why: &str) {
+    let name = std::thread::current().name().unwrap_or_default().to_owned();
+    let line = format!("SKIPPED: {name}: {why}\n");
+    std::io::stderr().write_all(line.as_bytes()).unwrap();
 }

@@ -17,7 +17,7 @@ use flamenco_worker::cli::Arguments;
 use flamenco_worker::config::{Config, Environment};
 use flamenco_worker::home::Home;
 use flamenco_worker::manager::push::{Listener, hints};
-use flamenco_worker::manager::{HttpManager, Introduction, Session};
+use flamenco_worker::manager::{HttpManager, Introduction, Reach, Session};
 use flamenco_worker::node::{Node, Requirements};
 use flamenco_worker::process::{Launcher, LauncherOptions};
 use flamenco_worker::report::Pictures;
@@ -127,7 +127,7 @@ impl Resident {
         let timings = self.config.timings;
         let url = self.config.manager.ok_or("no Manager is named")?;
         let home = Home::open(self.home, timings.lock).await.map_err(said)?;
-        let manager = HttpManager::new(&url, &timings).map_err(said)?;
+        let manager = HttpManager::new(&url, Reach::default(), &timings).map_err(said)?;
         let (spool, sender) = Spool::open(&home.spool_dir(), Limits::default(), &timings).map_err(said)?;
         let (pictures, _no_pictures) = Pictures::new(home.dir(), &timings);
         let scratch = Scratch {

@@ -95,6 +95,32 @@ const TOML_VALUES: &[(&str, &str)] = &[
     ("nice = 20", "1:8: `nice` must be between -20 and 19, not 20"),
     ("nice = 1.5", "1:8: `nice` must be a whole number, not 1.5"),
     ("push = \"off\"", "1:8: `push` must be true or false, not a text"),
+    ("tls.ca_file = \"ca.pem\"", "1:15: `ca_file` must be an absolute path"),
+    ("tls.ca = \"/ca.pem\"", "1:5: unknown key `ca`"),
+    (
+        "tls.client_key = \"/key.pem\"",
+        "1:18: `client_key` needs `client_certificate` beside it",
+    ),
+    (
+        "headers.Authorization = \"x\"",
+        "1:9: `Authorization` cannot be set: it carries this worker's own identity",
+    ),
+    (
+        "headers.\"a b\" = \"x\"",
+        "1:9: `a b` is no name of a header: letters, digits and dashes make one",
+    ),
+    (
+        "headers.X-A = \"x\\ny\"",
+        "1:15: `X-A` has characters that no header can have",
+    ),
+    (
+        "headers.X-A = { file = \"/nowhere/x\" }",
+        "1:24: `X-A` cannot be read from /nowhere/x: No such file",
+    ),
+    (
+        "headers.X-A = \"x\"\nheaders.x-a = \"y\"",
+        "2:9: `x-a` is here a second time",
+    ),
     ("log = true", "1:7: `log` must be a table, not a true or false"),
     ("log.level = \"loud\"", "1:13: `level` must be \"error\", \"warn\""),
     (

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -22,6 +21,8 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 use url::{Host, Url};
 
+use crate::manager::Reach;
+
 /// Events are 200-350 bytes, more only where a task's activity is long. A larger one ends the connection, not our memory.
 const LARGEST: usize = 64 << 10;
 /// What is read at once; the 128 KiB that are usual would be kept for good.
@@ -31,7 +32,7 @@ const READ_BUFFER: usize = 8 << 10;
 #[derive(Debug, Clone)]
 pub struct Line {
     url: Url,
-    tls: Option<Arc<ClientConfig>>,
+    reach: Reach,
     agent: &'static str,
 }
 
@@ -66,15 +67,15 @@ pub(super) struct Socket {
 }
 
 impl Line {
-    /// `base` is the Manager's URL and ends in a slash; for `https` the TLS of the HTTP client is needed.
-    pub(in crate::manager) fn new(base: &Url, tls: Option<Arc<ClientConfig>>, agent: &'static str) -> Self {
+    /// `base` is the Manager's URL and ends in a slash.
+    pub(in crate::manager) fn new(base: &Url, reach: Reach, agent: &'static str) -> Self {
         let mut url = base.clone();
         url.set_path(&format!("{}socket.io/", base.path()));
         url.set_query(Some("EIO=3&transport=websocket"));
         let scheme = if base.scheme() == "https" { "wss" } else { "ws" };
         // Between two schemes of the same kind this cannot fail; and were it not done, the connection would be refused.
         url.set_scheme(scheme).ok();
-        Self { url, tls, agent }
+        Self { url, reach, agent }
     }
 
     /// Connects and upgrades, within `patience`, which is then the limit of each write.
@@ -89,9 +90,9 @@ impl Line {
     async fn upgrade(&self) -> Result<WebSocketStream<Box<dyn Stream>>, LineError> {
         let stream = self.connect().await.map_err(LineError::Unreachable)?;
         let mut request = self.url.as_str().into_client_request().map_err(broken)?;
-        request
-            .headers_mut()
-            .insert(USER_AGENT, HeaderValue::from_static(self.agent));
+        let headers = request.headers_mut();
+        headers.extend(self.reach.headers.clone());
+        headers.insert(USER_AGENT, HeaderValue::from_static(self.agent));
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
             .write_buffer_size(0)
@@ -113,7 +114,7 @@ impl Line {
             None => return Err(io::ErrorKind::InvalidInput.into()),
         };
         tcp.set_nodelay(true)?;
-        let Some(tls) = &self.tls else {
+        let Some(tls) = &self.reach.tls else {
             return Ok(Box::new(tcp));
         };
         let name = name.map_err(io::Error::other)?;
@@ -155,7 +156,11 @@ mod tests {
 
     #[test]
     fn c23_the_socket_is_below_the_managers_url() {
-        let line = |base: &str| Line::new(&Url::parse(base).unwrap(), None, "a").url.to_string();
+        let line = |base: &str| {
+            Line::new(&Url::parse(base).unwrap(), Reach::default(), "a")
+                .url
+                .to_string()
+        };
         assert_eq!(
             line("http://m:8080/"),
             "ws://m:8080/socket.io/?EIO=3&transport=websocket"

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! The configuration is read again (SIGHUP without a terminal), with a task running or not.
+//!
+//! What is applied: `log`, `tls` with the files it names, `headers`. They have one owner each and are asked for
+//! each time. Everything else was handed out at the start, to a task that runs perhaps: it is named, and waits for a
+//! restart. With a mistake anywhere nothing is applied.
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+use tracing::{error, info, warn};
+
+use super::reach;
+use crate::cli::Arguments;
+use crate::config::{Config, Environment};
+use crate::logging::Volume;
+use crate::manager::{HttpManager, chain};
+
+/// A file system that hangs must not keep the next signal waiting.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Sections and keys that are applied.
+const APPLIED: [&str; 3] = ["log", "tls", "headers"];
+
+/// What this process runs with, and where it came from.
+#[derive(Debug)]
+pub(super) struct Running<'a> {
+    pub(super) arguments: &'a Arguments,
+    pub(super) environment: &'a Environment,
+    pub(super) config: Config,
+    pub(super) volume: Option<Volume>,
+}
+
+impl Running<'_> {
+    /// Reads the configuration again and applies what can be. Says what came of it.
+    pub(super) async fn reload(&mut self, manager: &HttpManager) {
+        let (arguments, environment) = (self.arguments.clone(), self.environment.clone());
+        let manager_url = self.config.manager.clone();
+        let reading = tokio::task::spawn_blocking(move || {
+            let (config, warnings) = Config::load(&arguments, &environment).map_err(|error| error.to_string())?;
+            let reach = manager_url.map(|url| reach(&url, &config)).transpose();
+            Ok::<_, String>((config, warnings, reach.map_err(|error| chain(&error))?))
+        });
+        let (config, warnings, reach) = match timeout(PATIENCE, reading).await {
+            Ok(Ok(Ok(read))) => read,
+            Err(_) => return error!("the configuration cannot be read again within {PATIENCE:?}"),
+            Ok(Ok(Err(error))) => return error!("the new configuration cannot be used, the old one stays: {error}"),
+            Ok(Err(error)) => return error!(error = chain(&error), "the configuration cannot be read again"),
+        };
+        for warning in warnings {
+            warn!("{warning:#}");
+        }
+        let (applied, waiting): (Vec<_>, Vec<_>) = self
+            .config
+            .changes(&config)
+            .into_iter()
+            .partition(|key| APPLIED.contains(&key.as_str()));
+        // Also when nothing changed here: a certificate may have been renewed under its old name.
+        if let Some(reach) = reach
+            && let Err(error) = manager.reach_by(reach)
+        {
+            return error!(
+                error = chain(&error),
+                "the new configuration cannot be used, the old one stays"
+            );
+        }
+        if let Some(Err(error)) = self.volume.as_ref().map(|volume| volume.set(&config.log)) {
+            warn!(error = chain(&error), "the level of the log stays as it was");
+        }
+        self.config.log = config.log;
+        self.config.tls = config.tls;
+        self.config.headers = config.headers;
+        info!(applied = applied.join(", "), "the configuration was read again");
+        if !waiting.is_empty() {
+            warn!(
+                keys = waiting.join(", "),
+                "these were changed and need a restart (SIGQUIT ends this worker when its task is finished)"
+            );
+        }
+    }
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! The table `[headers]`: what every request carries besides, for a proxy that stands in front of the Manager.
+//!
+//! A value may be a secret. It is marked so, is never shown, and can be kept in a file of its own.
+
+use std::path::Path;
+
+use reqwest::header::{HeaderName, HeaderValue};
+
+use super::tree::{Complaint, Entry, Node, Value};
+
+/// What a request needs for itself, and why it cannot be had.
+const TAKEN: [(&str, &str); 9] = [
+    ("authorization", "it carries this worker's own identity"),
+    ("host", "it follows from the URL of the Manager"),
+    ("content-type", "it follows from the request"),
+    ("content-length", "it follows from the request"),
+    ("transfer-encoding", "it follows from the request"),
+    ("connection", "it is for the connection"),
+    ("upgrade", "it is for the connection"),
+    ("expect", "the Manager does not know it"),
+    ("user-agent", "it says which worker this is"),
+];
+
+/// A token is a few hundred bytes; servers stop at some 8 KiB for all headers together.
+const LONGEST: usize = 4096;
+
+pub(super) fn name(entry: &Entry) -> Result<HeaderName, Complaint> {
+    let complain = |what: String| Complaint {
+        span: entry.key_span.clone(),
+        what,
+        hide: true,
+    };
+    let name = HeaderName::from_bytes(entry.key.as_bytes())
+        .map_err(|_| complain("is no name of a header: letters, digits and dashes make one".into()))?;
+    match TAKEN.iter().find(|(taken, _)| name == *taken) {
+        Some((_, why)) => Err(complain(format!("cannot be set: {why}"))),
+        None => Ok(name),
+    }
+}
+
+/// `"text"`, or `{ file = "/path" }` for the text of a file without the end of its last line.
+pub(super) fn value(node: &Node) -> Result<HeaderValue, Complaint> {
+    let hidden = |what: String| Complaint {
+        hide: true,
+        ..node.complain(what)
+    };
+    let text = match &node.value {
+        Value::Text(text) => text.clone(),
+        Value::Table(entries) => match entries.as_slice() {
+            [only] if only.key == "file" => file(&only.node)?,
+            _ => {
+                return Err(hidden(
+                    "must have one key, as in { file = \"/path/to/the/value\" }".into(),
+                ));
+            }
+        },
+        Value::Plain(_)
+        | Value::Integer(_)
+        | Value::Number(_)
+        | Value::Boolean(_)
+        | Value::Date
+        | Value::List(_)
+        | Value::Nothing => return Err(hidden("must be a text in quotes, or { file = \"/path\" }".into())),
+    };
+    if text.len() > LONGEST {
+        return Err(hidden(format!("is longer than {LONGEST} bytes")));
+    }
+    let mut value =
+        HeaderValue::from_str(&text).map_err(|_| hidden("has characters that no header can have".into()))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+fn file(node: &Node) -> Result<String, Complaint> {
+    let path = Path::new(node.text()?);
+    if !path.is_absolute() {
+        return Err(node.complain("must be an absolute path, one that starts with a slash"));
+    }
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| node.complain(format!("cannot be read from {}: {error}", path.display())))?;
+    Ok(text.trim_end_matches(['\n', '\r']).to_owned())
+}

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! Which machine the credentials were made on: an image that was made of a node after its registration gives every
+//! copy the same identity, and the copies take each other's tasks.
+//!
+//! `machine` holds the machine's id (machine-id(5)), which copies are told to make anew. It is no proof: a machine
+//! that was set up again with its old home looks the same. So it is said, and changes nothing.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::durable::replace;
+use super::{Home, off_loop};
+
+const NAME: &str = "machine";
+const MACHINE_ID: &str = "/etc/machine-id";
+
+impl Home {
+    /// Whether the credentials were made on another machine: the path of the file that says so. Credentials
+    /// without such a file (the Go worker's) are taken to be of this one from now on.
+    ///
+    /// # Errors
+    /// Whatever the file system says. A worker can go on without this.
+    pub async fn of_another_machine(&self) -> io::Result<Option<PathBuf>> {
+        let path = self.machine_file();
+        off_loop(move || {
+            let Some(here) = machine_id() else { return Ok(None) };
+            match fs::read_to_string(&path) {
+                Ok(there) => Ok((there.trim() != here).then_some(path)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => note(&path).map(|()| None),
+                Err(error) => Err(error),
+            }
+        })
+        .await
+    }
+
+    pub(super) fn machine_file(&self) -> PathBuf {
+        self.dir.join(NAME)
+    }
+}
+
+/// Remembers this machine, for credentials that are made here.
+pub(super) fn note(path: &Path) -> io::Result<()> {
+    match machine_id() {
+        Some(here) => replace(path, format!("{here}\n").as_bytes()),
+        None => Ok(()),
+    }
+}
+
+/// `None` where there is none, as in many containers, or not yet (`uninitialized`, in a first boot).
+fn machine_id() -> Option<String> {
+    let text = fs::read_to_string(MACHINE_ID).ok()?;
+    let id = text.trim();
+    (id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit())).then(|| id.to_owned())
+}

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! The Manager and the network between fail in every way they can; the worker waits, tries on, and loses nothing.
+
+mod answers;
+mod crowd;
+mod identity;
+mod load;
+mod outages;
+mod outcomes;
+mod reach;
+mod relay;
+mod reload;
+mod resolver;
+
+use standin_manager::Endpoint;
+
+use crate::harness::Farm;
+
+fn count(farm: &Farm, endpoint: Endpoint) -> usize {
+    farm.requests(endpoint).len()
+}
