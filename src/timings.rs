@@ -143,7 +143,7 @@ impl Default for Timings {
             unkillable: seconds(15),
             foreign_signal: Duration::from_millis(500),
             crash: seconds(10),
-            strike_pause_min: seconds(30),
+            strike_pause_min: seconds(10),
             strike_pause_max: seconds(600),
             fitness: seconds(10),
             space_check: seconds(60),

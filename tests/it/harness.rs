@@ -76,6 +76,15 @@ impl Farm {
         node
     }
 
+    /// The same, which learns that a task is not wanted any more only from the answer to its outcome.
+    pub(crate) fn awake_deaf_node(&self) -> Node {
+        let mut node = self.node("node");
+        node.config.top.push("push = false".into());
+        node.set("first_may_i_run", "10m").start();
+        self.awake();
+        node
+    }
+
     /// Waits until the (first) worker is awake.
     pub(crate) fn awake(&self) {
         self.status(WorkerStatus::Awake);

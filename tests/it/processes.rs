@@ -181,7 +181,11 @@ fn a9_an_exit_0_after_the_polite_signal_is_no_completion() {
 #[test]
 fn a10_a_program_that_cannot_be_started_fails_its_task_with_the_reason_and_the_worker_goes_on() {
     let farm = Farm::new();
-    let node = farm.awake_node();
+    let mut node = farm.node("node");
+    // They say nothing about the node.
+    node.config.top.push("[node]\nstrikes = 0".into());
+    node.start();
+    farm.awake();
     std::fs::write(node.folder.join("plain"), "x").unwrap();
     std::fs::write(node.folder.join("nonsense"), "no program\n").unwrap();
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);

@@ -79,7 +79,7 @@ fn c4_a_task_that_is_handed_out_again_although_its_result_waits_is_not_run_again
 #[test]
 fn c28_a_completion_is_sent_although_the_manager_has_said_no_meanwhile() {
     let farm = Farm::new();
-    let node = farm.awake_node_with(&[("first_may_i_run", "10m")]);
+    let node = farm.awake_deaf_node();
     let task = farm.script("echo running; until [ -e go ]; do sleep 0.02; done; echo ran >> runs");
     farm.says(&task, "> running");
     farm.manager
@@ -100,7 +100,7 @@ fn c28_a_completion_is_sent_although_the_manager_has_said_no_meanwhile() {
 #[test]
 fn a_failure_is_not_reported_for_a_task_that_the_manager_no_longer_wants_run() {
     let farm = Farm::new();
-    let node = farm.awake_node_with(&[("first_may_i_run", "10m")]);
+    let node = farm.awake_deaf_node();
     let task = farm.script("echo running; until [ -e go ]; do sleep 0.02; done; echo last words; exit 1");
     farm.says(&task, "> running");
     let job = farm.manager.task(&task).unwrap().job;
@@ -117,7 +117,7 @@ fn a_failure_is_not_reported_for_a_task_that_the_manager_no_longer_wants_run() {
 #[test]
 fn c12_an_update_refused_because_another_has_the_task_stops_it() {
     let farm = Farm::new();
-    let node = farm.awake_node_with(&[("first_may_i_run", "10m")]);
+    let node = farm.awake_deaf_node();
     let task = farm.script("while :; do echo tick; sleep 0.02; done");
     farm.says(&task, "> tick");
     let mut other = farm.node("other");
@@ -172,7 +172,7 @@ fn c2_a_render_outlives_an_outage_and_all_it_said_arrives_in_order() {
 #[test]
 fn c13_a_task_that_was_deleted_is_stopped_and_holds_up_no_other() {
     let farm = Farm::new();
-    let node = farm.awake_node_with(&[("first_may_i_run", "10m")]);
+    let node = farm.awake_deaf_node();
     let task = farm.script("while :; do echo tick; sleep 0.02; done");
     farm.says(&task, "> tick");
     let job = farm.manager.task(&task).unwrap().job;
