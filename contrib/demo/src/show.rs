@@ -192,10 +192,11 @@ fn job_line(progress: &Progress) -> Line {
     ]
 }
 
-/// `▕███  ▏ 12 of 30 steps of 2 jobs`.
-pub(crate) fn whole_bar(done: u32, total: u32, beside: &str) -> Line {
+/// `▕███  ▏ 12 of 30 steps, 2 jobs`, with a shorter bar where there is no room for bars in the other lines.
+pub(crate) fn whole_bar(done: u32, total: u32, beside: &str, bars: bool) -> Line {
+    let width = if bars { BAR } else { SMALL_BAR };
     vec![
-        (Ink::Cyan, format!("  {}", bar(done, total, BAR))),
+        (Ink::Cyan, format!("  {}", bar(done, total, width))),
         (Ink::Plain, format!(" {beside}")),
     ]
 }
