@@ -9,7 +9,7 @@ use std::{io, time::Duration};
 
 use self::{
     terminal::Terminal,
-    text::{bar, broken},
+    text::{bar, broken, cut},
 };
 pub(crate) use self::{
     terminal::{Ink, Line},
@@ -140,10 +140,16 @@ impl Show {
         }
     }
 
-    /// Lines of somebody's log below what was done.
+    /// Lines of somebody's log below what was done; on a terminal, as much of each as fits.
     pub(crate) fn quote(&mut self, text: &str) {
+        let width = if self.draws() {
+            self.terminal.size().0
+        } else {
+            usize::MAX
+        };
         for line in text.lines() {
-            let line = self.terminal.inked(Ink::Dim, &tame(line));
+            let line = cut(&tame(line), width.saturating_sub(INDENT.len() + 3));
+            let line = self.terminal.inked(Ink::Dim, &line);
             self.terminal.lasting(&format!("{INDENT}│ {line}\n"));
         }
     }

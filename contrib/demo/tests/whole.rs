@@ -67,10 +67,13 @@ fn a_farm_that_stays_is_steered_over_its_page_s_calls_until_ctrl_c() {
     demo.until("it sleeps", is(first, "asleep"));
     ask(first, "awake");
     demo.until("it is awake", is(first, "awake"));
-    let lives = demo.log_count("worker-2.log", "signed on");
+    // Whichever of the two came second.
+    let number = second["name"].as_str().unwrap().trim_start_matches("demo-worker-");
+    let log = format!("worker-{number}.log");
+    let lives = demo.log_count(&log, "signed on");
     ask(second, "restart");
     demo.until("it has signed on again", || {
-        (demo.log_count("worker-2.log", "signed on") > lives).then_some(())
+        (demo.log_count(&log, "signed on") > lives).then_some(())
     });
     ask(first, "offline");
     demo.until("it has left", is(first, "offline"));
