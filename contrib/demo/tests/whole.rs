@@ -176,7 +176,7 @@ fn a_second_signal_skips_the_grace_of_a_stubborn_program() {
     let asked = Instant::now();
     demo.signal(Signal::SIGINT);
     let end = demo.end();
-    assert!(asked.elapsed() < GRACE, "{end}");
+    assert!(asked.elapsed() < GRACE / 2, "{end}");
     assert_eq!(end.code, Some(0), "{end}");
     assert!(end.said.contains("1 worker signed off and left."), "{end}");
 }
