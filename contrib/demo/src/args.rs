@@ -29,17 +29,22 @@ Without an option: a guided walk with one worker, in less than a minute.";
 
 const EXAMPLES: &str = "\
 Examples:
-  demo                                     the guided walk
-  demo --stay --workers 3 --jobs long      three workers to steer from the page, with work for minutes
-  demo --jobs failing,stubborn,escape      programs that misbehave, and what becomes of each
-  demo --manager http://farm:8080/         two minutes as a guest on a real farm
+  demo                                  the guided walk
+  demo --stay --workers 3 --jobs long   three workers to steer, with work for minutes
+  demo --jobs failing,stubborn,escape   programs that misbehave, and what becomes of each
+  demo --manager http://farm:8080/      as a guest on a real farm
 
 Blender and FFmpeg are used if they are on the PATH; without Blender, the demo renders by itself.
 FLAMENCO_DEMO_WORKER=PATH shows another worker instead of the one built here.
 
-Ctrl+C ends everything: workers stop their programs and sign off. A second one does not wait for them.
-Exit codes: 0 done, or stayed until told to go; 1 failed; 2 wrong command line; 128 + the signal's
-number if one came before the end.";
+Ctrl+C ends everything: the workers stop their programs and sign off. The second one skips the
+programs' grace, the third kills.
+
+Exit codes:
+  0      done, or stayed until told to go
+  1      failed
+  2      wrong command line
+  128+N  signal N came before the end";
 
 /// What the command line asks for.
 #[derive(Debug, PartialEq, Eq)]

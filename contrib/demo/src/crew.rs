@@ -3,10 +3,11 @@
 
 use std::{
     path::{Path, PathBuf},
+    sync::mpsc,
     time::Duration,
 };
 
-use nix::sys::signal::Signal;
+use nix::{sys::signal::Signal, unistd::Pid};
 use tokio::time::Instant;
 
 use crate::{
@@ -19,6 +20,8 @@ use crate::{
 
 /// A worker that is told to leave has this long: its renderer's grace and its last words to the Manager included.
 const GRACE: Duration = Duration::from_secs(20);
+/// A guard ends what is left of its worker's program within milliseconds.
+const SWEPT: Duration = Duration::from_secs(2);
 /// How often the person is listened to while the workers are given time to leave.
 const LISTEN: Duration = Duration::from_millis(50);
 
@@ -101,16 +104,18 @@ impl Crew {
         &self.members
     }
 
-    /// Asks all to leave, waits, and kills what did not: at the end of the grace, or as soon as a signal says hurry.
+    /// Asks all to leave, and waits. A signal meanwhile is passed on as a second request, by which a worker skips its
+    /// program's grace; the next one, or the end of our patience, kills.
     pub(crate) fn stop(&mut self, interrupt: &Interrupt) -> Parting {
-        for member in &self.members {
-            member.signal(Signal::SIGTERM);
-        }
+        let ask = || self.members.iter().for_each(|member| member.signal(Signal::SIGTERM));
         let end = Instant::now() + GRACE;
         let all_over = || self.members.iter().all(|member| member.over().is_some());
-        while !all_over() && Instant::now() < end {
+        let mut hurries = 0;
+        ask();
+        while hurries < 2 && !all_over() && Instant::now() < end {
             if interrupt.another(LISTEN).is_some() {
-                break;
+                hurries += 1;
+                ask();
             }
         }
         self.end()
@@ -130,19 +135,32 @@ impl Crew {
                 .badly
                 .extend(how.map(|how| format!("{} ({how})", member.name())));
         }
-        let mut left = programs::playing(&self.samples);
-        left.extend(
-            self.members
-                .iter()
-                .flat_map(|member| programs::running_in(&member.home())),
-        );
-        left.sort();
-        left.dedup();
+        let left = self.left_behind();
         programs::sweep(&left);
         parting
             .left_behind
             .extend(left.into_iter().map(|(pid, name)| format!("{name} (pid {pid})")));
         parting
+    }
+
+    /// Pid and name of what runs although its worker does not. The guards of a worker that was killed need a moment.
+    fn left_behind(&self) -> Vec<(Pid, String)> {
+        let end = Instant::now() + SWEPT;
+        let (_kept, pause) = mpsc::channel::<()>();
+        loop {
+            let mut left = programs::playing(&self.samples);
+            left.extend(
+                self.members
+                    .iter()
+                    .flat_map(|member| programs::running_in(&member.home())),
+            );
+            if left.is_empty() || Instant::now() > end {
+                left.sort();
+                left.dedup();
+                return left;
+            }
+            let _only_a_pause = pause.recv_timeout(LISTEN);
+        }
     }
 }
 

@@ -34,7 +34,9 @@ const WHOLE: &[Chunk] = &[
     Chunk(16, FRAMES),
 ];
 /// Tasks of the long render, each once around: with one worker, minutes.
-const TURNS: u16 = 30;
+const TURNS: u16 = 20;
+/// The priority of what lasts: whatever else is submitted comes first.
+const BEHIND: i64 = 40;
 
 /// Pictures that are there before the last task begins.
 pub(crate) const BEFORE_THE_LAST: u16 = 9;
@@ -92,10 +94,11 @@ impl Shot<'_> {
 
     /// The same turn over and over, each time into a folder of its own below this one.
     pub(crate) fn many_turns(&self, folder: &Path) -> JobSpec {
-        (1..=TURNS).fold(blender_job("Long turntable"), |job, turn| {
+        (1..=TURNS).fold(blender_job("Long turntable").priority(BEHIND), |job, turn| {
             let output = folder.join(format!("turn-{turn:02}"));
             let shot = Shot {
                 output: &output,
+                besides: self.renderer.thorough,
                 ..*self
             };
             let mut task = shot.render_task(Chunk(1, FRAMES));
@@ -192,6 +195,7 @@ mod tests {
             exe_args: "-b -y".to_owned(),
             scene: "/s/turntable.blend".into(),
             overwriting: &[],
+            thorough: &["--again"],
         };
         look(&Shot {
             renderer: &renderer,

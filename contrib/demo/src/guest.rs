@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use crate::{
     crew::{Crew, Hiring},
     interrupt::End,
-    local::Local,
+    local::{Local, STOPPING},
     manager::Manager,
     programs::read_text,
     show::{Ink, Line, Show, counted, tame},
@@ -61,7 +61,7 @@ pub(crate) fn join(cast: &mut Local<'_>, url: &Url, program: &Path, workers: usi
     };
     let mut crew = Crew::start(&hiring, cast.places)?;
     let stayed = stay(cast, &manager, &crew);
-    cast.show.meanwhile("Stopping the workers ...");
+    cast.show.meanwhile(STOPPING);
     let parting = crew.stop(cast.interrupt);
     forget(cast.show, &manager, &crew);
     match stayed {

@@ -21,6 +21,9 @@ use crate::{
     worker,
 };
 
+/// What is said when it is told to go.
+pub(crate) const STOPPING: &str = "Stopping the workers ... (Ctrl+C again is less patient)";
+
 /// Where it is played, and for whom.
 pub(crate) struct Local<'a> {
     pub(crate) places: &'a Places,
@@ -56,8 +59,7 @@ impl Local<'_> {
         };
         let manager = backstage.join("manager");
         let standin = farm::start(&manager, &renderer, sampler.all()).map_err(failed("starting the Manager"))?;
-        self.show
-            .fact("Page", &format!("{} shows all, and steers the workers", standin.url()));
+        self.show.fact("Page", &standin.url());
         self.show.fact("Renderer", &renderer.label);
         let encoder = encoder.as_ref().map_or_else(|why| why, |it| &it.label);
         self.show.fact("Encoder", encoder);
@@ -71,7 +73,7 @@ impl Local<'_> {
         let mut crew = Crew::start(&hiring, self.places)?;
         let played = self.play(play, &standin, &crew, &sampler);
         if played.is_err() {
-            self.show.meanwhile("Stopping the workers ...");
+            self.show.meanwhile(STOPPING);
         }
         // Whatever happened: from here on no worker runs, nor anything it started.
         let parting = crew.stop(self.interrupt);
@@ -121,6 +123,8 @@ impl Local<'_> {
             }
             Play::Stay(names) => {
                 self.show.gap();
+                self.show
+                    .sentence("Open the page to watch and to steer. Ctrl+C ends the demonstration.");
                 let mut watch = Watch::new(standin, crew, self.show, self.interrupt);
                 stay::stay(&mut watch, sampler, names)
             }

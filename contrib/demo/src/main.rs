@@ -1,14 +1,20 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! One command that shows the worker on one machine: a stand-in Manager, a real worker, real pictures, the Worker Actions.
+//! One command that shows the worker on one machine: a stand-in Manager and its page, real workers, real pictures, the Worker
+//! Actions.
 //!
 //! ```text
-//! main ─► walk ─► stage ──┬─► farm: stand-in Manager, jobs ◄── HTTP ──┐
-//!                         ├─► supervisor ─► programs ─► flamenco-worker ─► Blender, or demo-render (own, tracer)
-//!                         ├─► show: the terminal
-//!                         └─► interrupt: Ctrl+C
+//! main ─┬─► local ─┬─► walk ─► stage     the guided walk: one worker, one step after another
+//!       │          ├─► errands ─┐        named samples, and what became of each
+//!       │          ├─► stay ────┴► watch until told to go
+//!       │          └─► farm: stand-in Manager, jobs, samples ◄── HTTP ──┐
+//!       ├─► guest ─► manager: somebody's ◄────────────────────── HTTP ──┤
+//!       ├─► crew ─► supervisor ─► programs ─► flamenco-worker ──────────┴─► Blender, or own (tracer), or samples::role
+//!       ├─► show: the terminal ◄── view: a worker in one line
+//!       └─► interrupt: Ctrl+C
 //! ```
 //!
-//! `args` what may be typed - `worker` which binary is shown - `renderer` what this machine can render with.
+//! `args` what may be typed - `worker` which binary is shown - `renderer` what this machine can render with - `places` where
+//! things are, and what stays.
 
 mod args;
 mod crew;

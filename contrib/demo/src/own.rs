@@ -25,6 +25,8 @@ pub(crate) const ROLE: &str = "demo-render";
 
 /// Renders frames whose pictures exist; without it they are skipped, as the scene for Blender has it.
 pub(crate) const OVERWRITE: &str = "--overwrite";
+/// Twice as many samples along each side.
+pub(crate) const THOROUGH: &str = "--thorough";
 
 /// What one run is asked for.
 #[derive(Debug, PartialEq, Eq)]
@@ -33,6 +35,7 @@ struct Run {
     output: String,
     frames: RangeInclusive<u16>,
     overwrite: bool,
+    thorough: bool,
 }
 
 /// What a scene file of ours holds: `frames=24 samples=2`.
@@ -73,12 +76,14 @@ impl Run {
             let value = at.and_then(|at| words.get(at + 1)).cloned();
             value.ok_or_else(|| format!("{flag} is missing"))
         };
+        let given = |flag: &str| words.iter().any(|word| word == flag);
         let scene = words.iter().find(|word| !word.starts_with('-'));
         Ok(Self {
             scene: scene.ok_or("no scene is given")?.into(),
             output: after("--render-output")?,
             frames: frame_range(&after("--render-frame")?)?,
-            overwrite: words.iter().any(|word| word == OVERWRITE),
+            overwrite: given(OVERWRITE),
+            thorough: given(THOROUGH),
         })
     }
 
@@ -86,6 +91,11 @@ impl Run {
         let text = fs::read_to_string(&self.scene)
             .map_err(|error| format!("Cannot read file \"{}\": {error}", self.scene.display()))?;
         let scene = SceneFile::parse(&text).ok_or("the scene is not one of this renderer's")?;
+        let samples = if self.thorough {
+            scene.samples * 2
+        } else {
+            scene.samples
+        };
         let mut say = |line: &str| writeln!(out, "{line}").and_then(|()| out.flush());
         let said = |error: io::Error| error.to_string();
         say(&format!("flamenco-worker demo renderer {}", env!("CARGO_PKG_VERSION"))).map_err(said)?;
@@ -97,9 +107,9 @@ impl Run {
                 continue;
             }
             let began = Instant::now();
-            say(&progress_line(frame, scene.samples)).map_err(said)?;
+            say(&progress_line(frame, samples)).map_err(said)?;
             let turn = f32::from(frame - 1) / f32::from(scene.frames.max(1));
-            let picture = Scene::at(turn).picture(scene.samples);
+            let picture = Scene::at(turn).picture(samples);
             let rendered = began.elapsed();
             save(&picture, &path).map_err(|error| format!("cannot save {}: {error}", path.display()))?;
             let whole = began.elapsed();
@@ -189,6 +199,7 @@ mod tests {
             output: "/o/t-####".to_owned(),
             frames: 4..=6,
             overwrite: false,
+            thorough: false,
         };
         assert_eq!(Run::parse(words(line)), Ok(run));
         assert!(Run::parse(words("-b scene --render-output x")).is_err_and(|it| it.contains("--render-frame")));
@@ -232,6 +243,7 @@ mod tests {
             output: output.to_string_lossy().into_owned(),
             frames: 1..=3,
             overwrite: false,
+            thorough: false,
         };
         let mut said = Vec::new();
         run.carry_out(&mut said).unwrap();

@@ -172,6 +172,8 @@ impl WorkerStart {
         }
         command
             .env("FLAMENCO_HOME", self.home())
+            // What a worker that is killed leaves there goes with the rest.
+            .env("TMPDIR", &self.place)
             .env("FLAMENCO_WORKER_NAME", &self.name)
             .spawn()
     }

@@ -33,6 +33,8 @@ pub(crate) struct Renderer {
     pub(crate) scene: PathBuf,
     /// Arguments that make it render what is there already.
     pub(crate) overwriting: &'static [&'static str],
+    /// Arguments that make it do so in four times the time.
+    pub(crate) thorough: &'static [&'static str],
 }
 
 impl Renderer {
@@ -77,6 +79,10 @@ impl Renderer {
                 "--python-expr",
                 "import bpy; bpy.context.scene.render.use_overwrite = True",
             ],
+            thorough: &[
+                "--python-expr",
+                "import bpy; it = bpy.context.scene; it.render.use_overwrite = True; it.cycles.samples *= 4",
+            ],
         }))
     }
 
@@ -89,6 +95,7 @@ impl Renderer {
             exe_args: format!("{} -b -y", own::ROLE),
             scene,
             overwriting: &[own::OVERWRITE],
+            thorough: &[own::OVERWRITE, own::THOROUGH],
         })
     }
 }

@@ -9,7 +9,7 @@ use std::{io, time::Duration};
 
 use self::{
     terminal::Terminal,
-    text::{bar, broken},
+    text::{bar, broken, cut},
 };
 pub(crate) use self::{
     terminal::{Ink, Line},
@@ -140,10 +140,16 @@ impl Show {
         }
     }
 
-    /// Lines of somebody's log below what was done.
+    /// Lines of somebody's log below what was done; on a terminal, as much of each as fits.
     pub(crate) fn quote(&mut self, text: &str) {
+        let width = if self.draws() {
+            self.terminal.size().0
+        } else {
+            usize::MAX
+        };
         for line in text.lines() {
-            let line = self.terminal.inked(Ink::Dim, &tame(line));
+            let line = cut(&tame(line), width.saturating_sub(INDENT.len() + 3));
+            let line = self.terminal.inked(Ink::Dim, &line);
             self.terminal.lasting(&format!("{INDENT}│ {line}\n"));
         }
     }
@@ -192,10 +198,11 @@ fn job_line(progress: &Progress) -> Line {
     ]
 }
 
-/// `▕███  ▏ 12 of 30 steps of 2 jobs`.
-pub(crate) fn whole_bar(done: u32, total: u32, beside: &str) -> Line {
+/// `▕███  ▏ 12 of 30 steps, 2 jobs`, with a shorter bar where there is no room for bars in the other lines.
+pub(crate) fn whole_bar(done: u32, total: u32, beside: &str, bars: bool) -> Line {
+    let width = if bars { BAR } else { SMALL_BAR };
     vec![
-        (Ink::Cyan, format!("  {}", bar(done, total, BAR))),
+        (Ink::Cyan, format!("  {}", bar(done, total, width))),
         (Ink::Plain, format!(" {beside}")),
     ]
 }

@@ -4,7 +4,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use standin_manager::{Job, JobStatus, Snapshot, StandIn};
+use standin_manager::{Job, JobStatus, Snapshot, StandIn, Task};
 use tokio::time::Instant;
 
 use crate::{
@@ -58,10 +58,11 @@ impl<'a> Watch<'a> {
     /// # Errors
     /// Interrupted.
     pub(crate) fn tick(&mut self) -> Result<(), End> {
+        let (_, bars) = self.show.room();
         let (rows, progress) = self.standin.look(|snapshot| {
             let members = self.crew.members().iter();
             let rows = members.map(|member| Row::of(snapshot, member.name()).unless_left(member));
-            (rows.collect::<Vec<_>>(), farm_line(snapshot))
+            (rows.collect::<Vec<_>>(), farm_line(snapshot, bars))
         });
         self.board.show(&rows, progress, self.show);
         self.interrupt.rest(TICK)
@@ -134,18 +135,17 @@ pub(crate) fn is_over(status: JobStatus) -> bool {
     }
 }
 
-/// How far all jobs are together.
-fn farm_line(snapshot: &Snapshot<'_>) -> Line {
+/// How far all jobs are together. Tasks are counted, as a job's own sum comes with its first step only.
+fn farm_line(snapshot: &Snapshot<'_>, bars: bool) -> Line {
     let jobs = || snapshot.jobs().filter(|job| !is_over(job.status));
-    let sum = |of: fn(&Job) -> i64| steps(jobs().map(of).sum());
-    let (done, total) = (sum(|job| job.steps_completed), sum(|job| job.steps_total));
+    let sum = |of: fn(&Task) -> i64| steps(jobs().flat_map(|job| snapshot.tasks(&job.id)).map(of).sum());
+    let (done, total) = (sum(|task| task.steps_completed), sum(|task| task.steps_total));
     match jobs().count() {
         0 => vec![(Ink::Dim, "  No job is waiting.".to_owned())],
-        count => whole_bar(
-            done,
-            total,
-            &format!("{done} of {total} steps, {}", counted(count, "job")),
-        ),
+        count => {
+            let beside = format!("{done} of {total} steps, {}", counted(count, "job"));
+            whole_bar(done, total, &beside, bars)
+        }
     }
 }
 
