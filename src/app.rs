@@ -24,7 +24,7 @@ use crate::departure::Departure;
 use crate::home::{self, Home, HomeError};
 use crate::logging;
 use crate::manager::{HttpManager, Introduction, Session, chain};
-use crate::process::{self, Launcher, LauncherOptions, Reaper, Strays};
+use crate::process::{Launcher, LauncherOptions, Reaper, Strays};
 use crate::report::Pictures;
 use crate::signals::{Order, Orders};
 use crate::spool::{Limits, Spool};
@@ -108,7 +108,7 @@ async fn serve(config: &Config, environment: &Environment) -> Result<Departure, 
         around,
     );
     let live = async {
-        end_predecessors(config, &home).await;
+        end_predecessors(config, &launcher, &home).await;
         worker.run().await
     };
     let departure = tokio::select! {
@@ -177,8 +177,8 @@ fn manager(config: &Config) -> Result<HttpManager, Departure> {
 }
 
 /// Whoever bears our mark is of a worker that died, guard and all; and so are its temporary directories.
-async fn end_predecessors(config: &Config, home: &Home) {
-    let ended = process::end_marked(home.mark(), config.timings.unkillable).await;
+async fn end_predecessors(config: &Config, launcher: &Launcher, home: &Home) {
+    let ended = launcher.end_predecessors(config.timings.unkillable).await;
     if ended != Strays::default() {
         warn!(ended = ?ended.ended, unkillable = ?ended.unkillable, "ended what the last run left behind");
     }

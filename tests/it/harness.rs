@@ -513,9 +513,14 @@ pub(crate) fn missing(program: &str) -> bool {
     let found = std::env::var_os("PATH")
         .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(program).is_file()));
     if !found {
-        let name = std::thread::current().name().unwrap_or_default().to_owned();
-        let line = format!("SKIPPED: {name}: {program} is not installed\n");
-        std::io::stderr().write_all(line.as_bytes()).unwrap();
+        skipped(&format!("{program} is not installed"));
     }
     !found
+}
+
+/// Says aloud that this test cannot be had on this machine.
+pub(crate) fn skipped(why: &str) {
+    let name = std::thread::current().name().unwrap_or_default().to_owned();
+    let line = format!("SKIPPED: {name}: {why}\n");
+    std::io::stderr().write_all(line.as_bytes()).unwrap();
 }

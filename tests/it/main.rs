@@ -11,7 +11,9 @@
 
 mod actions;
 mod commands;
+mod fighting;
 mod harness;
+mod means;
 mod network;
 mod output;
 mod processes;
