@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;
-use standin_manager::{CommandSpec, TaskStatus, WorkerStatus};
+use standin_manager::{CommandSpec, TaskStatus, When, WorkerStatus};
 
 use crate::harness::{Farm, Node, exec, lives, missing, until};
 use crate::means::{Group, Strace, as_user, cancel, dies, farm_with_grace, logged, number, own_user, start_through};
@@ -83,8 +83,13 @@ fn a5_a_fork_bomb_at_the_limit_of_its_user_is_ended() {
 fn is_ended(script: &str, prepare: impl Fn(i32)) {
     let (farm, node) = farm_with_grace("200ms");
     let task = farm.script(&format!("{script}; echo running; while :; do sleep 0.02; done"));
-    let pid = number(&node.folder.join("pid"));
     farm.says(&task, "> running");
+    until(
+        "pid",
+        || node.folder.join("pid").exists().then_some(()),
+        || farm.log(&task),
+    );
+    let pid = number(&node.folder.join("pid"));
     assert!(lives(pid));
     prepare(pid);
     cancel(&farm, &task);
@@ -120,7 +125,7 @@ fn a4_a_traced_descendant_still_dies() {
         return;
     }
     is_ended(
-        "setsid strace -f -o trace bash -c 'echo $$ > pid; while :; do sleep 0.1; done' &",
+        "setsid strace -f -o trace bash -c 'echo $$ > pid; while :; do sleep 0.1; done' & :",
         |_| (),
     );
 }
@@ -167,13 +172,24 @@ fn a11_a_worker_with_a_program_that_cannot_die_leaves_cleanly_and_its_next_life_
     assert_eq!(farm.manager.workers()[0].status, WorkerStatus::Offline);
     let next = farm.script("true");
     node.start();
-    logged(&node, "no new task until they are gone");
+    again(&farm, &node);
     assert_eq!(farm.manager.task(&next).unwrap().status, TaskStatus::Queued);
     assert!(lives(pid));
     ice.set("freezer.state", "THAWED");
     farm.completed(&next);
     assert!(!lives(pid));
     node.finish();
+}
+
+/// Waits until also the second life of a worker has refused to take a task.
+fn again(farm: &Farm, node: &Node) {
+    // The Manager remembers that it was asleep when it left; somebody wakes it.
+    farm.status(WorkerStatus::Asleep);
+    farm.manager
+        .ask(&farm.worker(), WorkerStatus::Awake, When::Now)
+        .unwrap();
+    let said = || (node.log().matches("no new task until they are gone").count() >= 2).then_some(());
+    until("the next life to hold back", said, || node.log());
 }
 
 /// A cancelled task whose program hangs in the kernel, as one does on a dead file server: the old freezer keeps even
@@ -225,34 +241,27 @@ fn a18_a_descendant_that_became_another_users_is_said_and_does_not_hold_the_work
     let mut node = farm.node("node");
     node.set("grace", "100ms").set("unkillable", "500ms");
     let Some(user) = own_user(&farm, &node) else { return };
-    let theirs = node.folder.join("roots-sleep");
-    fs::copy("/bin/sleep", &theirs).unwrap();
-    fs::set_permissions(&theirs, PermissionsExt::from_mode(0o4755)).unwrap();
+    // One of root's that anybody may start, and that turns into root altogether: `kill` still reaches one that is only
+    // on its way.
+    let turn = node.folder.join("become-root");
+    fs::copy("/usr/bin/setpriv", &turn).unwrap();
+    fs::set_permissions(&turn, PermissionsExt::from_mode(0o4755)).unwrap();
     let wrapper = as_user(user);
     start_through(&mut node, &wrapper.iter().map(String::as_str).collect::<Vec<_>>());
     farm.awake();
-    let task = farm.script("setsid ./roots-sleep 1000 & echo $! > pid; echo running; while :; do sleep 0.02; done");
+    let task = farm
+        .script("setsid ./become-root --reuid=0 --regid=0 --clear-groups sleep 1000 & echo $! > pid; echo running; while :; do sleep 0.02; done");
     farm.says(&task, "> running");
     let pid = number(&node.folder.join("pid"));
-    let uid = || {
-        fs::read_to_string(format!("/proc/{pid}/status"))
-            .unwrap_or_default()
-            .contains("Uid:\t60")
-    };
+    let name = || fs::read_to_string(format!("/proc/{pid}/comm")).ok();
     until(
         "the program to be root's",
-        || {
-            fs::read_to_string(format!("/proc/{pid}/comm"))
-                .ok()?
-                .contains("roots-sleep")
-                .then_some(())
-        },
+        || (name()? == "sleep\n").then_some(()),
         || node.log(),
     );
-    let _ = uid;
     let guard = node.children()[0];
     farm.manager.set_task_status(&task, TaskStatus::Canceled).unwrap();
-    farm.says(&task, "left behind, and cannot be ended: roots-sleep");
+    farm.says(&task, "left behind, and cannot be ended: sleep");
     logged(&node, "no new task until they are gone");
     let before = ticks(guard);
     let next = farm.script("true");
@@ -262,8 +271,7 @@ fn a18_a_descendant_that_became_another_users_is_said_and_does_not_hold_the_work
     assert!(ticks(guard) - before < 20, "the guard spins");
     // The next life knows it by what the kernel keeps of it, for its environment is hidden.
     start_through(&mut node, &wrapper.iter().map(String::as_str).collect::<Vec<_>>());
-    logged(&node, "roots-sleep");
-    logged(&node, "no new task until they are gone");
+    again(&farm, &node);
     assert_eq!(farm.manager.task(&next).unwrap().status, TaskStatus::Queued);
     kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
     farm.completed(&next);

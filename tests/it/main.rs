@@ -10,6 +10,7 @@
 )]
 
 mod actions;
+mod cgroups;
 mod commands;
 mod fighting;
 mod harness;
