@@ -12,6 +12,7 @@
 mod actions;
 mod cgroups;
 mod commands;
+mod deaths;
 mod fighting;
 mod harness;
 mod means;

@@ -9,6 +9,7 @@ use std::io::Read as _;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
@@ -58,12 +59,40 @@ pub(crate) fn dies(pid: i32, node: &Node) {
 
 /// Starts a node's worker through a wrapper that executes it, such as `prlimit`.
 pub(crate) fn start_through(node: &mut Node, wrapper: &[&str]) {
+    let worker = node.command().get_program().to_owned();
+    let words: Vec<_> = wrapper.iter().map(OsString::from).chain([worker]).collect();
+    start_as(node, &words);
+}
+
+/// Starts a node's worker by these words and its own arguments.
+pub(crate) fn start_as(node: &mut Node, words: &[OsString]) {
     let command = node.command();
-    let mut outer = Command::new(wrapper[0]);
-    outer.args(&wrapper[1..]).arg(command.get_program());
-    outer.args(command.get_args()).current_dir(&node.folder);
+    let mut outer = Command::new(&words[0]);
+    outer
+        .args(&words[1..])
+        .args(command.get_args())
+        .current_dir(&node.folder);
     outer.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
     node.start_with(&mut outer);
+}
+
+/// Lets time pass, where that is what is tested.
+pub(crate) fn pass(time: Duration) {
+    let end = tokio::time::Instant::now() + time;
+    until(
+        "time to pass",
+        || (tokio::time::Instant::now() >= end).then_some(()),
+        String::new,
+    );
+}
+
+/// Kills so many processes as if at once: none of them sees another's end.
+pub(crate) fn kill_together(pids: &[i32]) {
+    for signal in [Signal::SIGSTOP, Signal::SIGKILL] {
+        for pid in pids {
+            kill(Pid::from_raw(*pid), signal).ok();
+        }
+    }
 }
 
 /// Skips a test that only root can do.
@@ -217,9 +246,10 @@ impl Strace {
         text
     }
 
-    /// Lets everybody go on as they are.
-    pub(crate) fn detach(mut self) {
+    /// Lets everybody go on as they are, and says all that was seen.
+    pub(crate) fn detach(mut self) -> String {
         self.stop();
+        self.seen()
     }
 
     fn stop(&mut self) {
