@@ -15,6 +15,7 @@ mod commands;
 mod deaths;
 mod fighting;
 mod harness;
+mod hosts;
 mod means;
 mod network;
 mod output;
