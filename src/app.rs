@@ -34,6 +34,10 @@ use crate::worker::{Surroundings, Worker};
 /// What still runs in the background when the worker has left (a hung file system) is given this long.
 const RUNTIME_END: Duration = Duration::from_secs(1);
 
+/// How long a thread for blocking work is kept. Where there is none, and the host is out of processes, the runtime
+/// panics; where there is one, the work waits for it.
+const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
 /// The program that plays the guard and reads pictures: this one, also after the file was replaced.
 const OURSELVES: &str = "/proc/self/exe";
 
@@ -55,7 +59,11 @@ pub fn run(arguments: &Arguments) -> Departure {
         warn!("{warning}");
     }
     info!(version = VERSION, pid = std::process::id(), "flamenco-worker starts");
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .thread_keep_alive(FOR_EVER)
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => {
             error!(error = chain(&error), "cannot start");
@@ -72,6 +80,10 @@ pub fn run(arguments: &Arguments) -> Departure {
 
 /// `Err` is a departure too: one before there was a worker.
 async fn serve(config: &Config, environment: &Environment) -> Result<Departure, Departure> {
+    // The first of those threads, while it can be had.
+    tokio::task::spawn_blocking(|| ())
+        .await
+        .map_err(failure("start a thread"))?;
     let mut signals = Orders::new().map_err(failure("take over the signals"))?;
     let home = tokio::select! {
         home = open_home(config, environment) => home?,
