@@ -75,17 +75,10 @@ fn a17_a_guard_that_dies_at_any_step_leaves_nothing_and_its_task_is_run_again() 
     for step in GUARDS_STEPS {
         // The guard is stopped at its first step, and changes hands: of the worker, which makes the same calls, the
         // second tracer has no hold.
-        let Some(first) = Strace::attach(&node, node.pid(), "close_range:signal=STOP:when=1", true) else {
+        let submit = || farm.script("setsid sleep 1000 & echo over");
+        let Some((task, guard)) = Strace::next_guard(&node, submit) else {
             return;
         };
-        let task = farm.script("setsid sleep 1000 & echo over");
-        until(
-            "a guard to be stopped",
-            || first.seen().contains("stopped by SIGSTOP").then_some(()),
-            || first.seen(),
-        );
-        let guard = node.children()[0];
-        first.detach();
         let second = Strace::attach(&node, guard, step, false).unwrap();
         kill(Pid::from_raw(guard), Signal::SIGCONT).unwrap();
         dies(guard, &node);

@@ -64,7 +64,7 @@ fn a5_a_fork_bomb_at_the_limit_of_its_user_is_ended() {
     node.set("grace", "100ms");
     let Some(user) = own_user(&farm, &node) else { return };
     let limited = [vec!["prlimit".into(), "--nproc=400".into()], as_user(user)].concat();
-    start_through(&mut node, &limited.iter().map(String::as_str).collect::<Vec<_>>());
+    start_through(&mut node, limited);
     farm.awake();
     // A refused fork waits: the bomb stays at its limit, and would grow at once into whatever place is made.
     let bomb = "$| = 1; $SIG{TERM} = 'IGNORE'; print \"running\\n\"; while (1) { defined fork or select undef, undef, undef, 0.01 }";
@@ -246,8 +246,7 @@ fn a18_a_descendant_that_became_another_users_is_said_and_does_not_hold_the_work
     let turn = node.folder.join("become-root");
     fs::copy("/usr/bin/setpriv", &turn).unwrap();
     fs::set_permissions(&turn, PermissionsExt::from_mode(0o4755)).unwrap();
-    let wrapper = as_user(user);
-    start_through(&mut node, &wrapper.iter().map(String::as_str).collect::<Vec<_>>());
+    start_through(&mut node, as_user(user));
     farm.awake();
     let task = farm
         .script("setsid ./become-root --reuid=0 --regid=0 --clear-groups sleep 1000 & echo $! > pid; echo running; while :; do sleep 0.02; done");
@@ -270,7 +269,7 @@ fn a18_a_descendant_that_became_another_users_is_said_and_does_not_hold_the_work
     assert!(lives(pid) && lives(guard), "the guard stays with it");
     assert!(ticks(guard) - before < 20, "the guard spins");
     // The next life knows it by what the kernel keeps of it, for its environment is hidden.
-    start_through(&mut node, &wrapper.iter().map(String::as_str).collect::<Vec<_>>());
+    start_through(&mut node, as_user(user));
     again(&farm, &node);
     assert_eq!(farm.manager.task(&next).unwrap().status, TaskStatus::Queued);
     kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();

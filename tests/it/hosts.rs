@@ -12,7 +12,7 @@ use serde_json::json;
 use standin_manager::{Endpoint, TaskStatus, WorkerStatus};
 
 use crate::harness::{Farm, Node, exec, file, lives, missing, skipped, until};
-use crate::means::{Group, cancel, dies, not_root, number, pass, start_through};
+use crate::means::{Group, Strace, as_user, cancel, dies, not_root, number, own_user, pass, start_through};
 
 /// Stops all of a node, worker, guard and programs, for a time, as a host does that sleeps; `meanwhile` happens then.
 /// Answers how many requests the Manager had seen by then.
@@ -266,6 +266,51 @@ fn f9_a_worker_without_processes_waits_for_some_and_loses_nothing() {
 }
 
 #[test]
+fn a10_a_fork_that_its_users_limit_refuses_fails_the_task_with_the_reason() {
+    if missing("prlimit") {
+        return;
+    }
+    let farm = Farm::new();
+    let mut node = farm.node("node");
+    let Some(user) = own_user(&farm, &node) else { return };
+    start_through(&mut node, as_user(user));
+    farm.awake();
+    let Some((task, guard)) = Strace::next_guard(&node, || farm.script("echo over")) else {
+        return;
+    };
+    let own = as_user(user);
+    let status = std::process::Command::new(&own[0])
+        .args(&own[1..])
+        .args(["prlimit", "--pid", &guard.to_string(), "--nproc=1"])
+        .status();
+    assert!(status.unwrap().success());
+    kill(Pid::from_raw(guard), Signal::SIGCONT).unwrap();
+    farm.failed(&task);
+    let log = farm.log(&task);
+    assert!(log.contains("cannot run \"bash\"") && log.contains("(EAGAIN)"), "{log}");
+    let task = farm.script("echo over");
+    farm.completed(&task);
+    node.finish();
+}
+
+#[test]
+fn a10_an_exec_without_memory_fails_the_task_with_the_reason() {
+    let farm = Farm::new();
+    let node = farm.awake_node();
+    let Some((task, guard)) = Strace::next_guard(&node, || farm.script("echo over")) else {
+        return;
+    };
+    let strace = Strace::attach(&node, guard, "execve:error=ENOMEM", true).unwrap();
+    kill(Pid::from_raw(guard), Signal::SIGCONT).unwrap();
+    farm.failed(&task);
+    strace.detach();
+    assert!(farm.log(&task).contains("(ENOMEM)"), "{}", farm.log(&task));
+    let task = farm.script("echo over");
+    farm.completed(&task);
+    node.finish();
+}
+
+#[test]
 fn f10_a_flood_while_nobody_listens_fills_neither_memory_nor_disk() {
     let farm = Farm::new();
     let node = farm.awake_node();
@@ -294,7 +339,7 @@ fn f10_a_flood_while_nobody_listens_fills_neither_memory_nor_disk() {
 fn e11_a_worker_whose_output_is_closed_works_on_and_a_hang_up_without_a_terminal_is_nothing() {
     let farm = Farm::new();
     let mut node = farm.node("node");
-    start_through(&mut node, &["bash", "-c", "exec \"$0\" \"$@\" <&- >&- 2>&-"]);
+    start_through(&mut node, ["bash", "-c", "exec \"$0\" \"$@\" <&- >&- 2>&-"]);
     farm.awake();
     node.signal(Signal::SIGHUP);
     let task = farm.script("echo over; echo oops >&2; cat");
@@ -313,7 +358,7 @@ fn e14_as_process_1_it_takes_in_orphans_hurts_none_and_leaves_as_anywhere() {
     let mut node = farm.node("node");
     start_through(
         &mut node,
-        &["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"],
+        ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"],
     );
     farm.awake();
     let first = node.children()[0];

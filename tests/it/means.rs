@@ -9,6 +9,7 @@ use std::io::Read as _;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -57,10 +58,16 @@ pub(crate) fn dies(pid: i32, node: &Node) {
     );
 }
 
+/// A number that no other test of this process has.
+fn fresh() -> u32 {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    NUMBER.fetch_add(1, Ordering::Relaxed)
+}
+
 /// Starts a node's worker through a wrapper that executes it, such as `prlimit`.
-pub(crate) fn start_through(node: &mut Node, wrapper: &[&str]) {
+pub(crate) fn start_through(node: &mut Node, wrapper: impl IntoIterator<Item = impl Into<OsString>>) {
     let worker = node.command().get_program().to_owned();
-    let words: Vec<_> = wrapper.iter().map(OsString::from).chain([worker]).collect();
+    let words: Vec<_> = wrapper.into_iter().map(Into::into).chain([worker]).collect();
     start_as(node, &words);
 }
 
@@ -109,7 +116,7 @@ pub(crate) fn own_user(farm: &Farm, node: &Node) -> Option<u32> {
     if not_root() || missing("setpriv") {
         return None;
     }
-    let user = 60_000 + std::process::id() % 5_000;
+    let user = 60_000 + std::process::id() % 400 * 10 + fresh();
     fs::set_permissions(farm.folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
     chown(&node.folder, Some(user), Some(user)).unwrap();
     Some(user)
@@ -132,8 +139,7 @@ pub(crate) struct Group(pub(crate) PathBuf);
 impl Group {
     /// Below the first of these folders that is there and can be written.
     pub(crate) fn make(below: &[&str], has: &str) -> Option<Self> {
-        static NUMBER: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let number = fresh();
         let name = format!("flamenco-test-{}-{number}", std::process::id());
         for folder in below {
             let group = Self(Path::new(folder).join(&name));
@@ -167,7 +173,7 @@ impl Group {
             "echo $$ > {}; exec \"$0\" \"$@\"",
             self.0.join("cgroup.procs").display()
         );
-        start_through(node, &["bash", "-c", &script]);
+        start_through(node, ["bash", "-c", &script]);
     }
 
     /// The groups below.
@@ -204,8 +210,7 @@ impl Strace {
         if missing("strace") {
             return None;
         }
-        static NUMBER: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let number = fresh();
         let output = node.folder.join(format!("strace-{number}"));
         let said = node.folder.join(format!("strace-{number}-said"));
         let calls = inject.split(':').next().unwrap_or_default();
@@ -235,6 +240,17 @@ impl Strace {
         }
         skipped("processes cannot be traced here");
         None
+    }
+
+    /// Stops the guard of the next task at one of its first steps, and lets go of everybody. `None` where it cannot be had.
+    pub(crate) fn next_guard(node: &Node, submit: impl FnOnce() -> String) -> Option<(String, i32)> {
+        let strace = Self::attach(node, node.pid(), "close_range:signal=STOP:when=1", true)?;
+        let task = submit();
+        let stopped = || strace.seen().contains("stopped by SIGSTOP").then_some(());
+        until("a guard to be stopped", stopped, || strace.seen());
+        let guard = node.children()[0];
+        strace.detach();
+        Some((task, guard))
     }
 
     /// What it has seen.
