@@ -6,6 +6,7 @@
 //! ```text
 //! main ─► cases (start, idle, between tasks, floods) ─► worker (the real binary) ─► StandIn
 //!                                                       printer (this program again: writes lines, fast or paced)
+//! process, soak ─► launch (the worker's process room alone) ─► tree (this program again)
 //! ```
 
 #![expect(clippy::print_stdout, reason = "this program's figures are its output")]
@@ -13,7 +14,10 @@
 
 mod cases;
 mod figures;
+mod launch;
 mod printer;
+mod process;
+mod soak;
 mod worker;
 
 use std::process::ExitCode;
@@ -31,8 +35,13 @@ const CASES: &[Case] = &[
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    if words.first().is_some_and(|word| word == printer::ROLE) {
-        return printer::main(&words[1..]);
+    match words.split_first().map(|(role, words)| (role.as_str(), words)) {
+        Some((printer::ROLE, words)) => return printer::main(words),
+        Some((process::ROLE, _)) => return process::main(),
+        Some((soak::ROLE, words)) => return soak::main(words),
+        Some((soak::ONE_WAY, words)) => return soak::one_way_main(words),
+        Some((soak::tree::ROLE, words)) => return soak::tree::main(words),
+        Some(_) | None => {}
     }
     let mut table = figures::Table::default();
     for (name, case) in CASES {

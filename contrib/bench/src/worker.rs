@@ -23,7 +23,7 @@ pub(crate) struct Worker {
 }
 
 /// Builds the worker if cargo started us, and says where it is.
-fn binary() -> Result<PathBuf, String> {
+pub(crate) fn binary() -> Result<PathBuf, String> {
     let own = std::env::current_exe().map_err(|error| error.to_string())?;
     let beside = own.with_file_name("flamenco-worker");
     if let Some(cargo) = std::env::var_os("CARGO") {
