@@ -189,6 +189,7 @@ impl Group {
 impl Drop for Group {
     fn drop(&mut self) {
         // Empty by now, unless the test has failed.
+        fs::write(self.0.join("freezer.state"), "THAWED").ok();
         for below in self.below() {
             fs::remove_dir(self.0.join(below)).ok();
         }

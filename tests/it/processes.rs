@@ -334,6 +334,28 @@ fn a19_the_temporary_directory_of_a_task_is_gone_after_it_however_it_ends() {
 }
 
 #[test]
+fn the_end_of_a_task_log_says_how_its_program_ended_by_name_and_what_it_used() {
+    let farm = Farm::new();
+    let node = farm.awake_node();
+    let task = farm.script("kill -SEGV $$");
+    farm.failed(&task);
+    let log = farm.log(&task);
+    assert!(
+        log.contains("command exited abnormally: killed by SIGSEGV (11)"),
+        "{log}"
+    );
+    let usage = log
+        .lines()
+        .find(|line| line.contains(" was killed by SIGSEGV (11) after "));
+    let usage = usage.unwrap_or_else(|| panic!("no line of usage: {log}"));
+    assert!(
+        usage.starts_with("pid=") && usage.contains(" s of CPU time, peak memory "),
+        "{usage}"
+    );
+    node.finish();
+}
+
+#[test]
 fn programs_know_their_task_and_carry_the_mark_and_not_the_supervisors_variables() {
     let farm = Farm::new();
     let mut node = farm.node("node");
