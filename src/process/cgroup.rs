@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 
 use super::procfs::Stat;
 use nix::libc;
-use nix::unistd::{AccessFlags, access};
+use nix::unistd::{AccessFlags, access, getpid};
 
 /// Present where systemd is the service manager (sd_booted(3)).
 const SYSTEMD: &str = "/run/systemd/system";
@@ -108,10 +108,10 @@ impl Cgroup {
         Self(PathBuf::from(format!("{prefix}{guard}")))
     }
 
-    /// # Errors
-    /// When the kernel refuses (a limit on groups): the program then has none.
-    pub(super) fn make(&self) -> io::Result<()> {
-        make(&self.0)
+    /// For the program of this guard; none where the kernel refuses (a limit on groups).
+    pub(super) fn make_own(prefix: &str) -> Option<Self> {
+        let own = Self::of_guard(prefix, getpid().as_raw());
+        make(&own.0).is_ok().then_some(own)
     }
 
     /// A process writes `0` to it and is a member.

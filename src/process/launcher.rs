@@ -95,7 +95,7 @@ impl Launcher {
         let place = Place::find(&options.mark);
         if let Some(place) = &place {
             place.count_memory();
-            tracing::info!(?place, "programs have a control group of their own");
+            tracing::info!(groups = place.prefix(), "each program has a control group of its own");
         }
         let terms = Terms {
             oom_score_adj: options.oom_score_adj,

@@ -70,15 +70,6 @@ fn end_group(group: &Cgroup) -> Vec<Stray> {
     members
 }
 
-/// Signals one that could not be ended once more: `true` while it lives.
-pub(super) fn still_lives(mark: &str, one: &Stray) -> bool {
-    let Some(handle) = Handle::open(one.pid) else {
-        return false;
-    };
-    let lives = Stat::read(one.pid).is_some_and(|stat| !stat.is_dead() && stat.name == one.name);
-    lives && bears_mark(one.pid, mark) && handle.send(Signal::SIGKILL) != Err(Errno::ESRCH)
-}
-
 /// Signals whoever bears the mark now, and says who that was.
 fn end_once(mark: &str, spared: &HashSet<i32>, guards_too: bool) -> Vec<Stray> {
     let mut found = Vec::new();

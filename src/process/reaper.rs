@@ -18,16 +18,17 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::libc;
+use nix::sys::signal::Signal::SIGKILL;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
 use super::cgroup::Cgroup;
 use super::mark::bears_mark;
-use super::marked::still_lives;
 use super::messages::Terms;
-use super::procfs::{Kin, Reaped, Stat, now, reap_some};
+use super::procfs::{Handle, Kin, Reaped, Stat, now, reap_some};
 use super::tree::{Patience, Sweep, stray};
 use super::{Stray, Strays};
 
@@ -48,7 +49,8 @@ pub(super) struct Children {
     cgroups: Option<String>,
     /// Those we had already when we were executed.
     earlier: HashSet<i32>,
-    inherited: Vec<Stray>,
+    /// Whom an earlier life of this worker left, and when each began.
+    inherited: Vec<(Stray, u64)>,
     guards: HashMap<i32, oneshot::Sender<GuardEnd>>,
     lost: Option<Lost>,
 }
@@ -85,12 +87,15 @@ impl Children {
 
     /// Whom an earlier life of this worker left, and who could not be ended.
     pub(super) fn inherit(&mut self, unkillable: &[Stray]) {
-        self.inherited = unkillable.to_vec();
+        let known = unkillable
+            .iter()
+            .filter_map(|one| Some((one.clone(), Stat::read(one.pid)?.start)));
+        self.inherited = known.collect();
     }
 
     /// See [`Launcher::survivors`](super::Launcher::survivors).
     pub(super) fn survivors(&mut self) -> Vec<Stray> {
-        self.inherited.retain(|one| still_lives(&self.mark, one));
+        self.inherited.retain(|(one, start)| still_lives(one.pid, *start));
         let expected = |pid: &i32| self.guards.get(pid).is_some_and(|sender| !sender.is_closed());
         let mut children = Kin::look().children(own_pid());
         children.retain(|pid| !expected(pid) && self.is_ours(*pid));
@@ -99,7 +104,7 @@ impl Children {
             .filter_map(Stat::read)
             .filter(|stat| !stat.is_dead())
             .map(|stat| stray(&stat))
-            .chain(self.inherited.iter().cloned())
+            .chain(self.inherited.iter().map(|(one, _)| one.clone()))
             .collect()
     }
 
@@ -221,6 +226,13 @@ impl std::fmt::Debug for Children {
             .field("guards", &self.guards.keys())
             .finish_non_exhaustive()
     }
+}
+
+/// `true` while this very process lives, which is killed once more.
+fn still_lives(pid: i32, start: u64) -> bool {
+    let Some(handle) = Handle::open(pid) else { return false };
+    let lives = Stat::read(pid).is_some_and(|stat| stat.start == start && !stat.is_dead());
+    lives && handle.send(SIGKILL) != Err(Errno::ESRCH)
 }
 
 fn own_pid() -> i32 {

@@ -32,8 +32,8 @@ fn a5_descendants_that_fork_while_they_are_killed_are_all_ended() {
     }
     // With more of them a pause, for all the forks together must leave the machine able to do anything else.
     for (count, pause, own_session) in [
-        (20, 0.0, false),
-        (20, 0.0, true),
+        (4, 0.0, false),
+        (4, 0.0, true),
         (200, 0.1, false),
         (200, 0.1, true),
         (1500, 1.0, false),
@@ -63,14 +63,14 @@ fn a5_a_fork_bomb_at_the_limit_of_its_user_is_ended() {
     let mut node = farm.node("node");
     node.set("grace", "100ms");
     let Some(user) = own_user(&farm, &node) else { return };
-    let limited = [vec!["prlimit".into(), "--nproc=400".into()], as_user(user)].concat();
+    let limited = [vec!["prlimit".into(), "--nproc=200".into()], as_user(user)].concat();
     start_through(&mut node, limited);
     farm.awake();
     // A refused fork waits: the bomb stays at its limit, and would grow at once into whatever place is made.
-    let bomb = "$| = 1; $SIG{TERM} = 'IGNORE'; print \"running\\n\"; while (1) { defined fork or select undef, undef, undef, 0.01 }";
+    let bomb = "$| = 1; $SIG{TERM} = 'IGNORE'; print \"running\\n\"; while (1) { defined fork or select undef, undef, undef, 0.3 }";
     let task = farm.task(&[exec("perl", json!(["-e", bomb]))]);
     farm.says(&task, "> running");
-    let full = || (node.marked().len() > 350).then_some(());
+    let full = || (node.marked().len() > 150).then_some(());
     until("the bomb to be at its limit", full, || node.log());
     cancel(&farm, &task);
     node.childless();

@@ -19,7 +19,12 @@ use crate::means::{Group, Strace, as_user, cancel, dies, not_root, number, own_u
 fn sleeps(farm: &Farm, node: &Node, meanwhile: impl FnOnce()) -> usize {
     let mut all: Vec<_> = node.marked().iter().map(|process| process.pid).collect();
     all.push(node.pid());
-    let signal = |signal| all.iter().for_each(|pid| kill(Pid::from_raw(*pid), signal).unwrap());
+    let signal = |signal| {
+        for pid in &all {
+            // A short-lived one may have ended by now.
+            kill(Pid::from_raw(*pid), signal).ok();
+        }
+    };
     signal(Signal::SIGSTOP);
     let seen = farm.manager.requests().len();
     meanwhile();

@@ -143,6 +143,7 @@ impl Group {
         let name = format!("flamenco-test-{}-{number}", std::process::id());
         for folder in below {
             let group = Self(Path::new(folder).join(&name));
+            // One that is not of the right kind goes with its name.
             if fs::create_dir(&group.0).is_ok() && group.0.join(has).exists() {
                 return Some(group);
             }
@@ -189,7 +190,9 @@ impl Group {
 impl Drop for Group {
     fn drop(&mut self) {
         // Empty by now, unless the test has failed.
-        fs::write(self.0.join("freezer.state"), "THAWED").ok();
+        if self.0.join("freezer.state").exists() {
+            self.set("freezer.state", "THAWED");
+        }
         for below in self.below() {
             fs::remove_dir(self.0.join(below)).ok();
         }

@@ -33,7 +33,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::signalfd::SignalFd;
 use nix::sys::socket::{MsgFlags, recv};
 use nix::sys::stat::fstat;
-use nix::unistd::{Pid, chdir, getpid};
+use nix::unistd::{Pid, chdir};
 
 use self::footing::{FOR_EVER, Footing, holds, timeout, usage};
 use self::oom::OomCounter;
@@ -104,12 +104,7 @@ impl Guard {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
             Err(error) => return Err(error),
         };
-        let cgroup = brief
-            .terms
-            .cgroups
-            .as_deref()
-            .map(|prefix| Cgroup::of_guard(prefix, getpid().as_raw()));
-        let cgroup = cgroup.filter(|cgroup| cgroup.make().is_ok());
+        let cgroup = brief.terms.cgroups.as_deref().and_then(Cgroup::make_own);
         let mut guard = Self {
             socket,
             children,
