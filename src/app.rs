@@ -30,7 +30,7 @@ use crate::logging;
 use crate::manager::push::{Listener, hints};
 use crate::manager::{self, HttpManager, Identity, Introduction, Manager, Reach, Session, Trust, TrustError, chain};
 use crate::node::{Node, Requirements};
-use crate::process::{self, Launcher, LauncherOptions, Reaper, Strays};
+use crate::process::{Launcher, LauncherOptions, Reaper, Strays};
 use crate::report::Pictures;
 use crate::signals::{Order, Orders};
 use crate::spool::{Limits, Spool};
@@ -39,6 +39,10 @@ use crate::worker::{Surroundings, Worker};
 
 /// What still runs in the background when the worker has left (a hung file system) is given this long.
 const RUNTIME_END: Duration = Duration::from_secs(1);
+
+/// How long a thread for blocking work is kept. Where there is none, and the host is out of processes, the runtime
+/// panics; where there is one, the work waits for it.
+const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// The program that plays the guard and reads pictures: this one, also after the file was replaced.
 const OURSELVES: &str = "/proc/self/exe";
@@ -63,7 +67,11 @@ pub fn run(arguments: &Arguments) -> Departure {
         warn!("{warning}");
     }
     info!(version = VERSION, pid = std::process::id(), "flamenco-worker starts");
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .thread_keep_alive(FOR_EVER)
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => {
             error!(error = chain(&error), "cannot start");
@@ -86,6 +94,10 @@ pub fn run(arguments: &Arguments) -> Departure {
 async fn serve(running: Running<'_>) -> Result<Departure, Departure> {
     let (config, environment) = (&running.config.clone(), running.environment);
     let mut signals = Orders::new().map_err(failure("take over the signals"))?;
+    // The first thread for what may block, while it can be had.
+    tokio::task::spawn_blocking(|| ())
+        .await
+        .map_err(failure("start a thread"))?;
     let home = tokio::select! {
         home = open_home(config, environment) => home?,
         () = told_to_leave(&mut signals) => return Err(Departure::Signalled),
@@ -130,7 +142,7 @@ async fn serve(running: Running<'_>) -> Result<Departure, Departure> {
         around,
     );
     let live = async {
-        end_predecessors(config, &home).await;
+        end_predecessors(config, &launcher, &home).await;
         worker.run().await
     };
     let departure = tokio::select! {
@@ -232,8 +244,8 @@ fn reach(url: &Url, config: &Config) -> Result<Reach, TrustError> {
 }
 
 /// Whoever bears our mark is of a worker that died, guard and all; and so are its temporary directories.
-async fn end_predecessors(config: &Config, home: &Home) {
-    let ended = process::end_marked(home.mark(), config.timings.unkillable).await;
+async fn end_predecessors(config: &Config, launcher: &Launcher, home: &Home) {
+    let ended = launcher.end_predecessors(config.timings.unkillable).await;
     if ended != Strays::default() {
         warn!(ended = ?ended.ended, unkillable = ?ended.unkillable, "ended what the last run left behind");
     }

@@ -9,7 +9,7 @@
 //!
 //! pid=4711 > Blender 4.2.0
 //! left behind and ended: sleep (pid 4713)
-//! pid=4711 ended after 71.0 s, 540.3 s of CPU time, peak memory 1.2 GB
+//! pid=4711 ended with code 0 after 71.0 s, 540.3 s of CPU time, peak memory 1.2 GB
 //! ```
 
 use std::ffi::OsString;
@@ -126,10 +126,10 @@ fn announce(spec: &ProcessSpec, stage: &mut Stage<'_>) {
 fn account(finished: &Finished, stage: &mut Stage<'_>) {
     let Finished {
         pid,
+        exit,
         usage,
         strays,
         output_held,
-        ..
     } = finished;
     if !strays.ended.is_empty() {
         stage
@@ -149,7 +149,8 @@ fn account(finished: &Finished, stage: &mut Stage<'_>) {
     }
     let Usage { wall, cpu, peak_rss } = usage;
     stage.voice.line(&format!(
-        "pid={pid} ended after {:.1} s, {:.1} s of CPU time, peak memory {}",
+        "pid={pid} {} after {:.1} s, {:.1} s of CPU time, peak memory {}",
+        end(exit),
         wall.as_secs_f64(),
         cpu.as_secs_f64(),
         size(*peak_rss)
@@ -179,6 +180,18 @@ fn conclude(finished: Finished, crash: Duration) -> Result<(), Ending> {
         Exit::Aborted(reason) => Err(Ending::Aborted(reason)),
         Exit::Lost if finished.strays.unkillable.is_empty() => Err(Ending::HandedBack(HandBack::GuardLost)),
         Exit::Lost => Err(Ending::HandedBack(HandBack::Unkillable(finished.strays.unkillable))),
+    }
+}
+
+/// How it ended, by name.
+fn end(exit: &Exit) -> String {
+    match exit {
+        Exit::Success => "ended with code 0".to_owned(),
+        Exit::Code(code) => format!("ended with code {code}"),
+        Exit::Signal { signal, oom: false } => format!("was killed by {}", signal_name(*signal)),
+        Exit::Signal { signal, oom: true } => format!("was killed by {}, out of memory,", signal_name(*signal)),
+        Exit::Aborted(_) => "ended as asked".to_owned(),
+        Exit::Lost => "was lost".to_owned(),
     }
 }
 

@@ -56,7 +56,7 @@ pub struct Config {
     pub restart_exit_code: Option<RestartCode>,
     /// From `$FLAMENCO_HOME` or the file; absolute. What it is without is for `home` to know.
     pub home: Option<PathBuf>,
-    /// 0 to 1000, for the programs of a task; the kernel then ends those before the worker.
+    /// 0 to 1000, for the programs of a task: the kernel ends those before the worker, and before the artist's session.
     pub oom_score_adjust: Option<i32>,
     /// -20 to 19, for the programs of a task.
     pub nice: Option<i32>,
@@ -147,6 +147,8 @@ impl Default for SpoolLimits {
 
 /// What the Go worker offers unless told otherwise.
 const DEFAULT_TASK_TYPES: [&str; 4] = ["blender", "ffmpeg", "file-management", "misc"];
+/// Of 1000: well above a desktop's programs, which systemd gives 100 to 200 (systemd.exec(5), OOMScoreAdjust=).
+const DEFAULT_OOM_SCORE_ADJUST: i32 = 500;
 
 impl Config {
     /// Reads all there is. Looks at files, changes nothing.
@@ -175,7 +177,7 @@ impl Config {
             task_types: DEFAULT_TASK_TYPES.map(str::to_owned).to_vec(),
             restart_exit_code: None,
             home: None,
-            oom_score_adjust: None,
+            oom_score_adjust: Some(DEFAULT_OOM_SCORE_ADJUST),
             nice: None,
             push: true,
             tls: Tls::default(),

@@ -13,22 +13,23 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::rc::Rc;
+use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::prctl::set_child_subreaper;
 use nix::sys::signal::{SigHandler, Signal, signal};
 use tokio::sync::oneshot;
 
+use super::cgroup::Place;
 use super::guard::GUARD_ROLE;
+use super::mark::MARK;
+use super::marked::end_marked;
 use super::messages::{Terms, brief, guard_title};
 use super::reaper::{Children, GuardEnd, Reaper, SharedChildren};
 use super::session::Session;
-use super::{Finished, Heard, ProcessSpec, StartError, Stray};
+use super::{Finished, Heard, ProcessSpec, StartError, Stray, Strays};
 use crate::abort::Abort;
 use crate::timings::Timings;
-
-/// The variable that every program of a worker carries, and its guard; see [`end_marked`](super::end_marked).
-pub const MARK: &str = "FLAMENCO_WORKER_MARK";
 
 /// What systemd tells the worker and nobody else (sd_notify(3), sd_watchdog_enabled(3), sd_listen_fds(3),
 /// systemd.exec(5)): a program that believed it would answer in our name.
@@ -91,14 +92,20 @@ impl Launcher {
         // SAFETY: SIG_DFL runs no code.
         unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }?;
         let timings = &options.timings;
+        let place = Place::find(&options.mark);
+        if let Some(place) = &place {
+            place.count_memory();
+            tracing::info!(groups = place.prefix(), "each program has a control group of its own");
+        }
         let terms = Terms {
             oom_score_adj: options.oom_score_adj,
             nice: options.nice,
             ignore_hangup: hangup_is_ignored(),
+            cgroups: place.as_ref().map(Place::prefix),
             drain: timings.drain,
             unkillable: timings.unkillable,
         };
-        let children = Rc::new(RefCell::new(Children::new(options.mark.clone(), terms.patience())));
+        let children = Rc::new(RefCell::new(Children::new(options.mark.clone(), &terms)));
         let reaper = Reaper::new(Rc::clone(&children))?;
         let node = Node {
             options,
@@ -109,7 +116,7 @@ impl Launcher {
     }
 
     /// Runs one program and everything it starts, to the very end: when this returns, nothing of it is
-    /// left, unless [`Strays::unkillable`](super::Strays) says so.
+    /// left, unless [`Strays::unkillable`] says so.
     ///
     /// `hear` gets the program's output while it runs and must not block. After an abort the ladder of
     /// the spec is climbed; [`AbortReason::Force`](crate::abort::AbortReason) cuts it short. When the
@@ -132,11 +139,19 @@ impl Launcher {
         session.run(&brief, abort, hear).await
     }
 
+    /// Ends whoever bears our mark, for as long as `patience`: call it with the home's lock held, before anything is
+    /// run. Who cannot be ended counts among the [`Launcher::survivors`] from now on.
+    pub async fn end_predecessors(&self, patience: Duration) -> Strays {
+        let strays = end_marked(&self.0.options.mark, patience).await;
+        self.0.children.borrow_mut().inherit(&strays.unkillable);
+        strays
+    }
+
     /// Who lives below the worker that should not: the guard of a tree that cannot be killed or that nobody waits
-    /// for any more, and what a lost guard left. Empty means: fit for a new task. Programs whose
+    /// for any more, and what a lost guard left; and whoever an earlier life left and could not be ended. Empty means: fit for a new task. Programs whose
     /// [`Launcher::run`] goes on do not count.
     pub fn survivors(&self) -> Vec<Stray> {
-        self.0.children.borrow().survivors()
+        self.0.children.borrow_mut().survivors()
     }
 
     /// Nothing is awaited between the spawn and the adoption, so the reaper cannot come first.

@@ -2,12 +2,12 @@
 
 //! Whoever bears our mark: the way back to a predecessor's processes, without pid files.
 //!
-//! Every program carries the mark of its worker's home in its environment. At start, with the home's
-//! lock held, its worker is known to be gone, so whoever still bears it is ended: found by what it
-//! carries, held by a pidfd before that is read, so that no reused number is ever signalled.
+//! Every program carries the mark of its worker's home (see `mark`), and where groups are delegated to
+//! us it is in one that is named after it. At start, with the home's lock held, its worker is known to be
+//! gone, so whoever still bears it is ended: found by what it carries, held by a pidfd before that is
+//! read, so that no reused number is ever signalled.
 
 use std::collections::HashSet;
-use std::fs;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -15,7 +15,8 @@ use nix::sys::signal::Signal;
 use nix::unistd::getpid;
 use tokio::time::{Instant, sleep};
 
-use super::launcher::MARK;
+use super::cgroup::{Cgroup, Place};
+use super::mark::bears_mark;
 use super::procfs::{Handle, Stat, everybody};
 use super::tree::stray;
 use super::{Stray, Strays};
@@ -32,13 +33,19 @@ const GUARD: &str = "flamenco-guard";
 /// tree, and knows more of it than the mark shows (a program can clear its environment).
 ///
 /// Who could not be ended is another user's by now, or hangs in the kernel.
-pub async fn end_marked(mark: &str, patience: Duration) -> Strays {
+pub(super) async fn end_marked(mark: &str, patience: Duration) -> Strays {
     let began = Instant::now();
     let spared = ourselves_and_ancestors();
+    let groups = Place::find(mark).map_or_else(Vec::new, |place| place.leftovers());
     let mut ended: Vec<Stray> = Vec::new();
     loop {
         let guards_too = began.elapsed() >= patience / 2;
-        let found = end_once(mark, &spared, guards_too);
+        let mut found = end_once(mark, &spared, guards_too);
+        for stray in groups.iter().flat_map(end_group) {
+            if !found.contains(&stray) {
+                found.push(stray);
+            }
+        }
         for one in &found {
             if one.name != GUARD && !ended.contains(one) {
                 ended.push(one.clone());
@@ -46,6 +53,7 @@ pub async fn end_marked(mark: &str, patience: Duration) -> Strays {
         }
         if found.is_empty() || began.elapsed() >= patience {
             ended.retain(|stray| !found.contains(stray));
+            groups.iter().for_each(Cgroup::remove);
             return Strays {
                 ended,
                 unkillable: found,
@@ -53,6 +61,13 @@ pub async fn end_marked(mark: &str, patience: Duration) -> Strays {
         }
         sleep(PAUSE).await;
     }
+}
+
+/// Kills a group of a predecessor, and says who was in it.
+fn end_group(group: &Cgroup) -> Vec<Stray> {
+    let members = group.members().iter().map(stray).collect();
+    group.kill();
+    members
 }
 
 /// Signals whoever bears the mark now, and says who that was.
@@ -77,17 +92,6 @@ fn end_once(mark: &str, spared: &HashSet<i32>, guards_too: bool) -> Vec<Stray> {
     found
 }
 
-/// Whether this process was started with the mark. Not, if it is another user's and hides it.
-pub(super) fn bears_mark(pid: i32, mark: &str) -> bool {
-    let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-    has_mark(&environment, mark)
-}
-
-fn has_mark(environment: &[u8], mark: &str) -> bool {
-    let entry = format!("{MARK}={mark}");
-    environment.split(|byte| *byte == 0).any(|one| one == entry.as_bytes())
-}
-
 fn ourselves_and_ancestors() -> HashSet<i32> {
     let mut spared = HashSet::new();
     let mut pid = getpid().as_raw();
@@ -100,15 +104,6 @@ fn ourselves_and_ancestors() -> HashSet<i32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn b3_the_mark_is_a_whole_entry() {
-        let environ = b"PATH=/bin\0FLAMENCO_WORKER_MARK=home-1\0X=FLAMENCO_WORKER_MARK=home-2\0";
-        assert!(has_mark(environ, "home-1"));
-        assert!(!has_mark(environ, "home"));
-        assert!(!has_mark(environ, "home-2"));
-        assert!(!has_mark(b"", "home-1"));
-    }
 
     #[test]
     fn whoever_starts_us_is_spared() {

@@ -43,6 +43,8 @@ pub(super) struct Terms {
     pub(super) nice: Option<i32>,
     /// The worker was started with SIGHUP ignored (nohup), and so is the program.
     pub(super) ignore_hangup: bool,
+    /// What the program's own control group is called up to its guard's pid, where it can have one.
+    pub(super) cgroups: Option<String>,
     pub(super) drain: Duration,
     pub(super) unkillable: Duration,
 }
@@ -269,6 +271,7 @@ mod tests {
             oom_score_adj: Some(500),
             nice: None,
             ignore_hangup: true,
+            cgroups: Some("/sys/fs/cgroup/flamenco-1-2.".into()),
             drain: Duration::from_millis(5),
             unkillable: Duration::from_secs(15),
         }

@@ -10,11 +10,13 @@
 //!
 //! In the worker: `launcher` starts a guard, `session` talks with it, `output` makes lines, `reaper`
 //! waits for children, `marked` finds a predecessor's. In the guard: `guard`, `ladder`. In both: `tree`,
-//! `messages`, `procfs`. The guard ends a tree, and the worker only what a guard could not.
+//! `cgroup`, `mark`, `messages`, `procfs`. The guard ends a tree, and the worker only what a guard could not.
 
+mod cgroup;
 mod guard;
 mod ladder;
 mod launcher;
+mod mark;
 mod marked;
 mod messages;
 mod output;
@@ -25,8 +27,8 @@ mod spec;
 mod tree;
 
 pub use guard::{GUARD_ROLE, guard_main};
-pub use launcher::{Launcher, LauncherOptions, MARK};
-pub use marked::end_marked;
+pub use launcher::{Launcher, LauncherOptions};
+pub use mark::MARK;
 pub use reaper::Reaper;
 pub use spec::{Exit, Finished, Heard, Ladder, ProcessSpec, StartError, Stray, Strays, Usage};
 

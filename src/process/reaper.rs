@@ -18,13 +18,17 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::libc;
+use nix::sys::signal::Signal::SIGKILL;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
-use super::marked::bears_mark;
-use super::procfs::{Kin, Reaped, Stat, now, reap_some};
+use super::cgroup::Cgroup;
+use super::mark::bears_mark;
+use super::messages::Terms;
+use super::procfs::{Handle, Kin, Reaped, Stat, now, reap_some};
 use super::tree::{Patience, Sweep, stray};
 use super::{Stray, Strays};
 
@@ -41,8 +45,12 @@ pub(super) enum GuardEnd {
 pub(super) struct Children {
     mark: String,
     patience: Patience,
+    /// As in [`Terms`].
+    cgroups: Option<String>,
     /// Those we had already when we were executed.
     earlier: HashSet<i32>,
+    /// Whom an earlier life of this worker left, and when each began.
+    inherited: Vec<(Stray, u64)>,
     guards: HashMap<i32, oneshot::Sender<GuardEnd>>,
     lost: Option<Lost>,
 }
@@ -57,11 +65,13 @@ struct Lost {
 pub(super) type SharedChildren = Rc<RefCell<Children>>;
 
 impl Children {
-    pub(super) fn new(mark: String, patience: Patience) -> Self {
+    pub(super) fn new(mark: String, terms: &Terms) -> Self {
         Self {
             mark,
-            patience,
+            patience: terms.patience(),
+            cgroups: terms.cgroups.clone(),
             earlier: Kin::look().children(own_pid()).into_iter().collect(),
+            inherited: Vec::new(),
             guards: HashMap::new(),
             lost: None,
         }
@@ -75,8 +85,17 @@ impl Children {
         receiver
     }
 
+    /// Whom an earlier life of this worker left, and who could not be ended.
+    pub(super) fn inherit(&mut self, unkillable: &[Stray]) {
+        let known = unkillable
+            .iter()
+            .filter_map(|one| Some((one.clone(), Stat::read(one.pid)?.start)));
+        self.inherited = known.collect();
+    }
+
     /// See [`Launcher::survivors`](super::Launcher::survivors).
-    pub(super) fn survivors(&self) -> Vec<Stray> {
+    pub(super) fn survivors(&mut self) -> Vec<Stray> {
+        self.inherited.retain(|(one, start)| still_lives(one.pid, *start));
         let expected = |pid: &i32| self.guards.get(pid).is_some_and(|sender| !sender.is_closed());
         let mut children = Kin::look().children(own_pid());
         children.retain(|pid| !expected(pid) && self.is_ours(*pid));
@@ -85,6 +104,7 @@ impl Children {
             .filter_map(Stat::read)
             .filter(|stat| !stat.is_dead())
             .map(|stat| stray(&stat))
+            .chain(self.inherited.iter().map(|(one, _)| one.clone()))
             .collect()
     }
 
@@ -106,13 +126,18 @@ impl Children {
             sweep: Sweep::new(self.patience),
             waiting: Vec::new(),
         };
-        self.lost.get_or_insert_with(fresh).waiting.push(sender);
+        let lost = self.lost.get_or_insert_with(fresh);
+        lost.waiting.push(sender);
+        if let Some(prefix) = &self.cgroups {
+            lost.sweep.add_cgroup(Cgroup::of_guard(prefix, pid));
+        }
     }
 
     /// Goes on ending what lost guards left. Answers when to come back, if at all.
     fn sweep(&mut self, reaped: Reaped) -> Option<Duration> {
         let mut lost = self.lost.take()?;
-        if self.orphans().is_empty() {
+        if self.orphans().is_empty() && !lost.sweep.has_members() {
+            lost.sweep.remove_cgroups();
             let ended = lost.sweep.met().to_vec();
             lost.tell(&Strays {
                 ended,
@@ -201,6 +226,13 @@ impl std::fmt::Debug for Children {
             .field("guards", &self.guards.keys())
             .finish_non_exhaustive()
     }
+}
+
+/// `true` while this very process lives, which is killed once more.
+fn still_lives(pid: i32, start: u64) -> bool {
+    let Some(handle) = Handle::open(pid) else { return false };
+    let lives = Stat::read(pid).is_some_and(|stat| stat.start == start && !stat.is_dead());
+    lives && handle.send(SIGKILL) != Err(Errno::ESRCH)
 }
 
 fn own_pid() -> i32 {

@@ -18,8 +18,8 @@
 //! times that, and with more than a thousand such processes was seen to lose: the dead piled up
 //! unreaped until the machine had no process number left.
 //!
-//! A cgroup that is delegated to us could be killed in one write (`cgroup.kill`); it would be one more
-//! line in [`Sweep::kill`], never the alternative: snap and flatpak move programs out of our cgroup.
+//! Where the program has a control group of its own, that is frozen first, so that all of this finds
+//! everybody at the first look, and killed in one write. Only then is an empty group a proof too.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -30,6 +30,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getpgrp, getpid};
 
 use super::Stray;
+use super::cgroup::Cgroup;
 use super::procfs::{Handle, Kin, Reaped, Stat, now};
 
 /// How many strays are told apart by name; of a fork bomb nobody reads more.
@@ -61,6 +62,7 @@ pub(super) struct Sweep {
     /// Whoever was stopped, by pid and start.
     met: HashSet<(i32, u64)>,
     groups: HashSet<i32>,
+    cgroups: Vec<Cgroup>,
     named: Vec<Stray>,
     left: Vec<Stray>,
     refused: bool,
@@ -77,6 +79,7 @@ impl Sweep {
             direct: HashSet::new(),
             met: HashSet::new(),
             groups: HashSet::new(),
+            cgroups: Vec::new(),
             named: Vec::new(),
             left: Vec::new(),
             refused: false,
@@ -89,6 +92,22 @@ impl Sweep {
             // An empty group by now has nobody to tell.
             kill(Pid::from_raw(-group), Signal::SIGSTOP).ok();
         }
+    }
+
+    /// Takes in a control group, whose members do nothing from now on. [`Sweep::remove_cgroups`] at the end.
+    pub(super) fn add_cgroup(&mut self, cgroup: Cgroup) {
+        cgroup.freeze();
+        self.cgroups.push(cgroup);
+    }
+
+    /// Somebody lives in one of the control groups.
+    pub(super) fn has_members(&self) -> bool {
+        self.cgroups.iter().any(Cgroup::is_populated)
+    }
+
+    /// Once nobody is left.
+    pub(super) fn remove_cgroups(&self) {
+        self.cgroups.iter().for_each(Cgroup::remove);
     }
 
     /// Does a round if it is time. Reap before each call, and say what that came to: as long as there are
@@ -166,6 +185,7 @@ impl Sweep {
     }
 
     fn kill(&mut self, spare: &dyn Fn(i32) -> bool) {
+        self.cgroups.iter().for_each(Cgroup::kill);
         for group in self.groups.drain() {
             kill(Pid::from_raw(-group), Signal::SIGKILL).ok();
         }
@@ -176,6 +196,12 @@ impl Sweep {
             left.push(stray(stat));
             ControlFlow::Continue(())
         });
+        // Members that are below somebody else; seen after the kill, so most are gone.
+        for stat in self.cgroups.iter().flat_map(Cgroup::members) {
+            if left.iter().all(|one: &Stray| one.pid != stat.pid) {
+                left.push(stray(&stat));
+            }
+        }
         left.truncate(NAMED_AT_MOST);
         (self.left, self.refused) = (left, refused);
     }

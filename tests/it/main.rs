@@ -11,10 +11,15 @@
 
 mod actions;
 mod answers;
+mod cgroups;
 mod commands;
+mod deaths;
 mod disk;
+mod fighting;
 mod harness;
 mod history;
+mod hosts;
+mod means;
 mod network;
 mod node;
 mod output;

@@ -9,28 +9,8 @@ use nix::unistd::Pid;
 use serde_json::json;
 use standin_manager::{CommandSpec, Endpoint, Fault, FaultKind, JobSpec, TaskSpec, TaskStatus, When, WorkerStatus};
 
-use crate::harness::{Farm, Node, bash, exec, file, lives, missing, until};
-
-/// Cancels a task as a person does it on the page, and waits until the worker asks for the next one.
-fn cancel(farm: &Farm, task: &str) {
-    farm.manager.set_task_status(task, TaskStatus::Canceled).unwrap();
-    let fetches = farm.requests(Endpoint::FetchTask).len();
-    farm.asked(Endpoint::FetchTask, fetches + 1);
-}
-
-/// A farm and a node whose programs get `grace` after the polite signal.
-fn farm_with_grace(grace: &'static str) -> (Farm, Node) {
-    let farm = Farm::new();
-    let mut node = farm.node("node");
-    node.set("grace", grace);
-    node.start();
-    farm.awake();
-    (farm, node)
-}
-
-fn number(path: &Path) -> i32 {
-    file(path).trim().parse().unwrap()
-}
+use crate::harness::{Farm, Node, bash, exec, file, lives, until};
+use crate::means::{cancel, farm_with_grace, number};
 
 #[test]
 fn a1_a_cancelled_program_is_asked_politely_has_its_grace_and_is_not_reported() {
@@ -85,44 +65,6 @@ fn a4_a_descendant_in_a_session_of_its_own_still_dies() {
     assert!(pids.iter().all(|pid| !lives(*pid)));
     node.childless();
     node.finish();
-}
-
-/// So many processes that each replace themselves by a child again and again.
-/// `pause` apart. All the forks together must leave the machine able to do anything else.
-fn forking(count: u32, pause: f64, own_session: bool) -> CommandSpec {
-    let setsid = if own_session { "POSIX::setsid();" } else { "" };
-    let program = format!(
-        "use POSIX; $| = 1; $SIG{{TERM}} = 'IGNORE'; \
-         for (1..{count}) {{ if (!fork) {{ while (1) {{ {setsid} select undef, undef, undef, {pause}; my $p = fork; exit if $p; }} }} }} \
-         print \"running\\n\"; sleep 1000 while 1;"
-    );
-    exec("perl", json!(["-e", program]))
-}
-
-#[test]
-fn a5_descendants_that_fork_while_they_are_killed_are_all_ended() {
-    if missing("perl") {
-        return;
-    }
-    for (count, pause, own_session) in [
-        (200, 0.1, false),
-        (200, 0.1, true),
-        (1500, 1.0, false),
-        (1500, 1.0, true),
-    ] {
-        let (farm, node) = farm_with_grace("100ms");
-        let task = farm.task(&[forking(count, pause, own_session)]);
-        farm.says(&task, "> running");
-        cancel(&farm, &task);
-        let left = node.marked();
-        assert!(
-            left.is_empty(),
-            "{count} processes, own session: {own_session}: {} are left",
-            left.len()
-        );
-        node.childless();
-        node.finish();
-    }
 }
 
 #[test]
@@ -392,6 +334,28 @@ fn a19_the_temporary_directory_of_a_task_is_gone_after_it_however_it_ends() {
     farm.says(&task, "> running");
     cancel(&farm, &task);
     assert!(!Path::new(&noted("aborted")).exists());
+    node.finish();
+}
+
+#[test]
+fn the_end_of_a_task_log_says_how_its_program_ended_by_name_and_what_it_used() {
+    let farm = Farm::new();
+    let node = farm.awake_node();
+    let task = farm.script("kill -SEGV $$");
+    farm.failed(&task);
+    let log = farm.log(&task);
+    assert!(
+        log.contains("command exited abnormally: killed by SIGSEGV (11)"),
+        "{log}"
+    );
+    let usage = log
+        .lines()
+        .find(|line| line.contains(" was killed by SIGSEGV (11) after "));
+    let usage = usage.unwrap_or_else(|| panic!("no line of usage: {log}"));
+    assert!(
+        usage.starts_with("pid=") && usage.contains(" s of CPU time, peak memory "),
+        "{usage}"
+    );
     node.finish();
 }
 

@@ -26,7 +26,8 @@ fn b3_another_homes_programs_and_strangers_are_not_touched() {
     let mut first = farm.node("first");
     first.start();
     farm.awake();
-    let task = farm.script("echo running; until [ -e go ]; do sleep 0.02; done");
+    // One that starts no others, which would come and go while they are counted.
+    let task = farm.script("mkfifo gate; echo running; read < gate");
     farm.says(&task, "> running");
     let before = first.marked().len();
     let mut second = farm.node("second");
@@ -40,7 +41,7 @@ fn b3_another_homes_programs_and_strangers_are_not_touched() {
             .then_some(())
     });
     assert_eq!(first.marked().len(), before);
-    std::fs::write(first.folder.join("go"), "").unwrap();
+    std::fs::write(first.folder.join("gate"), "go\n").unwrap();
     farm.completed(&task);
     second.finish();
     first.finish();

@@ -42,6 +42,8 @@ is measured in the same run.
 
 Usage: bench [OPTIONS] [CASE ...]
        bench chaos [--seed N] [--tasks N] [--nodes N]   everything goes wrong at random: what was lost?
+       bench process                                    what a guard costs: start and end of a program
+       bench soak [TREES [SEED]]                        process trees of random shape, killed at random
 
 Cases [default: all; the time is for both columns, another worker takes about as long again]:
 {cases}

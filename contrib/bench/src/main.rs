@@ -12,6 +12,7 @@
 //!               ├─ many ─────────► crowd (a thousand workers: processes, and residents)
 //!               └─ prints
 //! this program again: printer (writes lines, fast or paced), residents (workers without processes of their own)
+//! process, soak ─► launch (the worker's process room alone) ─► tree (this program again)
 //! ```
 
 #![expect(clippy::print_stdout, reason = "this program's figures are its output")]
@@ -23,12 +24,15 @@ mod chaos;
 mod contender;
 mod crowd;
 mod figures;
+mod launch;
 mod node;
 mod printer;
 mod proc;
+mod process;
 mod program;
 mod residents;
 mod scale;
+mod soak;
 mod waiting;
 mod worker;
 
@@ -46,6 +50,10 @@ fn main() -> ExitCode {
         Some((role, words)) if role == printer::ROLE => return printer::main(words),
         Some((role, words)) if role == residents::ROLE => return residents::main(words),
         Some((case, words)) if case == chaos::CASE => return chaos::main(words),
+        Some((role, _)) if role == process::ROLE => return process::main(),
+        Some((case, words)) if case == soak::ROLE => return soak::main(&texts(words)),
+        Some((role, words)) if role == soak::ONE_WAY => return soak::one_way_main(&texts(words)),
+        Some((role, words)) if role == soak::tree::ROLE => return soak::tree::main(&texts(words)),
         Some(_) | None => {}
     }
     let done = match args::parse(words) {
@@ -66,6 +74,11 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The words of a case that has none but numbers and names of its own.
+fn texts(words: &[OsString]) -> Vec<String> {
+    words.iter().map(|word| word.to_string_lossy().into_owned()).collect()
 }
 
 fn measure(chosen: &Chosen) -> Result<(), String> {

@@ -106,9 +106,26 @@ fn a6_what_outlived_the_program_is_named_in_the_log() {
             "left behind and ended: sleep (pid 43), python3 (pid 44)",
             "left behind, and cannot be ended: hung (pid 45); no other task is run here until they are gone",
             "the output was still held open by a process that was left behind; it was not waited for",
-            "pid=42 ended after 71.0 s, 540.3 s of CPU time, peak memory 1.2 GB",
+            "pid=42 ended with code 0 after 71.0 s, 540.3 s of CPU time, peak memory 1.2 GB",
         ]
     );
+}
+
+#[test]
+fn the_usage_line_says_the_end_by_name() {
+    let oom = |oom| Exit::Signal { signal: 9, oom };
+    let cases = [
+        (Exit::Code(3), "ended with code 3"),
+        (Exit::Signal { signal: 11, oom: false }, "was killed by SIGSEGV (11)"),
+        (Exit::Signal { signal: 35, oom: false }, "was killed by signal 35"),
+        (oom(true), "was killed by SIGKILL (9), out of memory,"),
+        (oom(false), "was killed by SIGKILL (9)"),
+        (Exit::Aborted(AbortReason::Shutdown), "ended as asked"),
+        (Exit::Lost, "was lost"),
+    ];
+    for (exit, words) in cases {
+        assert_eq!(end(&exit), words);
+    }
 }
 
 #[test]

@@ -20,6 +20,7 @@ use nix::sys::time::TimeVal;
 use nix::unistd::{dup2_stdin, dup2_stdout, setsid};
 
 use crate::process::Usage;
+use crate::process::cgroup::Cgroup;
 
 /// The name in `comm`: 15 bytes at most.
 const NAME: &CStr = c"flamenco-guard";
@@ -74,11 +75,13 @@ pub(super) fn timeout(pause: Duration) -> PollTimeout {
     PollTimeout::try_from(milliseconds).unwrap_or(PollTimeout::MAX)
 }
 
-/// What was used by every process that was waited for.
-pub(super) fn usage(wall: Duration) -> Usage {
+/// What was used by every process that was waited for; memory by all of the control group, if that counts it.
+pub(super) fn usage(wall: Duration, cgroup: Option<&Cgroup>) -> Usage {
+    let peak = cgroup.and_then(Cgroup::peak);
     let Ok(children) = getrusage(UsageWho::RUSAGE_CHILDREN) else {
         return Usage {
             wall,
+            peak_rss: peak.unwrap_or(0),
             ..Usage::default()
         };
     };
@@ -86,7 +89,7 @@ pub(super) fn usage(wall: Duration) -> Usage {
         wall,
         cpu: duration(children.user_time()) + duration(children.system_time()),
         // In KiB (getrusage(2)).
-        peak_rss: u64::try_from(children.max_rss()).unwrap_or(0) * 1024,
+        peak_rss: peak.unwrap_or_else(|| u64::try_from(children.max_rss()).unwrap_or(0) * 1024),
     }
 }
 

@@ -39,6 +39,7 @@ use self::footing::{FOR_EVER, Footing, holds, timeout, usage};
 use self::oom::OomCounter;
 use self::program::{ExecOutcome, Program};
 use self::stage::{End, Stage};
+use super::cgroup::Cgroup;
 use super::ladder::{Climb, Rung};
 use super::messages::{Brief, LastWord, Order, Said, Terms};
 use super::procfs::{Reaped, now, reap_some};
@@ -78,6 +79,8 @@ struct Guard {
     /// `/proc/PID/fd` calls the output this.
     output: String,
     began: Duration,
+    /// The program's own, where it could have one.
+    cgroup: Option<Cgroup>,
     oom: Option<OomCounter>,
     stage: Stage,
     end: Option<End>,
@@ -101,13 +104,15 @@ impl Guard {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
             Err(error) => return Err(error),
         };
+        let cgroup = brief.terms.cgroups.as_deref().and_then(Cgroup::make_own);
         let mut guard = Self {
             socket,
             children,
             program: Pid::from_raw(0),
             output: format!("pipe:[{}]", fstat(&output)?.st_ino),
             began: now(),
-            oom: OomCounter::start(),
+            oom: OomCounter::start(cgroup.as_ref()),
+            cgroup,
             stage: Stage::Running,
             end: None,
             asked: false,
@@ -122,7 +127,7 @@ impl Guard {
     }
 
     fn start(&mut self, brief: &Brief, nice: i32, output: BorrowedFd<'_>) {
-        match Program::start(brief, nice, output) {
+        match Program::start(brief, nice, output, self.cgroup.as_ref()) {
             Ok(program) => {
                 self.program = program.pid;
                 self.stage = Stage::Starting(program.exec);
@@ -140,7 +145,7 @@ impl Guard {
         loop {
             let reaped = self.reap();
             self.hear_exec();
-            if reaped == Reaped::NoChild {
+            if reaped == Reaped::NoChild && !self.has_members() {
                 self.conclude();
                 return ExitCode::SUCCESS;
             }
@@ -152,6 +157,11 @@ impl Guard {
                 pause
             });
         }
+    }
+
+    /// Whoever is in the program's control group and not below us: a stranger's child by now.
+    fn has_members(&self) -> bool {
+        self.cgroup.as_ref().is_some_and(Cgroup::is_populated)
     }
 
     /// Takes those who have ended, at most so many that the rest of the loop has its turn.
@@ -230,8 +240,11 @@ impl Guard {
             // Not reaped, so the number is its own.
             sweep.add_group(self.program.as_raw());
         }
+        if let Some(cgroup) = &self.cgroup {
+            sweep.add_cgroup(cgroup.clone());
+        }
         self.stage = Stage::Sweeping {
-            sweep,
+            sweep: Box::new(sweep),
             outlived: self.end.is_some(),
             output_held: false,
         };
@@ -331,6 +344,9 @@ impl Guard {
             | Stage::Draining { .. }
             | Stage::Sweeping { .. } => Said::Ended(self.last_word(Vec::new())),
         };
+        if let Some(cgroup) = &self.cgroup {
+            cgroup.remove();
+        }
         self.say(&said);
     }
 
@@ -348,7 +364,7 @@ impl Guard {
             status: self.end.map(|end| end.status),
             asked: self.asked,
             oom: self.end.is_some_and(|end| end.oom),
-            usage: usage(wall),
+            usage: usage(wall, self.cgroup.as_ref()),
             strays: Strays { ended, unkillable },
             output_held,
         }

@@ -2,12 +2,16 @@
 
 //! Whether the kernel killed for want of memory: it says so in counters only.
 //!
-//! The nearest counter that can be read is asked: `oom_kill` of our own cgroup (v2 `memory.events`, v1
-//! `memory.oom_control`), which counts kills of both kinds, the cgroup's limit and the machine's. Where
-//! there is no such file it is the machine's, in `/proc/vmstat` (since Linux 4.13). A best effort: a
-//! program that moved to a cgroup of its own (snap, flatpak) is not seen by the first kind.
+//! The nearest counter that can be read is asked: `oom_kill` of the program's cgroup, of our own, or of the
+//! groups above it (v2 `memory.events`, v1 `memory.oom_control`), which count kills of both kinds, the
+//! cgroup's limit and the machine's. Where there is no such file it is the machine's, in `/proc/vmstat`
+//! (since Linux 4.13). A best effort: a program that moved to a cgroup of its own (snap, flatpak) is not
+//! seen by the first kinds.
 
 use std::fs;
+use std::path::Path;
+
+use crate::process::cgroup::Cgroup;
 
 /// The counter as it stood.
 #[derive(Debug)]
@@ -18,9 +22,10 @@ pub(super) struct OomCounter {
 
 impl OomCounter {
     /// `None` on a kernel that counts nowhere.
-    pub(super) fn start() -> Option<Self> {
+    pub(super) fn start(cgroup: Option<&Cgroup>) -> Option<Self> {
         let cgroups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-        files(&cgroups).into_iter().find_map(|file| {
+        let programs = cgroup.map(|cgroup| cgroup.memory_events().display().to_string());
+        programs.into_iter().chain(files(&cgroups)).find_map(|file| {
             let before = count(&fs::read_to_string(&file).ok()?)?;
             Some(Self { file, before })
         })
@@ -39,7 +44,12 @@ fn files(cgroups: &str) -> Vec<String> {
     for line in cgroups.lines() {
         let mut fields = line.splitn(3, ':').skip(1);
         match (fields.next(), fields.next()) {
-            (Some(""), Some(path)) => files.push(format!("/sys/fs/cgroup{path}/memory.events")),
+            // A group whose parent passes no memory controller down has no such file.
+            (Some(""), Some(path)) => files.extend(
+                Path::new(path)
+                    .ancestors()
+                    .map(|group| format!("/sys/fs/cgroup{}/memory.events", group.display())),
+            ),
             (Some(controllers), Some(path)) if controllers.split(',').any(|name| name == "memory") => {
                 files.push(format!("/sys/fs/cgroup/memory{path}/memory.oom_control"));
             }
@@ -65,6 +75,8 @@ mod tests {
             files("0::/system.slice/flamenco-worker.service\n"),
             [
                 "/sys/fs/cgroup/system.slice/flamenco-worker.service/memory.events",
+                "/sys/fs/cgroup/system.slice/memory.events",
+                "/sys/fs/cgroup//memory.events",
                 "/proc/vmstat"
             ]
         );

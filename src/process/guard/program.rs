@@ -26,7 +26,8 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::stat::Mode;
 use nix::unistd::{ForkResult, Pid, chdir, dup2_stderr, dup2_stdout, fork, getpid, getppid, setsid, write};
 
-use crate::process::launcher::MARK;
+use crate::process::cgroup::Cgroup;
+use crate::process::mark::{self, MARK};
 use crate::process::messages::Brief;
 
 /// Where execvp looks when there is no PATH (confstr(_CS_PATH)).
@@ -69,8 +70,13 @@ pub(super) enum ExecOutcome {
 
 impl Program {
     /// Forks. `output` becomes the program's stdout and stderr, `nice` its priority if the brief names
-    /// none; stdin is ours.
-    pub(super) fn start(brief: &Brief, nice: i32, output: BorrowedFd<'_>) -> std::io::Result<Self> {
+    /// none; stdin is ours. In `cgroup` from before its first instruction, if it may.
+    pub(super) fn start(
+        brief: &Brief,
+        nice: i32,
+        output: BorrowedFd<'_>,
+        cgroup: Option<&Cgroup>,
+    ) -> std::io::Result<Self> {
         let inherited = std::env::vars_os().map(|(name, value)| {
             let entry = [name.into_vec(), value.into_vec()].join(&b'=');
             // An environment has no NUL inside an entry: the kernel passed it with NULs between them.
@@ -91,6 +97,8 @@ impl Program {
             nice: brief.terms.nice.unwrap_or(nice),
             ignore_hangup: brief.terms.ignore_hangup,
             guard: getpid(),
+            cgroup: cgroup.and_then(|cgroup| fs::File::options().write(true).open(cgroup.procs()).ok()),
+            mark: mark::as_limit(&std::env::var_os(MARK).unwrap_or_default()),
         };
         let (reader, writer) = std::io::pipe()?;
         set_nonblocking(&reader)?;
@@ -138,6 +146,9 @@ struct Recipe<'a> {
     nice: i32,
     ignore_hangup: bool,
     guard: Pid,
+    /// Its list of members.
+    cgroup: Option<fs::File>,
+    mark: u64,
 }
 
 impl Recipe<'_> {
@@ -154,6 +165,11 @@ impl Recipe<'_> {
     }
 
     fn dress(&self, output: BorrowedFd<'_>) -> Result<(), Errno> {
+        if let Some(cgroup) = &self.cgroup {
+            // Refused, it is in our own.
+            write(cgroup, b"0").ok();
+        }
+        mark::carry(self.mark);
         setsid()?;
         set_pdeathsig(Signal::SIGKILL)?;
         if getppid() != self.guard {

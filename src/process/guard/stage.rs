@@ -22,7 +22,7 @@ pub(super) enum Stage {
         until: Duration,
     },
     Sweeping {
-        sweep: Sweep,
+        sweep: Box<Sweep>,
         /// The program had ended before: whoever is met outlived it.
         outlived: bool,
         output_held: bool,

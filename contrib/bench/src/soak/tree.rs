@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! A process tree of random shape: this program again, at each of its nodes. Bounded: a node has at most three
+//! children, three deep, and follows itself at most ten times.
+
+#![expect(clippy::disallowed_methods, reason = "it is made to start processes")]
+
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::unistd::{getpid, setsid};
+
+use super::chance::Chance;
+
+/// The first argument that makes this program a node.
+pub(crate) const ROLE: &str = "tree";
+/// Deepest, and most successors.
+pub(crate) const DEPTH: u64 = 3;
+pub(crate) const LIVES: u64 = 10;
+/// A node that should have been ended ends here, so that a failed soak does not take the machine.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// `tree TAG SEED DEPTH LIVES`
+pub(crate) fn main(words: &[String]) -> ExitCode {
+    let [tag, numbers @ ..] = words else {
+        return ExitCode::from(2);
+    };
+    let numbers: Vec<u64> = numbers.iter().filter_map(|word| word.parse().ok()).collect();
+    let [seed, depth, lives] = numbers[..] else {
+        return ExitCode::from(2);
+    };
+    let mut chance = Chance(seed);
+    if chance.once_in(3) {
+        // Refused to who leads a group already.
+        setsid().ok();
+    }
+    if chance.once_in(4) {
+        SigSet::all().thread_block().ok();
+    }
+    // The first always has some; the last never.
+    let children = chance.below(4).max(u64::from(depth == DEPTH)).min(depth * 4);
+    for _ in 0..children {
+        start(&mut chance, tag, depth - 1, LIVES);
+    }
+    match chance.below(10) {
+        0..3 => ExitCode::from(u8::try_from(chance.below(3)).unwrap_or(0)),
+        3..5 if lives > 0 => {
+            start(&mut chance, tag, depth, lives - 1);
+            ExitCode::SUCCESS
+        }
+        5 => {
+            kill(getpid(), Signal::SIGSTOP).ok();
+            ExitCode::SUCCESS
+        }
+        _ => {
+            std::thread::park_timeout(LONGEST);
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+/// Another node, which may have no output, no environment, or a group of its own.
+fn start(chance: &mut Chance, tag: &str, depth: u64, lives: u64) {
+    let mut command = Command::new("/proc/self/exe");
+    let numbers = [chance.next(), depth, lives].map(|number| number.to_string());
+    command
+        .arg0("soak")
+        .args([ROLE, tag])
+        .args(numbers)
+        .stdin(Stdio::null());
+    if chance.once_in(4) {
+        command.env_clear();
+    }
+    if chance.once_in(2) {
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+    }
+    if chance.once_in(4) {
+        command.process_group(0);
+    }
+    // Who cannot be started for want of processes is not missed.
+    command.spawn().ok();
+}

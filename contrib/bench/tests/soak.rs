@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! A short soak: the long one is `cargo run --release -p bench -- soak`.
+
+#![expect(clippy::disallowed_methods, reason = "the soak is a program")]
+
+use std::io::Write;
+use std::process::Command;
+
+#[test]
+fn a5_a17_trees_of_random_shape_are_ended_at_random_moments_and_nothing_survives() {
+    let soak = Command::new(env!("CARGO_BIN_EXE_bench"))
+        .args(["soak", "100"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&soak.stdout).into_owned();
+    // Seed and totals, past the capture of the test runner.
+    std::io::stderr().write_all(said.as_bytes()).unwrap();
+    assert!(soak.status.success(), "{said}{}", String::from_utf8_lossy(&soak.stderr));
+}

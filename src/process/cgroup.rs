@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! A control group for each program, where a part of cgroup v2 is delegated to us. Never required.
+//!
+//! ```text
+//! the delegated group ─┬─ flamenco-MARK.worker   we ourselves, where the memory controller is enabled
+//!                      └─ flamenco-MARK.PID      one program, named after its guard, made and removed by it
+//! ```
+//!
+//! It is an addition to the walk through the tree, never the alternative: snap and flatpak move their
+//! programs into a group of their own. What it adds: `cgroup.kill` reaches at once whoever forks, whoever
+//! cleared its environment, and another user's; `populated 0` is a second proof; memory is counted for
+//! all of a program together.
+//!
+//! Ours to divide is what a service manager says so of: the extended attribute `delegate`, which systemd
+//! sets since version 251 (systemd.resource-control(5), Delegate=). Where no systemd runs (a container) it
+//! is a group that we may write, unless it is the root of all. See cgroups(7) and the kernel's
+//! `admin-guide/cgroup-v2.rst`.
+
+#![expect(unsafe_code, reason = "getxattr has no safe wrapper")]
+
+use std::ffi::CString;
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use super::procfs::Stat;
+use nix::libc;
+use nix::unistd::{AccessFlags, access, getpid};
+
+/// Present where systemd is the service manager (sd_booted(3)).
+const SYSTEMD: &str = "/run/systemd/system";
+
+/// The delegated group, as the place where programs get theirs.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    base: PathBuf,
+    mark: String,
+}
+
+/// One program's group.
+#[derive(Debug, Clone)]
+pub(super) struct Cgroup(PathBuf);
+
+impl Place {
+    /// `None` where nothing is delegated to us.
+    pub(super) fn find(mark: &str) -> Option<Self> {
+        let own = own_group()?;
+        let place = |base: &Path| Self {
+            base: base.to_owned(),
+            mark: mark.to_owned(),
+        };
+        let parent = own.parent()?;
+        if own == place(parent).leaf() {
+            return Some(place(parent));
+        }
+        // The parent: `DelegateSubgroup=` starts us in a group below the one that is delegated.
+        [own.as_path(), parent]
+            .into_iter()
+            .find(|base| is_ours(base))
+            .map(place)
+    }
+
+    /// Has memory counted for each program, if it can be. The kernel wants no process in a group whose
+    /// controllers are passed down, so we move into one of our own first; with anybody else there it says
+    /// no, and programs have groups that count nothing.
+    pub(super) fn count_memory(&self) {
+        let controllers = fs::read_to_string(self.base.join("cgroup.controllers")).unwrap_or_default();
+        if !controllers.split_whitespace().any(|name| name == "memory") {
+            return;
+        }
+        let leaf = self.leaf();
+        let moved = make(&leaf)
+            .and_then(|()| fs::write(leaf.join("cgroup.procs"), "0"))
+            .and_then(|()| fs::write(self.base.join("cgroup.subtree_control"), "+memory"));
+        if let Err(error) = moved {
+            tracing::info!(group = %self.base.display(), %error, "memory is not counted for each program");
+        }
+    }
+
+    /// What a program's group is called up to its guard's pid, for [`Cgroup::of_guard`].
+    pub(super) fn prefix(&self) -> String {
+        self.base.join(format!("flamenco-{}.", self.mark)).display().to_string()
+    }
+
+    fn leaf(&self) -> PathBuf {
+        self.base.join(format!("flamenco-{}.worker", self.mark))
+    }
+
+    /// Groups of programs of an earlier life, whose guards are gone, or going.
+    pub(super) fn leftovers(&self) -> Vec<Cgroup> {
+        let prefix = format!("flamenco-{}.", self.mark);
+        let is_programs = |name: &str| {
+            name.strip_prefix(&prefix)
+                .is_some_and(|pid| pid.bytes().all(|byte| byte.is_ascii_digit()))
+        };
+        let entries = fs::read_dir(&self.base).into_iter().flatten().flatten();
+        entries
+            .filter(|entry| entry.file_name().to_str().is_some_and(is_programs))
+            .map(|entry| Cgroup(entry.path()))
+            .collect()
+    }
+}
+
+impl Cgroup {
+    pub(super) fn of_guard(prefix: &str, guard: i32) -> Self {
+        Self(PathBuf::from(format!("{prefix}{guard}")))
+    }
+
+    /// For the program of this guard; none where the kernel refuses (a limit on groups).
+    pub(super) fn make_own(prefix: &str) -> Option<Self> {
+        let own = Self::of_guard(prefix, getpid().as_raw());
+        make(&own.0).is_ok().then_some(own)
+    }
+
+    /// A process writes `0` to it and is a member.
+    pub(super) fn procs(&self) -> PathBuf {
+        self.0.join("cgroup.procs")
+    }
+
+    pub(super) fn memory_events(&self) -> PathBuf {
+        self.0.join("memory.events")
+    }
+
+    /// Nobody in it does anything any more, forking included, until it is killed. Since Linux 5.2.
+    pub(super) fn freeze(&self) {
+        fs::write(self.0.join("cgroup.freeze"), "1").ok();
+    }
+
+    /// SIGKILL for everybody in it, atomic against forks. Since Linux 5.14.
+    pub(super) fn kill(&self) {
+        fs::write(self.0.join("cgroup.kill"), "1").ok();
+    }
+
+    /// Somebody in it, or in a group below it, lives.
+    pub(super) fn is_populated(&self) -> bool {
+        let events = fs::read_to_string(self.0.join("cgroup.events")).unwrap_or_default();
+        events.lines().any(|line| line == "populated 1")
+    }
+
+    /// Whoever lives in it, groups below it included.
+    pub(super) fn members(&self) -> Vec<Stat> {
+        let mut found = Vec::new();
+        for group in self.with_all_below() {
+            let list = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
+            let pids = list.lines().filter_map(|line| line.parse().ok());
+            found.extend(pids.filter_map(Stat::read).filter(|stat| !stat.is_dead()));
+        }
+        found
+    }
+
+    /// The most memory its members had together, in bytes. Since Linux 5.19, where memory is counted.
+    pub(super) fn peak(&self) -> Option<u64> {
+        fs::read_to_string(self.0.join("memory.peak")).ok()?.trim().parse().ok()
+    }
+
+    /// Gone with all groups below it. Refused by the kernel while anybody lives in it.
+    pub(super) fn remove(&self) {
+        for group in self.with_all_below().iter().rev() {
+            fs::remove_dir(group).ok();
+        }
+    }
+
+    /// Parents first.
+    fn with_all_below(&self) -> Vec<PathBuf> {
+        let mut groups = vec![self.0.clone()];
+        let mut next = 0;
+        while let Some(group) = groups.get(next) {
+            let entries = fs::read_dir(group).into_iter().flatten().flatten();
+            let below: Vec<_> = entries
+                .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+                .map(|entry| entry.path())
+                .collect();
+            groups.extend(below);
+            next += 1;
+        }
+        groups
+    }
+}
+
+fn make(group: &Path) -> io::Result<()> {
+    match fs::create_dir(group) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made,
+    }
+}
+
+/// The folder of the cgroup v2 that this process is in.
+fn own_group() -> Option<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
+    group_folder(&mounts, &groups)
+}
+
+fn group_folder(mounts: &str, groups: &str) -> Option<PathBuf> {
+    let path = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
+    mounts.lines().find_map(|line| {
+        let (place, kind) = line.split_once(" - ")?;
+        let mut fields = place.split(' ').skip(3);
+        let (root, point) = (fields.next()?, fields.next()?);
+        let below = Path::new(path).strip_prefix(root).ok()?;
+        kind.starts_with("cgroup2 ").then(|| Path::new(point).join(below))
+    })
+}
+
+/// The root of all has no type, and is nobody's to divide.
+fn is_ours(group: &Path) -> bool {
+    let may_write = |path: &Path| access(path, AccessFlags::W_OK).is_ok();
+    group.join("cgroup.type").exists()
+        && may_write(group)
+        && may_write(&group.join("cgroup.procs"))
+        && (is_delegated(group) || !Path::new(SYSTEMD).exists())
+}
+
+fn is_delegated(group: &Path) -> bool {
+    let Ok(path) = CString::new(group.as_os_str().as_bytes()) else {
+        return false;
+    };
+    // The first needs a privilege to be read.
+    [c"trusted.delegate", c"user.delegate"].into_iter().any(|name| {
+        let mut value = [0_u8; 1];
+        let buffer = value.as_mut_ptr().cast();
+        // SAFETY: both names end in NUL, and the buffer is as long as we say and outlives the call.
+        let length = unsafe { libc::getxattr(path.as_ptr(), name.as_ptr(), buffer, value.len()) };
+        length == 1 && value == *b"1"
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_group_is_found_where_it_is_mounted() {
+        let only = "30 23 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n";
+        let folder = |mounts, groups| group_folder(mounts, groups).map(|path| path.display().to_string());
+        assert_eq!(
+            folder(only, "0::/system.slice/flamenco-worker.service\n").as_deref(),
+            Some("/sys/fs/cgroup/system.slice/flamenco-worker.service")
+        );
+        let both = "29 23 0:25 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n\
+                    30 23 0:26 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
+        assert_eq!(
+            folder(both, "4:memory:/x\n0::/a\n").as_deref(),
+            Some("/sys/fs/cgroup/unified/a")
+        );
+        let bound = "30 23 0:26 /box /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n";
+        assert_eq!(folder(bound, "0::/box/a\n").as_deref(), Some("/sys/fs/cgroup/a"));
+        assert_eq!(folder(bound, "0::/elsewhere\n"), None);
+        assert_eq!(folder("", "0::/\n"), None);
+    }
+
+    #[test]
+    fn a_folder_that_is_no_group_is_not_ours() {
+        assert!(!is_ours(Path::new("/tmp")));
+    }
+}

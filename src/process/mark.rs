@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! What every program of a worker carries, so that the next life of this worker knows it again.
+//!
+//! Two things, because a program can shed either. A variable in its environment: readable to people, lost when
+//! it clears its environment, hidden when it becomes another user's. And a resource limit that the kernel
+//! keeps, hands down to children through exec, shows to everybody (`/proc/PID/limits`), and has not looked at since
+//! Linux 2.4: `RLIMIT_LOCKS` (getrlimit(2)). Its soft limit is a number made of the mark. Only a program that
+//! does both, and outlives worker and guard, is lost to us; where it has a control group of its own, not
+//! even that one.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+
+use nix::libc::{RLIM_INFINITY, rlim_t};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+/// The variable.
+pub const MARK: &str = "FLAMENCO_WORKER_MARK";
+/// What `/proc/PID/limits` calls the limit (proc_pid_limits(5)).
+const LIMIT: &str = "Max file locks";
+
+/// The mark as a limit: 64-bit FNV-1a, the infinite excepted, in the upper half where no limit that a person sets
+/// is ever found.
+pub(super) fn as_limit(mark: &OsStr) -> rlim_t {
+    let hash = mark.as_bytes().iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    (hash | 1 << 62) & !(1 << 63)
+}
+
+/// Sets the limit for this process and all that come of it. Safe between fork and exec. Where the hard limit is
+/// lower, somebody uses it for something else, and there is the variable only.
+pub(super) fn carry(limit: rlim_t) {
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_LOCKS)
+        && (hard == RLIM_INFINITY || limit <= hard)
+    {
+        setrlimit(Resource::RLIMIT_LOCKS, limit, hard).ok();
+    }
+}
+
+/// Whether this process was started with the mark, or by somebody who was.
+pub(super) fn bears_mark(pid: i32, mark: &str) -> bool {
+    let read = |file: &str| fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+    has_variable(&read("environ"), mark) || has_limit(&read("limits"), as_limit(OsStr::new(mark)))
+}
+
+fn has_variable(environment: &[u8], mark: &str) -> bool {
+    let entry = format!("{MARK}={mark}");
+    environment.split(|byte| *byte == 0).any(|one| one == entry.as_bytes())
+}
+
+fn has_limit(limits: &[u8], limit: rlim_t) -> bool {
+    let text = String::from_utf8_lossy(limits);
+    let soft = text
+        .lines()
+        .find_map(|line| line.strip_prefix(LIMIT)?.split_whitespace().next());
+    soft.and_then(|soft| soft.parse::<rlim_t>().ok()) == Some(limit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn b3_the_variable_is_a_whole_entry() {
+        let environ = b"PATH=/bin\0FLAMENCO_WORKER_MARK=home-1\0X=FLAMENCO_WORKER_MARK=home-2\0";
+        assert!(has_variable(environ, "home-1"));
+        assert!(!has_variable(environ, "home"));
+        assert!(!has_variable(environ, "home-2"));
+        assert!(!has_variable(b"", "home-1"));
+    }
+
+    #[test]
+    fn b3_the_limit_is_this_homes_own_and_nobody_elses() {
+        let limits = |soft: &str| {
+            format!(
+                "Limit                     Soft Limit           Hard Limit           Units     \n\
+                 Max address space         {soft}            unlimited            bytes     \n\
+                 Max file locks            {soft}            unlimited            locks     \n"
+            )
+        };
+        let ours = as_limit(OsStr::new("801-2f"));
+        assert!(has_limit(limits(&ours.to_string()).as_bytes(), ours));
+        assert!(!has_limit(limits("unlimited").as_bytes(), ours));
+        assert!(!has_limit(
+            limits(&as_limit(OsStr::new("801-2e")).to_string()).as_bytes(),
+            ours
+        ));
+        assert!(!has_limit(b"", ours));
+        assert!((1 << 62..1 << 63).contains(&ours));
+    }
+}

@@ -1,0 +1,403 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! What a host does to a worker: it sleeps, its clock jumps, it runs out of memory, descriptors, processes or disk.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::json;
+use standin_manager::{Endpoint, TaskStatus, WorkerStatus};
+
+use crate::harness::{Farm, Node, exec, file, lives, missing, skipped, until};
+use crate::means::{Group, Strace, as_user, cancel, dies, not_root, number, own_user, pass, start_through};
+
+/// Stops all of a node, worker, guard and programs, for a time, as a host does that sleeps; `meanwhile` happens then.
+/// Answers how many requests the Manager had seen by then.
+fn sleeps(farm: &Farm, node: &Node, meanwhile: impl FnOnce()) -> usize {
+    let mut all: Vec<_> = node.marked().iter().map(|process| process.pid).collect();
+    all.push(node.pid());
+    let signal = |signal| {
+        for pid in &all {
+            // A short-lived one may have ended by now.
+            kill(Pid::from_raw(*pid), signal).ok();
+        }
+    };
+    signal(Signal::SIGSTOP);
+    let seen = farm.manager.requests().len();
+    meanwhile();
+    pass(Duration::from_millis(1200));
+    signal(Signal::SIGCONT);
+    seen
+}
+
+#[test]
+fn f1_e12_a_host_that_wakes_says_so_asks_first_and_keeps_the_task_it_still_has() {
+    let farm = Farm::new();
+    let node = farm.awake_node_with(&[("contact_gap", "500ms")]);
+    let task = farm.script("echo run >> runs; echo running; until [ -e go ]; do sleep 0.02; done");
+    farm.says(&task, "> running");
+    let seen = sleeps(&farm, &node, || ());
+    let after = |farm: &Farm| -> Vec<_> {
+        let requests = farm.manager.requests();
+        requests[seen..].iter().map(|seen| seen.endpoint).collect()
+    };
+    until(
+        "the Manager to be told",
+        || after(&farm).contains(&Endpoint::StateChanged).then_some(()),
+        || farm.logs(),
+    );
+    let order = after(&farm);
+    let first = order.iter().position(|endpoint| *endpoint == Endpoint::MayIRun);
+    let told = order.iter().position(|endpoint| *endpoint == Endpoint::StateChanged);
+    assert!(first < told, "{order:?}");
+    fs::write(node.folder.join("go"), "").unwrap();
+    farm.completed(&task);
+    assert_eq!(file(&node.folder.join("runs")), "run\n");
+    node.finish();
+}
+
+#[test]
+fn f1_e12_a_host_that_wakes_ends_a_task_that_is_no_longer_wanted() {
+    let farm = Farm::new();
+    let node = farm.awake_node_with(&[("contact_gap", "500ms")]);
+    let task = farm.script("echo $$ > pid; echo running; while :; do sleep 0.02; done");
+    farm.says(&task, "> running");
+    let pid = number(&node.folder.join("pid"));
+    sleeps(&farm, &node, || {
+        farm.manager.set_task_status(&task, TaskStatus::Canceled).unwrap();
+    });
+    dies(pid, &node);
+    assert_eq!(farm.outcomes(&task), [""; 0]);
+    node.childless();
+    node.finish();
+}
+
+#[test]
+fn e12_a_guard_that_is_stopped_holds_up_nothing_for_good() {
+    let farm = Farm::new();
+    let node = farm.awake_node_with(&[("grace", "100ms"), ("unkillable", "500ms")]);
+    let task = farm.script("echo $$ > pid; setsid sleep 1000 & echo running; while :; do sleep 0.02; done");
+    farm.says(&task, "> running");
+    let pid = number(&node.folder.join("pid"));
+    kill(Pid::from_raw(node.children()[0]), Signal::SIGSTOP).unwrap();
+    cancel(&farm, &task);
+    assert!(!lives(pid) && node.marked().is_empty());
+    node.childless();
+    node.finish();
+}
+
+/// Where distributions keep it.
+fn faketime() -> Option<PathBuf> {
+    let found = fs::read_dir("/usr/lib").into_iter().flatten().flatten();
+    let mut places = found.map(|entry| entry.path().join("faketime/libfaketime.so.1"));
+    let library = places.find(|library| library.exists());
+    if library.is_none() {
+        skipped("libfaketime is not installed");
+    }
+    library
+}
+
+#[test]
+fn f2_a_wall_clock_that_jumps_moves_no_timer() {
+    let Some(library) = faketime() else { return };
+    let farm = Farm::new();
+    let mut node = farm.node("node");
+    let clock = node.folder.join("clock");
+    let set = |offset: &str| {
+        let next = clock.with_extension("next");
+        fs::write(&next, format!("{offset}\n")).unwrap();
+        fs::rename(&next, &clock).unwrap();
+    };
+    set("+0");
+    node.environment.extend([
+        ("LD_PRELOAD".into(), library.into()),
+        ("FAKETIME_TIMESTAMP_FILE".into(), clock.clone().into()),
+        ("FAKETIME_NO_CACHE".into(), "1".into()),
+        ("FAKETIME_DONT_FAKE_MONOTONIC".into(), "1".into()),
+    ]);
+    node.set("may_i_run", "200ms").set("grace", "10s");
+    node.start();
+    farm.awake();
+    for jump in ["+1h", "-1h", "+400d", "-400d"] {
+        let task = farm.script(
+            "trap 'date +%s > asked; exit 0' TERM; date +%s > began; echo running; while :; do sleep 0.02; done",
+        );
+        farm.says(&task, "> running");
+        set(jump);
+        // Neither never nor at once: the pace of questions goes on.
+        let before = farm.requests(Endpoint::MayIRun).len();
+        pass(Duration::from_millis(1000));
+        let asked = farm.requests(Endpoint::MayIRun).len() - before;
+        assert!((1..=10).contains(&asked), "{jump}: {asked} questions in a second");
+        cancel(&farm, &task);
+        let stamp = |name: &str| i64::from(number(&node.folder.join(name)));
+        assert!(
+            (stamp("asked") - stamp("began")).abs() > 3000,
+            "{jump}: the clock did not jump"
+        );
+        node.childless();
+        set("+0");
+        for name in ["asked", "began"] {
+            fs::remove_file(node.folder.join(name)).unwrap();
+        }
+    }
+    let task = farm.script("true");
+    farm.completed(&task);
+    node.finish();
+}
+
+#[test]
+fn f3_a_program_that_is_killed_for_want_of_memory_is_said_with_its_peak_and_the_worker_lives() {
+    if missing("perl") {
+        return;
+    }
+    let (limit, folders): (_, &[&str]) = if Path::new("/sys/fs/cgroup/memory").exists() {
+        ("memory.limit_in_bytes", &["/sys/fs/cgroup/memory"])
+    } else {
+        ("memory.max", &["/sys/fs/cgroup"])
+    };
+    let Some(group) = Group::make(folders, limit) else {
+        return;
+    };
+    group.set(limit, &(96 << 20).to_string());
+    let farm = Farm::new();
+    let mut node = farm.node("node");
+    group.start(&mut node);
+    farm.awake();
+    let task = farm.task(&[exec(
+        "perl",
+        json!(["-e", "my $x; $x .= 'x' x 1e6 for 1..1000; sleep 1000"]),
+    )]);
+    farm.failed(&task);
+    let log = farm.log(&task);
+    assert!(
+        log.contains("killed by SIGKILL (9), because the memory ran out (its peak was "),
+        "{log}"
+    );
+    assert!(
+        log.contains("was killed by SIGKILL (9), out of memory, after "),
+        "{log}"
+    );
+    let task = farm.script("true");
+    farm.completed(&task);
+    node.finish();
+}
+
+#[test]
+fn f4_where_memory_is_short_the_program_is_what_the_kernel_takes_first() {
+    let farm = Farm::new();
+    let node = farm.awake_node();
+    let task = farm.script("echo running; until [ -e go ]; do sleep 0.02; done");
+    farm.says(&task, "> running");
+    let score = |pid: i32| -> i32 {
+        let text = fs::read_to_string(format!("/proc/{pid}/oom_score_adj")).unwrap();
+        text.trim().parse().unwrap()
+    };
+    let guard = node.children()[0];
+    let mut programs: Vec<_> = node.marked().iter().map(|process| process.pid).collect();
+    programs.retain(|pid| *pid != guard);
+    assert!(!programs.is_empty());
+    assert!(programs.iter().all(|pid| score(*pid) == 500));
+    assert!(score(guard) < 500 && score(node.pid()) < 500);
+    fs::write(node.folder.join("go"), "").unwrap();
+    farm.completed(&task);
+    node.finish();
+}
+
+#[test]
+fn f9_a_worker_without_descriptors_waits_for_some_and_loses_nothing() {
+    if missing("prlimit") {
+        return;
+    }
+    let farm = Farm::new();
+    let mut node = farm.awake_node();
+    let limit = |number: &str| {
+        let worker = node.pid().to_string();
+        let status = std::process::Command::new("prlimit")
+            .args(["--pid", &worker, &format!("--nofile={number}:20000")])
+            .status();
+        assert!(status.unwrap().success());
+    };
+    for few in ["3", "14", "17"] {
+        limit(few);
+        let task = farm.script("echo over");
+        let refused = || node.log().contains("handed back") || node.log().contains("(os error 24)");
+        until("the worker to be in want", || refused().then_some(()), || node.log());
+        limit("20000");
+        farm.completed(&task);
+        node.childless();
+    }
+    assert!(node.runs());
+    node.finish();
+}
+
+#[test]
+fn f9_a_worker_without_processes_waits_for_some_and_loses_nothing() {
+    let Some(group) = Group::make(&["/sys/fs/cgroup/pids", "/sys/fs/cgroup"], "pids.max") else {
+        return;
+    };
+    let farm = Farm::new();
+    let mut node = farm.node("node");
+    group.start(&mut node);
+    farm.awake();
+    // Longer than a runtime keeps a thread that has nothing to do: one that has none, and can have none, panics.
+    pass(Duration::from_secs(11));
+    for more in ["0", "1"] {
+        let used: u32 = group.read("pids.current").trim().parse().unwrap();
+        group.set("pids.max", &(used + more.parse::<u32>().unwrap()).to_string());
+        let refusals = group.read("pids.events");
+        let task = farm.script("echo over");
+        until(
+            "something to be refused",
+            || (group.read("pids.events") != refusals).then_some(()),
+            || node.log(),
+        );
+        assert!(node.runs());
+        group.set("pids.max", "max");
+        farm.wait("the task to be over", |farm| {
+            farm.task(&task)
+                .filter(|task| !matches!(task.status, TaskStatus::Queued | TaskStatus::Active))
+                .map(|_| ())
+        });
+        node.childless();
+    }
+    assert!(node.runs(), "{}", node.log());
+    let task = farm.script("echo over");
+    farm.completed(&task);
+    node.finish();
+}
+
+#[test]
+fn a10_a_fork_that_its_users_limit_refuses_fails_the_task_with_the_reason() {
+    if missing("prlimit") {
+        return;
+    }
+    let farm = Farm::new();
+    let mut node = farm.node("node");
+    let Some(user) = own_user(&farm, &node) else { return };
+    start_through(&mut node, as_user(user));
+    farm.awake();
+    let Some((task, guard)) = Strace::next_guard(&node, || farm.script("echo over")) else {
+        return;
+    };
+    let own = as_user(user);
+    let status = std::process::Command::new(&own[0])
+        .args(&own[1..])
+        .args(["prlimit", "--pid", &guard.to_string(), "--nproc=1"])
+        .status();
+    assert!(status.unwrap().success());
+    kill(Pid::from_raw(guard), Signal::SIGCONT).unwrap();
+    farm.failed(&task);
+    let log = farm.log(&task);
+    assert!(log.contains("cannot run \"bash\"") && log.contains("(EAGAIN)"), "{log}");
+    let task = farm.script("echo over");
+    farm.completed(&task);
+    node.finish();
+}
+
+#[test]
+fn a10_an_exec_without_memory_fails_the_task_with_the_reason() {
+    let farm = Farm::new();
+    let node = farm.awake_node();
+    let Some((task, guard)) = Strace::next_guard(&node, || farm.script("echo over")) else {
+        return;
+    };
+    let strace = Strace::attach(&node, guard, "execve:error=ENOMEM", true).unwrap();
+    kill(Pid::from_raw(guard), Signal::SIGCONT).unwrap();
+    farm.failed(&task);
+    strace.detach();
+    assert!(farm.log(&task).contains("(ENOMEM)"), "{}", farm.log(&task));
+    let task = farm.script("echo over");
+    farm.completed(&task);
+    node.finish();
+}
+
+#[test]
+fn f10_a_flood_while_nobody_listens_fills_neither_memory_nor_disk() {
+    let farm = Farm::new();
+    let node = farm.awake_node();
+    let task = farm
+        .script("until [ -e go ]; do sleep 0.02; done; yes 'a line of a flood that nobody wants' | head -c 200000000");
+    farm.reaches(&task, TaskStatus::Active);
+    farm.manager.stop();
+    fs::write(node.folder.join("go"), "").unwrap();
+    node.outcome_on_disk(&task);
+    let status = fs::read_to_string(format!("/proc/{}/status", node.pid())).unwrap();
+    let peak = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next());
+    let peak: u64 = peak.unwrap().parse().unwrap();
+    assert!(peak < 64 * 1024, "{peak} KiB of memory");
+    let folder = fs::read_dir(node.home().join("spool").join(&task)).unwrap().flatten();
+    let disk: u64 = folder.map(|entry| entry.metadata().unwrap().len()).sum();
+    assert!(disk < 24 << 20, "{disk} bytes on disk");
+    farm.manager.start_again().unwrap();
+    farm.completed(&task);
+    assert!(farm.log(&task).contains("missing here"));
+    node.finish();
+}
+
+#[test]
+fn e11_a_worker_whose_output_is_closed_works_on_and_a_hang_up_without_a_terminal_is_nothing() {
+    let farm = Farm::new();
+    let mut node = farm.node("node");
+    start_through(&mut node, ["bash", "-c", "exec \"$0\" \"$@\" <&- >&- 2>&-"]);
+    farm.awake();
+    node.signal(Signal::SIGHUP);
+    let task = farm.script("echo over; echo oops >&2; cat");
+    farm.completed(&task);
+    let log = farm.log(&task);
+    assert!(log.contains("> over") && log.contains("> oops"), "{log}");
+    node.finish();
+}
+
+#[test]
+fn e14_as_process_1_it_takes_in_orphans_hurts_none_and_leaves_as_anywhere() {
+    if not_root() || missing("unshare") || missing("nsenter") {
+        return;
+    }
+    let farm = Farm::new();
+    let mut node = farm.node("node");
+    start_through(
+        &mut node,
+        ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"],
+    );
+    farm.awake();
+    let first = node.children()[0];
+    let task = farm.script("(setsid sleep 1000 &); exit 0");
+    farm.completed(&task);
+    // A stranger in the same namespace, one of whose orphans ends and one of which stays.
+    let strangers = std::process::Command::new("nsenter")
+        .args([
+            "-t",
+            &first.to_string(),
+            "-p",
+            "-m",
+            "bash",
+            "-c",
+            "(sleep 0.1 &); (exec -a stays sleep 1000 &)",
+        ])
+        .status();
+    assert!(strangers.unwrap().success());
+    let children = || -> Vec<i32> {
+        let list = fs::read_to_string(format!("/proc/{first}/task/{first}/children")).unwrap();
+        list.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
+    };
+    until(
+        "the orphan that ended to be reaped",
+        || (children().len() == 1).then_some(()),
+        || format!("{:?}", children()),
+    );
+    let stays = children()[0];
+    let task = farm.script("true");
+    farm.completed(&task);
+    assert!(lives(stays), "it was somebody else's");
+    kill(Pid::from_raw(first), Signal::SIGTERM).unwrap();
+    assert_eq!(node.ended(), 0);
+    farm.status(WorkerStatus::Offline);
+    assert!(!lives(stays), "the namespace ended with its first process");
+    node.nothing_left();
+}
