@@ -108,12 +108,7 @@ async fn serve(running: Running<'_>) -> Result<Departure, Departure> {
     if let Some(known) = home.credentials().map_err(unusable)? {
         manager.identify(&known);
     }
-    let limits = Limits {
-        task_log_bytes: config.spool.task_log_limit,
-        history_tasks: config.spool.history_tasks,
-        ..Limits::default()
-    };
-    let (spool, sender) = Spool::open(&home.spool_dir(), limits, &config.timings).map_err(unusable)?;
+    let (spool, sender) = Spool::open(&home.spool_dir(), limits(config), &config.timings).map_err(unusable)?;
     let (pictures, desk) = Pictures::new(home.dir(), &config.timings);
     let (tell, orders) = unbounded_channel();
     let (hints, source) = hints(&config.timings);
@@ -256,6 +251,14 @@ async fn end_predecessors(config: &Config, launcher: &Launcher, home: &Home) {
 fn tools_folder() -> PathBuf {
     let own = std::env::current_exe().unwrap_or_default();
     own.parent().unwrap_or(&own).join("tools")
+}
+
+fn limits(config: &Config) -> Limits {
+    Limits {
+        task_log_bytes: config.spool.task_log_limit,
+        history_tasks: config.spool.history_tasks,
+        ..Limits::default()
+    }
 }
 
 /// What this node needs, and where it needs space: wherever tasks or we ourselves write.

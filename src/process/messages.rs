@@ -70,6 +70,8 @@ pub(super) enum Said {
     },
     /// Nothing runs: PATH has no such program.
     NotOnPath,
+    /// The program has ended; what it left is not seen to yet. Should the guard die now, this stands.
+    Exited(LastWord),
     Ended(LastWord),
 }
 

@@ -51,6 +51,8 @@ pub(super) struct Session {
     legacy: Option<usize>,
     output_held: bool,
     started: Option<(i32, Instant)>,
+    /// How the program ended, while its guard still sees to what it left.
+    exited: Option<LastWord>,
     last: Option<Said>,
     reason: Option<AbortReason>,
     deadline: Option<Instant>,
@@ -88,6 +90,7 @@ impl Session {
             legacy: None,
             output_held: false,
             started: None,
+            exited: None,
             last: None,
             reason: None,
             deadline: None,
@@ -155,6 +158,7 @@ impl Session {
                 self.started = Some((pid, Instant::now()));
                 hear(Heard::Started { pid });
             }
+            Event::Said(Said::Exited(word)) => self.exited = Some(word),
             Event::Said(last @ (Said::NotStarted { .. } | Said::NotOnPath | Said::Ended(_))) => {
                 self.last = Some(last);
                 self.expect_last_output();
@@ -242,8 +246,18 @@ impl Session {
                 strays: word.strays,
                 output_held: word.output_held || self.output_held,
             }),
-            (Some(Said::Started { .. }) | None, Some((pid, since))) => Ok(self.lost(pid, since)),
-            (Some(Said::Started { .. } | Said::Ended(_)) | None, None) => Err(match self.reason {
+            (Some(Said::Started { .. } | Said::Exited(_)) | None, Some((pid, since))) => {
+                let Some(word) = self.exited.take() else {
+                    return Ok(self.lost(pid, since));
+                };
+                // The guard died over what the program left, which the worker has ended since. The program had its end.
+                Ok(Finished {
+                    exit: self.exit(&word, abort).await,
+                    usage: word.usage,
+                    ..self.lost(pid, since)
+                })
+            }
+            (Some(Said::Started { .. } | Said::Exited(_) | Said::Ended(_)) | None, None) => Err(match self.reason {
                 Some(reason) => StartError::Aborted(reason),
                 None => StartError::Guard(io::Error::other("it died before the program ran")),
             }),

@@ -95,6 +95,29 @@ fn a17_a_guard_that_dies_at_any_step_leaves_nothing_and_its_task_is_run_again() 
     node.finish();
 }
 
+#[test]
+fn a17_a_guard_killed_over_what_its_program_left_does_not_undo_the_programs_own_end() {
+    let farm = Farm::new();
+    let node = farm.awake_node_with(&[("drain", "10m")]);
+    // It leaves somebody who holds the output: the guard waits for the drain.
+    let runs = node.folder.join("runs");
+    let script = format!("setsid sleep 1000 & echo $$ >> {runs:?}");
+    let task = farm.script(&script);
+    let program: i32 = file(&runs).trim().parse().unwrap();
+    let guard = node.children()[0];
+    // Reaped, and said: the guard sleeps until the drain is over.
+    let sleeps = || fs::read_to_string(format!("/proc/{guard}/stat")).is_ok_and(|stat| stat.contains(") S "));
+    let is_over = || !fs::exists(format!("/proc/{program}")).unwrap() && sleeps();
+    until("the program to be reaped", || is_over().then_some(()), || node.log());
+    kill(Pid::from_raw(guard), Signal::SIGKILL).unwrap();
+    farm.completed(&task);
+    node.childless();
+    assert!(node.marked().is_empty(), "{:?}", node.marked());
+    assert_eq!(farm.outcomes(&task), ["completed"]);
+    assert_eq!(file(&runs).lines().count(), 1);
+    node.finish();
+}
+
 /// Calls of the worker itself in the course of one task: where it makes folders and files, starts the guard, hears of
 /// its end, writes and sends what it has to say, and tidies up.
 const WORKERS_STEPS: [&str; 10] = [

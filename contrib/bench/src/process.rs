@@ -23,7 +23,6 @@ use crate::contender;
 use crate::figures::Times;
 use crate::launch::{spec, with_launcher};
 
-
 /// The first argument that asks for this.
 pub(crate) const ROLE: &str = "process";
 const ROUNDS: usize = 30;

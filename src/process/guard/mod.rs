@@ -180,6 +180,7 @@ impl Guard {
             wall: at.saturating_sub(self.began),
             oom: self.oom.as_ref().is_some_and(OomCounter::moved),
         });
+        self.say(&Said::Exited(self.last_word(Vec::new())));
         if matches!(self.stage, Stage::Running) {
             self.stage = Stage::Draining {
                 until: at + self.terms.drain,

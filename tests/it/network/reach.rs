@@ -17,15 +17,17 @@ use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 use super::count;
 use super::relay::Relay;
 use crate::harness::{Farm, Node, until};
+use crate::push::listens;
 
 fn relay(farm: &Farm, prefix: &str) -> Relay {
     let manager: SocketAddr = ([127, 0, 0, 1], farm.manager.port()).into();
     Relay::start("127.0.0.1:0", manager, prefix)
 }
 
-/// A worker from its registration to its sign-off, with a task between.
+/// A worker from its registration to its sign-off, with a task between, which listens to the Manager meanwhile.
 fn whole_life(farm: &Farm, mut node: Node) {
     node.start();
+    listens(farm, &["/jobs", "/workers"]);
     let task = farm.script("echo said; sleep 0.2");
     farm.completed(&task);
     farm.says(&task, "> said");

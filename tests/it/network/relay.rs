@@ -114,9 +114,16 @@ async fn pass(stream: impl AsyncRead + AsyncWrite, shared: &Shared) {
     let mut frozen = shared.frozen.lock().unwrap().subscribe();
     let there = async {
         while let Some(bytes) = next(&mut from).await {
-            let text = String::from_utf8_lossy(&bytes).replace(&format!(" {}/", shared.prefix), " /");
-            shared.heads.lock().unwrap().push_str(&text);
-            if forth.write_all(text.as_bytes()).await.is_err() {
+            // What is no text is of a websocket: passed on as it is.
+            let bytes = match String::from_utf8(bytes) {
+                Ok(text) => {
+                    let text = text.replace(&format!(" {}/", shared.prefix), " /");
+                    shared.heads.lock().unwrap().push_str(&text);
+                    text.into_bytes()
+                }
+                Err(binary) => binary.into_bytes(),
+            };
+            if forth.write_all(&bytes).await.is_err() {
                 return;
             }
         }

@@ -29,8 +29,8 @@ use nix::unistd::Pid;
 use tokio::time::{Instant, sleep};
 
 use self::chance::Chance;
-use crate::launch::{spec, with_launcher};
 use crate::contender;
+use crate::launch::{spec, with_launcher};
 
 /// The first argument that asks for this.
 pub(crate) const ROLE: &str = "soak";
@@ -154,15 +154,19 @@ fn run(way: &str, trees: u64, seed: u64) -> Result<(), String> {
     let begin = Instant::now();
     let mut totals = Totals::default();
     let mut chance = Chance(seed);
-    with_launcher(&contender::ours()?, &format!("soak-{}", std::process::id()), async |launcher| {
-        for number in 0..trees {
-            let tree = Tree::new(number, chance.next());
-            let done = tree.live_and_die(launcher, &mut totals).await;
-            done.and(tree.nothing_left(launcher).await)
-                .map_err(|why| format!("{way}: tree {number}, {:?}: {why}", tree.end))?;
-        }
-        Ok::<_, String>(())
-    })??;
+    with_launcher(
+        &contender::ours()?,
+        &format!("soak-{}", std::process::id()),
+        async |launcher| {
+            for number in 0..trees {
+                let tree = Tree::new(number, chance.next());
+                let done = tree.live_and_die(launcher, &mut totals).await;
+                done.and(tree.nothing_left(launcher).await)
+                    .map_err(|why| format!("{way}: tree {number}, {:?}: {why}", tree.end))?;
+            }
+            Ok::<_, String>(())
+        },
+    )??;
     println!(
         "{way}: {trees} trees ended, 0 survivors; {} processes lived at an end, {} strays named; worst end {:?}; {:.1} s; {:?}",
         totals.processes,
