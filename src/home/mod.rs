@@ -6,6 +6,7 @@
 //! locate ─► Home::open ─┬─ lock         flamenco-worker.lock: held as long as this process lives
 //!                       ├─ credentials  flamenco-worker-credentials.yaml: the Go worker's file
 //!                       ├─ signed-on    there = the last run did not sign off
+//!                       ├─ resting      there = asleep, and nobody asked for it
 //!                       └─ spool/       for the spool to fill
 //! ```
 //!
@@ -17,6 +18,7 @@ mod durable;
 mod lock;
 mod machine;
 mod owner;
+mod rest;
 mod signed_on;
 
 use std::fs::{self, DirBuilder};

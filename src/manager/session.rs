@@ -194,6 +194,10 @@ impl<'a, M: Manager> Session<'a, M> {
     /// # Errors
     /// When the Manager did not answer as it should; then the next start makes up for it.
     pub async fn sign_off(&self) -> Result<(), ManagerError> {
+        if self.home.rests() {
+            // Or the Manager would wish us asleep the next time.
+            self.manager.state_changed(&WorkerStatus::Awake).await?;
+        }
         match self.manager.sign_off().await? {
             Acknowledgement::Accepted => info!("signed off"),
             Acknowledgement::Denied => debug!("signing off was denied: the Manager does not know this worker"),

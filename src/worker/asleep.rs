@@ -5,7 +5,7 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use tracing::info;
+use tracing::{debug, info};
 
 use super::strikes::Strikes;
 use super::{Rest, State, Worker, heed};
@@ -35,6 +35,14 @@ impl<M: Manager> Worker<'_, M> {
             ) => timings.idle_min,
         };
         let mut backoff = Backoff::new(timings.backoff_min, timings.asleep_backoff_max);
+        let home = self.around.home;
+        let marked = match rest {
+            Rest::Asked(_) | Rest::Local => home.forget_rest(),
+            Rest::HandedBack(_) => home.remember_rest(),
+        };
+        if let Err(error) = marked {
+            debug!(%error, "cannot note why this worker sleeps");
+        }
         self.acknowledge(&here, &rest.status()).await?;
         self.around.hints.care_for(Interest::Wishes);
         let mut next = pause;

@@ -31,6 +31,7 @@ impl<M: Manager> Worker<'_, M> {
 
     async fn stay_awake(&mut self) -> Result<std::convert::Infallible, State> {
         self.acknowledge(&State::Awake, &WorkerStatus::Awake).await?;
+        self.around.home.forget_rest().ok();
         let mut refused = self.backoff();
         self.pace.quicken();
         loop {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::json;
-use standin_manager::{TaskStatus, WorkerStatus};
+use standin_manager::{Endpoint, TaskStatus, When, WorkerStatus};
 
 use crate::harness::{Farm, Node, bash, exec, until};
 
@@ -39,6 +39,38 @@ fn d7_a_task_goes_back_while_a_path_is_missing_and_is_done_when_it_is_there() {
     farm.completed(&task);
     farm.status(WorkerStatus::Awake);
     assert_eq!(farm.outcomes(&task), ["completed"]);
+    node.finish();
+}
+
+#[test]
+fn d7_a_node_that_slept_of_its_own_accord_is_awake_after_a_new_start() {
+    for end in [Node::kill, |node: &mut Node| assert_eq!(node.stop(), 0)] {
+        let farm = Farm::new();
+        let storage = farm.folder.path().join("storage");
+        let mut node = node_that_needs(&farm, &format!("writable = [{storage:?}]"));
+        let task = farm.script("echo rendered");
+        farm.says(&task, "Handed back: ");
+        farm.status(WorkerStatus::Asleep);
+        end(&mut node);
+        fs::create_dir(&storage).unwrap();
+        node.start();
+        farm.completed(&task);
+        node.finish();
+    }
+}
+
+#[test]
+fn a_node_that_was_sent_to_sleep_sleeps_after_a_new_start() {
+    let farm = Farm::new();
+    let mut node = farm.awake_node();
+    farm.manager
+        .ask(&farm.worker(), WorkerStatus::Asleep, When::Now)
+        .unwrap();
+    farm.status(WorkerStatus::Asleep);
+    node.kill();
+    node.start();
+    farm.asked(Endpoint::SignOn, 2);
+    farm.status(WorkerStatus::Asleep);
     node.finish();
 }
 

@@ -18,8 +18,8 @@ use tokio::time::Instant;
 
 use super::text;
 
-/// Large enough for the logs of one node, small enough to be filled in no time.
-const DISK: &str = "size=48m";
+/// Large enough for the logs of one node and for the space a task needs to begin, small enough to be filled in no time.
+const DISK: &str = "size=192m";
 
 /// How long a worker may take to leave, and its programs to be gone.
 const LEAVE: Duration = Duration::from_secs(30);

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! Whether this worker sleeps of its own accord: `resting` is there from before the Manager is told until it is awake.
+//!
+//! The Manager takes the state of a worker that signs off for what is wished of it the next time. A worker that
+//! sleeps because it handed a task back would so stay asleep until somebody wakes it.
+
+use std::fs::File;
+use std::io;
+
+use super::Home;
+use super::durable::remove_if_there;
+
+const NAME: &str = "resting";
+
+impl Home {
+    pub fn rests(&self) -> bool {
+        self.dir.join(NAME).exists()
+    }
+
+    /// Empty, so that it can be made on a full disk, too. Not synced: after a power cut there is at most a sleeper.
+    ///
+    /// # Errors
+    /// Whatever the file system says. A worker can go on without the mark.
+    pub fn remember_rest(&self) -> io::Result<()> {
+        File::create(self.dir.join(NAME)).map(drop)
+    }
+
+    /// # Errors
+    /// Whatever the file system says.
+    pub fn forget_rest(&self) -> io::Result<()> {
+        remove_if_there(&self.dir.join(NAME))
+    }
+}
