@@ -16,10 +16,8 @@ fuzz_target!(|text: &[u8]| {
     for ending in ["toml", "yaml"] {
         let path = PathBuf::from(format!("/dev/shm/fuzz-{}.{ending}", std::process::id()));
         std::fs::write(&path, text).expect("there is memory");
-        let arguments = Arguments {
-            config: Some(path),
-            ..Arguments::default()
-        };
+        let words = ["flamenco-worker".into(), "--config".into(), path.into_os_string()];
+        let arguments = Arguments::parse(words).expect("such a command line is fine");
         if let Err(error) = Config::load(&arguments, &Environment::capture()) {
             assert!(!error.to_string().is_empty());
         }
