@@ -5,6 +5,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use proptest::prelude::*;
+use serde_json::Value;
+
 use super::*;
 use crate::abort::{Abort, AbortReason, AbortSource};
 use crate::process::{Finished, idle_launcher};
@@ -220,4 +223,41 @@ async fn a_sleep_ends_with_an_abort() {
         Err(Ending::Aborted(AbortReason::StateChange))
     );
     assert!(said.lines.is_empty());
+}
+
+/// Any JSON, three levels deep.
+fn any_json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        any::<String>().prop_map(Value::from),
+    ];
+    leaf.prop_recursive(3, 24, 4, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::hash_map(any::<String>(), inner, 0..4).prop_map(|map| map.into_iter().collect()),
+        ]
+    })
+}
+
+proptest! {
+    /// A job script may hand over anything: a command comes of it, or an error that says what is wrong.
+    #[test]
+    fn whatever_the_parameters_are_there_is_a_command_or_a_reason(
+        name in prop::sample::select(&["blender-render", "frames-to-video", "exec", "echo", "sleep", "make-directory", "move-directory", "copy-file"][..]),
+        keys in prop::collection::hash_map(
+            prop::sample::select(&["exe", "exeArgs", "argsBefore", "args", "blendfile", "fps", "inputGlob", "outputFile", "message", "duration_in_seconds", "path", "src", "dest"][..]),
+            any_json(),
+            0..6,
+        ),
+    ) {
+        let parameters: serde_json::Map<_, _> = keys.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        let wire = WireCommand { name: name.to_owned(), parameters, total_step_count: 1 };
+        if let Err(error) = Command::try_from(&wire) {
+            let text = error.to_string();
+            prop_assert!(text.starts_with(&format!("{name}: ")), "{}", text);
+        }
+    }
 }

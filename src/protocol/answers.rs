@@ -137,4 +137,27 @@ mod tests {
         assert_eq!(ErrorBody::parse(b"<html>502</html>"), None);
         assert_eq!(ErrorBody::parse(b"{}"), None);
     }
+
+    proptest::proptest! {
+        /// A proxy may answer anything at all.
+        #[test]
+        fn no_body_is_too_odd_to_be_read_as_any_answer(body: Vec<u8>) {
+            let _not_an_error = ErrorBody::parse(&body);
+            let _not_this = serde_json::from_slice::<Registered>(&body).is_ok();
+            let _not_this = serde_json::from_slice::<MayKeepRunning>(&body).is_ok();
+            let _not_this = serde_json::from_slice::<AssignedTask>(&body).is_ok();
+        }
+
+        /// It waits in the spool, and a later process reads it.
+        #[test]
+        fn a_task_survives_being_kept(name: String, exe: String, number: f64, steps: u32) {
+            let task = serde_json::json!({
+                "uuid": "u", "job": "j", "name": name, "steps_total": steps,
+                "commands": [{ "name": "exec", "parameters": { "exe": exe, "args": [number, null, [true]] } }],
+            });
+            let task: AssignedTask = serde_json::from_value(task).unwrap();
+            let kept = serde_json::to_vec(&task).unwrap();
+            proptest::prop_assert_eq!(serde_json::from_slice::<AssignedTask>(&kept).unwrap(), task);
+        }
+    }
 }
