@@ -118,7 +118,9 @@ fn f2_a_wall_clock_that_jumps_moves_no_timer() {
         ("FAKETIME_NO_CACHE".into(), "1".into()),
         ("FAKETIME_DONT_FAKE_MONOTONIC".into(), "1".into()),
     ]);
-    node.set("may_i_run", "200ms").set("grace", "10s");
+    node.set("may_i_run", "200ms")
+        .set("may_i_run_hinted", "200ms")
+        .set("grace", "10s");
     node.start();
     farm.awake();
     for jump in ["+1h", "-1h", "+400d", "-400d"] {
