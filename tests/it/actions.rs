@@ -11,9 +11,13 @@ const LATER: When = When::AfterTask;
 const NOW: When = When::Now;
 
 /// A farm whose node runs a task that ends when the file `go` appears.
+/// It only asks: what a hint brings about besides is for `push`.
 fn busy() -> (Farm, Node, String) {
     let farm = Farm::new();
-    let node = farm.awake_node();
+    let mut node = farm.node("node");
+    node.config.top.push("push = false".into());
+    node.start();
+    farm.awake();
     let task = farm.script("echo running; until [ -e go ]; do sleep 0.02; done; echo done");
     farm.says(&task, "> running");
     (farm, node, task)
@@ -288,6 +292,7 @@ fn an_unknown_request_means_asleep_and_is_acknowledged_as_asked() {
 fn between_two_tasks_there_is_no_pause_and_no_other_call_than_the_fetch() {
     let farm = Farm::new();
     let mut node = farm.node("node");
+    node.config.top.push("push = false".into());
     node.set("idle_min", "20s").set("idle_max", "20s");
     let first = farm.script("true");
     let second = farm.script("true");

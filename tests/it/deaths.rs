@@ -18,7 +18,11 @@ use crate::means::{Strace, dies, kill_together, number, start_as};
 #[test]
 fn a7_an_abort_in_the_instant_of_the_programs_own_end_gives_one_outcome_that_the_manager_has_too() {
     let farm = Farm::new();
-    let node = farm.awake_node_with(&[("first_may_i_run", "1ms"), ("may_i_run", "1ms")]);
+    let node = farm.awake_node_with(&[
+        ("first_may_i_run", "1ms"),
+        ("may_i_run", "1ms"),
+        ("may_i_run_hinted", "1ms"),
+    ]);
     for round in 0..16 {
         let task = farm.script(&format!("echo running; until [ -e go-{round} ]; do sleep 0.001; done"));
         farm.says(&task, "> running");

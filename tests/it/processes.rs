@@ -177,7 +177,11 @@ fn a13_after_an_abort_the_next_command_never_starts() {
 #[test]
 fn a14_an_aborted_copy_leaves_nothing_and_can_be_tried_again() {
     let farm = Farm::new();
-    let node = farm.awake_node_with(&[("first_may_i_run", "1ms"), ("may_i_run", "1ms")]);
+    let node = farm.awake_node_with(&[
+        ("first_may_i_run", "1ms"),
+        ("may_i_run", "1ms"),
+        ("may_i_run_hinted", "1ms"),
+    ]);
     let source = node.folder.join("big");
     let size = 3 << 30;
     std::fs::File::create(&source).unwrap().set_len(size).unwrap();
