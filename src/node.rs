@@ -83,7 +83,8 @@ impl fmt::Display for Unfit {
 pub struct Node {
     requirements: Requirements,
     timings: Timings,
-    /// The look that has not come back yet: it is waited for again, so that a dead file system holds one thread only.
+    /// The look that has not come back yet: it is waited for before there is another, so that a dead file system holds one
+    /// thread only.
     look: Mutex<Option<JoinHandle<Result<(), Unfit>>>>,
 }
 
@@ -123,14 +124,20 @@ impl Node {
         if requirements.ask_nothing() {
             return Ok(());
         }
-        let mut look = self.look.lock().await;
-        let running = look.get_or_insert_with(|| spawn_blocking(move || requirements.met()));
-        let Ok(found) = timeout(self.timings.fitness, running).await else {
-            return Err(Unfit::NoAnswer(self.timings.fitness));
+        let looked = async {
+            let mut look = self.look.lock().await;
+            if let Some(earlier) = look.as_mut() {
+                // What it found was for another question, or another time.
+                drop(earlier.await);
+            }
+            let found = look.insert(spawn_blocking(move || requirements.met())).await;
+            *look = None;
+            // It does not panic, and only the end of the runtime cancels it.
+            found.unwrap_or(Ok(()))
         };
-        *look = None;
-        // It does not panic, and only the end of the runtime cancels it.
-        found.unwrap_or(Ok(()))
+        timeout(self.timings.fitness, looked)
+            .await
+            .unwrap_or(Err(Unfit::NoAnswer(self.timings.fitness)))
     }
 }
 
@@ -218,8 +225,10 @@ fn read(path: &Path) -> io::Result<()> {
     File::open(path).map(drop)
 }
 
+/// On shared storage many nodes do this at once, and in containers all of them as process 1: the name is drawn by lot.
 fn write(path: &Path) -> io::Result<()> {
-    let probe = path.join(format!(".flamenco-worker-{}", std::process::id()));
+    let lot = getrandom::u64().map_err(|error| io::Error::other(error.to_string()))?;
+    let probe = path.join(format!(".flamenco-worker-{lot:016x}"));
     let written = fs::write(&probe, "x");
     let removed = fs::remove_file(&probe);
     written.and(removed)
@@ -320,5 +329,18 @@ mod tests {
         let _writer = File::options().read(true).write(true).open(&pipe).unwrap();
         while node.fit().await.is_err() {}
         assert!(node.look.lock().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn what_a_late_look_found_is_no_answer_to_the_next_question() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = folder.path().join("missing");
+        let requirements = Requirements {
+            readable: vec![missing.clone()],
+            ..Requirements::default()
+        };
+        let node = Node::new(requirements, &Timings::default());
+        *node.look.lock().await = Some(spawn_blocking(|| Ok(())));
+        assert!(matches!(node.fit().await, Err(Unfit::Unreadable(path, _)) if path == missing));
     }
 }

@@ -46,6 +46,7 @@ pub(super) const AFTER_HELP: &str = concat!(
   TERM, INT   stop the task, sign off and end; a second one gives no grace, a third ends at once
   QUIT        the same after the running task is finished
   USR1, USR2  sleep after the running task; wake up
+  HUP         read the configuration again; as TERM for a worker in a terminal that goes away
 
 ",
     heading!("Exit codes"),

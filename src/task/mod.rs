@@ -60,11 +60,11 @@ impl From<Ending> for Outcome {
     }
 }
 
-/// How much a failure is believed that may be this node's fault.
+/// What is thought of this node, when a failure may be its own fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Trust {
+pub enum Repute {
     /// It is the task's.
-    Sound,
+    Good,
     /// There were many in a row: one more is this node's, and the task is handed back.
     Doubtful,
 }
@@ -81,7 +81,7 @@ pub async fn hand_back(cause: HandBack, reporter: impl LastWord) -> Outcome {
 pub async fn run(
     task: &AssignedTask,
     tools: &Tools,
-    trust: Trust,
+    repute: Repute,
     abort: &mut Abort,
     mut reporter: impl LastWord,
 ) -> Outcome {
@@ -104,7 +104,7 @@ pub async fn run(
     };
     let outcome = match commands(&task.commands, &mut stage).await {
         Ok(()) => Outcome::Completed,
-        Err(Ending::Unwell(why)) if trust == Trust::Doubtful => Outcome::HandedBack(HandBack::Strikes(why)),
+        Err(Ending::Unwell(why)) if repute == Repute::Doubtful => Outcome::HandedBack(HandBack::Strikes(why)),
         Err(ending) => ending.into(),
     };
     tell(&outcome, reporter).await;

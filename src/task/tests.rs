@@ -89,7 +89,7 @@ fn task(commands: &str) -> AssignedTask {
 async fn told(commands: &str, abort: &mut Abort, recorder: Recorder) -> (Outcome, Vec<String>) {
     let folder = tempfile::tempdir().unwrap();
     let heard = recorder.heard.clone();
-    let outcome = run(&task(commands), &tools(folder.path()), Trust::Sound, abort, recorder).await;
+    let outcome = run(&task(commands), &tools(folder.path()), Repute::Good, abort, recorder).await;
     assert_eq!(
         fs::read_dir(folder.path()).unwrap().count(),
         0,
@@ -186,7 +186,7 @@ async fn a_node_without_room_for_temporary_files_hands_the_task_back() {
     let outcome = run(
         &task(&format!("[{ECHO}]")),
         &tools(Path::new("/dev/null")),
-        Trust::Sound,
+        Repute::Good,
         &mut abort,
         recorder,
     )

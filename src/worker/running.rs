@@ -3,6 +3,8 @@
 //! One task, from assigned to over. Whatever is asked meanwhile is decided here, and carried out by
 //! raising an abort, never by touching the task.
 
+use std::convert::Infallible;
+use std::future::pending;
 use std::pin::pin;
 
 use tokio::time::timeout;
@@ -14,11 +16,11 @@ use crate::abort::{AbortReason, AbortSource};
 use crate::departure::Departure;
 use crate::manager::push::Interest;
 use crate::manager::{Manager, chain};
-use crate::node::Unfit;
+use crate::node::Node;
 use crate::protocol::AssignedTask;
 use crate::report::TaskReporter;
 use crate::signals::Order;
-use crate::spool::Notice;
+use crate::spool::{Notice, Spool};
 use crate::task::{self, HandBack, Outcome};
 
 /// What happens while a task runs.
@@ -29,8 +31,6 @@ enum Event {
     Stop(AbortReason),
     /// The Manager's answer to an update.
     Noticed(Notice),
-    /// The node has become short of space.
-    RunsShort(Unfit),
 }
 
 /// What was decided meanwhile for afterwards.
@@ -76,15 +76,14 @@ impl<M: Manager> Worker<'_, M> {
     async fn watch_over(&mut self, task: &AssignedTask, reporter: TaskReporter) -> (Outcome, Afterwards) {
         let (source, mut abort) = AbortSource::new();
         let mut afterwards = Afterwards::default();
-        let (node, tools, trust) = (&self.around.node, &self.around.tools, self.strikes.trust());
+        let (node, tools, repute) = (&self.around.node, &self.around.tools, self.strikes.repute());
         let mut running = pin!(async {
             match node.fit().await {
-                Ok(()) => task::run(task, tools, trust, &mut abort, reporter).await,
+                Ok(()) => task::run(task, tools, repute, &mut abort, reporter).await,
                 Err(unfit) => task::hand_back(HandBack::Unfit(unfit.to_string()), reporter).await,
             }
         });
-        let mut short = pin!(node.runs_short());
-        let mut said_short = false;
+        let mut warning = pin!(warn_when_short(node, &self.around.spool, &task.uuid));
         let mut asking = pin!(keep_running(
             self.manager,
             &mut self.session,
@@ -100,15 +99,9 @@ impl<M: Manager> Worker<'_, M> {
                 order = next_order(&mut self.around.orders) => Event::Ordered(order),
                 reason = &mut asking, if !stopped => Event::Stop(reason),
                 notice = self.around.spool.next_notice() => Event::Noticed(notice),
-                unfit = &mut short, if !said_short => Event::RunsShort(unfit),
+                never = &mut warning => match never {},
             };
             stopped |= matches!(event, Event::Stop(_));
-            if let Event::RunsShort(unfit) = &event {
-                said_short = true;
-                self.around
-                    .spool
-                    .remark(&task.uuid, &format!("No new task will be taken here: {unfit}"));
-            }
             info!(task = task.uuid, "while the task runs: {event:?}");
             if let Some(reason) = afterwards.decide(event, &task.uuid) {
                 info!(task = task.uuid, "ending the task: {reason}");
@@ -116,6 +109,13 @@ impl<M: Manager> Worker<'_, M> {
             }
         }
     }
+}
+
+/// Tells the running task, once, that the node has become short of space.
+async fn warn_when_short(node: &Node, spool: &Spool, task: &str) -> Infallible {
+    let unfit = node.runs_short().await;
+    spool.remark(task, &format!("No new task will be taken here: {unfit}"));
+    pending().await
 }
 
 impl Afterwards {
@@ -143,7 +143,6 @@ impl Afterwards {
                 None
             }
             Event::Stop(reason) => Some(reason),
-            Event::RunsShort(_) => None,
             Event::Noticed(Notice::NotOurs(task) | Notice::Gone(task)) => {
                 (task == running).then_some(AbortReason::Reassigned)
             }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::task::{HandBack, Outcome, Trust};
+use crate::task::{HandBack, Outcome, Repute};
 
 #[derive(Debug)]
 pub(super) struct Strikes {
@@ -39,11 +39,11 @@ impl Strikes {
     }
 
     /// How the next task's failure is to be taken.
-    pub(super) fn trust(&self) -> Trust {
+    pub(super) fn repute(&self) -> Repute {
         if self.limit > 0 && self.in_a_row + 1 >= self.limit {
-            Trust::Doubtful
+            Repute::Doubtful
         } else {
-            Trust::Sound
+            Repute::Good
         }
     }
 
@@ -88,11 +88,11 @@ mod tests {
         let mut pauses = Vec::new();
         for _ in 0..4 {
             strikes.note(&unwell());
-            assert_eq!(strikes.trust(), Trust::Sound);
+            assert_eq!(strikes.repute(), Repute::Good);
             strikes.note(&unwell());
-            assert_eq!(strikes.trust(), Trust::Doubtful);
+            assert_eq!(strikes.repute(), Repute::Doubtful);
             strikes.note(&struck());
-            assert_eq!(strikes.trust(), Trust::Sound);
+            assert_eq!(strikes.repute(), Repute::Good);
             pauses.push(strikes.left());
         }
         assert_eq!(pauses, [seconds(30), seconds(60), seconds(100), seconds(100)]);
@@ -108,11 +108,11 @@ mod tests {
         let mut strikes = Strikes::new(2, Duration::ZERO, Duration::ZERO);
         strikes.note(&unwell());
         strikes.note(&Outcome::Aborted(crate::abort::AbortReason::Shutdown));
-        assert_eq!(strikes.trust(), Trust::Doubtful);
+        assert_eq!(strikes.repute(), Repute::Doubtful);
         strikes.note(&Outcome::Failed("exit code 1".into()));
-        assert_eq!(strikes.trust(), Trust::Sound);
+        assert_eq!(strikes.repute(), Repute::Good);
         let mut never = Strikes::new(0, Duration::ZERO, Duration::ZERO);
         never.note(&unwell());
-        assert_eq!(never.trust(), Trust::Sound);
+        assert_eq!(never.repute(), Repute::Good);
     }
 }

@@ -5,7 +5,9 @@
 
 use standin_manager::{Endpoint, TaskStatus, When, WorkerStatus};
 
-use crate::harness::{Farm, Node, until};
+use crate::harness::Farm;
+use crate::machine::until;
+use crate::render_node::Node;
 
 const LATER: When = When::AfterTask;
 const NOW: When = When::Now;

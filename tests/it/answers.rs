@@ -6,7 +6,9 @@ use std::fs;
 
 use standin_manager::{Endpoint, Fault, FaultKind, JobSpec, TaskSpec};
 
-use crate::harness::{Farm, Node, bash, file, until};
+use crate::harness::{Farm, bash};
+use crate::machine::{file, until};
+use crate::render_node::Node;
 
 /// Not in the Manager's shape.
 fn proxy(code: u16, body: &str) -> FaultKind {

@@ -6,8 +6,10 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use standin_manager::{Endpoint, TaskStatus};
 
-use crate::harness::{Farm, Node, bash, file, lives, missing, until};
+use crate::harness::{Farm, bash};
+use crate::machine::{file, lives, missing, until};
 use crate::means::{Group, cancel, dies, logged, number};
+use crate::render_node::Node;
 
 /// A node whose worker starts in `group`, awake.
 fn node_in(group: &Group, farm: &Farm) -> Node {

@@ -8,7 +8,9 @@ use std::path::Path;
 use serde_json::json;
 use standin_manager::{CommandSpec, JobSpec, TaskSpec};
 
-use crate::harness::{Farm, Node, exec, missing};
+use crate::harness::{Farm, exec};
+use crate::machine::missing;
+use crate::render_node::Node;
 
 fn farm_with_node() -> (Farm, Node) {
     let farm = Farm::new();

@@ -10,10 +10,11 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use standin_manager::{Endpoint, Fault, FaultKind, TaskStatus, When, WorkerStatus};
-use tokio::time::Instant;
 
-use crate::harness::{Farm, Node, file, lives, missing, until};
+use crate::harness::Farm;
+use crate::machine::{file, lives, missing, until};
 use crate::means::{Strace, dies, kill_together, number, start_as};
+use crate::render_node::Node;
 
 #[test]
 fn a7_an_abort_in_the_instant_of_the_programs_own_end_gives_one_outcome_that_the_manager_has_too() {
@@ -366,31 +367,6 @@ fn b9_a_restart_whose_sign_off_was_lost_is_done_once() {
         assert_eq!(farm.requests(Endpoint::Register).len(), 1);
         node.finish();
     }
-}
-
-#[test]
-fn e9_a_manager_that_hangs_does_not_hold_a_worker_that_was_told_to_stop() {
-    let farm = Farm::new();
-    let mut node = farm.awake_node_with(&[
-        ("leave_flush", "500ms"),
-        ("leave_sign_off", "500ms"),
-        ("grace", "500ms"),
-    ]);
-    let task = farm.script("trap '' TERM; echo running; until [ -e go ]; do sleep 0.02; done; echo unsent; sleep 1000");
-    farm.says(&task, "> running");
-    farm.manager.inject(Fault::anywhere(FaultKind::Hang).forever());
-    fs::write(node.folder.join("go"), "").unwrap();
-    let begin = Instant::now();
-    assert_eq!(node.stop(), 0);
-    // Twice what it may take: the machine may be busy.
-    assert!(begin.elapsed() < Duration::from_secs(4), "{:?}", begin.elapsed());
-    node.nothing_left();
-    farm.manager.clear_faults();
-    fs::remove_file(node.folder.join("go")).unwrap();
-    node.start();
-    farm.says(&task, "> unsent");
-    farm.manager.cancel_job(&farm.manager.task(&task).unwrap().job).unwrap();
-    node.finish();
 }
 
 #[test]

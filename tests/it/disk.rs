@@ -11,7 +11,9 @@ use std::process::Command;
 use serde_json::json;
 use standin_manager::{Endpoint, Fault, FaultKind, JobSpec, TaskSpec, TaskStatus, WorkerStatus};
 
-use crate::harness::{Farm, Node, bash, missing, until};
+use crate::harness::{Farm, bash};
+use crate::machine::{missing, until};
+use crate::render_node::Node;
 use crate::small_disk::SmallDisk;
 
 /// Lines of log that are seeded for a task.

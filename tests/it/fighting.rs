@@ -11,8 +11,10 @@ use nix::unistd::Pid;
 use serde_json::json;
 use standin_manager::{CommandSpec, TaskStatus, When, WorkerStatus};
 
-use crate::harness::{Farm, Node, exec, lives, missing, until};
+use crate::harness::{Farm, exec};
+use crate::machine::{lives, missing, until};
 use crate::means::{Group, Strace, as_user, cancel, dies, farm_with_grace, logged, number, own_user, start_through};
+use crate::render_node::Node;
 
 /// So many processes that each replace themselves by a child again and again, `pause` seconds apart.
 fn forking(count: u32, pause: f64, own_session: bool) -> CommandSpec {

@@ -7,7 +7,9 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Farm, Node, bash, exec, until};
+use crate::harness::{Farm, bash, exec};
+use crate::machine::until;
+use crate::render_node::Node;
 
 /// Runs `flamenco-worker history` for a node; its exit code, stdout and stderr.
 fn history(node: &Node, arguments: &[&str]) -> (i32, String, String) {

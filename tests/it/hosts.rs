@@ -11,8 +11,10 @@ use nix::unistd::Pid;
 use serde_json::json;
 use standin_manager::{Endpoint, TaskStatus, WorkerStatus};
 
-use crate::harness::{Farm, Node, exec, file, lives, missing, skipped, until};
+use crate::harness::{Farm, exec};
+use crate::machine::{file, lives, missing, skipped, until};
 use crate::means::{Group, Strace, as_user, cancel, dies, not_root, number, own_user, pass, start_through};
+use crate::render_node::Node;
 
 /// Stops all of a node, worker, guard and programs, for a time, as a host does that sleeps; `meanwhile` happens then.
 /// Answers how many requests the Manager had seen by then.
@@ -71,20 +73,6 @@ fn f1_e12_a_host_that_wakes_ends_a_task_that_is_no_longer_wanted() {
     });
     dies(pid, &node);
     assert_eq!(farm.outcomes(&task), [""; 0]);
-    node.childless();
-    node.finish();
-}
-
-#[test]
-fn e12_a_guard_that_is_stopped_holds_up_nothing_for_good() {
-    let farm = Farm::new();
-    let node = farm.awake_node_with(&[("grace", "100ms"), ("unkillable", "500ms")]);
-    let task = farm.script("echo $$ > pid; setsid sleep 1000 & echo running; while :; do sleep 0.02; done");
-    farm.says(&task, "> running");
-    let pid = number(&node.folder.join("pid"));
-    kill(Pid::from_raw(node.children()[0]), Signal::SIGSTOP).unwrap();
-    cancel(&farm, &task);
-    assert!(!lives(pid) && node.marked().is_empty());
     node.childless();
     node.finish();
 }

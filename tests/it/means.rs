@@ -16,7 +16,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
 use standin_manager::{Endpoint, TaskStatus};
 
-use crate::harness::{Farm, Node, file, missing, skipped, until};
+use crate::harness::Farm;
+use crate::machine::{file, missing, skipped, until};
+use crate::render_node::Node;
 
 /// Cancels a task as a person does it on the page, and waits until the worker asks for the next one.
 pub(crate) fn cancel(farm: &Farm, task: &str) {
@@ -53,7 +55,7 @@ pub(crate) fn logged(node: &Node, text: &str) {
 pub(crate) fn dies(pid: i32, node: &Node) {
     until(
         &format!("{pid} to be gone"),
-        || (!crate::harness::lives(pid)).then_some(()),
+        || (!crate::machine::lives(pid)).then_some(()),
         || node.log(),
     );
 }

@@ -3,20 +3,26 @@
 //! A node that cannot work does not fail tasks: it hands them back, sleeps, and says why.
 
 use std::fs;
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use serde_json::json;
 use standin_manager::{Endpoint, TaskStatus, When, WorkerStatus};
 
-use crate::harness::{Farm, Node, bash, exec, until};
+use crate::harness::{Farm, bash, exec};
+use crate::render_node::Node;
+use crate::small_disk::SmallDisk;
 
-/// A node that is awake and needs what `needs` says, lines of the `[node]` table.
-fn node_that_needs(farm: &Farm, needs: &str) -> Node {
+/// A node that needs what `needs` says, lines of the `[node]` table; not started yet.
+fn node_with_needs(farm: &Farm, needs: &str) -> Node {
     let mut node = farm.node("node");
     node.config.top.push(format!("[node]\n{needs}"));
-    node.set("space_check", "20ms").set("strike_pause_min", "500ms").start();
+    node.set("space_check", "20ms").set("strike_pause_min", "500ms");
+    node
+}
+
+/// The same, awake.
+fn node_that_needs(farm: &Farm, needs: &str) -> Node {
+    let mut node = node_with_needs(farm, needs);
+    node.start();
     farm.awake();
     node
 }
@@ -90,15 +96,15 @@ fn d7_nothing_mounted_is_said_in_these_words() {
 #[test]
 fn d8_too_little_space_takes_no_task_and_is_said_to_the_one_that_runs() {
     let farm = Farm::new();
-    let Some(disk) = Disk::make(&farm.folder.path().join("disk")) else {
+    // With what the spool itself wants free, and a little more.
+    let Some(disk) = SmallDisk::start_node(node_with_needs(&farm, "free_space = \"72MiB\""), "size=80m") else {
         return;
     };
-    let needs = format!("writable = [{:?}]\nfree_space = \"4MiB\"", disk.0);
-    let node = node_that_needs(&farm, &needs);
-    let filler = disk.0.join("filler");
+    farm.awake();
+    let filler = disk.node.home().join("filler");
     let gate = farm.folder.path().join("gate");
     let script = format!(
-        "head -c 7M /dev/zero > {filler:?}; echo filled; until [ -e {gate:?} ]; do sleep 0.05; done; echo done"
+        "head -c 12M /dev/zero > {filler:?}; echo filled; until [ -e {gate:?} ]; do sleep 0.05; done; echo done"
     );
     let running = farm.script(&script);
     farm.says(&running, "No new task will be taken here: only ");
@@ -107,9 +113,9 @@ fn d8_too_little_space_takes_no_task_and_is_said_to_the_one_that_runs() {
     let waiting = farm.script("echo rendered");
     farm.says(&waiting, "Handed back: this node is not fit for work: only ");
     farm.status(WorkerStatus::Asleep);
-    fs::remove_file(&filler).unwrap();
+    fs::remove_file(disk.path("filler")).unwrap();
     farm.completed(&waiting);
-    node.finish();
+    disk.end();
 }
 
 #[test]
@@ -143,36 +149,4 @@ fn a_program_that_runs_and_fails_is_not_held_against_the_node() {
     farm.completed(&farm.task(&[bash("true")]));
     farm.failed(&farm.task(&[exec("/no/such/program", json!([]))]));
     node.finish();
-}
-
-/// A small disk; making one takes root. Gone with this.
-struct Disk(PathBuf);
-
-impl Disk {
-    fn make(at: &Path) -> Option<Self> {
-        fs::create_dir(at).unwrap();
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=8m", "tmpfs"])
-            .arg(at)
-            .output();
-        if mounted.is_ok_and(|output| output.status.success()) {
-            return Some(Self(at.to_owned()));
-        }
-        let name = std::thread::current().name().unwrap_or_default().to_owned();
-        let line = format!("SKIPPED: {name}: a disk cannot be mounted here\n");
-        std::io::stderr().write_all(line.as_bytes()).unwrap();
-        None
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let unmounted = || {
-            Command::new("umount")
-                .arg(&self.0)
-                .status()
-                .is_ok_and(|status| status.success())
-        };
-        until("the disk to be free", || unmounted().then_some(()), String::new);
-    }
 }

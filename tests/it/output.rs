@@ -5,7 +5,8 @@
 use serde_json::json;
 use standin_manager::{Endpoint, Fault, FaultKind};
 
-use crate::harness::{Farm, exec, missing, until};
+use crate::harness::{Farm, exec};
+use crate::machine::{missing, until};
 
 /// The lines a program printed, without their `pid=N > `.
 fn printed(log: &str) -> Vec<&str> {

@@ -9,8 +9,10 @@ use nix::unistd::Pid;
 use serde_json::json;
 use standin_manager::{CommandSpec, Endpoint, Fault, FaultKind, JobSpec, TaskSpec, TaskStatus, When, WorkerStatus};
 
-use crate::harness::{Farm, Node, bash, exec, file, lives, until};
+use crate::harness::{Farm, bash, exec};
+use crate::machine::{file, lives, until};
 use crate::means::{cancel, farm_with_grace, number};
+use crate::render_node::Node;
 
 #[test]
 fn a1_a_cancelled_program_is_asked_politely_has_its_grace_and_is_not_reported() {

@@ -7,7 +7,9 @@ use std::fs;
 
 use standin_manager::{Endpoint, JobSpec, TaskSpec, TaskStatus, When, WorkerStatus};
 
-use crate::harness::{Farm, Node, bash, until};
+use crate::harness::{Farm, bash};
+use crate::machine::until;
+use crate::render_node::Node;
 
 const LATER: When = When::AfterTask;
 const NOW: When = When::Now;

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use standin_manager::{Endpoint, Options, PushOptions, PushRefusal, TaskStatus, When, WorkerStatus};
 
-use crate::harness::{Farm, Node};
+use crate::harness::Farm;
 use crate::push::{WORK, harmless, job_of, listens, stopped};
+use crate::render_node::Node;
 
 const NOW: When = When::Now;
 

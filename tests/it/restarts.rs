@@ -5,7 +5,8 @@
 use nix::sys::signal::Signal;
 use standin_manager::{Endpoint, TaskStatus, When, WorkerStatus};
 
-use crate::harness::{Farm, file, until};
+use crate::harness::Farm;
+use crate::machine::{file, until};
 
 #[test]
 fn b1_a_killed_worker_takes_its_whole_tree_along() {

@@ -2,12 +2,17 @@
 
 //! Signals: how a supervisor or a person stops a worker, and what it leaves behind.
 
+use std::fs;
 use std::time::Duration;
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use standin_manager::{Endpoint, Fault, FaultKind, TaskStatus, When, WorkerStatus};
+use tokio::time::Instant;
 
-use crate::harness::{Farm, until};
+use crate::harness::Farm;
+use crate::machine::{lives, until};
+use crate::means::{cancel, number};
 
 #[test]
 fn e1_term_while_idle_signs_off_and_exits_0() {
@@ -207,4 +212,43 @@ fn signals_work_also_where_a_shell_left_them_ignored() {
     farm.awake();
     node.signal(Signal::SIGINT);
     assert_eq!(node.ended(), 0);
+}
+
+#[test]
+fn e9_a_manager_that_hangs_does_not_hold_a_worker_that_was_told_to_stop() {
+    let farm = Farm::new();
+    let mut node = farm.awake_node_with(&[
+        ("leave_flush", "500ms"),
+        ("leave_sign_off", "500ms"),
+        ("grace", "500ms"),
+    ]);
+    let task = farm.script("trap '' TERM; echo running; until [ -e go ]; do sleep 0.02; done; echo unsent; sleep 1000");
+    farm.says(&task, "> running");
+    farm.manager.inject(Fault::anywhere(FaultKind::Hang).forever());
+    fs::write(node.folder.join("go"), "").unwrap();
+    let begin = Instant::now();
+    assert_eq!(node.stop(), 0);
+    // Twice what it may take: the machine may be busy.
+    assert!(begin.elapsed() < Duration::from_secs(4), "{:?}", begin.elapsed());
+    node.nothing_left();
+    farm.manager.clear_faults();
+    fs::remove_file(node.folder.join("go")).unwrap();
+    node.start();
+    farm.says(&task, "> unsent");
+    farm.manager.cancel_job(&farm.manager.task(&task).unwrap().job).unwrap();
+    node.finish();
+}
+
+#[test]
+fn e12_a_guard_that_is_stopped_holds_up_nothing_for_good() {
+    let farm = Farm::new();
+    let node = farm.awake_node_with(&[("grace", "100ms"), ("unkillable", "500ms")]);
+    let task = farm.script("echo $$ > pid; setsid sleep 1000 & echo running; while :; do sleep 0.02; done");
+    farm.says(&task, "> running");
+    let pid = number(&node.folder.join("pid"));
+    kill(Pid::from_raw(node.children()[0]), Signal::SIGSTOP).unwrap();
+    cancel(&farm, &task);
+    assert!(!lives(pid) && node.marked().is_empty());
+    node.childless();
+    node.finish();
 }

@@ -3,11 +3,12 @@
 //! A disk that can be filled and made read-only without anybody else noticing.
 
 use std::fs;
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use crate::harness::{Farm, Node, missing};
+use crate::harness::Farm;
+use crate::machine::{missing, skipped};
+use crate::render_node::Node;
 
 /// A node whose home is a small disk of its own, in a mount namespace that ends with it.
 pub(crate) struct SmallDisk {
@@ -17,10 +18,14 @@ pub(crate) struct SmallDisk {
 impl SmallDisk {
     /// `None`, said aloud, where this user may not mount.
     pub(crate) fn start(farm: &Farm, name: &str, options: &str) -> Option<Self> {
+        Self::start_node(farm.node(name), options)
+    }
+
+    /// The same with a node that has its configuration.
+    pub(crate) fn start_node(mut node: Node, options: &str) -> Option<Self> {
         if missing("unshare") || missing("nsenter") || !may_mount() {
             return None;
         }
-        let mut node = farm.node(name);
         fs::create_dir(node.home()).unwrap();
         let worker = node.command();
         let script = format!("mount -t tmpfs -o {options} tmpfs \"$FLAMENCO_HOME\" && exec \"$@\"");
@@ -88,9 +93,7 @@ fn may_mount() -> bool {
         .status()
         .is_ok_and(|status| status.success());
     if !can {
-        let name = std::thread::current().name().unwrap_or_default().to_owned();
-        let line = format!("SKIPPED: {name}: this user may not mount in a namespace of its own\n");
-        std::io::stderr().write_all(line.as_bytes()).unwrap();
+        skipped("this user may not mount in a namespace of its own");
     }
     can
 }

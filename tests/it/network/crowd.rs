@@ -10,7 +10,9 @@ use standin_manager::{Endpoint, Fault, FaultKind, Options, Outcome, Snapshot, Wo
 use tokio::time::Instant;
 
 use super::count;
-use crate::harness::{Farm, Node, until};
+use crate::harness::Farm;
+use crate::machine::until;
+use crate::render_node::Node;
 
 const WORKERS: usize = 100;
 

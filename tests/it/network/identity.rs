@@ -9,7 +9,9 @@ use nix::sys::signal::Signal;
 use standin_manager::Endpoint;
 
 use super::count;
-use crate::harness::{Farm, Node, missing, skipped, until};
+use crate::harness::Farm;
+use crate::machine::{missing, skipped, until};
+use crate::render_node::Node;
 
 #[test]
 fn c1_a_manager_that_is_down_at_the_first_start_is_waited_for_and_registered_with_once() {

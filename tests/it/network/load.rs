@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use standin_manager::{Endpoint, Fault, FaultKind, TaskStatus};
 
-use crate::harness::{Farm, until};
+use crate::harness::Farm;
+use crate::machine::until;
 
 #[test]
 fn c15_a_slow_manager_does_not_slow_the_program() {

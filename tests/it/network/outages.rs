@@ -7,7 +7,8 @@ use standin_manager::{Endpoint, Fault, FaultKind, Options, StandIn, TaskStatus, 
 
 use super::count;
 use super::relay::Relay;
-use crate::harness::{Farm, file, until};
+use crate::harness::Farm;
+use crate::machine::{file, until};
 
 #[test]
 fn c5_a_task_whose_assignment_was_lost_is_handed_out_again_and_rendered_once() {

@@ -6,7 +6,8 @@ use serde_json::json;
 use standin_manager::{CommandSpec, Endpoint, Fault, FaultKind, TaskStatus, When, WorkerStatus};
 
 use super::count;
-use crate::harness::{Farm, file, until};
+use crate::harness::Farm;
+use crate::machine::{file, until};
 
 #[test]
 fn c3_nothing_is_fetched_while_an_outcome_waits() {

@@ -16,8 +16,10 @@ use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
 use super::count;
 use super::relay::Relay;
-use crate::harness::{Farm, Node, until};
+use crate::harness::Farm;
+use crate::machine::until;
 use crate::push::listens;
+use crate::render_node::Node;
 
 fn relay(farm: &Farm, prefix: &str) -> Relay {
     let manager: SocketAddr = ([127, 0, 0, 1], farm.manager.port()).into();

@@ -5,7 +5,9 @@
 use nix::sys::signal::Signal;
 use standin_manager::{Endpoint, Fault, FaultKind};
 
-use crate::harness::{Farm, Node, until};
+use crate::harness::Farm;
+use crate::machine::until;
+use crate::render_node::Node;
 
 fn says(node: &Node, text: &str) {
     until(

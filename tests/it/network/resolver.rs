@@ -11,7 +11,8 @@ use std::process::Command;
 use standin_manager::Options;
 
 use super::relay::Relay;
-use crate::harness::{Farm, missing, skipped, until};
+use crate::harness::Farm;
+use crate::machine::{missing, skipped, until};
 
 #[test]
 fn c18_a_name_is_looked_up_anew_for_each_connection() {

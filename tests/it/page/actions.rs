@@ -7,7 +7,8 @@ use serde_json::json;
 use standin_manager::{Endpoint, TaskStatus, WorkerStatus};
 
 use super::{Screen, browser, let_it_end, running};
-use crate::harness::{Farm, Node};
+use crate::harness::Farm;
+use crate::render_node::Node;
 
 /// How the two flavours of a request look.
 #[derive(Clone, Copy, PartialEq, Eq)]

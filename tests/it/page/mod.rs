@@ -13,7 +13,9 @@ use std::ops::Deref;
 use browser::{Browser, Look, PROGRAMS, Page};
 use serde_json::{Value, json};
 
-use crate::harness::{Farm, Node, missing};
+use crate::harness::Farm;
+use crate::machine::missing;
+use crate::render_node::Node;
 
 /// WebDriver's names for keys that write nothing.
 mod key {

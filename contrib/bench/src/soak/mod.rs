@@ -13,7 +13,6 @@
 #![expect(clippy::print_stderr, reason = "it says what has failed")]
 #![expect(clippy::disallowed_methods, reason = "it starts itself")]
 
-mod chance;
 pub(crate) mod tree;
 
 use std::collections::BTreeMap;
@@ -22,13 +21,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use fastrand::Rng;
 use flamenco_worker::abort::{AbortReason, AbortSource};
 use flamenco_worker::process::{Finished, Heard, Launcher, StartError};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::time::{Instant, sleep};
 
-use self::chance::Chance;
 use crate::contender;
 use crate::launch::{spec, with_launcher};
 
@@ -113,7 +112,7 @@ fn both(trees: u64, seed: u64) -> Result<(), String> {
         return Ok(());
     };
     one_way(trees / 2, seed, Path::new(""))?;
-    one_way(trees - trees / 2, Chance(seed).next(), &group.0)?;
+    one_way(trees - trees / 2, Rng::with_seed(seed).u64(..), &group.0)?;
     let left = group.below();
     if left.is_empty() {
         Ok(())
@@ -153,13 +152,13 @@ pub(crate) fn one_way_main(words: &[String]) -> ExitCode {
 fn run(way: &str, trees: u64, seed: u64) -> Result<(), String> {
     let begin = Instant::now();
     let mut totals = Totals::default();
-    let mut chance = Chance(seed);
+    let mut chance = Rng::with_seed(seed);
     with_launcher(
         &contender::ours()?,
         &format!("soak-{}", std::process::id()),
         async |launcher| {
             for number in 0..trees {
-                let tree = Tree::new(number, chance.next());
+                let tree = Tree::new(number, chance.u64(..));
                 let done = tree.live_and_die(launcher, &mut totals).await;
                 done.and(tree.nothing_left(launcher).await)
                     .map_err(|why| format!("{way}: tree {number}, {:?}: {why}", tree.end))?;
@@ -188,14 +187,14 @@ struct Tree {
 
 impl Tree {
     fn new(number: u64, seed: u64) -> Self {
-        let mut chance = Chance(seed ^ number);
+        let mut chance = Rng::with_seed(seed ^ number);
         let kinds = ENDS.len() as u64;
-        let kind = usize::try_from(chance.below(kinds)).unwrap_or(0);
+        let kind = usize::try_from(chance.u64(..kinds)).unwrap_or(0);
         Self {
             tag: format!("tag-{}-{number}-{seed}", std::process::id()),
             seed,
             end: ENDS[kind],
-            youth: Duration::from_micros(chance.below(YOUTH)),
+            youth: Duration::from_micros(chance.u64(..YOUTH)),
         }
     }
 

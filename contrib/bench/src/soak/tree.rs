@@ -9,10 +9,9 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
+use fastrand::Rng;
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::{getpid, setsid};
-
-use super::chance::Chance;
 
 /// The first argument that makes this program a node.
 pub(crate) const ROLE: &str = "tree";
@@ -31,21 +30,21 @@ pub(crate) fn main(words: &[String]) -> ExitCode {
     let [seed, depth, lives] = numbers[..] else {
         return ExitCode::from(2);
     };
-    let mut chance = Chance(seed);
-    if chance.once_in(3) {
+    let mut chance = Rng::with_seed(seed);
+    if chance.u8(..3) == 0 {
         // Refused to who leads a group already.
         setsid().ok();
     }
-    if chance.once_in(4) {
+    if chance.u8(..4) == 0 {
         SigSet::all().thread_block().ok();
     }
     // The first always has some; the last never.
-    let children = chance.below(4).max(u64::from(depth == DEPTH)).min(depth * 4);
+    let children = chance.u64(..4).max(u64::from(depth == DEPTH)).min(depth * 4);
     for _ in 0..children {
         start(&mut chance, tag, depth - 1, LIVES);
     }
-    match chance.below(10) {
-        0..3 => ExitCode::from(u8::try_from(chance.below(3)).unwrap_or(0)),
+    match chance.u64(..10) {
+        0..3 => ExitCode::from(chance.u8(..3)),
         3..5 if lives > 0 => {
             start(&mut chance, tag, depth, lives - 1);
             ExitCode::SUCCESS
@@ -62,21 +61,21 @@ pub(crate) fn main(words: &[String]) -> ExitCode {
 }
 
 /// Another node, which may have no output, no environment, or a group of its own.
-fn start(chance: &mut Chance, tag: &str, depth: u64, lives: u64) {
+fn start(chance: &mut Rng, tag: &str, depth: u64, lives: u64) {
     let mut command = Command::new("/proc/self/exe");
-    let numbers = [chance.next(), depth, lives].map(|number| number.to_string());
+    let numbers = [chance.u64(..), depth, lives].map(|number| number.to_string());
     command
         .arg0("soak")
         .args([ROLE, tag])
         .args(numbers)
         .stdin(Stdio::null());
-    if chance.once_in(4) {
+    if chance.u8(..4) == 0 {
         command.env_clear();
     }
-    if chance.once_in(2) {
+    if chance.u8(..2) == 0 {
         command.stdout(Stdio::null()).stderr(Stdio::null());
     }
-    if chance.once_in(4) {
+    if chance.u8(..4) == 0 {
         command.process_group(0);
     }
     // Who cannot be started for want of processes is not missed.

@@ -12,7 +12,6 @@
 //! itself. `handshake` the request - `packet` what a client says - `room` what it wants - `event` what it is told -
 //! `talk` its connection.
 
-mod dice;
 mod event;
 mod handshake;
 mod packet;
@@ -25,10 +24,10 @@ use std::{
     sync::Arc,
 };
 
+use fastrand::Rng;
 use tokio::sync::Notify;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use self::dice::Dice;
 pub(crate) use self::{
     handshake::answer,
     room::Room,
@@ -89,7 +88,7 @@ pub struct Killed {
 pub(crate) struct Push {
     clients: BTreeMap<u64, Client>,
     rooms: HashMap<Room, BTreeSet<u64>>,
-    dice: Dice,
+    dice: Rng,
     pub(crate) lost_share: f64,
     status: FarmStatus,
     /// How many clients are behind.
@@ -131,7 +130,7 @@ impl Push {
         Self {
             clients: BTreeMap::new(),
             rooms: HashMap::new(),
-            dice: Dice::new(options.seed),
+            dice: Rng::with_seed(options.seed),
             lost_share: options.lost,
             status: FarmStatus::Starting,
             behind: 0,
@@ -263,7 +262,7 @@ impl Push {
             let Some(client) = self.clients.get_mut(number) else {
                 continue;
             };
-            if client.waiting() >= QUEUE || self.dice.strikes(self.lost_share) {
+            if client.waiting() >= QUEUE || self.dice.f64() < self.lost_share {
                 self.counts.lost += 1;
                 continue;
             }

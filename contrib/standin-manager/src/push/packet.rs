@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Engine.IO 3 and Socket.IO 2 as the Manager's library speaks them: what one text from a client brings about.
 
+use fastrand::Rng;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use super::{dice::Dice, room::Subscription};
+use super::room::Subscription;
 
 /// The second packet a client gets.
 pub(super) const EMPTY: &str = "40";
@@ -42,10 +43,8 @@ struct Opening {
 }
 
 /// The first packet a client gets.
-pub(super) fn open(dice: &mut Dice) -> Utf8Bytes {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let letter = |_| char::from(LETTERS[usize::from(dice.roll().to_le_bytes()[7] & 63)]);
-    let sid: String = (0..SID).map(letter).collect();
+pub(super) fn open(dice: &mut Rng) -> Utf8Bytes {
+    let sid: String = (0..SID).map(|_| dice.alphanumeric()).collect();
     format!("0{{\"sid\":\"{sid}\",\"upgrades\":[],\"pingInterval\":30000,\"pingTimeout\":60000}}").into()
 }
 

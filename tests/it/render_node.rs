@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! One worker process, from its configuration to the proof that nothing of it is left.
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::machine::{Process, processes, until};
+
+/// A file of ours, in a form tests can change.
+#[derive(Clone, Default)]
+pub(crate) struct Config {
+    /// Lines of `flamenco-worker.toml` before the tables.
+    pub(crate) top: Vec<String>,
+    /// Entries of `[timings]`, on top of the short ones of every test.
+    pub(crate) timings: Vec<(&'static str, &'static str)>,
+}
+
+/// A render node: one worker process, its home, its files.
+pub(crate) struct Node {
+    pub(crate) name: String,
+    pub(crate) url: String,
+    pub(crate) config: Config,
+    pub(crate) arguments: Vec<OsString>,
+    pub(crate) environment: Vec<(OsString, OsString)>,
+    pub(crate) folder: PathBuf,
+    process: Option<Child>,
+}
+
+/// Short where waiting is not what is tested; graces stay long enough for a busy machine.
+const TIMINGS: &[(&str, &str)] = &[
+    ("first_may_i_run", "50ms"),
+    ("may_i_run", "100ms"),
+    ("may_i_run_hinted", "100ms"),
+    ("idle_min", "50ms"),
+    ("idle_max", "200ms"),
+    ("asleep_poll", "100ms"),
+    ("backoff_min", "50ms"),
+    ("backoff_max", "300ms"),
+    ("asleep_backoff_max", "200ms"),
+    ("log_flush", "100ms"),
+    ("blender_grace", "2s"),
+    ("blender_firm_grace", "500ms"),
+    ("grace", "2s"),
+    ("denied", "300ms"),
+    ("lock", "1ms"),
+];
+
+impl Node {
+    /// Not started yet; the folder is there.
+    pub(crate) fn new(name: &str, folder: PathBuf, url: String) -> Self {
+        Self {
+            name: name.to_owned(),
+            url,
+            config: Config::default(),
+            arguments: ["-restart-exit-code", "47", "-debug"].map(OsString::from).into(),
+            environment: Vec::new(),
+            folder,
+            process: None,
+        }
+    }
+
+    pub(crate) fn home(&self) -> PathBuf {
+        self.folder.join("home")
+    }
+
+    pub(crate) fn log_file(&self) -> PathBuf {
+        self.folder.join("worker.log")
+    }
+
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.log_file()).unwrap_or_default()
+    }
+
+    pub(crate) fn set(&mut self, timing: &'static str, value: &'static str) -> &mut Self {
+        self.config.timings.push((timing, value));
+        self
+    }
+
+    /// Its configuration as the test has it now.
+    pub(crate) fn write_config(&self) {
+        let mut timings: Vec<_> = TIMINGS.to_vec();
+        for (name, value) in &self.config.timings {
+            timings.retain(|(old, _)| old != name);
+            timings.push((name, value));
+        }
+        let mut text = self.config.top.join("\n");
+        text.push_str("\n[timings]\n");
+        for (name, value) in timings {
+            let _ = writeln!(text, "{name} = \"{value}\"");
+        }
+        fs::write(self.folder.join("flamenco-worker.toml"), text).unwrap();
+    }
+
+    /// The command that starts this node's worker.
+    pub(crate) fn command(&self) -> Command {
+        self.write_config();
+        let log = File::options().create(true).append(true).open(self.log_file()).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_flamenco-worker"));
+        command
+            .args(["-manager", &self.url])
+            .args(&self.arguments)
+            .current_dir(&self.folder)
+            .env("FLAMENCO_HOME", self.home())
+            .env("FLAMENCO_WORKER_NAME", &self.name)
+            .envs(self.environment.iter().cloned())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log);
+        command
+    }
+
+    pub(crate) fn start(&mut self) -> &mut Self {
+        assert!(self.process.is_none(), "{} runs already", self.name);
+        self.process = Some(self.command().spawn().unwrap());
+        self
+    }
+
+    /// Starts the worker through another command line, a shell's for example.
+    pub(crate) fn start_with(&mut self, command: &mut Command) -> &mut Self {
+        let log = File::options().create(true).append(true).open(self.log_file()).unwrap();
+        command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log);
+        self.process = Some(command.spawn().unwrap());
+        self
+    }
+
+    pub(crate) fn pid(&self) -> i32 {
+        i32::try_from(self.process.as_ref().expect("the node was started").id()).unwrap()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.pid()), signal).unwrap();
+    }
+
+    pub(crate) fn runs(&mut self) -> bool {
+        self.process
+            .as_mut()
+            .is_some_and(|process| process.try_wait().unwrap().is_none())
+    }
+
+    /// Waits for the process to end: its exit code, or minus the signal that killed it.
+    pub(crate) fn ended(&mut self) -> i32 {
+        let log = self.log_file();
+        let process = self.process.as_mut().expect("the node was started");
+        let status = until(
+            "the worker to end",
+            || process.try_wait().unwrap(),
+            || fs::read_to_string(&log).unwrap_or_default(),
+        );
+        self.process = None;
+        status.code().unwrap_or_else(|| -status.signal().unwrap_or(0))
+    }
+
+    /// SIGTERM, and the exit code.
+    pub(crate) fn stop(&mut self) -> i32 {
+        self.signal(Signal::SIGTERM);
+        self.ended()
+    }
+
+    /// kill -9, and gone.
+    pub(crate) fn kill(&mut self) {
+        self.signal(Signal::SIGKILL);
+        assert_eq!(self.ended(), -9);
+    }
+
+    /// What every program of this node carries in its environment.
+    pub(crate) fn mark(&self) -> String {
+        let home = fs::metadata(self.home()).unwrap();
+        format!("FLAMENCO_WORKER_MARK={:x}-{:x}", home.dev(), home.ino())
+    }
+
+    /// The living processes of this node's tasks, guards included.
+    pub(crate) fn marked(&self) -> Vec<Process> {
+        let mark = self.mark();
+        processes()
+            .into_iter()
+            .filter(|process| process.environment.split('\0').any(|entry| entry == mark))
+            .collect()
+    }
+
+    /// The end of a test: the worker stops cleanly (if it still runs) and nothing of it is left.
+    pub(crate) fn finish(mut self) {
+        if self.process.is_some() {
+            assert_eq!(self.stop(), 0, "{}", self.log());
+        }
+        self.nothing_left();
+    }
+
+    /// No process of its tasks. A temporary directory may be left where the worker was killed.
+    pub(crate) fn nothing_left_but_files(&self) {
+        let dump = || format!("{:?}\n{}", self.marked(), self.log());
+        until(
+            "every process of the node to be gone",
+            || self.marked().is_empty().then_some(()),
+            dump,
+        );
+    }
+
+    /// No process of its tasks, no temporary directory.
+    pub(crate) fn nothing_left(&self) {
+        self.nothing_left_but_files();
+        let mark = self.mark();
+        let id = mark.split_once('=').unwrap().1.replace('-', "_");
+        let left: Vec<_> = fs::read_dir(std::env::temp_dir())
+            .unwrap()
+            .flatten()
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .filter(|name| name.starts_with(&format!("flamenco-{id}-")))
+            .collect();
+        assert!(left.is_empty(), "temporary directories are left: {left:?}");
+    }
+
+    /// Waits until the spool holds an outcome of this task that the Manager does not have yet.
+    pub(crate) fn outcome_on_disk(&self, task: &str) {
+        let report = self.home().join("spool").join(task).join("report.json");
+        let written = || fs::read_to_string(&report).is_ok_and(|text| text.contains("completed"));
+        until("the outcome to be on disk", || written().then_some(()), || self.log());
+    }
+
+    /// The children of the worker process, zombies included.
+    pub(crate) fn children(&self) -> Vec<i32> {
+        let pid = self.pid();
+        let path = format!("/proc/{pid}/task/{pid}/children");
+        fs::read_to_string(path)
+            .unwrap_or_default()
+            .split_whitespace()
+            .map(|word| word.parse().unwrap())
+            .collect()
+    }
+
+    /// Waits until the worker has no child, not even a zombie.
+    pub(crate) fn childless(&self) {
+        until(
+            "the worker to have no child",
+            || self.children().is_empty().then_some(()),
+            || self.log(),
+        );
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+}
