@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! What happens to a whole computer: power cuts, suspends, clocks that jump, memory that runs out, file systems that
+//! hang. For real, in an emulated one with a kernel of its own; the Manager is outside.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the worker and its neighbours are real processes"
+)]
+
+mod computer;
+mod hangs;
+#[path = "../it/harness.rs"]
+#[expect(dead_code, reason = "the tests of single workers need more of it")]
+mod harness;
+#[path = "../it/machine.rs"]
+#[expect(dead_code, reason = "the tests of single workers need more of it")]
+mod machine;
+mod memory;
+mod power;
+#[path = "../it/render_node.rs"]
+#[expect(dead_code, reason = "the tests of single workers need more of it")]
+mod render_node;
+mod station;
+mod time;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// One computer at a time: emulating one takes a core.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! Memory, counted and limited by the kernel's own controller.
+
+use serde_json::json;
+
+use crate::alone;
+use crate::computer::Files;
+use crate::harness::exec;
+use crate::station::Station;
+
+/// Perl that fills so many megabytes and waits.
+fn fill(megabytes: u32) -> String {
+    format!("my $x; $x .= q(x) x 1e6 for 1..{megabytes}; print qq(full\\n); sleep 3")
+}
+
+/// The peak of which the last usage line speaks, in MB.
+fn peak(log: &str) -> f64 {
+    let (_, peak) = log.rsplit_once("peak memory ").expect("a usage line");
+    peak.split_once(" MB").unwrap().0.parse().unwrap()
+}
+
+#[test]
+fn f3_all_of_a_program_is_counted_together_and_its_want_of_memory_is_named() {
+    let _alone = alone();
+    let Some(mut station) = Station::new(Files::Ours, &[]) else {
+        return;
+    };
+    station.computer.run(
+        "echo +memory > /sys/fs/cgroup/cgroup.subtree_control && mkdir /sys/fs/cgroup/farm && \
+         echo 400M > /sys/fs/cgroup/farm/memory.max",
+    );
+    station.worker("echo 0 > /sys/fs/cgroup/farm/cgroup.procs;");
+    station.farm.awake();
+    // None of the two takes as much as both.
+    let both = format!("perl -e '{0}' & perl -e '{0}'; wait", fill(80));
+    let task = station.farm.script(&both);
+    station.completed(&task);
+    let log = station.farm.log(&task);
+    assert!((150.0..400.0).contains(&peak(&log)), "{log}");
+    let task = station.farm.task(&[exec("perl", json!(["-e", fill(2000)]))]);
+    station.farm.failed(&task);
+    let log = station.farm.log(&task);
+    assert!(
+        log.contains("killed by SIGKILL (9), because the memory ran out (its peak was "),
+        "{log}"
+    );
+    assert!((380.0..450.0).contains(&peak(&log)), "{log}");
+    let task = station.farm.script("true");
+    station.completed(&task);
+    station.finish();
+}
