@@ -106,6 +106,8 @@ pub struct Arguments {
 pub enum Errand {
     /// Shows the last tasks of this node, or one of them with its log
     History(HistoryArguments),
+    /// Looks whether this node is fit to be a worker, and says what to do where it is not
+    Doctor(DoctorArguments),
     /// Tells the worker of this home to finish its task and then leave
     Drain,
     /// Tells it to take no new task until it is woken
@@ -124,6 +126,14 @@ pub struct HistoryArguments {
     pub task: Option<String>,
 
     /// One JSON object for each task instead of a table, without the log
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How the doctor is to answer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Args)]
+pub struct DoctorArguments {
+    /// One JSON object instead of lines
     #[arg(long)]
     pub json: bool,
 }

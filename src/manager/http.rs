@@ -63,6 +63,14 @@ pub struct Reach {
     pub headers: HeaderMap,
 }
 
+/// Who the Manager says it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Greeting {
+    pub version: ManagerVersion,
+    /// What its clock said as it answered, in whole seconds, if it told.
+    pub date: Option<jiff::Timestamp>,
+}
+
 /// The client could not be made.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot prepare HTTP")]
@@ -93,6 +101,28 @@ impl HttpManager {
             contact: Contact::new(timings.contact_gap),
             timings: timings.clone(),
         })
+    }
+
+    /// Asks who the Manager is, without saying who we are.
+    ///
+    /// # Errors
+    /// When no Manager answers.
+    pub async fn greet(&self) -> Result<Greeting, ManagerError> {
+        let call = Call {
+            method: Method::GET,
+            path: "api/v3/version",
+            content: None,
+            limit: self.timings.ask,
+            authenticated: false,
+        };
+        let reply = self.call(call).await?;
+        match reply.status.as_u16() {
+            200 => Ok(Greeting {
+                version: reply.json()?,
+                date: reply.date(),
+            }),
+            _ => Err(reply.error()),
+        }
     }
 
     /// The way to the Manager's Socket.IO, which is reached as the rest of it.
@@ -210,18 +240,7 @@ impl Manager for HttpManager {
     }
 
     async fn version(&self) -> Result<ManagerVersion, ManagerError> {
-        let call = Call {
-            method: Method::GET,
-            path: "api/v3/version",
-            content: None,
-            limit: self.timings.ask,
-            authenticated: false,
-        };
-        let reply = self.call(call).await?;
-        match reply.status.as_u16() {
-            200 => reply.json(),
-            _ => Err(reply.error()),
-        }
+        Ok(self.greet().await?.version)
     }
 
     async fn register(&self, registration: &Registration) -> Result<Registered, ManagerError> {

@@ -27,8 +27,8 @@ use crate::protocol::{
 
 pub use backoff::{Backoff, chain, random};
 pub use error::ManagerError;
-pub use http::{HttpError, HttpManager, Reach};
-pub use session::{Introduction, Session, SessionError, Standing, denial};
+pub use http::{Greeting, HttpError, HttpManager, Reach};
+pub use session::{Introduction, KNOWN, Session, SessionError, Standing, denial, is_known};
 pub use trust::{Identity, Trust, TrustError, tls};
 
 /// Answer to a sign-on.

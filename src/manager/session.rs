@@ -27,7 +27,7 @@ use crate::timings::Timings;
 const DENIALS: u32 = 3;
 
 /// The Managers whose worker API was measured.
-const KNOWN: &str = "3.x";
+pub const KNOWN: &str = "3.x";
 
 /// What the Manager is told about this worker.
 #[derive(Debug, Clone)]
@@ -268,7 +268,8 @@ impl<'a, M: Manager> Session<'a, M> {
     }
 }
 
-fn is_known(version: &str) -> bool {
+/// Whether the worker API of this Manager was measured.
+pub fn is_known(version: &str) -> bool {
     version.split('.').next() == KNOWN.split('.').next()
 }
 
