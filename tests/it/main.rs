@@ -15,6 +15,7 @@ mod cgroups;
 mod commands;
 mod deaths;
 mod disk;
+mod doctor;
 mod fighting;
 mod harness;
 mod history;

@@ -8,8 +8,11 @@ use serde::Serialize;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-/// How long one look may take: a healthy disk or network needs a thousandth of it.
-pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+/// How long one look may take: a healthy disk needs a thousandth of it.
+pub(super) const PATIENCE: Duration = Duration::from_secs(3);
+
+/// How long all looks together may take.
+const ALL: Duration = Duration::from_secs(10);
 
 /// How bad it is; the later, the worse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -101,4 +104,16 @@ pub(super) async fn look_all(
     findings: impl FnOnce() -> Vec<Finding> + Send + 'static,
 ) -> Vec<Finding> {
     look(name, place, findings).await.unwrap_or_else(|hangs| vec![hangs])
+}
+
+/// All of an area, or that it took too long: several looks one after the other may have.
+pub(super) async fn in_time(name: &'static str, findings: impl Future<Output = Vec<Finding>>) -> Vec<Finding> {
+    timeout(ALL, findings).await.unwrap_or_else(|_| {
+        let seen = format!("not all could be looked at within {} s", ALL.as_secs());
+        vec![Finding::fail(
+            name,
+            seen,
+            "is this node overloaded, or a network file system slow?",
+        )]
+    })
 }

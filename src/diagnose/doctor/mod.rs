@@ -31,7 +31,7 @@ mod waiting;
 use std::io;
 use std::path::PathBuf;
 
-use self::finding::{Finding, look};
+use self::finding::{Finding, in_time, look};
 pub(super) use self::report::Report;
 use self::subject::Subject;
 use crate::cli::Arguments;
@@ -69,13 +69,13 @@ async fn findings(arguments: &Arguments, environment: Environment) -> Vec<Findin
     };
     let case = case.with_subject().await;
     let (network, place, waiting, storage, process, devices, programs) = tokio::join!(
-        network::check(&case),
-        place::check(&case),
-        waiting::check(&case),
-        storage::check(&case),
-        subject::check(&case),
-        devices::check(&case),
-        programs::check(&case),
+        in_time("manager", network::check(&case)),
+        in_time("home", place::check(&case)),
+        in_time("spool", waiting::check(&case)),
+        in_time("storage", storage::check(&case)),
+        in_time("limits", subject::check(&case)),
+        in_time("gpu", devices::check(&case)),
+        in_time("blender", programs::check(&case)),
     );
     found.extend(
         [network, place, waiting, storage, process, devices, programs]

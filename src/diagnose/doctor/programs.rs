@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::time::Duration;
 
+use futures_util::future::join_all;
+
 use super::Case;
 use super::finding::{Finding, look};
 use crate::abort::{AbortReason, AbortSource};
@@ -21,7 +23,7 @@ use crate::process::{Exit, Heard, Ladder, Launcher, LauncherOptions, ProcessSpec
 use crate::spool;
 
 /// How long an answer to `--version` may take. A Blender on a slow share needs some seconds the first time.
-const PATIENCE: Duration = Duration::from_secs(8);
+const PATIENCE: Duration = Duration::from_secs(6);
 
 /// Of the Blenders that the last tasks ran, so many are tried.
 const BLENDERS: usize = 3;
@@ -92,12 +94,10 @@ async fn blenders(launcher: &Launcher, home: Option<&Path>, path: Option<OsStrin
             "that is well if the Manager's variable `blender` has a full path for Linux, and that path is on this node",
         )];
     }
-    let mut found = Vec::new();
-    for place in places {
-        let said = version(launcher, &place, "--version").await;
-        found.push(blender(&place, &said));
-    }
-    found
+    let asked = places
+        .iter()
+        .map(async |place| blender(place, &version(launcher, place, "--version").await));
+    join_all(asked).await
 }
 
 /// The Blenders of the last tasks, the latest first, each once.

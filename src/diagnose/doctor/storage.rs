@@ -4,6 +4,8 @@
 
 use std::path::{Path, PathBuf};
 
+use futures_util::future::join_all;
+
 use super::Case;
 use super::finding::{Finding, PATIENCE};
 use crate::app::parts::requirements;
@@ -27,7 +29,7 @@ pub(super) async fn check(case: &Case) -> Vec<Finding> {
     };
     // All at once: several of them may hang.
     let looks = needs.into_iter().map(|(what, need)| one(what, need, &timings));
-    futures_util::future::join_all(looks).await
+    join_all(looks).await
 }
 
 async fn one(what: String, need: Requirements, timings: &Timings) -> Finding {
