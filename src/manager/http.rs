@@ -23,12 +23,13 @@ use super::contact::Contact;
 use super::push::Line;
 use super::reply::Reply;
 use super::{
-    Acknowledgement, Assignment, Delivery, Manager, ManagerError, Picture, PictureAnswer, Row, Verdict, Welcome, Wish,
+    Acknowledgement, Assignment, Delivery, Greeting, Manager, ManagerError, Picture, PictureAnswer, Row, Verdict,
+    Welcome, Wish,
 };
 use crate::home::Credentials;
 use crate::protocol::{
-    AssignedTask, ErrorBody, ManagerVersion, MayKeepRunning, Registered, Registration, SignOn, StateChange,
-    StateChanged, TaskUpdate, WorkerStatus,
+    AssignedTask, ErrorBody, MayKeepRunning, Registered, Registration, SignOn, StateChange, StateChanged, TaskUpdate,
+    WorkerStatus,
 };
 use crate::timings::Timings;
 
@@ -63,14 +64,6 @@ pub struct Reach {
     pub headers: HeaderMap,
 }
 
-/// Who the Manager says it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Greeting {
-    pub version: ManagerVersion,
-    /// What its clock said as it answered, in whole seconds, if it told.
-    pub date: Option<jiff::Timestamp>,
-}
-
 /// The client could not be made.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot prepare HTTP")]
@@ -101,28 +94,6 @@ impl HttpManager {
             contact: Contact::new(timings.contact_gap),
             timings: timings.clone(),
         })
-    }
-
-    /// Asks who the Manager is, without saying who we are.
-    ///
-    /// # Errors
-    /// When no Manager answers.
-    pub async fn greet(&self) -> Result<Greeting, ManagerError> {
-        let call = Call {
-            method: Method::GET,
-            path: "api/v3/version",
-            content: None,
-            limit: self.timings.ask,
-            authenticated: false,
-        };
-        let reply = self.call(call).await?;
-        match reply.status.as_u16() {
-            200 => Ok(Greeting {
-                version: reply.json()?,
-                date: reply.date(),
-            }),
-            _ => Err(reply.error()),
-        }
     }
 
     /// The way to the Manager's Socket.IO, which is reached as the rest of it.
@@ -239,8 +210,22 @@ impl Manager for HttpManager {
         self.contact.take_gap()
     }
 
-    async fn version(&self) -> Result<ManagerVersion, ManagerError> {
-        Ok(self.greet().await?.version)
+    async fn greet(&self) -> Result<Greeting, ManagerError> {
+        let call = Call {
+            method: Method::GET,
+            path: "api/v3/version",
+            content: None,
+            limit: self.timings.ask,
+            authenticated: false,
+        };
+        let reply = self.call(call).await?;
+        match reply.status.as_u16() {
+            200 => Ok(Greeting {
+                version: reply.json()?,
+                date: reply.date(),
+            }),
+            _ => Err(reply.error()),
+        }
     }
 
     async fn register(&self, registration: &Registration) -> Result<Registered, ManagerError> {

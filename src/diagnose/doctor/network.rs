@@ -279,3 +279,58 @@ fn silent(error: &LineError) -> Finding {
          /socket.io/), or set push = false",
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::finding::Verdict as Is;
+    use super::*;
+    use crate::protocol::ManagerVersion;
+
+    #[test]
+    fn clocks_may_be_a_little_apart() {
+        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        let verdict = |second| clock(Timestamp::from_second(second).unwrap(), now, now);
+        assert_eq!(verdict(1_800_000_004).verdict, Is::Ok);
+        assert_eq!(verdict(1_799_999_995).verdict, Is::Ok);
+        assert_eq!(verdict(1_800_000_005).verdict, Is::Warn);
+        assert!(verdict(1_800_003_600).seen.contains("3600 s behind"));
+        assert!(verdict(1_799_996_400).seen.contains("3600 s ahead of"));
+    }
+
+    #[test]
+    fn a_manager_of_another_time_is_warned_of_and_a_stranger_is_none() {
+        let verdict = |version: &str| {
+            let greeting = Greeting {
+                version: ManagerVersion {
+                    name: "m".into(),
+                    version: version.into(),
+                },
+                date: None,
+            };
+            known(&greeting).unwrap_or_else(|stranger| stranger).verdict
+        };
+        assert_eq!(
+            [verdict("3.9-beta1"), verdict("4.0"), verdict("")],
+            [Is::Ok, Is::Warn, Is::Fail]
+        );
+    }
+
+    #[test]
+    fn a_denial_is_hard_only_while_the_worker_is_still_in_the_managers_list() {
+        assert_eq!(denied("id", &Ok(Row::Deleted)).verdict, Is::Warn);
+        assert_eq!(denied("id", &Ok(Row::Known)).verdict, Is::Fail);
+        assert_eq!(denied("id", &Err(ManagerError::said(500, "db"))).verdict, Is::Fail);
+    }
+
+    #[test]
+    fn a_broken_connection_points_at_the_scheme() {
+        let at = |url: &str, error| refused(&Url::parse(url).unwrap(), &error);
+        let slow = || ManagerError::TimedOut(STEP);
+        assert_eq!(at("https://m/", slow()).name, "manager.answer");
+        let untrusted = ManagerError::Untrusted(rustls::CertificateError::Expired);
+        let finding = at("https://m/", untrusted);
+        assert_eq!((finding.name, finding.verdict), ("manager.tls", Is::Fail));
+        assert!(finding.seen.contains("it has expired"));
+        assert_eq!(silent(&LineError::Refused(426)).verdict, Is::Warn);
+    }
+}

@@ -266,3 +266,70 @@ fn room(home: &Path, free: u64, limits: &Limits) -> Finding {
     }
     Finding::ok(NAME, seen)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::super::finding::Verdict;
+    use super::*;
+
+    #[test]
+    fn a_distant_disk_is_warned_of_by_its_name() {
+        assert_eq!(distant(libc::NFS_SUPER_MAGIC), Some("NFS"));
+        assert_eq!(distant(libc::TMPFS_MAGIC), None);
+        let here = statfs::statfs("/proc").unwrap();
+        assert_eq!(local(Path::new("/proc"), &here).verdict, Verdict::Ok);
+    }
+
+    #[test]
+    fn a_disk_without_room_for_a_task_fails_and_without_room_for_logs_is_warned_of() {
+        let verdict = |mib: u64| room(Path::new("/h"), mib << 20, &Limits::default()).verdict;
+        assert_eq!(
+            [verdict(63), verdict(64), verdict(1087)],
+            [Verdict::Fail, Verdict::Warn, Verdict::Warn]
+        );
+        assert_eq!(verdict(1088), Verdict::Ok);
+    }
+
+    #[test]
+    fn a_home_is_tried_out_without_a_trace() {
+        let home = tempfile::tempdir().unwrap();
+        let verdict = |mode: u32| {
+            fs::set_permissions(home.path(), fs::Permissions::from_mode(mode)).unwrap();
+            usable(home.path(), &fs::metadata(home.path()).unwrap()).verdict
+        };
+        assert_eq!(
+            [verdict(0o755), verdict(0o777), verdict(0o700)],
+            [Verdict::Ok, Verdict::Warn, Verdict::Ok]
+        );
+        named(home.path()).unwrap().try_lock().unwrap();
+        assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
+        assert!(matches!(try_out(Path::new("/proc")), Err(Unusable::Make(_))));
+        let file = home.path().join("file");
+        fs::write(&file, "").unwrap();
+        assert_eq!(folder(&file)[0].verdict, Verdict::Fail);
+    }
+
+    #[test]
+    fn who_holds_the_home_is_told_by_where_and_whether_it_lives() {
+        let home = tempfile::tempdir().unwrap();
+        assert_eq!(worker(home.path()).verdict, Verdict::Ok);
+        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+        let held_by = |host: &str, boot: &str| {
+            let text = format!("pid: 1\nhost: {host}\nboot: {}\nstarted: s\nversion: v\n", boot.trim());
+            fs::write(home.path().join("flamenco-worker.lock"), text).unwrap();
+            worker(home.path())
+        };
+        let here = crate::config::hostname();
+        assert!(
+            held_by("no.such.host", &boot)
+                .seen
+                .starts_with("a worker on no.such.host (pid 1 there)")
+        );
+        assert_eq!(held_by("no.such.host", &boot).verdict, Verdict::Warn);
+        assert_eq!(held_by(&here, "an earlier one").verdict, Verdict::Ok);
+        // Process 1 is alive, and somebody else.
+        assert!(held_by(&here, &boot).seen.contains("cannot be looked into"));
+    }
+}

@@ -240,3 +240,34 @@ async fn version(launcher: &Launcher, program: &Path, ask: &str) -> Result<Vec<S
         Exit::Lost => Err("its guard was lost".to_owned()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::finding::Verdict;
+    use super::*;
+
+    #[test]
+    fn a_blender_is_judged_by_what_it_says() {
+        let verdict = |line: &str| blender(Path::new("/b/blender"), &Ok(vec!["a warning".into(), line.into()])).verdict;
+        assert_eq!(verdict("Blender 4.2.0 LTS"), Verdict::Ok);
+        assert_eq!(verdict("Blender 3.0.0"), Verdict::Ok);
+        assert_eq!(verdict("Blender 2.93.18"), Verdict::Warn);
+        assert_eq!(verdict("hello"), Verdict::Fail);
+        let broken = blender(Path::new("/b/blender"), &Err("it ended with code 127".into()));
+        assert_eq!(broken.verdict, Verdict::Fail);
+        assert!(broken.advice.unwrap().contains("ldd /b/blender"));
+    }
+
+    #[test]
+    fn an_ffmpeg_that_is_passed_over_is_told() {
+        let found = |complaints: &[String]| usable(Path::new("/f"), "6.1-3 Copyright (c)", complaints);
+        assert_eq!(
+            (found(&[]).verdict, found(&[]).seen.as_str()),
+            (Verdict::Ok, "/f is FFmpeg 6.1-3")
+        );
+        let complaints = ["/t/ffmpeg cannot be used: it was killed".to_owned()];
+        assert_eq!(found(&complaints).verdict, Verdict::Warn);
+        assert_eq!(no_ffmpeg("/t", &[]).verdict, Verdict::Fail);
+        assert_eq!(no_ffmpeg("/t", &complaints).seen, complaints[0]);
+    }
+}

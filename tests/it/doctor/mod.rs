@@ -2,6 +2,9 @@
 
 //! The doctor: says of each thing that is not well what it saw and what to do, and changes nothing.
 
+mod manager;
+mod programs;
+
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
@@ -12,7 +15,7 @@ use std::time::Duration;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use serde_json::{Value, json};
-use standin_manager::{Endpoint, Fault, FaultKind, Seen};
+use standin_manager::{Endpoint, Seen};
 use tokio::time::Instant;
 
 use crate::harness::{Farm, exec};
@@ -164,12 +167,8 @@ fn g4_all_is_well_and_asking_leaves_no_trace() {
 /// A request that moves nothing at the Manager.
 fn harmless(seen: &Seen) -> bool {
     let no_task = seen.task.as_deref() == Some("00000000-0000-0000-0000-000000000000");
-    seen.method == "GET"
-        && match seen.endpoint {
-            Endpoint::MayIRun => no_task,
-            Endpoint::Version => seen.worker.is_none(),
-            _ => seen.path.starts_with("/socket.io/"),
-        }
+    let nobody_asks = [Endpoint::Version, Endpoint::Push].contains(&seen.endpoint) && seen.worker.is_none();
+    seen.method == "GET" && (nobody_asks || (seen.endpoint == Endpoint::MayIRun && no_task))
 }
 
 #[test]
@@ -254,99 +253,6 @@ fn lines_and_json_say_the_same() {
 }
 
 #[test]
-fn a_manager_that_is_down_or_unheard_of_is_one_failure_among_other_answers() {
-    let farm = Farm::new();
-    let mut node = retired(&farm);
-    farm.manager.stop();
-    let answer = Answer::of(&node);
-    assert_eq!((answer.code, answer.fails()), (1, vec!["manager.connection"]));
-    answer.says("fail", "manager.connection", "Connection refused");
-    answer.says("ok", "blender", "Blender 4.2.1");
-    node.url = "http://no-such-manager.invalid:8080/".into();
-    let answer = Answer::of(&node);
-    assert_eq!(answer.fails(), ["manager.address"]);
-    answer.says("fail", "manager.address", "getent hosts no-such-manager.invalid");
-    node.finish();
-}
-
-#[test]
-fn another_web_server_in_its_place_and_a_redirect_are_told_apart() {
-    let farm = Farm::new();
-    let node = node(&farm);
-    let html = b"<html>Welcome to nginx!</html>".to_vec();
-    let page = |code| FaultKind::Status {
-        code,
-        headers: vec![
-            ("Content-Type".into(), "text/html".into()),
-            ("Location".into(), "https://farm.example/flamenco/api/v3/version".into()),
-        ],
-        body: "<html>it is not here</html>".into(),
-    };
-    let welcome = FaultKind::Nonsense {
-        body: html,
-        content_type: "text/html".into(),
-    };
-    for (fault, part) in [
-        (welcome, "Welcome to nginx"),
-        (page(404), "answered 404 (<html>it is not here</html>)"),
-        (page(401), "give them in the table [headers]"),
-        (page(301), "set manager = \"https://farm.example/flamenco/\""),
-        (FaultKind::Hang, "did not answer within 2s"),
-    ] {
-        farm.manager.inject(Fault::at(Endpoint::Version, fault));
-        let answer = Answer::of(&node);
-        assert_eq!(answer.fails(), ["manager.answer"]);
-        answer.says("fail", "manager.answer", part);
-    }
-    assert_eq!(farm.requests(Endpoint::Register).len(), 0);
-}
-
-#[test]
-fn clocks_that_are_apart_are_warned_of_with_which_way() {
-    let farm = Farm::new();
-    let node = node(&farm);
-    let now = jiff::Timestamp::now();
-    for (hours, way) in [(1, "s behind the Manager's"), (-1, "s ahead of the Manager's")] {
-        let theirs = now + jiff::SignedDuration::from_hours(hours);
-        let date = theirs
-            .to_zoned_datetime(jiff::tz::TimeZone::UTC)
-            .strftime("%a, %d %b %Y %H:%M:%S GMT");
-        let skewed = FaultKind::Status {
-            code: 200,
-            headers: vec![("Date".into(), date.to_string())],
-            body: json!({"name": "m", "version": "3.9"}).to_string(),
-        };
-        farm.manager.inject(Fault::at(Endpoint::Version, skewed));
-        let answer = Answer::of(&node);
-        answer.says("warn", "manager.clock", way);
-        assert_eq!(answer.code, 0, "it is a warning");
-    }
-}
-
-#[test]
-fn a_worker_that_the_manager_does_not_accept_is_told_why() {
-    let farm = Farm::new();
-    let node = retired(&farm);
-    let file = node.home().join("flamenco-worker-credentials.yaml");
-    let own = fs::read_to_string(&file).unwrap();
-    let secret = own.rsplit('"').nth(1).unwrap();
-    fs::write(&file, own.replace(secret, &"0".repeat(64))).unwrap();
-    Answer::of(&node).says("fail", "manager.credentials", "the secret is another one");
-    fs::write(&file, own).unwrap();
-    farm.manager.delete_worker(&farm.worker()).unwrap();
-    Answer::of(&node).says("warn", "manager.credentials", "it was deleted there");
-    fs::write(&file, "worker_id: \"a\"\n").unwrap();
-    let answer = Answer::of(&node);
-    answer.says("fail", "manager.credentials", "`worker_secret` is missing");
-    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
-    Answer::of(&node);
-    let mode = fs::metadata(&file).unwrap().permissions().mode() & 0o777;
-    assert_eq!(mode, 0o644, "it only looks");
-    node.finish();
-}
-
-#[test]
 fn a_configuration_that_cannot_be_used_is_one_failure_and_the_rest_of_it_is_looked_at() {
     let farm = Farm::new();
     let mut node = node(&farm);
@@ -427,50 +333,6 @@ fn what_waits_without_a_worker_and_what_is_damaged_is_told() {
     );
     fs::write(folder.join("task.json"), "{").unwrap();
     Answer::of(&node).says("warn", "spool", "1 damaged");
-}
-
-#[test]
-fn programs_that_are_missing_old_or_broken_are_told_apart() {
-    let farm = Farm::new();
-    let node = node(&farm);
-    program(&node, "blender", "echo 'Blender 2.93.1'");
-    fs::remove_file(node.folder.join("bin/ffmpeg")).unwrap();
-    let answer = Answer::of(&node);
-    answer.says("warn", "blender", "is Blender 2.93.1");
-    answer.says("fail", "ffmpeg", "there is no ffmpeg in ");
-    program(
-        &node,
-        "blender",
-        "echo 'error while loading shared libraries: libXi.so.6' >&2; exit 127",
-    );
-    program(&node, "ffmpeg", "echo hello");
-    let answer = Answer::of(&node);
-    assert_eq!(answer.fails(), ["blender", "ffmpeg"]);
-    answer.says(
-        "fail",
-        "blender",
-        "it ended with code 127: error while loading shared libraries: libXi.so.6",
-    );
-    answer.says("fail", "ffmpeg", "does not say that it is an FFmpeg");
-    fs::remove_file(node.folder.join("bin/blender")).unwrap();
-    Answer::of(&node).says("warn", "blender", "no blender on the worker's PATH");
-}
-
-#[test]
-fn the_blender_of_the_last_tasks_is_tried_and_not_the_one_on_path() {
-    let farm = Farm::new();
-    let mut node = node(&farm);
-    let other = program(&node, "blender-5.0", "echo 'Blender 5.0.0'");
-    node.start();
-    farm.awake();
-    let task = farm.task(&[exec(other.to_str().unwrap(), json!([]))]);
-    farm.completed(&task);
-    assert_eq!(node.stop(), 0);
-    let answer = Answer::of(&node);
-    answer.says("ok", "blender", "bin/blender-5.0 is Blender 5.0.0");
-    let blenders = answer.findings.iter().filter(|finding| finding["name"] == "blender");
-    assert_eq!(blenders.count(), 1);
-    node.finish();
 }
 
 #[test]
