@@ -10,7 +10,7 @@
 //! says `-restart-exit-status`; all of it works here, beside the two dashes of everybody else. An error
 //! names a flag the way it was typed.
 
-mod help;
+pub mod help;
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -20,7 +20,6 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use tracing::Level;
 use url::Url;
 
-use self::help::AFTER_HELP;
 use crate::departure::RestartCode;
 
 /// What `-version` says after the name, and what the Manager is shown.
@@ -45,7 +44,7 @@ type Restart = Option<RestartCode>;
     bin_name = "flamenco-worker",
     version = VERSION,
     about = "Takes tasks from a Flamenco Manager and runs Blender, FFmpeg and whatever else they ask for.",
-    after_help = AFTER_HELP,
+    after_help = help::after_help(),
     disable_help_flag = true,
     disable_version_flag = true,
     args_override_self = true,

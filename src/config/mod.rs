@@ -13,9 +13,11 @@
 //! worker's, and read as it is: there an unknown key is a warning, because there it is ignored.
 
 mod changes;
+mod definition;
 mod environment;
 mod headers;
 mod keys;
+pub mod manual;
 pub(crate) mod problem;
 mod search;
 mod timings;
