@@ -20,7 +20,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tracing::{debug, error, info, warn};
 
-use self::parts::{OURSELVES, reach, requirements, tools_folder};
+use self::parts::{OURSELVES, manager_url, reach, requirements, tools_folder};
 use self::reload::Running;
 use crate::cli::{Arguments, VERSION};
 use crate::config::{Config, Environment};
@@ -212,13 +212,7 @@ fn launcher(config: &Config, home: &Home) -> std::io::Result<(Launcher, Reaper)>
 }
 
 fn manager(config: &Config) -> Result<HttpManager, Departure> {
-    let Some(url) = &config.manager else {
-        error!(
-            "no Manager is configured: start with -manager http://host:8080/, or set manager = \"http://host:8080/\" \
-             in flamenco-worker.toml"
-        );
-        return Err(Departure::BadConfiguration);
-    };
+    let url = manager_url(config).map_err(unusable)?;
     info!(manager = %url, name = config.worker_name, "works for");
     HttpManager::new(url, reach(url, config).map_err(unusable)?, &config.timings).map_err(failure("prepare HTTP"))
 }

@@ -107,6 +107,8 @@ pub enum Errand {
     History(HistoryArguments),
     /// Looks whether this node is fit to be a worker, and says what to do where it is not
     Doctor(DoctorArguments),
+    /// Shows with which configuration a worker would start, and where each value comes from
+    CheckConfig,
     /// Tells the worker of this home to finish its task and then leave
     Drain,
     /// Tells it to take no new task until it is woken

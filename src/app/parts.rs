@@ -13,6 +13,19 @@ use crate::node::Requirements;
 /// The program that plays the guard and reads pictures: this one, also after the file was replaced.
 pub(crate) const OURSELVES: &str = "/proc/self/exe";
 
+/// Nobody said which Manager to work for. Exit code 78 at the start.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "no Manager is configured: start with -manager http://host:8080/, or set manager = \"http://host:8080/\" in \
+     flamenco-worker.toml"
+)]
+pub(crate) struct NoManager;
+
+/// Where the Manager is.
+pub(crate) fn manager_url(config: &Config) -> Result<&Url, NoManager> {
+    config.manager.as_ref().ok_or(NoManager)
+}
+
 /// How the Manager at `url` is reached. Reads files.
 ///
 /// # Errors

@@ -96,7 +96,8 @@ fn an_error_names_the_flag_as_it_was_typed() {
 fn an_errand_comes_after_the_flags_of_the_worker_and_has_its_own() {
     let history = |line: &str| match parse(line).unwrap().errand {
         Some(Errand::History(arguments)) => arguments,
-        Some(Errand::Doctor(_) | Errand::Drain | Errand::Sleep | Errand::Wake | Errand::Stop) | None => {
+        Some(Errand::CheckConfig | Errand::Doctor(_) | Errand::Drain | Errand::Sleep | Errand::Wake | Errand::Stop)
+        | None => {
             panic!("{line} asks for no history")
         }
     };

@@ -112,7 +112,8 @@ pub(super) const KEYS: &[Key] = &[
         about: "The name that the Manager's page shows; the host's name unless set.",
         takes: "a text",
         example: "\"node-07\"",
-        written: |_| None,
+        // That of a host without a name is for each host to say.
+        written: |config| (!config.worker_name.is_empty()).then(|| text(&config.worker_name)),
         read: |config, node| worker_name(node).map(|name| config.worker_name = name),
     },
     Key {

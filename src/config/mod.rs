@@ -14,6 +14,7 @@
 
 mod changes;
 mod definition;
+mod effective;
 mod environment;
 mod headers;
 mod keys;
@@ -35,6 +36,7 @@ use tracing::Level;
 use tracing_subscriber::EnvFilter;
 use url::Url;
 
+pub use self::effective::{Effective, EffectiveTable, Written};
 pub use self::environment::Environment;
 pub(crate) use self::environment::hostname;
 pub use self::problem::{ConfigError, Origin, Place, Problem, Warning};

@@ -7,6 +7,7 @@
 //!                                               └─► control ─► a signal to the worker
 //! ```
 
+mod check_config;
 mod doctor;
 mod history;
 mod table;
@@ -34,6 +35,7 @@ pub fn run(errand: &Errand, arguments: &Arguments) -> Result<(), Departure> {
             let home = home(arguments)?;
             shown(|out| history::show(wanted, &home, out))
         }
+        Errand::CheckConfig => check_config(arguments),
         // Also with a configuration that cannot be used: that is one of its findings.
         Errand::Doctor(wanted) => {
             let report = doctor::examine(arguments).map_err(|error| failed(&error))?;
@@ -45,6 +47,17 @@ pub fn run(errand: &Errand, arguments: &Arguments) -> Result<(), Departure> {
         Errand::Wake => tell(&home(arguments)?, Command::Wake),
         Errand::Stop => tell(&home(arguments)?, Command::Stop),
     }
+}
+
+/// Shown also when a worker would not start with it: what was read is the way to why.
+fn check_config(arguments: &Arguments) -> Result<(), Departure> {
+    let environment = Environment::capture();
+    let (config, warnings) = Config::load(arguments, &environment).map_err(|error| unusable(&error))?;
+    for warning in warnings {
+        say(&format!("warning: {warning}"));
+    }
+    shown(|out| Ok(check_config::show(&config, &environment, out)?))?;
+    check_config::check(&config, &environment).map_err(|error| unusable(&chain(&error)))
 }
 
 /// Where the worker lives that the errand is about.

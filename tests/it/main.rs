@@ -12,6 +12,7 @@
 mod actions;
 mod answers;
 mod cgroups;
+mod check_config;
 mod commands;
 mod deaths;
 mod disk;
