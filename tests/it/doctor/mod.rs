@@ -2,6 +2,7 @@
 
 //! The doctor: says of each thing that is not well what it saw and what to do, and changes nothing.
 
+mod groups;
 mod manager;
 mod programs;
 
@@ -80,6 +81,12 @@ impl Answer {
     pub(crate) fn says(&self, verdict: &str, name: &str, part: &str) {
         let seen = self.seen(verdict, name);
         assert!(seen.contains(part), "{part:?} is not in {seen:?}");
+    }
+
+    /// What was seen, with whatever verdict.
+    fn told(&self, name: &str) -> String {
+        let finding = self.findings.iter().find(|finding| finding["name"] == name).unwrap();
+        finding["seen"].as_str().unwrap().to_owned()
     }
 
     /// The names of what fails.
