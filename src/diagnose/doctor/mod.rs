@@ -4,8 +4,9 @@
 //!
 //! ```text
 //! configuration ─► Case ─┬─ network   the Manager, and whether it knows us    ┐
-//!   (a broken one:       ├─ place     the home, who works in it, its spool    │
-//!    as far as it goes)  ├─ storage   what `[node]` asks for                  ├─ Findings ─► lines, or JSON
+//!   (a broken one:       ├─ place     the home, and who works in it           │
+//!    as far as it goes)  ├─ waiting   what its spool holds                    │
+//!                        ├─ storage   what `[node]` asks for                  ├─ Findings ─► lines, or JSON
 //!                        ├─ subject   limits, groups, service: of the worker  │
 //!                        ├─ devices   what a GPU is reached by                │
 //!                        └─ programs  Blender and FFmpeg, run                 ┘

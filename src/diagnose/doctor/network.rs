@@ -79,7 +79,10 @@ async fn introduced(case: &Case, url: &Url, found: &mut Vec<Finding>) -> Result<
     let before = Timestamp::now();
     let greeting = manager.greet().await.map_err(|error| refused(url, &error))?;
     let after = Timestamp::now();
-    found.push(known(&greeting)?);
+    if url.scheme() == "https" {
+        found.push(Finding::ok("manager.tls", "the certificate shown there is trusted"));
+    }
+    found.push(known(url, &greeting)?);
     found.extend(greeting.date.map(|theirs| clock(theirs, before, after)));
     Ok(manager)
 }
@@ -156,11 +159,11 @@ fn refused(url: &Url, error: &ManagerError) -> Finding {
     Finding::fail(name, seen, advice)
 }
 
-fn known(greeting: &Greeting) -> Result<Finding, Finding> {
+fn known(url: &Url, greeting: &Greeting) -> Result<Finding, Finding> {
     let (name, version) = (&greeting.version.name, &greeting.version.version);
     if version.is_empty() {
-        let seen = "what answers does not say which version it has".to_owned();
-        return Err(refused_as_stranger(seen));
+        let stranger = ManagerError::NotTheManager("it does not say which version it has".into());
+        return Err(refused(url, &stranger));
     }
     let seen = format!("the Manager {name:?} has version {version}");
     Ok(match is_known(version) {
@@ -171,14 +174,6 @@ fn known(greeting: &Greeting) -> Result<Finding, Finding> {
             format!("this worker is made for version {KNOWN}, and works with this one as well as it can"),
         ),
     })
-}
-
-fn refused_as_stranger(seen: String) -> Finding {
-    Finding::fail(
-        "manager.answer",
-        seen,
-        "another web server is there: the URL must be the one the Manager's own page has in a browser",
-    )
 }
 
 /// Theirs is in whole seconds, cut off.
@@ -299,6 +294,7 @@ mod tests {
 
     #[test]
     fn a_manager_of_another_time_is_warned_of_and_a_stranger_is_none() {
+        let url = Url::parse("http://m/").unwrap();
         let verdict = |version: &str| {
             let greeting = Greeting {
                 version: ManagerVersion {
@@ -307,7 +303,7 @@ mod tests {
                 },
                 date: None,
             };
-            known(&greeting).unwrap_or_else(|stranger| stranger).verdict
+            known(&url, &greeting).unwrap_or_else(|stranger| stranger).verdict
         };
         assert_eq!(
             [verdict("3.9-beta1"), verdict("4.0"), verdict("")],

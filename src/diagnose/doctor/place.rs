@@ -7,9 +7,10 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
+use nix::errno::Errno;
 use nix::libc;
 use nix::sys::statfs::{self, Statfs};
-use nix::unistd::{User, geteuid};
+use nix::unistd::{AccessFlags, User, access, geteuid};
 
 use super::Case;
 use super::finding::{Finding, look_all};
@@ -45,7 +46,11 @@ fn user(home: &Path) -> Finding {
     match owner {
         Some(owner) if owner != we => Finding::warn(
             NAME,
-            format!("{} asks, and the home belongs to {}", called(we), called(owner)),
+            format!(
+                "this is user {}, and the home belongs to user {}",
+                called(we),
+                called(owner)
+            ),
             format!(
                 "ask as that user, who may be allowed more or less: sudo -u {} FLAMENCO_HOME={} flamenco-worker doctor",
                 called(owner),
@@ -64,6 +69,10 @@ fn user(home: &Path) -> Finding {
 /// Who holds the home, by what the lock's file says; the lock itself is left alone.
 fn worker(home: &Path) -> Finding {
     const NAME: &str = "worker";
+    if access(home, AccessFlags::X_OK) == Err(Errno::EACCES) {
+        let seen = "whether one runs here cannot be seen: the home is closed to this user";
+        return Finding::warn(NAME, seen, "ask as the user of the worker");
+    }
     let Some(holder) = Holder::of(home) else {
         return Finding::ok(NAME, "none has used this home yet");
     };

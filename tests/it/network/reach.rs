@@ -191,6 +191,7 @@ fn c25_a_certificate_that_cannot_be_trusted_is_told_and_heals_when_it_is_replace
     says(&node, "it has expired");
     relay.present(ours.server(2090, Clients::Any));
     farm.awake();
+    Answer::of(&node).says("ok", "manager.tls", "is trusted");
     assert_eq!(farm.manager.workers().len(), 1);
     node.finish();
 }
