@@ -10,17 +10,17 @@
 //! The end: the worker leaves (task ended, what is said sent, signed off), then whatever served it is dropped,
 //! then the home's lock, with the process.
 
+pub(crate) mod parts;
 mod reload;
 
 use std::convert::Infallible;
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tracing::{debug, error, info, warn};
-use url::Url;
 
+use self::parts::{OURSELVES, manager_url, reach, requirements, tools_folder};
 use self::reload::Running;
 use crate::cli::{Arguments, VERSION};
 use crate::config::{Config, Environment};
@@ -28,8 +28,8 @@ use crate::departure::Departure;
 use crate::home::{self, Home, HomeError};
 use crate::logging;
 use crate::manager::push::{Listener, hints};
-use crate::manager::{self, HttpManager, Identity, Introduction, Manager, Reach, Session, Trust, TrustError, chain};
-use crate::node::{Node, Requirements};
+use crate::manager::{HttpManager, Introduction, Manager, Session, chain};
+use crate::node::Node;
 use crate::process::{Launcher, LauncherOptions, Reaper, Strays};
 use crate::report::Pictures;
 use crate::signals::{Order, Orders};
@@ -43,9 +43,6 @@ const RUNTIME_END: Duration = Duration::from_secs(1);
 /// How long a thread for blocking work is kept. Where there is none, and the host is out of processes, the runtime
 /// panics; where there is one, the work waits for it.
 const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
-
-/// The program that plays the guard and reads pictures: this one, also after the file was replaced.
-const OURSELVES: &str = "/proc/self/exe";
 
 /// Runs a worker from the command line to its departure.
 pub fn run(arguments: &Arguments) -> Departure {
@@ -126,7 +123,7 @@ async fn serve(running: Running<'_>) -> Result<Departure, Departure> {
         tools: Tools::new(launcher.clone(), &config.timings, tools_folder(), scratch(&home)),
         orders,
         hints,
-        node: Node::new(requirements(config, &home), &config.timings),
+        node: Node::new(requirements(config, home.dir()), &config.timings),
         strikes: config.node.strikes,
         restart_code: config.restart_exit_code,
         timings: config.timings.clone(),
@@ -215,27 +212,9 @@ fn launcher(config: &Config, home: &Home) -> std::io::Result<(Launcher, Reaper)>
 }
 
 fn manager(config: &Config) -> Result<HttpManager, Departure> {
-    let Some(url) = &config.manager else {
-        error!(
-            "no Manager is configured: start with -manager http://host:8080/, or set manager = \"http://host:8080/\" \
-             in flamenco-worker.toml"
-        );
-        return Err(Departure::BadConfiguration);
-    };
+    let url = manager_url(config).map_err(unusable)?;
     info!(manager = %url, name = config.worker_name, "works for");
     HttpManager::new(url, reach(url, config).map_err(unusable)?, &config.timings).map_err(failure("prepare HTTP"))
-}
-
-fn reach(url: &Url, config: &Config) -> Result<Reach, TrustError> {
-    let identity = config.tls.client_certificate.clone().zip(config.tls.client_key.clone());
-    let trust = Trust {
-        ca_file: config.tls.ca_file.clone(),
-        identity: identity.map(|(certificate, key)| Identity { certificate, key }),
-    };
-    Ok(Reach {
-        tls: manager::tls(url, &trust)?,
-        headers: config.headers.clone(),
-    })
 }
 
 /// Whoever bears our mark is of a worker that died, guard and all; and so are its temporary directories.
@@ -247,30 +226,11 @@ async fn end_predecessors(config: &Config, launcher: &Launcher, home: &Home) {
     task::clean_leftovers(&scratch(home)).await;
 }
 
-/// Where the Go worker's packages keep their FFmpeg: beside the program.
-fn tools_folder() -> PathBuf {
-    let own = std::env::current_exe().unwrap_or_default();
-    own.parent().unwrap_or(&own).join("tools")
-}
-
 fn limits(config: &Config) -> Limits {
     Limits {
         task_log_bytes: config.spool.task_log_limit,
         history_tasks: config.spool.history_tasks,
         ..Limits::default()
-    }
-}
-
-/// What this node needs, and where it needs space: wherever tasks or we ourselves write.
-fn requirements(config: &Config, home: &Home) -> Requirements {
-    let needs = &config.node;
-    let ours = [std::env::temp_dir(), home.dir().to_owned()];
-    Requirements {
-        mounted: needs.mounted.clone(),
-        readable: needs.readable.clone(),
-        writable: needs.writable.clone(),
-        free_space: needs.free_space,
-        roomy: needs.writable.iter().cloned().chain(ours).collect(),
     }
 }
 

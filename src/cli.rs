@@ -10,7 +10,7 @@
 //! says `-restart-exit-status`; all of it works here, beside the two dashes of everybody else. An error
 //! names a flag the way it was typed.
 
-mod help;
+pub mod help;
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -20,7 +20,6 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use tracing::Level;
 use url::Url;
 
-use self::help::AFTER_HELP;
 use crate::departure::RestartCode;
 
 /// What `-version` says after the name, and what the Manager is shown.
@@ -45,7 +44,7 @@ type Restart = Option<RestartCode>;
     bin_name = "flamenco-worker",
     version = VERSION,
     about = "Takes tasks from a Flamenco Manager and runs Blender, FFmpeg and whatever else they ask for.",
-    after_help = AFTER_HELP,
+    after_help = help::after_help(),
     disable_help_flag = true,
     disable_version_flag = true,
     args_override_self = true,
@@ -106,6 +105,10 @@ pub struct Arguments {
 pub enum Errand {
     /// Shows the last tasks of this node, or one of them with its log
     History(HistoryArguments),
+    /// Looks whether this node is fit to be a worker, and says what to do where it is not
+    Doctor(DoctorArguments),
+    /// Shows with which configuration a worker would start, and where each value comes from
+    CheckConfig,
     /// Tells the worker of this home to finish its task and then leave
     Drain,
     /// Tells it to take no new task until it is woken
@@ -124,6 +127,14 @@ pub struct HistoryArguments {
     pub task: Option<String>,
 
     /// One JSON object for each task instead of a table, without the log
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How the doctor is to answer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Args)]
+pub struct DoctorArguments {
+    /// One JSON object instead of lines
     #[arg(long)]
     pub json: bool,
 }

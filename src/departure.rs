@@ -32,6 +32,18 @@ pub const PANIC: u8 = 101;
 /// The third signal: 128 + SIGINT, as a shell counts.
 pub const THIRD_SIGNAL: u8 = 130;
 
+/// Every exit code but the operator's own, with its meaning.
+pub const EXIT_CODES: [(u8, &str); 8] = [
+    (0, "asked to end, by a signal or by the Manager"),
+    (1, "something failed; the log says what"),
+    (USAGE_ERROR, "the command line is wrong"),
+    (69, "no Manager was found"),
+    (75, "another worker uses this home"),
+    (78, "the configuration or the home directory cannot be used"),
+    (PANIC, "a panic"),
+    (THIRD_SIGNAL, "a third signal"),
+];
+
 /// The operator's restart exit code: 1 to 255 and none that has a meaning of its own here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RestartCode(NonZeroU8);
@@ -68,16 +80,8 @@ impl RestartCode {
 }
 
 fn reserved(code: u8) -> Option<&'static str> {
-    match code {
-        1 => Some("runtime failure"),
-        USAGE_ERROR => Some("wrong command line"),
-        69 => Some("no Manager found"),
-        75 => Some("home in use by another worker"),
-        78 => Some("configuration unusable"),
-        PANIC => Some("panic"),
-        THIRD_SIGNAL => Some("stopped by a third signal"),
-        _ => None,
-    }
+    let taken = EXIT_CODES.iter().find(|(taken, _)| *taken == code);
+    taken.map(|(_, meaning)| *meaning)
 }
 
 impl Departure {
@@ -128,6 +132,15 @@ mod tests {
         }
         for ours in [1, 2, 69, 75, 78, 101, 130] {
             assert!(matches!(RestartCode::parse(ours), Err(RestartCodeError::Reserved(code, _)) if code == ours));
+        }
+    }
+
+    #[test]
+    fn every_departure_but_a_restart_has_its_code_in_the_table() {
+        use Departure::{BadConfiguration, Failure, HomeInUse, NoManager, ShutDown, Signalled};
+        for departure in [ShutDown, Signalled, Failure, NoManager, HomeInUse, BadConfiguration] {
+            let known = EXIT_CODES.iter().any(|(code, _)| *code == departure.code());
+            assert!(known, "{departure}");
         }
     }
 }

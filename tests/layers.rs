@@ -20,7 +20,10 @@ const TABLE: &[(&str, &str)] = &[
     ),
     ("control", "home config"),
     ("departure", ""),
-    ("diagnose", "cli config control departure home manager spool"),
+    (
+        "diagnose",
+        "abort app cli command config control departure home manager node process spool timings",
+    ),
     ("signals", "abort departure"),
     ("timings", ""),
     ("logging", "config"),

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tracing::{error, info, warn};
 
-use super::reach;
+use super::parts::reach;
 use crate::cli::Arguments;
 use crate::config::{Config, Environment};
 use crate::logging::Volume;

@@ -96,7 +96,8 @@ fn an_error_names_the_flag_as_it_was_typed() {
 fn an_errand_comes_after_the_flags_of_the_worker_and_has_its_own() {
     let history = |line: &str| match parse(line).unwrap().errand {
         Some(Errand::History(arguments)) => arguments,
-        Some(Errand::Drain | Errand::Sleep | Errand::Wake | Errand::Stop) | None => {
+        Some(Errand::CheckConfig | Errand::Doctor(_) | Errand::Drain | Errand::Sleep | Errand::Wake | Errand::Stop)
+        | None => {
             panic!("{line} asks for no history")
         }
     };
@@ -112,6 +113,10 @@ fn an_errand_comes_after_the_flags_of_the_worker_and_has_its_own() {
         let config = parse(line).unwrap().config;
         assert_eq!(config.as_deref(), Some(std::path::Path::new("a.toml")), "{line}");
     }
+    assert_eq!(
+        parse("-manager m doctor -json").unwrap().errand,
+        Some(Errand::Doctor(DoctorArguments { json: true }))
+    );
     assert!(error("history a b").contains("unexpected argument 'b' found"));
     let help = parse("history -help").unwrap_err();
     assert_eq!(help.kind(), ErrorKind::DisplayHelp);

@@ -39,7 +39,12 @@ pub(super) fn hint(exe: &str, errno: Errno) -> Option<String> {
 
 /// Where `name` is on PATH, if it can be run there.
 pub(super) fn on_path(name: &str) -> Option<PathBuf> {
-    path_folders()
+    program_in(std::env::var_os("PATH").as_deref(), name)
+}
+
+/// The same on somebody else's PATH.
+pub(crate) fn program_in(path: Option<&OsStr>, name: &str) -> Option<PathBuf> {
+    folders_of(path)
         .into_iter()
         .map(|folder| folder.join(name))
         .find(|path| is_program(path))
@@ -67,7 +72,10 @@ fn of_name(name: &str) -> Option<String> {
             quoted_path(&path)
         ));
     }
-    let found = path_folders().into_iter().find_map(|folder| nearest(&folder, name))?;
+    let path = std::env::var_os("PATH");
+    let found = folders_of(path.as_deref())
+        .into_iter()
+        .find_map(|folder| nearest(&folder, name))?;
     Some(format!("did you mean {}?", quoted_path(&found)))
 }
 
@@ -203,14 +211,13 @@ fn nearest(folder: &Path, name: &str) -> Option<PathBuf> {
     best.map(|(_, path)| path)
 }
 
-fn is_program(path: &Path) -> bool {
+pub(crate) fn is_program(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
 }
 
 /// As execvp reads PATH; the working directory is left out.
-fn path_folders() -> Vec<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_else(|| "/bin:/usr/bin".into());
-    std::env::split_paths(&path)
+fn folders_of(path: Option<&OsStr>) -> Vec<PathBuf> {
+    std::env::split_paths(path.unwrap_or("/bin:/usr/bin".as_ref()))
         .filter(|folder| folder.as_os_str().as_bytes().starts_with(b"/"))
         .collect()
 }

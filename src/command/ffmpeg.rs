@@ -60,7 +60,7 @@ fn failed(exe: &str, why: &str) -> Ending {
 }
 
 /// Names in the order of the Go worker, which bundles one for each platform.
-fn candidates(folder: &Path) -> [PathBuf; 3] {
+pub(crate) fn candidates(folder: &Path) -> [PathBuf; 3] {
     let architecture = match std::env::consts::ARCH {
         "x86_64" => "amd64",
         "aarch64" => "arm64",

@@ -38,9 +38,11 @@ use crate::protocol::WireCommand;
 
 pub use blender::BlenderRender;
 pub use copy_file::CopyFile;
+pub(crate) use diagnosis::{is_program, program_in};
 pub use echo::Echo;
 pub use ending::{Ending, HandBack};
 pub use exec::Exec;
+pub(crate) use ffmpeg::candidates as ffmpeg_beside;
 pub use frames_to_video::FramesToVideo;
 pub use make_directory::MakeDirectory;
 pub use move_directory::MoveDirectory;

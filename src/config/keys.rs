@@ -4,18 +4,15 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::path::PathBuf;
 
+use super::definition::{self, KEYS, Key, full_name};
 use super::problem::{ConfigError, Problem, Source, Warning, nearest};
 use super::search::Kind;
 use super::timings;
 use super::tree::{Complaint, Entry, Node, Value};
 use super::units::duration_text;
-use super::values::{
-    absolute, blank, free_space, history_tasks, level, manager, paths, restart_exit_code, small_integer,
-    task_log_limit, task_types, worker_name,
-};
-use super::{Config, Tls, headers, toml, yaml};
+use super::values::blank;
+use super::{Config, headers, toml, yaml};
 
 /// The Go worker's keys.
 const LEGACY_KEYS: [&str; 5] = [
@@ -25,27 +22,8 @@ const LEGACY_KEYS: [&str; 5] = [
     "restart_exit_code",
     "oom_score_adjust",
 ];
-const TOP_KEYS: [&str; 15] = [
-    "manager",
-    "manager_url",
-    "worker_name",
-    "task_types",
-    "restart_exit_code",
-    "home",
-    "oom_score_adjust",
-    "nice",
-    "push",
-    "tls",
-    "headers",
-    "log",
-    "node",
-    "timings",
-    "spool",
-];
-const TLS_KEYS: [&str; 3] = ["ca_file", "client_certificate", "client_key"];
-const LOG_KEYS: [&str; 1] = ["level"];
-const NODE_KEYS: [&str; 5] = ["mounted", "readable", "writable", "free_space", "strikes"];
-const SPOOL_KEYS: [&str; 2] = ["task_log_limit", "history_tasks"];
+/// Empty is as good as not there, as in the Go worker.
+const EMPTY_IS_ABSENT: [&str; 2] = ["manager", "worker_name"];
 
 /// Reads a file into `config`.
 ///
@@ -98,18 +76,12 @@ impl Reading<'_> {
     fn top(&mut self, entries: &[Entry]) {
         for entry in entries {
             match entry.key.as_str() {
-                "home" => self.set("home", entry, absolute, |config, home| config.home = Some(home)),
-                "nice" => self.set("nice", entry, small_integer(-20..20), |config, nice| {
-                    config.nice = Some(nice)
-                }),
-                "push" => self.set("push", entry, Node::boolean, |config, push| config.push = push),
-                "tls" => self.table(entry, Self::tls),
                 "headers" => self.table(entry, Self::header),
-                "log" => self.table(entry, Self::log),
-                "node" => self.table(entry, Self::node),
-                "timings" => self.table(entry, Self::timings),
-                "spool" => self.table(entry, Self::spool),
-                _ => self.shared(entry, &TOP_KEYS),
+                "timings" => self.table(entry, Self::timing),
+                name => match definition::TABLES.iter().find(|(table, _)| *table == name) {
+                    Some((table, _)) => self.table(entry, |reading, entry| reading.key(table, entry)),
+                    None => self.key("", entry),
+                },
             }
         }
     }
@@ -129,108 +101,58 @@ impl Reading<'_> {
         for entry in entries {
             // A key without a value leaves the default, as in the Go worker.
             if entry.node.value != Value::Nothing || !LEGACY_KEYS.contains(&entry.key.as_str()) {
-                self.shared(entry, &LEGACY_KEYS);
+                self.legacy_key(entry);
             }
         }
     }
 
-    /// The keys both files have.
-    fn shared(&mut self, entry: &Entry, known: &[&str]) {
-        match entry.key.as_str() {
-            // Empty is as good as not there, as in the Go worker.
-            "manager" | "manager_url" | "worker_name" if blank(&entry.node) => {}
-            "manager" | "manager_url" if known.contains(&entry.key.as_str()) => {
-                self.set("manager", entry, manager, |config, url| config.manager = Some(url));
-            }
-            "worker_name" => self.set("worker_name", entry, worker_name, |config, name| {
-                config.worker_name = name
-            }),
-            "task_types" => self.set("task_types", entry, task_types, |config, types| {
-                config.task_types = types
-            }),
-            "restart_exit_code" => self.set("restart_exit_code", entry, restart_exit_code, |config, code| {
-                config.restart_exit_code = code;
-            }),
-            "oom_score_adjust" => self.set("oom_score_adjust", entry, small_integer(0..1001), |config, score| {
-                config.oom_score_adjust = Some(score);
-            }),
-            _ => self.unknown(entry, "", known),
+    fn legacy_key(&mut self, entry: &Entry) {
+        match definition::key("", named(&entry.key)).filter(|_| LEGACY_KEYS.contains(&entry.key.as_str())) {
+            Some(key) => self.known(key, entry),
+            None => self.unknown(entry, "", &LEGACY_KEYS),
         }
     }
 
-    fn tls(&mut self, entry: &Entry) {
-        let field: fn(&mut Tls) -> &mut Option<PathBuf> = match entry.key.as_str() {
-            "ca_file" => |tls| &mut tls.ca_file,
-            "client_certificate" => |tls| &mut tls.client_certificate,
-            "client_key" => |tls| &mut tls.client_key,
-            _ => return self.unknown(entry, "tls.", &TLS_KEYS),
+    fn key(&mut self, table: &str, entry: &Entry) {
+        let name = if table.is_empty() {
+            named(&entry.key)
+        } else {
+            &entry.key
         };
-        self.set(&format!("tls.{}", entry.key), entry, absolute, |config, path| {
-            *field(&mut config.tls) = Some(path);
-        });
+        match definition::key(table, name) {
+            Some(key) => self.known(key, entry),
+            None => self.unknown(entry, table, &definition::names(table)),
+        }
+    }
+
+    fn known(&mut self, key: &Key, entry: &Entry) {
+        if !(EMPTY_IS_ABSENT.contains(&key.name) && blank(&entry.node)) {
+            self.set(&key.full_name(), entry, |config, node| (key.read)(config, node));
+        }
     }
 
     fn header(&mut self, entry: &Entry) {
         match headers::name(entry) {
-            Ok(name) => self.set(&format!("headers.{name}"), entry, headers::value, |config, value| {
-                config.headers.insert(name, value);
+            Ok(name) => self.set(&full_name("headers", name.as_str()), entry, |config, node| {
+                headers::value(node).map(|value| drop(config.headers.insert(&name, value)))
             }),
             Err(complaint) => self.complain(&entry.key, &complaint),
         }
     }
 
-    fn log(&mut self, entry: &Entry) {
-        match entry.key.as_str() {
-            "level" => self.set("log.level", entry, level, |config, level| config.log.level = level),
-            _ => self.unknown(entry, "log.", &LOG_KEYS),
-        }
-    }
-
-    fn node(&mut self, entry: &Entry) {
-        match entry.key.as_str() {
-            "mounted" => self.set("node.mounted", entry, paths, |config, paths| {
-                config.node.mounted = paths
-            }),
-            "readable" => self.set("node.readable", entry, paths, |config, paths| {
-                config.node.readable = paths
-            }),
-            "writable" => self.set("node.writable", entry, paths, |config, paths| {
-                config.node.writable = paths
-            }),
-            "free_space" => self.set("node.free_space", entry, free_space, |config, bytes| {
-                config.node.free_space = bytes;
-            }),
-            "strikes" => self.set("node.strikes", entry, small_integer(0..101), |config, strikes| {
-                config.node.strikes = strikes.unsigned_abs();
-            }),
-            _ => self.unknown(entry, "node.", &NODE_KEYS),
-        }
-    }
-
-    fn spool(&mut self, entry: &Entry) {
-        match entry.key.as_str() {
-            "task_log_limit" => self.set("spool.task_log_limit", entry, task_log_limit, |config, bytes| {
-                config.spool.task_log_limit = bytes;
-            }),
-            "history_tasks" => self.set("spool.history_tasks", entry, history_tasks, |config, tasks| {
-                config.spool.history_tasks = tasks;
-            }),
-            _ => self.unknown(entry, "spool.", &SPOOL_KEYS),
-        }
-    }
-
-    fn timings(&mut self, entry: &Entry) {
+    fn timing(&mut self, entry: &Entry) {
         let Some(key) = timings::key(&entry.key) else {
             let known: Vec<&str> = timings::KEYS.iter().map(|key| key.name).collect();
-            return self.unknown(entry, "timings.", &known);
+            return self.unknown(entry, "timings", &known);
         };
-        let read = |node: &Node| key.read(&node.text_or_number()?).map_err(|what| node.complain(what));
-        self.set(&format!("timings.{}", key.name), entry, read, |config, time| {
+        self.set(&full_name("timings", key.name), entry, |config, node| {
+            let time = key.read(&node.text_or_number()?).map_err(|what| node.complain(what))?;
             *(key.field)(&mut config.timings) = time;
+            Ok(())
         });
     }
 
-    fn table(&mut self, entry: &Entry, each: fn(&mut Self, &Entry)) {
+    fn table(&mut self, entry: &Entry, each: impl Fn(&mut Self, &Entry)) {
         match entry.node.table() {
             Ok(entries) => entries.iter().for_each(|entry| each(self, entry)),
             Err(complaint) => self.complain(&entry.key, &complaint),
@@ -238,13 +160,7 @@ impl Reading<'_> {
     }
 
     /// One value: read, kept, and its place remembered; or a problem.
-    fn set<T>(
-        &mut self,
-        name: &str,
-        entry: &Entry,
-        read: impl FnOnce(&Node) -> Result<T, Complaint>,
-        keep: impl FnOnce(&mut Config, T),
-    ) {
+    fn set(&mut self, name: &str, entry: &Entry, read: impl FnOnce(&mut Config, &Node) -> Result<(), Complaint>) {
         if self.seen.insert(name.to_owned(), entry.node.span.clone()).is_some() {
             let twice = Problem::new(format!("`{}` is here a second time", entry.key))
                 .at(self.source.place(&entry.key_span))
@@ -254,11 +170,8 @@ impl Reading<'_> {
                 Kind::Yaml => self.warnings.push(twice),
             }
         }
-        match read(&entry.node) {
-            Ok(value) => {
-                keep(self.config, value);
-                self.config.set_origin(name, self.source.origin(&entry.key_span));
-            }
+        match read(self.config, &entry.node) {
+            Ok(()) => self.config.set_origin(name, self.source.origin(&entry.key_span)),
             Err(complaint) => self.complain(&entry.key, &complaint),
         }
     }
@@ -327,21 +240,17 @@ impl Reading<'_> {
     }
 }
 
+/// The name a key has here; the Go worker's own is good in both files.
+fn named(key: &str) -> &str {
+    if key == "manager_url" { "manager" } else { key }
+}
+
 /// The most common slip in TOML: a key below a `[table]` that it is not of, or above the one it is of.
-fn belongs_elsewhere(key: &str, table: &str) -> Option<String> {
-    if !table.is_empty() && TOP_KEYS.contains(&key) {
-        return Some(format!("`{key}` belongs above the first [table]"));
+fn belongs_elsewhere(name: &str, table: &str) -> Option<String> {
+    let homes = KEYS.iter().filter(|key| key.name == name).map(|key| key.table);
+    let timing = timings::key(name).map(|_| "timings");
+    match homes.chain(timing).find(|home| *home != table)? {
+        "" => Some(format!("`{name}` belongs above the first [table]")),
+        home => Some(format!("`{name}` belongs in the table [{home}]")),
     }
-    let home = if timings::key(key).is_some() {
-        "timings"
-    } else if SPOOL_KEYS.contains(&key) {
-        "spool"
-    } else if TLS_KEYS.contains(&key) {
-        "tls"
-    } else if LOG_KEYS.contains(&key) {
-        "log"
-    } else {
-        return None;
-    };
-    Some(format!("`{key}` belongs in the table [{home}]"))
 }

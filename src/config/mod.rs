@@ -13,9 +13,12 @@
 //! worker's, and read as it is: there an unknown key is a warning, because there it is ignored.
 
 mod changes;
+mod definition;
+mod effective;
 mod environment;
 mod headers;
 mod keys;
+pub mod manual;
 pub(crate) mod problem;
 mod search;
 mod timings;
@@ -33,6 +36,7 @@ use tracing::Level;
 use tracing_subscriber::EnvFilter;
 use url::Url;
 
+pub use self::effective::{Effective, EffectiveTable, Written};
 pub use self::environment::Environment;
 pub(crate) use self::environment::hostname;
 pub use self::problem::{ConfigError, Origin, Place, Problem, Warning};
@@ -156,17 +160,33 @@ impl Config {
     /// # Errors
     /// When a file cannot be read or says what cannot be meant, or a variable does. Exit code 78.
     pub fn load(arguments: &Arguments, environment: &Environment) -> Result<(Self, Vec<Warning>), ConfigError> {
+        let (config, warnings, wrong) = Self::salvage(arguments, environment);
+        wrong.map_or(Ok((config, warnings)), Err)
+    }
+
+    /// The same past what is wrong, for who looks and does not work: what cannot be used has its default.
+    pub fn salvage(arguments: &Arguments, environment: &Environment) -> (Self, Vec<Warning>, Option<ConfigError>) {
         let mut config = Self::defaults(environment);
         let mut warnings = Vec::new();
-        let found = search::find(arguments.config.as_deref(), environment, &mut warnings)?;
-        let kind = found.as_ref().map(|found| found.kind);
-        if let Some(Found { source, kind }) = found {
-            config.file = Some(source.path.clone());
-            keys::read(&source, kind, &mut config, &mut warnings)?;
-        }
-        config.take_environment(environment, kind)?;
+        let file = config.take_file(arguments, environment, &mut warnings);
+        let kind = file.as_ref().ok().copied().flatten();
+        let variables = config.take_environment(environment, kind);
         config.take_arguments(arguments);
-        Ok((config, warnings))
+        (config, warnings, file.map(drop).and(variables).err())
+    }
+
+    fn take_file(
+        &mut self,
+        arguments: &Arguments,
+        environment: &Environment,
+        warnings: &mut Vec<Warning>,
+    ) -> Result<Option<Kind>, ConfigError> {
+        let Some(Found { source, kind }) = search::find(arguments.config.as_deref(), environment, warnings)? else {
+            return Ok(None);
+        };
+        self.file = Some(source.path.clone());
+        keys::read(&source, kind, self, warnings)?;
+        Ok(Some(kind))
     }
 
     fn defaults(environment: &Environment) -> Self {

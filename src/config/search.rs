@@ -11,10 +11,11 @@ use super::problem::{Problem, Source, Warning};
 /// A configuration is a page of text; this keeps out what was named by mistake (`/dev/zero`, a render).
 const MAX_BYTES: u64 = 1 << 20;
 
-const NAMES: [(&str, Kind); 2] = [
-    ("flamenco-worker.toml", Kind::Toml),
-    ("flamenco-worker.yaml", Kind::Yaml),
-];
+const TOML: &str = "flamenco-worker.toml";
+const YAML: &str = "flamenco-worker.yaml";
+/// What packages bring to the system's directory. Last there: as it comes it says nothing, and must not
+/// hide what an operator wrote.
+const SHIPPED: &str = "worker.toml";
 
 /// Whose file it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,18 +50,20 @@ pub(crate) fn find(
                 .advise("it was asked for with --config")),
         };
     }
-    let directories = [
-        Some(environment.directory.clone()),
-        environment
-            .xdg("XDG_CONFIG_HOME", ".config")
-            .map(|dir| dir.join("flamenco")),
-        Some(environment.system.clone()),
-    ];
-    for directory in directories.into_iter().flatten() {
-        for (name, _) in NAMES {
+    let xdg = environment.xdg("XDG_CONFIG_HOME", ".config");
+    let xdg = xdg.map(|directory| directory.join("flamenco"));
+    let own = [Some(&environment.directory), xdg.as_ref()].into_iter().flatten();
+    let own = own.map(|directory| (directory, [TOML, YAML].as_slice()));
+    let system = (&environment.system, [TOML, YAML, SHIPPED].as_slice());
+    for (directory, names) in own.chain([system]) {
+        for (index, name) in names.iter().enumerate() {
             let path = directory.join(name);
             if let Some(text) = read(&path)? {
-                warnings.extend(ignored_beside(&path));
+                warnings.extend(
+                    names[index + 1..]
+                        .iter()
+                        .filter_map(|other| ignored_beside(&path, other)),
+                );
                 return Ok(Some(found(path, text)));
             }
         }
@@ -78,10 +81,10 @@ fn found(path: PathBuf, text: String) -> Found {
     }
 }
 
-/// With both of them in one directory, somebody may be editing the one that is not read.
-fn ignored_beside(path: &Path) -> Option<Warning> {
-    let other = path.with_file_name(NAMES[1].0);
-    (other != path && other.exists()).then(|| {
+/// With more of them in one directory, somebody may be editing one that is not read.
+fn ignored_beside(path: &Path, other: &str) -> Option<Warning> {
+    let other = path.with_file_name(other);
+    other.exists().then(|| {
         Problem::new(format!("{} is not read", other.display())).advise(format!("{} goes first", path.display()))
     })
 }

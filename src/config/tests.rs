@@ -134,6 +134,39 @@ fn every_key_of_the_toml_is_read() {
 }
 
 #[test]
+fn what_the_manual_says_of_a_key_can_be_written() {
+    let mut text = String::new();
+    let mut names = Vec::new();
+    for table in manual::tables() {
+        text += &match table.name {
+            "" => String::new(),
+            name => format!("[{name}]\n"),
+        };
+        for key in table.keys {
+            assert!(key.about.ends_with('.') && !key.takes.is_empty(), "{key:?}");
+            let (manual::Value::Default(value) | manual::Value::Example(value)) = &key.value;
+            text += &format!("{} = {value}\n", key.name);
+            names.push(match table.name {
+                "" => key.name.to_owned(),
+                "headers" => format!("headers.{}", key.name.to_lowercase()),
+                name => format!("{name}.{}", key.name),
+            });
+        }
+    }
+    let node = node().write("cwd/flamenco-worker.toml", &text);
+    assert_eq!(node.warnings(), [""; 0]);
+    let config = node.load("");
+    for name in &names {
+        assert_ne!(config.origin(name), &Origin::Default, "{name}");
+    }
+    assert_eq!(names.len(), config.origins.len());
+    let defaults = Config::defaults(&node.environment);
+    let changed = config.changes(&defaults);
+    let examples = "manager worker_name restart_exit_code home nice tls headers";
+    assert_eq!(changed.join(" "), examples, "a default is not the one that is said");
+}
+
+#[test]
 fn a_headers_value_is_read_from_the_file_or_from_one_of_its_own_and_never_shown() {
     let node = node();
     let token = node.dir.path().join("token");
@@ -210,6 +243,7 @@ fn the_first_file_that_is_there_is_read() {
         "home/.config/flamenco/flamenco-worker.yaml",
         "etc/flamenco-worker.toml",
         "etc/flamenco-worker.yaml",
+        "etc/worker.toml",
     ];
     for first in 0..places.len() {
         let mut node = node();

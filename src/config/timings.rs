@@ -12,7 +12,7 @@ pub(crate) struct TimingKey {
     pub(crate) name: &'static str,
     pub(crate) field: fn(&mut Timings) -> &mut Duration,
     /// Longest that makes sense; the shortest is always [`SHORTEST`].
-    longest: Duration,
+    pub(crate) longest: Duration,
 }
 
 /// A timer of tokio's fires to the millisecond; anything less would be a busy loop.
@@ -93,6 +93,12 @@ pub(crate) fn key(name: &str) -> Option<&'static TimingKey> {
 }
 
 impl TimingKey {
+    /// What is said of the field.
+    pub(crate) fn about(&self) -> &'static str {
+        let about = Timings::ABOUT.iter().find(|(field, _)| *field == self.name);
+        about.map_or("", |(_, about)| about)
+    }
+
     /// Reads a value for this key.
     ///
     /// # Errors
@@ -123,6 +129,7 @@ mod tests {
         }
         let text = format!("{timings:?}");
         for (index, key) in (1..).zip(KEYS) {
+            assert_ne!(key.about(), "", "{}", key.name);
             assert!(
                 text.contains(&format!("{}: {}s", key.name, 1_000_000 + index)),
                 "{}: {text}",

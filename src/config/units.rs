@@ -47,6 +47,7 @@ pub(crate) fn duration_text(duration: Duration) -> String {
     match millis {
         0 => "0s".to_owned(),
         _ if !millis.is_multiple_of(1000) => format!("{millis}ms"),
+        _ if millis.is_multiple_of(86_400_000) => format!("{}d", millis / 86_400_000),
         _ if millis.is_multiple_of(3_600_000) => format!("{}h", millis / 3_600_000),
         _ if millis.is_multiple_of(60_000) => format!("{}m", millis / 60_000),
         _ => format!("{}s", millis / 1000),
@@ -90,6 +91,16 @@ pub(crate) fn size(text: &str) -> Result<u64, String> {
         .checked_mul(factor)
         .and_then(|bytes| bytes.checked_add(part))
         .ok_or_else(expected)
+}
+
+/// Writes a size so that [`size`] reads the same.
+pub(crate) fn size_text(bytes: u64) -> String {
+    let units = [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")];
+    let whole = |(shift, _): &(u32, &str)| bytes > 0 && bytes.is_multiple_of(1 << shift);
+    match units.into_iter().find(whole) {
+        Some((shift, unit)) => format!("{}{unit}", bytes >> shift),
+        None => format!("{bytes}B"),
+    }
 }
 
 fn split_number(text: &str) -> (&str, &str) {
@@ -163,6 +174,8 @@ mod tests {
         fn what_is_written_is_read_back(millis in 0u64..1_000_000_000) {
             let time = Duration::from_millis(millis);
             prop_assert_eq!(duration(&duration_text(time)), Ok(time));
+            prop_assert_eq!(size(&size_text(millis << 10)), Ok(millis << 10));
+            prop_assert_eq!(size(&size_text(millis)), Ok(millis));
         }
 
         #[test]

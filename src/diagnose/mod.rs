@@ -7,13 +7,17 @@
 //!                                               └─► control ─► a signal to the worker
 //! ```
 
+mod check_config;
+mod doctor;
 mod history;
 mod table;
 
+use std::error::Error;
 use std::fmt::Display;
-use std::io::{self, Write};
-use std::path::Path;
+use std::io::{self, BufWriter, StdoutLock, Write};
+use std::path::{Path, PathBuf};
 
+use self::history::HistoryError;
 use crate::cli::{Arguments, Errand};
 use crate::config::{Config, Environment};
 use crate::control::{self, Command};
@@ -26,39 +30,65 @@ use crate::manager::chain;
 /// # Errors
 /// How the process is to end when it did not succeed; why is said on stderr.
 pub fn run(errand: &Errand, arguments: &Arguments) -> Result<(), Departure> {
+    match errand {
+        Errand::History(wanted) => {
+            let home = home(arguments)?;
+            shown(|out| history::show(wanted, &home, out))
+        }
+        Errand::CheckConfig => check_config(arguments),
+        // Also with a configuration that cannot be used: that is one of its findings.
+        Errand::Doctor(wanted) => {
+            let report = doctor::examine(arguments).map_err(|error| failed(&error))?;
+            shown(|out| Ok(report.write(*wanted, out)?))?;
+            report.is_fit().then_some(()).ok_or(Departure::Failure)
+        }
+        Errand::Drain => tell(&home(arguments)?, Command::Drain),
+        Errand::Sleep => tell(&home(arguments)?, Command::Sleep),
+        Errand::Wake => tell(&home(arguments)?, Command::Wake),
+        Errand::Stop => tell(&home(arguments)?, Command::Stop),
+    }
+}
+
+/// Shown also when a worker would not start with it: what was read is the way to why.
+fn check_config(arguments: &Arguments) -> Result<(), Departure> {
+    let environment = Environment::capture();
+    let (config, warnings) = Config::load(arguments, &environment).map_err(|error| unusable(&error))?;
+    for warning in warnings {
+        say(&format!("warning: {warning}"));
+    }
+    shown(|out| Ok(check_config::show(&config, &environment, out)?))?;
+    check_config::check(&config, &environment).map_err(|error| unusable(&chain(&error)))
+}
+
+/// Where the worker lives that the errand is about.
+fn home(arguments: &Arguments) -> Result<PathBuf, Departure> {
     let environment = Environment::capture();
     let (config, _said_by_the_worker) = Config::load(arguments, &environment).map_err(|error| unusable(&error))?;
-    let home = home::locate(&config, &environment).map_err(|error| unusable(&chain(&error)))?;
-    let mut out = io::BufWriter::new(io::stdout().lock());
-    let done = match errand {
-        Errand::History(history) => history::show(history, &home, &mut out),
-        Errand::Drain => return tell(&home, Command::Drain),
-        Errand::Sleep => return tell(&home, Command::Sleep),
-        Errand::Wake => return tell(&home, Command::Wake),
-        Errand::Stop => return tell(&home, Command::Stop),
-    };
-    match done.and_then(|()| Ok(out.flush()?)) {
+    home::locate(&config, &environment).map_err(|error| unusable(&chain(&error)))
+}
+
+/// Where an errand writes.
+type Out = BufWriter<StdoutLock<'static>>;
+
+fn shown(show: impl FnOnce(&mut Out) -> Result<(), HistoryError>) -> Result<(), Departure> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    match show(&mut out).and_then(|()| Ok(out.flush()?)) {
         Ok(()) => Ok(()),
         // Who reads has seen enough: `| head`.
-        Err(history::HistoryError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        Err(error) => {
-            say(&chain(&error));
-            Err(Departure::Failure)
-        }
+        Err(HistoryError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Err(error) => Err(failed(&error)),
     }
 }
 
 fn tell(home: &Path, command: Command) -> Result<(), Departure> {
-    match control::tell(home, command) {
-        Ok(pid) => {
-            writeln!(io::stdout(), "worker {pid} will {}", command.effect()).ok();
-            Ok(())
-        }
-        Err(error) => {
-            say(&chain(&error));
-            Err(Departure::Failure)
-        }
-    }
+    let pid = control::tell(home, command).map_err(|error| failed(&error))?;
+    writeln!(io::stdout(), "worker {pid} will {}", command.effect()).ok();
+    Ok(())
+}
+
+fn failed(error: &(dyn Error + 'static)) -> Departure {
+    say(&chain(error));
+    Departure::Failure
 }
 
 fn unusable(error: &impl Display) -> Departure {

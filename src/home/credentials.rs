@@ -77,6 +77,19 @@ impl Credentials {
         Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
+    /// The credentials in the home `dir`, ours or another worker's; changes nothing. `None` when there are none.
+    ///
+    /// # Errors
+    /// A file that is there and cannot be used, whatever is wrong with it.
+    pub fn of(dir: &Path) -> Result<Option<Self>, CredentialsError> {
+        let path = dir.join(NAME);
+        let Some(text) = read(&path).map_err(|source| io_error("read", &path, source))? else {
+            return Ok(None);
+        };
+        let source = Source { path, text };
+        Self::parse(&source).map(Some).map_err(CredentialsError::Broken)
+    }
+
     fn parse(source: &Source) -> Result<Self, Problem> {
         let end = source.text.len();
         let broken = |what: &str, at: usize| {
@@ -172,11 +185,11 @@ impl Home {
     /// A file that is there and cannot be used, whatever is wrong with it.
     pub fn credentials(&self) -> Result<Option<Credentials>, CredentialsError> {
         let path = self.credentials_file();
-        let Some(text) = read(&path).map_err(|source| io_error("read", &path, source))? else {
-            return Ok(None);
-        };
-        let source = Source { path, text };
-        Credentials::parse(&source).map(Some).map_err(CredentialsError::Broken)
+        // Quietly, and without a fuss where it is not ours to change (a mounted secret).
+        if fs::metadata(&path).is_ok_and(|file| file.permissions().mode() & 0o077 != 0) {
+            drop(fs::set_permissions(&path, Permissions::from_mode(0o600)));
+        }
+        Credentials::of(&self.dir)
     }
 
     /// Replaces the credentials; they are on the disk when this returns. Old ones are lost: see
@@ -231,10 +244,6 @@ fn read(path: &Path) -> io::Result<Option<String>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
-    // Quietly, and without a fuss where it is not ours to change (a mounted secret).
-    if file.metadata()?.permissions().mode() & 0o077 != 0 {
-        drop(file.set_permissions(Permissions::from_mode(0o600)));
-    }
     let mut bytes = Vec::new();
     file.take(MAX_FILE_BYTES).read_to_end(&mut bytes)?;
     Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))

@@ -32,7 +32,7 @@ use nix::unistd::{AccessFlags, access};
 pub use self::credentials::{Credentials, CredentialsError};
 pub use self::lock::Holder;
 use self::lock::{HomeLock, Taken};
-use self::owner::described;
+pub use self::owner::described;
 use crate::config::{Config, Environment};
 
 /// A home that is ours: the lock is held until this is dropped, or the process ends in whatever way.

@@ -9,7 +9,7 @@ use std::path::Path;
 use nix::unistd::{Gid, Group, Uid, User, geteuid};
 
 /// `/var/lib: owner root, group root, mode 0755; we are user render`.
-pub(super) fn described(path: &Path) -> String {
+pub fn described(path: &Path) -> String {
     let we = user(geteuid());
     match fs::metadata(path) {
         Ok(found) => format!(

@@ -23,12 +23,13 @@ use super::contact::Contact;
 use super::push::Line;
 use super::reply::Reply;
 use super::{
-    Acknowledgement, Assignment, Delivery, Manager, ManagerError, Picture, PictureAnswer, Row, Verdict, Welcome, Wish,
+    Acknowledgement, Assignment, Delivery, Greeting, Manager, ManagerError, Picture, PictureAnswer, Row, Verdict,
+    Welcome, Wish,
 };
 use crate::home::Credentials;
 use crate::protocol::{
-    AssignedTask, ErrorBody, ManagerVersion, MayKeepRunning, Registered, Registration, SignOn, StateChange,
-    StateChanged, TaskUpdate, WorkerStatus,
+    AssignedTask, ErrorBody, MayKeepRunning, Registered, Registration, SignOn, StateChange, StateChanged, TaskUpdate,
+    WorkerStatus,
 };
 use crate::timings::Timings;
 
@@ -209,7 +210,7 @@ impl Manager for HttpManager {
         self.contact.take_gap()
     }
 
-    async fn version(&self) -> Result<ManagerVersion, ManagerError> {
+    async fn greet(&self) -> Result<Greeting, ManagerError> {
         let call = Call {
             method: Method::GET,
             path: "api/v3/version",
@@ -219,7 +220,10 @@ impl Manager for HttpManager {
         };
         let reply = self.call(call).await?;
         match reply.status.as_u16() {
-            200 => reply.json(),
+            200 => Ok(Greeting {
+                version: reply.json()?,
+                date: reply.date(),
+            }),
             _ => Err(reply.error()),
         }
     }

@@ -28,8 +28,16 @@ use crate::protocol::{
 pub use backoff::{Backoff, chain, random};
 pub use error::ManagerError;
 pub use http::{HttpError, HttpManager, Reach};
-pub use session::{Introduction, Session, SessionError, Standing, denial};
+pub use session::{Introduction, KNOWN, Session, SessionError, Standing, denial, is_known};
 pub use trust::{Identity, Trust, TrustError, tls};
+
+/// Who the Manager says it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Greeting {
+    pub version: ManagerVersion,
+    /// What its clock said as it answered, in whole seconds, if it told.
+    pub date: Option<jiff::Timestamp>,
+}
 
 /// Answer to a sign-on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -126,7 +134,8 @@ pub trait Manager {
     /// Whether, since this was last asked, the Manager had not heard of us for longer than
     /// [`Timings::contact_gap`](crate::timings::Timings::contact_gap): it may have given us up.
     fn was_out_of_contact(&self) -> bool;
-    async fn version(&self) -> Result<ManagerVersion, ManagerError>;
+    /// Asked without credentials.
+    async fn greet(&self) -> Result<Greeting, ManagerError>;
     /// Makes a *new* worker at the Manager, each time.
     async fn register(&self, registration: &Registration) -> Result<Registered, ManagerError>;
     async fn sign_on(&self, sign_on: &SignOn) -> Result<Welcome, ManagerError>;

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use reqwest::StatusCode;
-use reqwest::header::{HeaderMap, LOCATION, RETRY_AFTER};
+use reqwest::header::{DATE, HeaderMap, LOCATION, RETRY_AFTER};
 use serde::de::DeserializeOwned;
 use url::Url;
 
@@ -53,6 +53,12 @@ impl Reply {
 
     pub(super) fn message(&self) -> String {
         ErrorBody::parse(&self.body).map_or_else(|| self.excerpt(), |error| error.message)
+    }
+
+    /// The clock of who answered (RFC 9110, 6.6.1).
+    pub(super) fn date(&self) -> Option<jiff::Timestamp> {
+        let date = self.headers.get(DATE)?.to_str().ok()?;
+        Some(jiff::fmt::rfc2822::parse(date.trim()).ok()?.timestamp())
     }
 
     fn excerpt(&self) -> String {

@@ -27,7 +27,7 @@ use crate::timings::Timings;
 const DENIALS: u32 = 3;
 
 /// The Managers whose worker API was measured.
-const KNOWN: &str = "3.x";
+pub const KNOWN: &str = "3.x";
 
 /// What the Manager is told about this worker.
 #[derive(Debug, Clone)]
@@ -171,8 +171,8 @@ impl<'a, M: Manager> Session<'a, M> {
     /// Says which Manager this is when it is another than the last time, and whether that one is known here. No
     /// version keeps us from working: what is asked and answered decides that by itself.
     async fn tell_version(&mut self) {
-        let found = match self.manager.version().await {
-            Ok(found) => found,
+        let found = match self.manager.greet().await {
+            Ok(greeting) => greeting.version,
             Err(error) => return debug!(error = chain(&error), "cannot ask for the Manager's version"),
         };
         if self.version.as_ref() == Some(&found.version) {
@@ -268,7 +268,8 @@ impl<'a, M: Manager> Session<'a, M> {
     }
 }
 
-fn is_known(version: &str) -> bool {
+/// Whether the worker API of this Manager was measured.
+pub fn is_known(version: &str) -> bool {
     version.split('.').next() == KNOWN.split('.').next()
 }
 

@@ -39,6 +39,27 @@ pub(super) struct Place {
     mark: String,
 }
 
+/// What of cgroup v2 is delegated to a process, for who only looks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delegation {
+    pub group: PathBuf,
+    /// Everybody in a group can be killed at once, since Linux 5.14.
+    pub can_kill: bool,
+    pub counts_memory: bool,
+}
+
+impl Delegation {
+    /// What the process `pid` has, a worker with this mark or anybody. As far as this user may see and write.
+    pub fn of(pid: i32, mark: &str) -> Option<Self> {
+        let place = Place::of(&pid.to_string(), mark)?;
+        Some(Self {
+            can_kill: place.base.join("cgroup.kill").exists(),
+            counts_memory: place.can_count_memory(),
+            group: place.base,
+        })
+    }
+}
+
 /// One program's group.
 #[derive(Debug, Clone)]
 pub(super) struct Cgroup(PathBuf);
@@ -46,7 +67,12 @@ pub(super) struct Cgroup(PathBuf);
 impl Place {
     /// `None` where nothing is delegated to us.
     pub(super) fn find(mark: &str) -> Option<Self> {
-        let own = own_group()?;
+        Self::of("self", mark)
+    }
+
+    /// The place of a process: a pid, or `self`.
+    fn of(process: &str, mark: &str) -> Option<Self> {
+        let own = group_of(process)?;
         let place = |base: &Path| Self {
             base: base.to_owned(),
             mark: mark.to_owned(),
@@ -66,8 +92,7 @@ impl Place {
     /// controllers are passed down, so we move into one of our own first; with anybody else there it says
     /// no, and programs have groups that count nothing.
     pub(super) fn count_memory(&self) {
-        let controllers = fs::read_to_string(self.base.join("cgroup.controllers")).unwrap_or_default();
-        if !controllers.split_whitespace().any(|name| name == "memory") {
+        if !self.can_count_memory() {
             return;
         }
         let leaf = self.leaf();
@@ -77,6 +102,11 @@ impl Place {
         if let Err(error) = moved {
             tracing::info!(group = %self.base.display(), %error, "memory is not counted for each program");
         }
+    }
+
+    fn can_count_memory(&self) -> bool {
+        let controllers = fs::read_to_string(self.base.join("cgroup.controllers")).unwrap_or_default();
+        controllers.split_whitespace().any(|name| name == "memory")
     }
 
     /// What a program's group is called up to its guard's pid, for [`Cgroup::of_guard`].
@@ -186,10 +216,10 @@ fn make(group: &Path) -> io::Result<()> {
     }
 }
 
-/// The folder of the cgroup v2 that this process is in.
-fn own_group() -> Option<PathBuf> {
+/// The folder of the cgroup v2 that a process is in.
+fn group_of(process: &str) -> Option<PathBuf> {
     let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
-    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let groups = fs::read_to_string(format!("/proc/{process}/cgroup")).ok()?;
     group_folder(&mounts, &groups)
 }
 

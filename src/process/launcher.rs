@@ -88,20 +88,32 @@ impl Launcher {
     /// # Errors
     /// When the kernel refuses, which it does in no known circumstance.
     pub fn new(options: LauncherOptions) -> io::Result<(Self, Reaper)> {
-        set_child_subreaper(true)?;
-        // SAFETY: SIG_DFL runs no code.
-        unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }?;
-        let timings = &options.timings;
         let place = Place::find(&options.mark);
         if let Some(place) = &place {
             place.count_memory();
             tracing::info!(groups = place.prefix(), "each program has a control group of its own");
         }
+        Self::with(options, place.as_ref())
+    }
+
+    /// The same for who must not move itself or divide a group: no control groups.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn without_groups(options: LauncherOptions) -> io::Result<(Self, Reaper)> {
+        Self::with(options, None)
+    }
+
+    fn with(options: LauncherOptions, place: Option<&Place>) -> io::Result<(Self, Reaper)> {
+        set_child_subreaper(true)?;
+        // SAFETY: SIG_DFL runs no code.
+        unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }?;
+        let timings = &options.timings;
         let terms = Terms {
             oom_score_adj: options.oom_score_adj,
             nice: options.nice,
             ignore_hangup: hangup_is_ignored(),
-            cgroups: place.as_ref().map(Place::prefix),
+            cgroups: place.map(Place::prefix),
             drain: timings.drain,
             unkillable: timings.unkillable,
         };

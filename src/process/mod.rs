@@ -26,6 +26,7 @@ mod session;
 mod spec;
 mod tree;
 
+pub use cgroup::Delegation;
 pub use guard::{GUARD_ROLE, guard_main};
 pub use launcher::{Launcher, LauncherOptions};
 pub use mark::MARK;

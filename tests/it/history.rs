@@ -214,7 +214,7 @@ fn said(farm: &Farm, task: &str) -> Vec<String> {
 }
 
 /// Every file below the home, with its contents.
-fn files(node: &Node) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+pub(crate) fn files(node: &Node) -> Vec<(std::path::PathBuf, Vec<u8>)> {
     let mut found = Vec::new();
     let mut folders = vec![node.home()];
     while let Some(folder) = folders.pop() {

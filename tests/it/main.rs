@@ -12,9 +12,11 @@
 mod actions;
 mod answers;
 mod cgroups;
+mod check_config;
 mod commands;
 mod deaths;
 mod disk;
+mod doctor;
 mod fighting;
 mod harness;
 mod history;

@@ -77,7 +77,7 @@ impl SmallDisk {
     }
 }
 
-fn may_mount() -> bool {
+pub(crate) fn may_mount() -> bool {
     let can = Command::new("unshare")
         .args([
             "--user",

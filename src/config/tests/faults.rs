@@ -125,7 +125,7 @@ const TOML_VALUES: &[(&str, &str)] = &[
     ("log.level = \"loud\"", "1:13: `level` must be \"error\", \"warn\""),
     (
         "timings.grace = \"2d\"",
-        "1:17: `grace` must be between 1ms and 1h, not 48h",
+        "1:17: `grace` must be between 1ms and 1h, not 2d",
     ),
     (
         "timings.grace = \"0s\"",

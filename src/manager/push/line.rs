@@ -38,7 +38,7 @@ pub struct Line {
 
 /// Why there is no connection, or no longer.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum LineError {
+pub enum LineError {
     #[error("cannot connect")]
     Unreachable(#[source] io::Error),
     #[error("no answer within {0:?}")]

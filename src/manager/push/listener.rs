@@ -82,14 +82,7 @@ impl Listener {
     /// One connection, from the first packet of TCP to its end.
     async fn listen(&mut self, manager: &HttpManager) -> End {
         let patience = self.timings.push_answer;
-        let opened = async {
-            let mut socket = manager.line().open(patience).await?;
-            let handshake = timeout(patience, first(&mut socket))
-                .await
-                .map_err(|_| LineError::TimedOut(patience))??;
-            Ok((socket, handshake))
-        };
-        let (mut socket, handshake) = match opened.await {
+        let (mut socket, handshake) = match opened(manager, patience).await {
             Ok(opened) => opened,
             Err(error) => return End::Failed(error),
         };
@@ -154,6 +147,23 @@ impl Listener {
             }
         }
     }
+}
+
+/// Connects, hears the first packet, and goes again without a word: could hints come? Each of both may take as long as
+/// `patience`.
+///
+/// # Errors
+/// Why they could not.
+pub async fn knock(manager: &HttpManager, patience: Duration) -> Result<(), LineError> {
+    opened(manager, patience).await.map(drop)
+}
+
+async fn opened(manager: &HttpManager, patience: Duration) -> Result<(Socket, Handshake), LineError> {
+    let mut socket = manager.line().open(patience).await?;
+    let handshake = timeout(patience, first(&mut socket))
+        .await
+        .map_err(|_| LineError::TimedOut(patience))??;
+    Ok((socket, handshake))
 }
 
 /// The first packet, which tells the Manager from anybody else.

@@ -26,8 +26,8 @@ mod rooms;
 
 pub use ear::{Ear, Heard};
 pub use hints::{Hints, Pause, Source, hints};
-pub use line::Line;
-pub use listener::Listener;
+pub use line::{Line, LineError};
+pub use listener::{Listener, knock};
 pub use packet::Packet;
 
 /// What the worker wants to hear of. Each includes what concerns the worker itself.

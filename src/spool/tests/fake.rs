@@ -13,11 +13,10 @@ use tokio::time::{Instant, timeout};
 
 use crate::home::Credentials;
 use crate::manager::{
-    Acknowledgement, Assignment, Delivery, Manager, ManagerError, Picture, PictureAnswer, Row, Verdict, Welcome, Wish,
+    Acknowledgement, Assignment, Delivery, Greeting, Manager, ManagerError, Picture, PictureAnswer, Row, Verdict,
+    Welcome, Wish,
 };
-use crate::protocol::{
-    AssignedTask, ManagerVersion, MayKeepRunning, Registered, Registration, SignOn, TaskUpdate, WorkerStatus,
-};
+use crate::protocol::{AssignedTask, MayKeepRunning, Registered, Registration, SignOn, TaskUpdate, WorkerStatus};
 use crate::spool::{Cause, Entry, Limits, Sender, Spool};
 use crate::timings::Timings;
 
@@ -95,7 +94,7 @@ impl Manager for Fake {
     fn was_out_of_contact(&self) -> bool {
         false
     }
-    async fn version(&self) -> Result<ManagerVersion, ManagerError> {
+    async fn greet(&self) -> Result<Greeting, ManagerError> {
         unreachable!()
     }
     async fn register(&self, _: &Registration) -> Result<Registered, ManagerError> {

@@ -15,12 +15,12 @@ use crate::departure::{Departure, RestartCode};
 use crate::home::{Credentials, Home};
 use crate::manager::push::{Interest, Source, hints};
 use crate::manager::{
-    Acknowledgement, Assignment, Delivery, Introduction, Manager, ManagerError, Picture, PictureAnswer, Row, Session,
-    Verdict, Welcome, Wish,
+    Acknowledgement, Assignment, Delivery, Greeting, Introduction, Manager, ManagerError, Picture, PictureAnswer, Row,
+    Session, Verdict, Welcome, Wish,
 };
 use crate::node::{Node, Requirements};
 use crate::process::idle_launcher;
-use crate::protocol::{AssignedTask, ManagerVersion, Registered, Registration, SignOn, TaskUpdate, WorkerStatus};
+use crate::protocol::{AssignedTask, Registered, Registration, SignOn, TaskUpdate, WorkerStatus};
 use crate::report::Pictures;
 use crate::signals::Order;
 use crate::spool::{Limits, Spool};
@@ -135,7 +135,7 @@ impl Manager for Scripted {
     fn was_out_of_contact(&self) -> bool {
         self.gap.take()
     }
-    async fn version(&self) -> Result<ManagerVersion, ManagerError> {
+    async fn greet(&self) -> Result<Greeting, ManagerError> {
         Err(status(500))
     }
     async fn register(&self, _: &Registration) -> Result<Registered, ManagerError> {

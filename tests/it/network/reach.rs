@@ -16,6 +16,7 @@ use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
 use super::count;
 use super::relay::Relay;
+use crate::doctor::Answer;
 use crate::harness::Farm;
 use crate::machine::until;
 use crate::push::listens;
@@ -185,10 +186,12 @@ fn c25_a_certificate_that_cannot_be_trusted_is_told_and_heals_when_it_is_replace
         );
     };
     says(&node, "its authority is unknown here");
+    Answer::of(&node).says("fail", "manager.tls", "its authority is unknown here; name the file");
     relay.present(ours.server(2020, Clients::Any));
     says(&node, "it has expired");
     relay.present(ours.server(2090, Clients::Any));
     farm.awake();
+    Answer::of(&node).says("ok", "manager.tls", "is trusted");
     assert_eq!(farm.manager.workers().len(), 1);
     node.finish();
 }

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! What follows from a configuration: for the worker that is built, and for who looks whether it could be.
+
+use std::path::{Path, PathBuf};
+
+use url::Url;
+
+use crate::config::Config;
+use crate::manager::{self, Identity, Reach, Trust, TrustError};
+use crate::node::Requirements;
+
+/// The program that plays the guard and reads pictures: this one, also after the file was replaced.
+pub(crate) const OURSELVES: &str = "/proc/self/exe";
+
+/// Nobody said which Manager to work for. Exit code 78 at the start.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "no Manager is configured: start with -manager http://host:8080/, or set manager = \"http://host:8080/\" in \
+     flamenco-worker.toml"
+)]
+pub(crate) struct NoManager;
+
+/// Where the Manager is.
+pub(crate) fn manager_url(config: &Config) -> Result<&Url, NoManager> {
+    config.manager.as_ref().ok_or(NoManager)
+}
+
+/// How the Manager at `url` is reached. Reads files.
+///
+/// # Errors
+/// When what is configured for TLS cannot be used.
+pub(crate) fn reach(url: &Url, config: &Config) -> Result<Reach, TrustError> {
+    let identity = config.tls.client_certificate.clone().zip(config.tls.client_key.clone());
+    let trust = Trust {
+        ca_file: config.tls.ca_file.clone(),
+        identity: identity.map(|(certificate, key)| Identity { certificate, key }),
+    };
+    Ok(Reach {
+        tls: manager::tls(url, &trust)?,
+        headers: config.headers.clone(),
+    })
+}
+
+/// Where the Go worker's packages keep their FFmpeg: beside the program.
+pub(crate) fn tools_folder() -> PathBuf {
+    let own = std::env::current_exe().unwrap_or_default();
+    own.parent().unwrap_or(&own).join("tools")
+}
+
+/// What this node needs, and where it needs space: wherever tasks or we ourselves write.
+pub(crate) fn requirements(config: &Config, home: &Path) -> Requirements {
+    let needs = &config.node;
+    let ours = [std::env::temp_dir(), home.to_owned()];
+    Requirements {
+        mounted: needs.mounted.clone(),
+        readable: needs.readable.clone(),
+        writable: needs.writable.clone(),
+        free_space: needs.free_space,
+        roomy: needs.writable.iter().cloned().chain(ours).collect(),
+    }
+}

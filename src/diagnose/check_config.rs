@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! `check-config`: what a worker would work with, and where each value comes from. What is printed can be a file.
+//!
+//! ```text
+//! manager = "http://render-manager:8080/"  # command line
+//! worker_name = "node-07"  # /etc/flamenco/flamenco-worker.toml:2
+//! ```
+
+use std::io::{self, Write};
+
+use super::table::plain;
+use crate::app::parts::{NoManager, manager_url, reach};
+use crate::config::{Config, Effective, Environment, Written};
+use crate::home::{self, HomeError};
+use crate::manager::TrustError;
+
+/// What a worker would not start with, although each value by itself can be used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unusable {
+    #[error(transparent)]
+    NoManager(#[from] NoManager),
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    #[error(transparent)]
+    Home(#[from] HomeError),
+}
+
+/// Looks at what a worker reads at its start beside the configuration.
+pub(super) fn check(config: &Config, environment: &Environment) -> Result<(), Unusable> {
+    home::locate(config, environment)?;
+    reach(manager_url(config)?, config)?;
+    Ok(())
+}
+
+/// Prints all that holds.
+pub(super) fn show(config: &Config, environment: &Environment, out: &mut impl Write) -> io::Result<()> {
+    match &config.file {
+        Some(file) => writeln!(out, "# read from {}", plain(&file.display().to_string()))?,
+        None => writeln!(out, "# no file was found")?,
+    }
+    if let (None, Ok(home)) = (&config.home, home::locate(config, environment)) {
+        writeln!(out, "# the home is {}", plain(&home.display().to_string()))?;
+    }
+    if let Some(filter) = &config.log.filter {
+        writeln!(out, "# the log is filtered by FLAMENCO_LOG: {}", plain(filter))?;
+    }
+    for table in config.effective() {
+        if !table.name.is_empty() && !table.values.is_empty() {
+            writeln!(out, "\n[{}]", table.name)?;
+        }
+        for value in &table.values {
+            line(value, out)?;
+        }
+    }
+    Ok(())
+}
+
+fn line(effective: &Effective<'_>, out: &mut impl Write) -> io::Result<()> {
+    let (name, origin) = (&effective.name, plain(&effective.origin.to_string()));
+    match &effective.value {
+        Written::Value(value) => writeln!(out, "{name} = {value}  # {origin}"),
+        Written::Unset => writeln!(out, "# {name} is not set"),
+        Written::Withheld => writeln!(out, "# {name} is set, and may be secret  # {origin}"),
+    }
+}

@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! Blender and FFmpeg: found where a task would find them, and run once, in the same way as a task's programs.
+//!
+//! The Manager's variables are not known here. So Blender is looked for where the last tasks had it, and on the PATH
+//! that the worker has; FFmpeg beside the worker's program, and on that PATH.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+
+use super::Case;
+use super::finding::{Finding, look};
+use crate::abort::{AbortReason, AbortSource};
+use crate::app::parts::{OURSELVES, tools_folder};
+use crate::command::{ffmpeg_beside, is_program, program_in};
+use crate::home::spool_of;
+use crate::process::{Exit, Heard, Ladder, Launcher, LauncherOptions, ProcessSpec};
+use crate::spool;
+
+/// How long an answer to `--version` may take. A Blender on a slow share needs some seconds the first time.
+const PATIENCE: Duration = Duration::from_secs(6);
+
+/// Of the Blenders that the last tasks ran, so many are tried.
+const BLENDERS: usize = 3;
+
+/// How much of an answer is kept.
+const LINES: usize = 20;
+
+/// The oldest that the Manager's own job types are made for.
+const OLDEST_BLENDER: u32 = 3;
+
+pub(super) async fn check(case: &Case) -> Vec<Finding> {
+    let options = LauncherOptions {
+        guard: OURSELVES.into(),
+        // No worker's: one that starts meanwhile ends what bears its own mark.
+        mark: format!("doctor-{}", std::process::id()),
+        oom_score_adj: None,
+        nice: None,
+        timings: case.config.timings.clone(),
+    };
+    let (launcher, reaper) = match Launcher::without_groups(options) {
+        Ok(made) => made,
+        Err(error) => return vec![cannot_run(&error)],
+    };
+    let path = case.subject.variable("PATH");
+    let checks = async {
+        let (blenders, ffmpeg) = tokio::join!(
+            blenders(&launcher, case.home.as_deref(), path.clone()),
+            ffmpeg(&launcher, path.clone())
+        );
+        blenders.into_iter().chain([ffmpeg]).collect()
+    };
+    tokio::select! {
+        found = checks => found,
+        never = reaper.run() => match never {},
+    }
+}
+
+fn cannot_run(error: &io::Error) -> Finding {
+    Finding::fail(
+        "blender",
+        format!("nothing can be run here: {error}"),
+        "look at the kernel's log",
+    )
+}
+
+async fn blenders(launcher: &Launcher, home: Option<&Path>, path: Option<OsString>) -> Vec<Finding> {
+    const NAME: &str = "blender";
+    let spool = home.map(spool_of);
+    let places = look(NAME, "a place of Blender", move || {
+        let recent = spool.as_deref().map(recent_blenders).unwrap_or_default();
+        let found = recent
+            .into_iter()
+            .filter(|program| program.is_absolute())
+            .collect::<Vec<_>>();
+        match found.is_empty() {
+            false => found,
+            true => program_in(path.as_deref(), "blender").into_iter().collect(),
+        }
+    });
+    let places = match places.await {
+        Ok(places) => places,
+        Err(hangs) => return vec![hangs],
+    };
+    if places.is_empty() {
+        return vec![Finding::warn(
+            NAME,
+            "there is no blender on the worker's PATH, and no task has run one yet",
+            "that is well if the Manager's variable `blender` has a full path for Linux, and that path is on this node",
+        )];
+    }
+    let asked = places
+        .iter()
+        .map(async |place| blender(place, &version(launcher, place, "--version").await));
+    join_all(asked).await
+}
+
+/// The Blenders of the last tasks, the latest first, each once.
+fn recent_blenders(spool: &Path) -> Vec<PathBuf> {
+    let mut programs: Vec<PathBuf> = Vec::new();
+    for task in spool::look(spool).unwrap_or_default().tasks.iter().rev() {
+        for program in task.end.iter().flat_map(|end| &end.programs) {
+            let path = PathBuf::from(&program.program);
+            let is_blender = path
+                .file_name()
+                .and_then(OsStr::to_str)
+                .is_some_and(|name| name.starts_with("blender"));
+            if is_blender && !programs.contains(&path) && programs.len() < BLENDERS {
+                programs.push(path);
+            }
+        }
+    }
+    programs
+}
+
+fn blender(place: &Path, said: &Result<Vec<String>, String>) -> Finding {
+    const NAME: &str = "blender";
+    let place = place.display();
+    let lines = match said {
+        Ok(lines) => lines,
+        Err(why) => {
+            return Finding::fail(
+                NAME,
+                format!("{place} cannot be used: {why}"),
+                libraries(&place.to_string()),
+            );
+        }
+    };
+    let Some(version) = lines.iter().find_map(|line| line.strip_prefix("Blender ")) else {
+        return Finding::fail(
+            NAME,
+            format!("{place} does not say that it is a Blender"),
+            "is it a script around it? Then let that pass on its arguments",
+        );
+    };
+    let seen = format!("{place} is Blender {version}");
+    let major = version.split('.').next().and_then(|number| number.parse::<u32>().ok());
+    if major.is_some_and(|major| major < OLDEST_BLENDER) {
+        let advice = format!("install Blender {OLDEST_BLENDER}.0 or newer: the Manager's job types need it");
+        return Finding::warn(NAME, seen, advice);
+    }
+    Finding::ok(NAME, seen)
+}
+
+async fn ffmpeg(launcher: &Launcher, path: Option<OsString>) -> Finding {
+    const NAME: &str = "ffmpeg";
+    let folder = tools_folder();
+    let shown = folder.display().to_string();
+    let places = look(NAME, &shown, move || {
+        let beside = ffmpeg_beside(&folder).into_iter().filter(|path| is_program(path));
+        beside.chain(program_in(path.as_deref(), "ffmpeg")).collect::<Vec<_>>()
+    });
+    let places = match places.await {
+        Ok(places) => places,
+        Err(hangs) => return hangs,
+    };
+    let mut complaints = Vec::new();
+    for place in places {
+        match version(launcher, &place, "-version").await {
+            Ok(lines) => match lines.iter().find_map(|line| line.strip_prefix("ffmpeg version ")) {
+                Some(version) => return usable(&place, version, &complaints),
+                None => complaints.push(format!("{} does not say that it is an FFmpeg", place.display())),
+            },
+            Err(why) => complaints.push(format!("{} cannot be used: {why}", place.display())),
+        }
+    }
+    no_ffmpeg(&shown, &complaints)
+}
+
+fn usable(place: &Path, version: &str, complaints: &[String]) -> Finding {
+    let version = version.split(' ').next().unwrap_or(version);
+    let seen = format!("{} is FFmpeg {version}", place.display());
+    match complaints {
+        [] => Finding::ok("ffmpeg", seen),
+        others => Finding::warn(
+            "ffmpeg",
+            format!("{seen}, but {}", others.join("; ")),
+            "repair it, or take it away",
+        ),
+    }
+}
+
+fn no_ffmpeg(folder: &str, complaints: &[String]) -> Finding {
+    const ADVICE: &str = "install the package ffmpeg: tasks that make a video from frames fail here";
+    match complaints {
+        [] => Finding::fail(
+            "ffmpeg",
+            format!("there is no ffmpeg in {folder}, and none on the worker's PATH"),
+            ADVICE,
+        ),
+        all => Finding::fail("ffmpeg", all.join("; "), ADVICE),
+    }
+}
+
+fn libraries(program: &str) -> String {
+    format!("run it as the worker's user; `ldd {program} | grep 'not found'` names libraries that are missing")
+}
+
+/// What it answers, its first lines.
+///
+/// # Errors
+/// In words, why it cannot be used.
+async fn version(launcher: &Launcher, program: &Path, ask: &str) -> Result<Vec<String>, String> {
+    let spec = ProcessSpec {
+        program: program.into(),
+        argv0: None,
+        args: vec![ask.into()],
+        env: Vec::new(),
+        directory: None,
+        ladder: Ladder(Vec::new()),
+        label: "doctor".to_owned(),
+    };
+    let (source, mut abort) = AbortSource::new();
+    let mut lines = Vec::new();
+    let mut hear = |heard: Heard<'_>| match heard {
+        Heard::Line(line) if lines.len() < LINES => lines.push(line.to_owned()),
+        Heard::Line(_) | Heard::Started { .. } => {}
+    };
+    let ended = {
+        let mut running = pin!(launcher.run(&spec, &mut abort, &mut hear));
+        tokio::select! {
+            ended = &mut running => ended,
+            () = tokio::time::sleep(PATIENCE) => {
+                source.raise(AbortReason::Force);
+                running.await
+            }
+        }
+    };
+    let said = lines.first().map(|line| format!(": {line}")).unwrap_or_default();
+    match ended.map_err(|error| error.to_string())?.exit {
+        Exit::Success => Ok(lines),
+        Exit::Code(code) => Err(format!("it ended with code {code}{said}")),
+        Exit::Signal { signal, .. } => Err(format!("it was killed by signal {signal}{said}")),
+        Exit::Aborted(_) => Err(format!("no answer to {ask} within {} s", PATIENCE.as_secs())),
+        Exit::Lost => Err("its guard was lost".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::finding::Verdict;
+    use super::*;
+
+    #[test]
+    fn a_blender_is_judged_by_what_it_says() {
+        let verdict = |line: &str| blender(Path::new("/b/blender"), &Ok(vec!["a warning".into(), line.into()])).verdict;
+        assert_eq!(verdict("Blender 4.2.0 LTS"), Verdict::Ok);
+        assert_eq!(verdict("Blender 3.0.0"), Verdict::Ok);
+        assert_eq!(verdict("Blender 2.93.18"), Verdict::Warn);
+        assert_eq!(verdict("hello"), Verdict::Fail);
+        let broken = blender(Path::new("/b/blender"), &Err("it ended with code 127".into()));
+        assert_eq!(broken.verdict, Verdict::Fail);
+        assert!(broken.advice.unwrap().contains("ldd /b/blender"));
+    }
+
+    #[test]
+    fn an_ffmpeg_that_is_passed_over_is_told() {
+        let found = |complaints: &[String]| usable(Path::new("/f"), "6.1-3 Copyright (c)", complaints);
+        assert_eq!(
+            (found(&[]).verdict, found(&[]).seen.as_str()),
+            (Verdict::Ok, "/f is FFmpeg 6.1-3")
+        );
+        let complaints = ["/t/ffmpeg cannot be used: it was killed".to_owned()];
+        assert_eq!(found(&complaints).verdict, Verdict::Warn);
+        assert_eq!(no_ffmpeg("/t", &[]).verdict, Verdict::Fail);
+        assert_eq!(no_ffmpeg("/t", &complaints).seen, complaints[0]);
+    }
+}

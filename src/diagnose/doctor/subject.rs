@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! The process whose limits and rights matter: the worker of this home, if one runs and can be looked into; else this
+//! one, which a worker started in the same way would be like.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::fs;
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::finding::{Finding, look_all};
+use super::{Case, groups, limits, service};
+
+/// Who is spoken of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Subject {
+    pid: i32,
+    /// The mark of the worker's home; `None`: it is no worker, but this process.
+    mark: Option<String>,
+}
+
+pub(super) async fn check(case: &Case) -> Vec<Finding> {
+    let subject = case.subject.clone();
+    look_all("limits", "/proc", move || {
+        let mut found = limits::check(&subject);
+        found.push(groups::cgroup(&subject));
+        found.push(groups::proc(&subject));
+        found.push(service::service(&subject));
+        found.push(service::privileges(&subject));
+        found
+    })
+    .await
+}
+
+impl Subject {
+    pub(super) fn ourselves() -> Self {
+        Self {
+            pid: nix::unistd::getpid().as_raw(),
+            mark: None,
+        }
+    }
+
+    /// The worker that lives in `home`.
+    pub(super) fn worker(pid: i32, home: &Path) -> Self {
+        let mark = fs::metadata(home).map(|home| format!("{:x}-{:x}", home.dev(), home.ino()));
+        Self {
+            pid,
+            mark: Some(mark.unwrap_or_default()),
+        }
+    }
+
+    pub(super) fn is_worker(&self) -> bool {
+        self.mark.is_some()
+    }
+
+    pub(super) fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    pub(super) fn mark(&self) -> &str {
+        self.mark.as_deref().unwrap_or_default()
+    }
+
+    /// A file about it in `/proc`.
+    pub(super) fn file(&self, name: &str) -> io::Result<String> {
+        fs::read(self.path(name)).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// A variable it was started with.
+    pub(super) fn variable(&self, name: &str) -> Option<OsString> {
+        let all = fs::read(self.path("environ")).ok()?;
+        let mut entries = all.split(|byte| *byte == 0);
+        let value = entries.find_map(|entry| entry.strip_prefix(name.as_bytes())?.strip_prefix(b"="))?;
+        Some(OsString::from_vec(value.to_vec()))
+    }
+
+    /// `path` as it sees it, in a mount namespace of its own perhaps.
+    pub(super) fn sees(&self, path: &str) -> PathBuf {
+        let root = self.path("root");
+        match fs::metadata(root.join("proc")) {
+            Ok(_) => root.join(path.trim_start_matches('/')),
+            Err(_) => OsStr::from_bytes(path.as_bytes()).into(),
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        Path::new("/proc").join(self.pid.to_string()).join(name)
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.mark {
+            Some(_) => write!(f, "the worker (pid {})", self.pid),
+            None => f.write_str("a worker started from here"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_can_be_looked_into() {
+        let subject = Subject::ourselves();
+        assert!(!subject.is_worker());
+        assert_eq!(subject.variable("PATH"), std::env::var_os("PATH"));
+        assert_eq!(subject.variable("PAT"), None);
+        assert!(subject.file("status").unwrap().contains("NoNewPrivs:"));
+        assert!(subject.sees("/proc/self").exists());
+    }
+}

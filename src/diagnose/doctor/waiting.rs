@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! What the spool holds that is not as it should be.
+
+use super::Case;
+use super::finding::{Finding, look_all};
+use crate::home::spool_of;
+use crate::spool::{Found, Standing, look};
+
+const NAME: &str = "spool";
+
+pub(super) async fn check(case: &Case) -> Vec<Finding> {
+    let Some(home) = &case.home else {
+        return vec![];
+    };
+    let spool = spool_of(home);
+    let place = format!("the spool {}", spool.display());
+    let works = case.subject.is_worker();
+    look_all(NAME, &place, move || {
+        vec![match look(&spool) {
+            Ok(found) => holds(&found, works),
+            Err(error) => Finding::fail(
+                NAME,
+                format!("{} cannot be read: {error}", spool.display()),
+                "give the home and all in it to the user of the worker",
+            ),
+        }]
+    })
+    .await
+}
+
+fn holds(found: &Found, works: bool) -> Finding {
+    let count = |standing| found.tasks.iter().filter(|kept| kept.report == standing).count();
+    let waiting = found
+        .tasks
+        .iter()
+        .filter(|kept| kept.report == Standing::Waiting && !(works && kept.end.is_none()))
+        .count();
+    let damaged = count(Standing::Damaged) + found.unreadable.len();
+    let aside = count(Standing::SetAside);
+    if damaged + aside > 0 {
+        return Finding::warn(
+            NAME,
+            format!("{damaged} damaged and {aside} set aside, {waiting} wait for the Manager"),
+            "`flamenco-worker history` names them: their results may be missing at the Manager. Look at the disk, and \
+             delete what is no longer needed",
+        );
+    }
+    match (waiting, works) {
+        (0, _) => Finding::ok(NAME, "nothing waits for the Manager"),
+        (_, true) => Finding::ok(
+            NAME,
+            format!("{waiting} tasks wait for the Manager; the worker sends them"),
+        ),
+        (_, false) => Finding::warn(
+            NAME,
+            format!("{waiting} tasks wait for the Manager, and no worker sends them"),
+            "start the worker: it sends them before it takes a new task",
+        ),
+    }
+}
