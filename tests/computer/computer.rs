@@ -41,10 +41,12 @@ pub(crate) struct Computer {
 }
 
 /// Whose files a computer has.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(crate) enum Files {
     /// Those of this machine, over a door that does not survive a suspend.
     Ours,
+    /// The same, and its first process is systemd.
+    Systemd,
     /// The worker, what it loads, and BusyBox.
     Alone,
 }
@@ -98,8 +100,10 @@ impl Computer {
                 fs::copy(entry.path(), root.join("modules").join(entry.file_name())).unwrap();
             }
         }
-        if files == Files::Alone {
-            alone(&root);
+        match files {
+            Files::Ours => {}
+            Files::Systemd => fs::write(root.join("systemd"), "").unwrap(),
+            Files::Alone => alone(&root),
         }
         let packed = Command::new("sh")
             .args(["-c", "find . | busybox cpio -o -H newc > ../first.cpio 2> /dev/null"])
@@ -180,6 +184,23 @@ impl Computer {
     /// The same, for its answer: whether it succeeds.
     pub(crate) fn does(&mut self, line: &str) -> bool {
         self.running().run(line).0 == "0"
+    }
+
+    /// Has it switched itself off, and waits until it is.
+    pub(crate) fn power_off(&mut self) {
+        self.running().begin("systemctl poweroff");
+        let mut running = self.running.take().expect("it is on");
+        // The console closes with the power.
+        while running
+            .said
+            .recv_timeout(PATIENCE)
+            .inspect(|text| running.seen.push_str(text))
+            .is_ok()
+        {}
+        let off = running.qemu.try_wait().unwrap();
+        running.qemu.kill().unwrap();
+        running.qemu.wait().unwrap();
+        assert!(off.is_some(), "{}", running.seen);
     }
 
     /// Cuts the power: what is not on the disk by now never was.

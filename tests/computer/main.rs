@@ -22,6 +22,7 @@ mod power;
 #[path = "../it/render_node.rs"]
 #[expect(dead_code, reason = "the tests of single workers need more of it")]
 mod render_node;
+mod shutdown;
 mod station;
 mod time;
 

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! A computer is switched off by its own system.
+
+use standin_manager::{TaskStatus, WorkerStatus};
+
+use crate::alone;
+use crate::computer::{Computer, Files};
+use crate::harness::Farm;
+use crate::machine::missing;
+
+#[test]
+fn e16_a_host_that_is_switched_off_in_mid_task_gives_it_back_and_signs_off_first() {
+    let _alone = alone();
+    if missing("systemctl") {
+        return;
+    }
+    let Some(mut computer) = Computer::new(Files::Systemd) else {
+        return;
+    };
+    computer.start();
+    let farm = Farm::new();
+    let url = farm.manager.url();
+    let port = url.trim_end_matches('/').rsplit_once(':').unwrap().1.to_owned();
+    let units = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/systemd");
+    computer.run(&format!(
+        "systemd-sysusers {units}/sysusers.conf; cp {units}/flamenco-worker.service /run/systemd/system"
+    ));
+    computer.run("cp $(command -v flamenco-worker) /usr/bin; mkdir -p /etc/flamenco");
+    computer.run(&format!(
+        "echo 'manager = \"http://10.0.2.2:{port}/\"' > /etc/flamenco/worker.toml"
+    ));
+    computer.run("systemctl daemon-reload && systemctl start flamenco-worker");
+    farm.awake();
+    let task = farm.script("echo running; sleep 1000");
+    farm.says(&task, "> running");
+    computer.power_off();
+    assert_eq!(farm.manager.workers()[0].status, WorkerStatus::Offline);
+    assert_eq!(farm.manager.task(&task).unwrap().status, TaskStatus::Queued);
+    assert_eq!(farm.outcomes(&task), [""; 0]);
+}
