@@ -85,6 +85,8 @@ impl Machine {
             let state = machine.run(&["systemctl", "is-system-running"]);
             ["running", "degraded"].contains(&state.out.trim()).then_some(())
         });
+        // Until here it would be of no use if the boot failed.
+        machine.ok(&["systemctl", "log-target", "journal"]);
         Some(machine)
     }
 

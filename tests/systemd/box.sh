@@ -42,7 +42,7 @@ inside() {
   # Where this is there, package scripts neither start nor stop a service.
   rm -f usr/sbin/policy-rc.d
   head -c 16 /dev/urandom | od -An -tx1 | tr -d ' \n' > etc/machine-id
-  hostname render-node
+  echo render-node > etc/hostname
   ip link set lo up
   mkdir old
   pivot_root . old

@@ -38,7 +38,7 @@ fn renders(node: &Node) {
             "blender-render",
             json!({
                 "exe": "blender",
-                "exeArgs": "",
+                "exeArgs": "-b -y",
                 "argsBefore": [],
                 "blendfile": "/mnt/render/cube.blend",
                 "args": ["--render-output", "/mnt/render/frame-####", "--render-format", "PNG", "--render-frame", "1"],
