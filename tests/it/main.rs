@@ -23,6 +23,7 @@ mod machine;
 mod means;
 mod network;
 mod node;
+mod notify;
 mod output;
 mod page;
 mod processes;
