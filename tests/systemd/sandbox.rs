@@ -108,3 +108,92 @@ fn the_units_and_drop_ins_are_understood() {
         assert_eq!((said.code, said.err.as_str()), (0, ""), "{unit}");
     }
 }
+
+/// With GPUs as far as they can be had here: their nodes, behind which is no device. Let through by the unit, it is the
+/// kernel that finds none; what is refused is "Operation not permitted". (`hardened` lets through whose driver is loaded.)
+#[test]
+fn gpus_are_within_reach_and_hardened_other_devices_are_not() {
+    let Some(node) = Node::new() else { return };
+    let machine = &node.machine;
+    machine.ok(&["mkdir", "-p", "/dev/dri"]);
+    // Numbers as in the kernel's admin-guide/devices.txt; NVIDIA's is a local one.
+    let nodes = [
+        ("/dev/dri/renderD128", "226", "128"),
+        ("/dev/nvidia0", "195", "0"),
+        ("/dev/other", "200", "0"),
+    ];
+    for (device, major, minor) in nodes {
+        machine.ok(&["mknod", "-m", "666", device, "c", major, minor]);
+    }
+    node.start();
+    let look = || {
+        let task = node
+            .farm
+            .script("cat /dev/dri/renderD128; cat /dev/nvidia0; cat /dev/other; cat /dev/null && echo null");
+        node.farm.completed(&task);
+        node.farm.log(&task)
+    };
+    let log = look();
+    assert_eq!(log.matches(": No such device").count(), 3, "{log}");
+    node.drop_in("hardened");
+    machine.ok(&["systemctl", "restart", UNIT]);
+    let log = look();
+    assert!(
+        log.contains("/dev/other: Operation not permitted") && log.contains("> null"),
+        "{log}"
+    );
+}
+
+#[test]
+fn programs_gain_privileges_only_with_the_drop_in_for_that() {
+    let Some(node) = Node::awake() else { return };
+    let gains = || {
+        let task = node.farm.script("grep -E 'NoNewPrivs|CapBnd' /proc/self/status");
+        node.farm.completed(&task);
+        node.farm.log(&task)
+    };
+    let log = gains();
+    assert!(
+        log.contains("NoNewPrivs:\t1") && log.contains("CapBnd:\t0000000000000000"),
+        "{log}"
+    );
+    node.drop_in("setuid-programs");
+    node.machine.ok(&["systemctl", "restart", UNIT]);
+    let log = gains();
+    assert!(
+        log.contains("NoNewPrivs:\t0") && !log.contains("CapBnd:\t0000000000000000"),
+        "{log}"
+    );
+}
+
+#[test]
+fn at_a_workstation_renders_get_what_is_left_over() {
+    let Some(node) = Node::new() else { return };
+    node.drop_in("workstation");
+    node.start();
+    let task = node
+        .farm
+        .script("echo nice $(nice), $(chrt -p $$ | head -n 1), oom $(cat /proc/self/oom_score_adj)");
+    node.farm.completed(&task);
+    let log = node.farm.log(&task);
+    assert!(
+        log.contains("nice 19,") && log.contains("SCHED_IDLE,") && log.contains("oom 500"),
+        "{log}"
+    );
+}
+
+#[test]
+fn what_is_rendered_on_shared_storage_belongs_to_its_group() {
+    let Some(node) = Node::new() else { return };
+    node.machine.ok(&["groupadd", "render-farm"]);
+    node.machine.shared("/mnt/render");
+    node.drop_in("hardened");
+    node.drop_in("shared-storage");
+    node.start();
+    let task = node.farm.script("touch /mnt/render/frame");
+    node.farm.completed(&task);
+    assert_eq!(
+        node.machine.ok(&["stat", "--format=%U %G %a", "/mnt/render/frame"]),
+        "flamenco-worker render-farm 664"
+    );
+}
