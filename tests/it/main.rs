@@ -25,6 +25,7 @@ mod machine;
 mod means;
 mod network;
 mod node;
+mod notify;
 mod output;
 mod page;
 mod processes;
