@@ -8,13 +8,15 @@
 //! ```
 //!
 //! The handler counts, because the stream below it may fold two quick signals into one wake-up. INT and QUIT
-//! are taken also when a shell's `worker &` left them ignored: whoever sends them by hand means it.
+//! are taken also when a shell's `worker &` left them ignored: whoever sends them by hand means it. None stays blocked:
+//! a mask goes through exec, and a careless parent's would keep us from hearing them, and SIGCHLD.
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use nix::libc;
+use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::low_level;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -50,11 +52,13 @@ pub struct Orders {
 }
 
 impl Orders {
-    /// Takes over the signals of this process. Needs a running tokio runtime.
+    /// Takes over the signals of this process. Needs a running tokio runtime, and no other thread yet: one that
+    /// exists keeps the mask we were started with.
     ///
     /// # Errors
     /// What the system says when a handler cannot be installed.
     pub fn new() -> io::Result<Self> {
+        sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
         let stops = Arc::new(AtomicU32::new(0));
         for number in [SIGTERM, SIGINT] {
             count(number, Arc::clone(&stops))?;
