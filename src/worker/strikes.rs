@@ -6,6 +6,9 @@
 //! tasks. The last of them is handed back instead of failed, so that the Manager neither fails its job nor
 //! block-lists this worker, and nothing is taken for a while. After that the count starts anew: a task that is bad
 //! everywhere still fails, two times out of three.
+//!
+//! A lost guard is the other way round. It says nothing of the task, which is run again at once; but a program that
+//! kills its parent would be run for ever, many times a second, so the third in a row is a failure.
 
 use std::time::Duration;
 
@@ -13,11 +16,15 @@ use tokio::time::Instant;
 
 use crate::task::{HandBack, Outcome, Repute};
 
+/// So many guards in a row are not lost by chance.
+const LOST_BY_CHANCE: u32 = 2;
+
 #[derive(Debug)]
 pub(super) struct Strikes {
     /// 0: never mind.
     limit: u32,
     in_a_row: u32,
+    guards_lost: u32,
     min: Duration,
     max: Duration,
     /// How long the next pause will be.
@@ -31,6 +38,7 @@ impl Strikes {
         Self {
             limit,
             in_a_row: 0,
+            guards_lost: 0,
             min,
             max,
             pause: min,
@@ -40,7 +48,9 @@ impl Strikes {
 
     /// How the next task's failure is to be taken.
     pub(super) fn repute(&self) -> Repute {
-        if self.limit > 0 && self.in_a_row + 1 >= self.limit {
+        if self.guards_lost >= LOST_BY_CHANCE {
+            Repute::Unguarded
+        } else if self.limit > 0 && self.in_a_row + 1 >= self.limit {
             Repute::Doubtful
         } else {
             Repute::Good
@@ -48,6 +58,11 @@ impl Strikes {
     }
 
     pub(super) fn note(&mut self, outcome: &Outcome) {
+        match outcome {
+            Outcome::HandedBack(HandBack::GuardLost) => self.guards_lost += 1,
+            Outcome::Aborted(_) | Outcome::HandedBack(_) => {}
+            Outcome::Completed | Outcome::Failed(_) | Outcome::Unwell(_) => self.guards_lost = 0,
+        }
         match outcome {
             Outcome::Completed => (self.in_a_row, self.pause) = (0, self.min),
             // Its program ran.
@@ -101,6 +116,19 @@ mod tests {
         strikes.note(&Outcome::Completed);
         strikes.note(&struck());
         assert_eq!(strikes.left(), seconds(30));
+    }
+
+    #[test]
+    fn the_third_guard_in_a_row_is_not_lost_by_chance() {
+        let mut strikes = Strikes::new(3, Duration::ZERO, Duration::ZERO);
+        let lost = Outcome::HandedBack(HandBack::GuardLost);
+        strikes.note(&lost);
+        strikes.note(&Outcome::HandedBack(HandBack::CannotStart("no memory".into())));
+        assert_eq!(strikes.repute(), Repute::Good);
+        strikes.note(&lost);
+        assert_eq!(strikes.repute(), Repute::Unguarded);
+        strikes.note(&Outcome::Failed("lost".into()));
+        assert_eq!(strikes.repute(), Repute::Good);
     }
 
     #[test]
