@@ -61,12 +61,12 @@ impl From<Ending> for Outcome {
 }
 
 /// Whose fault the next failure is, where that cannot be told from it alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Repute {
     /// A program that cannot be run is the task's fault, a lost guard is not.
     Good,
-    /// There were many in a row: one more is this node's, and the task is handed back.
-    Doubtful,
+    /// There were many in a row with these words: one more is this node's, and the task is handed back.
+    Doubtful(String),
     /// One guard after the other was lost: one more is the task's fault, which kills them.
     Unguarded,
 }
@@ -106,7 +106,9 @@ pub async fn run(
     };
     let outcome = match commands(&task.commands, &mut stage).await {
         Ok(()) => Outcome::Completed,
-        Err(Ending::Unwell(why)) if repute == Repute::Doubtful => Outcome::HandedBack(HandBack::Strikes(why)),
+        Err(Ending::Unwell(why)) if repute == Repute::Doubtful(why.clone()) => {
+            Outcome::HandedBack(HandBack::Strikes(why))
+        }
         Err(Ending::HandedBack(lost @ HandBack::GuardLost)) if repute == Repute::Unguarded => {
             Outcome::Failed(format!("{lost}, time after time: does it kill its parent?"))
         }

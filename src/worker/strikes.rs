@@ -3,7 +3,8 @@
 //! How often in a row this node may have been to blame: pure, but for the clock.
 //!
 //! Three tasks in a row whose program cannot be started, or crashes at once, say more about the node than about the
-//! tasks. The last of them is handed back instead of failed, so that the Manager neither fails its job nor
+//! tasks, if the trouble is the same each time: a share that is not mounted, a broken driver. Three troubles are three
+//! bad tasks. The last of them is handed back instead of failed, so that the Manager neither fails its job nor
 //! block-lists this worker, and nothing is taken for a while. After that the count starts anew: a task that is bad
 //! everywhere still fails, two times out of three.
 //!
@@ -24,6 +25,8 @@ pub(super) struct Strikes {
     /// 0: never mind.
     limit: u32,
     in_a_row: u32,
+    /// What those in a row had in common, in the words of their log.
+    trouble: String,
     guards_lost: u32,
     min: Duration,
     max: Duration,
@@ -38,6 +41,7 @@ impl Strikes {
         Self {
             limit,
             in_a_row: 0,
+            trouble: String::new(),
             guards_lost: 0,
             min,
             max,
@@ -51,7 +55,7 @@ impl Strikes {
         if self.guards_lost >= LOST_BY_CHANCE {
             Repute::Unguarded
         } else if self.limit > 0 && self.in_a_row + 1 >= self.limit {
-            Repute::Doubtful
+            Repute::Doubtful(self.trouble.clone())
         } else {
             Repute::Good
         }
@@ -67,7 +71,8 @@ impl Strikes {
             Outcome::Completed => (self.in_a_row, self.pause) = (0, self.min),
             // Its program ran.
             Outcome::Failed(_) => self.in_a_row = 0,
-            Outcome::Unwell(_) => self.in_a_row += 1,
+            Outcome::Unwell(why) if *why == self.trouble => self.in_a_row += 1,
+            Outcome::Unwell(why) => (self.in_a_row, self.trouble) = (1, why.clone()),
             Outcome::HandedBack(HandBack::Strikes(_)) => {
                 self.in_a_row = 0;
                 self.until = Some(Instant::now() + self.pause);
@@ -96,6 +101,21 @@ mod tests {
         Outcome::HandedBack(HandBack::Strikes("no such program".into()))
     }
 
+    fn doubtful() -> Repute {
+        Repute::Doubtful("no such program".into())
+    }
+
+    #[test]
+    fn three_troubles_in_a_row_are_three_bad_tasks() {
+        let mut strikes = Strikes::new(3, Duration::ZERO, Duration::ZERO);
+        for why in ["no such program", "not executable", "SIGSEGV", "no such program"] {
+            strikes.note(&Outcome::Unwell(why.into()));
+            assert_eq!(strikes.repute(), Repute::Good, "{why}");
+        }
+        strikes.note(&unwell());
+        assert_eq!(strikes.repute(), doubtful());
+    }
+
     #[tokio::test(start_paused = true)]
     async fn the_third_in_a_row_pauses_and_the_pause_doubles_until_a_task_succeeds() {
         let seconds = Duration::from_secs;
@@ -105,7 +125,7 @@ mod tests {
             strikes.note(&unwell());
             assert_eq!(strikes.repute(), Repute::Good);
             strikes.note(&unwell());
-            assert_eq!(strikes.repute(), Repute::Doubtful);
+            assert_eq!(strikes.repute(), doubtful());
             strikes.note(&struck());
             assert_eq!(strikes.repute(), Repute::Good);
             pauses.push(strikes.left());
@@ -136,7 +156,7 @@ mod tests {
         let mut strikes = Strikes::new(2, Duration::ZERO, Duration::ZERO);
         strikes.note(&unwell());
         strikes.note(&Outcome::Aborted(crate::abort::AbortReason::Shutdown));
-        assert_eq!(strikes.repute(), Repute::Doubtful);
+        assert_eq!(strikes.repute(), doubtful());
         strikes.note(&Outcome::Failed("exit code 1".into()));
         assert_eq!(strikes.repute(), Repute::Good);
         let mut never = Strikes::new(0, Duration::ZERO, Duration::ZERO);

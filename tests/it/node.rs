@@ -119,12 +119,12 @@ fn d8_too_little_space_takes_no_task_and_is_said_to_the_one_that_runs() {
 }
 
 #[test]
-fn three_failures_in_a_row_that_may_be_the_nodes_own_pause_it_and_the_third_goes_back() {
+fn three_equal_failures_in_a_row_that_may_be_the_nodes_own_pause_it_and_the_third_goes_back() {
     let farm = Farm::new();
     let node = node_that_needs(&farm, "strikes = 3");
     let missing = || farm.task(&[exec("/no/such/program", json!([]))]);
     farm.failed(&missing());
-    farm.failed(&farm.script("kill -SEGV $$"));
+    farm.failed(&missing());
     let third = missing();
     farm.says(
         &third,
@@ -135,6 +135,25 @@ fn three_failures_in_a_row_that_may_be_the_nodes_own_pause_it_and_the_third_goes
     farm.failed(&third);
     farm.status(WorkerStatus::Awake);
     assert_eq!(farm.outcomes(&third), ["failed"]);
+    node.finish();
+}
+
+/// A handful of bad jobs, each in its own way, kept a healthy node from its work for minutes.
+#[test]
+fn a10_programs_that_cannot_be_started_for_many_reasons_fail_their_tasks_and_pause_nothing() {
+    let farm = Farm::new();
+    let node = node_that_needs(&farm, "strikes = 3");
+    let folder = farm.folder.path();
+    fs::write(folder.join("plain"), "echo hello").unwrap();
+    fs::create_dir(folder.join("folder")).unwrap();
+    std::os::unix::fs::symlink("loop", folder.join("loop")).unwrap();
+    for name in ["missing", "plain", "folder", "loop", "plain/too-deep"] {
+        let path = folder.join(name).display().to_string();
+        farm.failed(&farm.task(&[exec(&path, json!([]))]));
+    }
+    farm.failed(&farm.script("kill -SEGV $$"));
+    farm.failed(&farm.script("kill -BUS $$"));
+    assert!(!farm.logs().contains("now asleep"), "{}", farm.logs());
     node.finish();
 }
 
