@@ -76,6 +76,12 @@ fn of_path(path: &Path, errno: Errno) -> Option<String> {
         Err(_) => of_missing(path),
         Ok(metadata) if metadata.is_symlink() && fs::metadata(path).is_err() => {
             let target = fs::read_link(path).ok()?;
+            if errno == Errno::ELOOP {
+                return Some(format!(
+                    "it is a link to {}, which leads back to it",
+                    quoted_path(&target)
+                ));
+            }
             Some(format!(
                 "it is a link to {}, which does not exist",
                 quoted_path(&target)
@@ -95,7 +101,8 @@ fn of_missing(path: &Path) -> Option<String> {
     }
     let missing = path
         .ancestors()
-        .take_while(|ancestor| fs::symlink_metadata(ancestor).is_err())
+        // The last one of a relative path is empty: our own directory.
+        .take_while(|ancestor| !ancestor.as_os_str().is_empty() && fs::symlink_metadata(ancestor).is_err())
         .last()?;
     let parent = missing
         .parent()
@@ -308,6 +315,12 @@ mod tests {
         }
         assert_eq!(looked(&at("zzz")), None);
         assert_eq!(looked(&at("blender-4/blender")), None);
+        symlink("loop", folder.path().join("loop")).unwrap();
+        let round = hint(&at("loop"), Errno::ELOOP);
+        assert_eq!(
+            round.as_deref(),
+            Some("it is a link to \"loop\", which leads back to it")
+        );
         let closed = hint(&at("blender-4/blender"), Errno::EACCES);
         assert!(closed.is_some_and(|hint| hint.contains("noexec")));
         assert_eq!(hint(&at("plain"), Errno::E2BIG), None);
@@ -318,6 +331,7 @@ mod tests {
         let expected = "the Manager has no value for {blender} on platform linux";
         assert_eq!(looked("{blender}").as_deref(), Some(expected));
         assert_eq!(looked("/x/{blender}/b").as_deref(), Some(expected));
+        assert_eq!(looked("~/x"), Some("\"~\" does not exist".into()));
         assert_eq!(looked("/no/{}/{a b}"), Some("\"/no\" does not exist".into()));
     }
 
