@@ -16,10 +16,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use nix::libc;
-use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::low_level;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 
 use crate::departure::THIRD_SIGNAL;
 
@@ -43,12 +43,12 @@ pub enum Order {
 pub struct Orders {
     stops: Arc<AtomicU32>,
     told: u32,
-    term: Signal,
-    int: Signal,
-    quit: Signal,
-    usr1: Signal,
-    usr2: Signal,
-    hup: Option<Signal>,
+    term: Stream,
+    int: Stream,
+    quit: Stream,
+    usr1: Stream,
+    usr2: Stream,
+    hup: Option<Stream>,
 }
 
 impl Orders {
@@ -58,7 +58,9 @@ impl Orders {
     /// # Errors
     /// What the system says when a handler cannot be installed.
     pub fn new() -> io::Result<Self> {
-        sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
+        // A file that may not grow is an error of the write, as a full disk is, not a reason to die.
+        let blocked = SigSet::from(Signal::SIGXFSZ);
+        sigprocmask(SigmaskHow::SIG_SETMASK, Some(&blocked), None)?;
         let stops = Arc::new(AtomicU32::new(0));
         for number in [SIGTERM, SIGINT] {
             count(number, Arc::clone(&stops))?;
@@ -107,7 +109,7 @@ impl Orders {
     }
 }
 
-async fn hang_up(stream: Option<&mut Signal>) {
+async fn hang_up(stream: Option<&mut Stream>) {
     match stream {
         Some(stream) => {
             stream.recv().await;

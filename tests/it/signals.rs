@@ -42,6 +42,22 @@ fn e14_signals_that_were_blocked_by_whoever_started_it_are_heard_all_the_same() 
     node.nothing_left();
 }
 
+/// Also where the file is the worker's own log. It was SIGXFSZ for the worker, and so for the render.
+#[test]
+fn d2_a_limit_on_the_size_of_files_costs_lines_of_log_and_not_the_worker() {
+    if missing("prlimit") {
+        return;
+    }
+    let farm = Farm::new();
+    let mut node = farm.node("node");
+    start_through(&mut node, ["prlimit", "--fsize=100000"]);
+    let task = farm.script("yes 'a line of log' | head -n 30000; echo over");
+    farm.completed(&task);
+    farm.completed(&farm.script("true"));
+    assert_eq!(node.stop(), 0);
+    node.nothing_left();
+}
+
 #[test]
 fn e2_term_while_rendering_asks_politely_sends_the_last_lines_and_requeues() {
     let farm = Farm::new();
