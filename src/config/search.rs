@@ -57,6 +57,13 @@ pub(crate) fn find(
         Some(environment.system.clone()),
     ];
     for directory in directories.into_iter().flatten() {
+        if is_closed(&directory) {
+            warnings.push(Problem::new(format!(
+                "{} is closed to this user: a configuration there is not read",
+                directory.display()
+            )));
+            continue;
+        }
         for (name, _) in NAMES {
             let path = directory.join(name);
             if let Some(text) = read(&path)? {
@@ -66,6 +73,12 @@ pub(crate) fn find(
         }
     }
     Ok(None)
+}
+
+/// Nobody can tell whether there is a file. `setpriv` and `su` leave the directory and `HOME` of whoever called them, which
+/// says nothing of where the configuration is.
+fn is_closed(directory: &Path) -> bool {
+    std::fs::metadata(directory.join(NAMES[0].0)).is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
 }
 
 fn found(path: PathBuf, text: String) -> Found {

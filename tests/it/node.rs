@@ -2,12 +2,14 @@
 
 //! A node that cannot work does not fail tasks: it hands them back, sleeps, and says why.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::json;
 use standin_manager::{Endpoint, TaskStatus, When, WorkerStatus};
 
 use crate::harness::{Farm, bash, exec};
+use crate::means::{as_user, own_user, start_through};
 use crate::render_node::Node;
 use crate::small_disk::SmallDisk;
 
@@ -168,4 +170,22 @@ fn a_program_that_runs_and_fails_is_not_held_against_the_node() {
     farm.completed(&farm.task(&[bash("true")]));
     farm.failed(&farm.task(&[exec("/no/such/program", json!([]))]));
     node.finish();
+}
+
+/// `setpriv` and `su` leave a user in the directory and with the `HOME` of whoever called them.
+#[test]
+fn d3_folders_that_are_closed_to_the_worker_hold_no_configuration_of_it() {
+    let farm = Farm::new();
+    let mut node = farm.node("node");
+    let Some(user) = own_user(&farm, &node) else { return };
+    let closed = farm.folder.path().join("closed");
+    fs::create_dir(&closed).unwrap();
+    fs::set_permissions(&closed, Permissions::from_mode(0o700)).unwrap();
+    node.environment.push(("HOME".into(), closed.clone().into()));
+    node.environment.push(("XDG_CONFIG_HOME".into(), closed.clone().into()));
+    let there = format!("--chdir={}", closed.display());
+    start_through(&mut node, ["env".to_owned(), there].into_iter().chain(as_user(user)));
+    farm.completed(&farm.script("true"));
+    assert_eq!(node.stop(), 0);
+    node.nothing_left();
 }
