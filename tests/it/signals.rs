@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::harness::Farm;
 use crate::machine::{lives, missing, until};
-use crate::means::{cancel, number, start_through};
+use crate::means::{cancel, logged, number, start_through};
 
 #[test]
 fn e1_term_while_idle_signs_off_and_exits_0() {
@@ -211,6 +211,24 @@ fn e4_quit_finishes_the_task_reports_it_and_exits_0() {
     assert_eq!(node.ended(), 0);
     farm.completed(&task);
     assert_eq!(farm.manager.task(&next).unwrap().status, TaskStatus::Queued);
+    node.nothing_left();
+}
+
+/// The Manager takes the task of a worker that sleeps for unfinished, and gives it to somebody else.
+#[test]
+fn c28_a_worker_that_is_to_sleep_after_its_task_says_first_that_it_is_done() {
+    let farm = Farm::new();
+    let mut node = farm.awake_node();
+    let task = farm.script("echo running; until [ -e go ]; do sleep 0.02; done");
+    farm.says(&task, "> running");
+    let slow = FaultKind::Delay(Duration::from_millis(300));
+    farm.manager.inject(Fault::at(Endpoint::TaskUpdate, slow).forever());
+    node.signal(Signal::SIGUSR1);
+    logged(&node, "signal received: Sleep");
+    fs::write(node.folder.join("go"), "").unwrap();
+    farm.status(WorkerStatus::Asleep);
+    assert_eq!(farm.manager.task(&task).unwrap().status, TaskStatus::Completed);
+    assert_eq!(node.stop(), 0);
     node.nothing_left();
 }
 
