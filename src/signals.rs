@@ -8,16 +8,18 @@
 //! ```
 //!
 //! The handler counts, because the stream below it may fold two quick signals into one wake-up. INT and QUIT
-//! are taken also when a shell's `worker &` left them ignored: whoever sends them by hand means it.
+//! are taken also when a shell's `worker &` left them ignored: whoever sends them by hand means it. None stays blocked:
+//! a mask goes through exec, and a careless parent's would keep us from hearing them, and SIGCHLD.
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use nix::libc;
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::low_level;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 
 use crate::departure::THIRD_SIGNAL;
 
@@ -41,20 +43,24 @@ pub enum Order {
 pub struct Orders {
     stops: Arc<AtomicU32>,
     told: u32,
-    term: Signal,
-    int: Signal,
-    quit: Signal,
-    usr1: Signal,
-    usr2: Signal,
-    hup: Option<Signal>,
+    term: Stream,
+    int: Stream,
+    quit: Stream,
+    usr1: Stream,
+    usr2: Stream,
+    hup: Option<Stream>,
 }
 
 impl Orders {
-    /// Takes over the signals of this process. Needs a running tokio runtime.
+    /// Takes over the signals of this process. Needs a running tokio runtime, and no other thread yet: one that
+    /// exists keeps the mask we were started with.
     ///
     /// # Errors
     /// What the system says when a handler cannot be installed.
     pub fn new() -> io::Result<Self> {
+        // A file that may not grow is an error of the write, as a full disk is, not a reason to die.
+        let blocked = SigSet::from(Signal::SIGXFSZ);
+        sigprocmask(SigmaskHow::SIG_SETMASK, Some(&blocked), None)?;
         let stops = Arc::new(AtomicU32::new(0));
         for number in [SIGTERM, SIGINT] {
             count(number, Arc::clone(&stops))?;
@@ -103,7 +109,7 @@ impl Orders {
     }
 }
 
-async fn hang_up(stream: Option<&mut Signal>) {
+async fn hang_up(stream: Option<&mut Stream>) {
     match stream {
         Some(stream) => {
             stream.recv().await;

@@ -84,6 +84,12 @@ fn of_path(path: &Path, errno: Errno) -> Option<String> {
         Err(_) => of_missing(path),
         Ok(metadata) if metadata.is_symlink() && fs::metadata(path).is_err() => {
             let target = fs::read_link(path).ok()?;
+            if errno == Errno::ELOOP {
+                return Some(format!(
+                    "it is a link to {}, which leads back to it",
+                    quoted_path(&target)
+                ));
+            }
             Some(format!(
                 "it is a link to {}, which does not exist",
                 quoted_path(&target)
@@ -103,7 +109,8 @@ fn of_missing(path: &Path) -> Option<String> {
     }
     let missing = path
         .ancestors()
-        .take_while(|ancestor| fs::symlink_metadata(ancestor).is_err())
+        // The last one of a relative path is empty: our own directory.
+        .take_while(|ancestor| !ancestor.as_os_str().is_empty() && fs::symlink_metadata(ancestor).is_err())
         .last()?;
     let parent = missing
         .parent()
@@ -321,10 +328,20 @@ mod tests {
     }
 
     #[test]
+    fn a_link_that_leads_back_to_itself_is_named() {
+        let folder = folder();
+        symlink("loop", folder.path().join("loop")).unwrap();
+        let round = hint(&format!("{}/loop", folder.path().display()), Errno::ELOOP);
+        let expected = "it is a link to \"loop\", which leads back to it";
+        assert_eq!(round.as_deref(), Some(expected));
+    }
+
+    #[test]
     fn a_variable_without_a_value_is_the_manager_s_affair() {
         let expected = "the Manager has no value for {blender} on platform linux";
         assert_eq!(looked("{blender}").as_deref(), Some(expected));
         assert_eq!(looked("/x/{blender}/b").as_deref(), Some(expected));
+        assert_eq!(looked("~/x"), Some("\"~\" does not exist".into()));
         assert_eq!(looked("/no/{}/{a b}"), Some("\"/no\" does not exist".into()));
     }
 

@@ -106,7 +106,8 @@ pub struct NodeNeeds {
     pub writable: Vec<PathBuf>,
     /// Bytes that must be free in the writable ones, the temporary directory and the home; 0 asks for nothing.
     pub free_space: u64,
-    /// So many tasks in a row whose program cannot be started or crashes at once make the node pause; 0: never.
+    /// So many tasks in a row whose program cannot be started, or crashes at once, for the same reason make the node
+    /// pause; 0: never.
     pub strikes: u32,
 }
 

@@ -56,6 +56,13 @@ pub(crate) fn find(
     let own = own.map(|directory| (directory, [TOML, YAML].as_slice()));
     let system = (&environment.system, [TOML, YAML, SHIPPED].as_slice());
     for (directory, names) in own.chain([system]) {
+        if is_closed(directory) {
+            warnings.push(Problem::new(format!(
+                "{} is closed to this user: a configuration there is not read",
+                directory.display()
+            )));
+            continue;
+        }
         for (index, name) in names.iter().enumerate() {
             let path = directory.join(name);
             if let Some(text) = read(&path)? {
@@ -69,6 +76,12 @@ pub(crate) fn find(
         }
     }
     Ok(None)
+}
+
+/// Nobody can tell whether there is a file. `setpriv` and `su` leave the directory and `HOME` of whoever called them, which
+/// says nothing of where the configuration is.
+fn is_closed(directory: &Path) -> bool {
+    std::fs::metadata(directory.join(TOML)).is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
 }
 
 fn found(path: PathBuf, text: String) -> Found {

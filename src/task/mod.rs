@@ -60,13 +60,15 @@ impl From<Ending> for Outcome {
     }
 }
 
-/// What is thought of this node, when a failure may be its own fault.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Whose fault the next failure is, where that cannot be told from it alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Repute {
-    /// It is the task's.
+    /// A program that cannot be run is the task's fault, a lost guard is not.
     Good,
-    /// There were many in a row: one more is this node's, and the task is handed back.
-    Doubtful,
+    /// There were many in a row with these words: one more is this node's, and the task is handed back.
+    Doubtful(String),
+    /// One guard after the other was lost: one more is the task's fault, which kills them.
+    Unguarded,
 }
 
 /// Gives a task back before it has begun: it is not for this node now.
@@ -104,7 +106,12 @@ pub async fn run(
     };
     let outcome = match commands(&task.commands, &mut stage).await {
         Ok(()) => Outcome::Completed,
-        Err(Ending::Unwell(why)) if repute == Repute::Doubtful => Outcome::HandedBack(HandBack::Strikes(why)),
+        Err(Ending::Unwell(why)) if repute == Repute::Doubtful(why.clone()) => {
+            Outcome::HandedBack(HandBack::Strikes(why))
+        }
+        Err(Ending::HandedBack(lost @ HandBack::GuardLost)) if repute == Repute::Unguarded => {
+            Outcome::Failed(format!("{lost}, time after time: does it kill its parent?"))
+        }
         Err(ending) => ending.into(),
     };
     tell(&outcome, reporter).await;

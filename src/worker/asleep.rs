@@ -5,6 +5,7 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
+use tokio::time::timeout;
 use tracing::{debug, info};
 
 use super::strikes::Strikes;
@@ -43,6 +44,10 @@ impl<M: Manager> Worker<'_, M> {
         if let Err(error) = marked {
             debug!(%error, "cannot note why this worker sleeps");
         }
+        // To the Manager a worker that sleeps has not finished its task, which goes to somebody else: it should hear before
+        // that that it is done, or why not.
+        let said = timeout(timings.leave_flush, self.around.spool.drained());
+        let _late = heed(&mut self.around.orders, &here, said).await?;
         self.acknowledge(&here, &rest.status()).await?;
         self.around.hints.care_for(Interest::Wishes);
         let mut next = pause;

@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use std::future::pending;
 use std::pin::pin;
 
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
 use super::doing::Course;
@@ -67,11 +67,7 @@ impl<M: Manager> Worker<'_, M> {
         self.strikes.note(&outcome);
         match (outcome, afterwards.0) {
             (_, Some(next)) => Err(next),
-            (Outcome::HandedBack(cause), None) => {
-                // The Manager should read why before the task goes to somebody else.
-                let _late = timeout(self.around.timings.leave_flush, self.around.spool.drained()).await;
-                Err(State::Asleep(Rest::HandedBack(cause)))
-            }
+            (Outcome::HandedBack(cause), None) => Err(State::Asleep(Rest::HandedBack(cause))),
             (Outcome::Completed | Outcome::Failed(_) | Outcome::Unwell(_) | Outcome::Aborted(_), None) => Ok(()),
         }
     }

@@ -12,7 +12,7 @@ use serde_json::json;
 use standin_manager::{CommandSpec, TaskStatus, When, WorkerStatus};
 
 use crate::harness::{Farm, exec};
-use crate::machine::{lives, missing, until};
+use crate::machine::{file, lives, missing, until};
 use crate::means::{Group, Strace, as_user, cancel, dies, farm_with_grace, logged, number, own_user, start_through};
 use crate::render_node::Node;
 
@@ -288,4 +288,19 @@ fn ticks(pid: i32) -> u64 {
         .map(|field: usize| fields[field].parse::<u64>().unwrap())
         .iter()
         .sum()
+}
+
+/// It was run again at once, a dozen times a second, for ever, with as many lines at the Manager.
+#[test]
+fn a17_a_program_that_kills_its_guard_each_time_fails_its_task() {
+    let farm = Farm::new();
+    let node = farm.awake_node();
+    let task = farm.script("setsid sleep 1000 & echo $$ >> pids; sleep 0.1; kill -9 $PPID; sleep 1000");
+    farm.failed(&task);
+    let log = farm.log(&task);
+    assert!(log.contains("time after time: does it kill its parent?"), "{log}");
+    assert_eq!(file(&node.folder.join("pids")).lines().count(), 3);
+    farm.completed(&farm.script("true"));
+    node.childless();
+    node.finish();
 }

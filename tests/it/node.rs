@@ -2,12 +2,14 @@
 
 //! A node that cannot work does not fail tasks: it hands them back, sleeps, and says why.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::json;
 use standin_manager::{Endpoint, TaskStatus, When, WorkerStatus};
 
 use crate::harness::{Farm, bash, exec};
+use crate::means::{as_user, own_user, start_through};
 use crate::render_node::Node;
 use crate::small_disk::SmallDisk;
 
@@ -119,12 +121,12 @@ fn d8_too_little_space_takes_no_task_and_is_said_to_the_one_that_runs() {
 }
 
 #[test]
-fn three_failures_in_a_row_that_may_be_the_nodes_own_pause_it_and_the_third_goes_back() {
+fn three_equal_failures_in_a_row_that_may_be_the_nodes_own_pause_it_and_the_third_goes_back() {
     let farm = Farm::new();
     let node = node_that_needs(&farm, "strikes = 3");
     let missing = || farm.task(&[exec("/no/such/program", json!([]))]);
     farm.failed(&missing());
-    farm.failed(&farm.script("kill -SEGV $$"));
+    farm.failed(&missing());
     let third = missing();
     farm.says(
         &third,
@@ -135,6 +137,25 @@ fn three_failures_in_a_row_that_may_be_the_nodes_own_pause_it_and_the_third_goes
     farm.failed(&third);
     farm.status(WorkerStatus::Awake);
     assert_eq!(farm.outcomes(&third), ["failed"]);
+    node.finish();
+}
+
+/// A handful of bad jobs, each in its own way, kept a healthy node from its work for minutes.
+#[test]
+fn a10_programs_that_cannot_be_started_for_many_reasons_fail_their_tasks_and_pause_nothing() {
+    let farm = Farm::new();
+    let node = node_that_needs(&farm, "strikes = 3");
+    let folder = farm.folder.path();
+    fs::write(folder.join("plain"), "echo hello").unwrap();
+    fs::create_dir(folder.join("folder")).unwrap();
+    std::os::unix::fs::symlink("loop", folder.join("loop")).unwrap();
+    for name in ["missing", "plain", "folder", "loop", "plain/too-deep"] {
+        let path = folder.join(name).display().to_string();
+        farm.failed(&farm.task(&[exec(&path, json!([]))]));
+    }
+    farm.failed(&farm.script("kill -SEGV $$"));
+    farm.failed(&farm.script("kill -BUS $$"));
+    assert!(!farm.logs().contains("now asleep"), "{}", farm.logs());
     node.finish();
 }
 
@@ -149,4 +170,22 @@ fn a_program_that_runs_and_fails_is_not_held_against_the_node() {
     farm.completed(&farm.task(&[bash("true")]));
     farm.failed(&farm.task(&[exec("/no/such/program", json!([]))]));
     node.finish();
+}
+
+/// `setpriv` and `su` leave a user in the directory and with the `HOME` of whoever called them.
+#[test]
+fn d3_folders_that_are_closed_to_the_worker_hold_no_configuration_of_it() {
+    let farm = Farm::new();
+    let mut node = farm.node("node");
+    let Some(user) = own_user(&farm, &node) else { return };
+    let closed = farm.folder.path().join("closed");
+    fs::create_dir(&closed).unwrap();
+    fs::set_permissions(&closed, Permissions::from_mode(0o700)).unwrap();
+    node.environment.push(("HOME".into(), closed.clone().into()));
+    node.environment.push(("XDG_CONFIG_HOME".into(), closed.clone().into()));
+    let there = format!("--chdir={}", closed.display());
+    start_through(&mut node, ["env".to_owned(), there].into_iter().chain(as_user(user)));
+    farm.completed(&farm.script("true"));
+    assert_eq!(node.stop(), 0);
+    node.nothing_left();
 }

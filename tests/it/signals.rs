@@ -11,8 +11,8 @@ use standin_manager::{Endpoint, Fault, FaultKind, TaskStatus, When, WorkerStatus
 use tokio::time::Instant;
 
 use crate::harness::Farm;
-use crate::machine::{lives, until};
-use crate::means::{cancel, number};
+use crate::machine::{lives, missing, until};
+use crate::means::{cancel, logged, number, start_through};
 
 #[test]
 fn e1_term_while_idle_signs_off_and_exits_0() {
@@ -25,6 +25,37 @@ fn e1_term_while_idle_signs_off_and_exits_0() {
         assert_eq!(farm.requests(Endpoint::SignOff).len(), 1);
         node.nothing_left();
     }
+}
+
+/// A mask goes through exec, and some supervisors forget theirs. With SIGCHLD in it no task ever ended; with SIGTERM, no
+/// worker.
+#[test]
+fn e14_signals_that_were_blocked_by_whoever_started_it_are_heard_all_the_same() {
+    if missing("env") {
+        return;
+    }
+    let farm = Farm::new();
+    let mut node = farm.node("node");
+    start_through(&mut node, ["env", "--block-signal"]);
+    farm.completed(&farm.script("true"));
+    assert_eq!(node.stop(), 0);
+    node.nothing_left();
+}
+
+/// Also where the file is the worker's own log. It was SIGXFSZ for the worker, and so for the render.
+#[test]
+fn d2_a_limit_on_the_size_of_files_costs_lines_of_log_and_not_the_worker() {
+    if missing("prlimit") {
+        return;
+    }
+    let farm = Farm::new();
+    let mut node = farm.node("node");
+    start_through(&mut node, ["prlimit", "--fsize=100000"]);
+    let task = farm.script("yes 'a line of log' | head -n 30000; echo over");
+    farm.completed(&task);
+    farm.completed(&farm.script("true"));
+    assert_eq!(node.stop(), 0);
+    node.nothing_left();
 }
 
 #[test]
@@ -180,6 +211,24 @@ fn e4_quit_finishes_the_task_reports_it_and_exits_0() {
     assert_eq!(node.ended(), 0);
     farm.completed(&task);
     assert_eq!(farm.manager.task(&next).unwrap().status, TaskStatus::Queued);
+    node.nothing_left();
+}
+
+/// The Manager takes the task of a worker that sleeps for unfinished, and gives it to somebody else.
+#[test]
+fn c28_a_worker_that_is_to_sleep_after_its_task_says_first_that_it_is_done() {
+    let farm = Farm::new();
+    let mut node = farm.awake_node();
+    let task = farm.script("echo running; until [ -e go ]; do sleep 0.02; done");
+    farm.says(&task, "> running");
+    let slow = FaultKind::Delay(Duration::from_millis(300));
+    farm.manager.inject(Fault::at(Endpoint::TaskUpdate, slow).forever());
+    node.signal(Signal::SIGUSR1);
+    logged(&node, "signal received: Sleep");
+    fs::write(node.folder.join("go"), "").unwrap();
+    farm.status(WorkerStatus::Asleep);
+    assert_eq!(farm.manager.task(&task).unwrap().status, TaskStatus::Completed);
+    assert_eq!(node.stop(), 0);
     node.nothing_left();
 }
 
