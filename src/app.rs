@@ -32,7 +32,7 @@ use crate::manager::{self, HttpManager, Identity, Introduction, Manager, Reach, 
 use crate::node::{Node, Requirements};
 use crate::process::{Launcher, LauncherOptions, Reaper, Strays};
 use crate::report::Pictures;
-use crate::signals::{Order, Orders};
+use crate::signals::{Early, Order, Orders};
 use crate::spool::{Limits, Spool};
 use crate::task::{self, Scratch, Tools};
 use crate::worker::{Surroundings, Worker};
@@ -48,7 +48,7 @@ const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 const OURSELVES: &str = "/proc/self/exe";
 
 /// Runs a worker from the command line to its departure.
-pub fn run(arguments: &Arguments) -> Departure {
+pub fn run(arguments: &Arguments, early: Early) -> Departure {
     let environment = Environment::capture();
     let (config, warnings) = match Config::load(arguments, &environment) {
         Ok(loaded) => loaded,
@@ -84,16 +84,18 @@ pub fn run(arguments: &Arguments) -> Departure {
         config,
         volume,
     };
-    let departure = runtime.block_on(serve(running)).unwrap_or_else(|departure| departure);
+    let departure = runtime
+        .block_on(serve(running, early))
+        .unwrap_or_else(|departure| departure);
     runtime.shutdown_timeout(RUNTIME_END);
     info!(code = departure.code(), "flamenco-worker ends: {departure}");
     departure
 }
 
 /// `Err` is a departure too: one before there was a worker.
-async fn serve(running: Running<'_>) -> Result<Departure, Departure> {
+async fn serve(running: Running<'_>, early: Early) -> Result<Departure, Departure> {
     let (config, environment) = (&running.config.clone(), running.environment);
-    let mut signals = Orders::new().map_err(failure("take over the signals"))?;
+    let mut signals = Orders::new(early).map_err(failure("take over the signals"))?;
     // The first thread for what may block, while it can be had.
     tokio::task::spawn_blocking(|| ())
         .await

@@ -7,8 +7,12 @@
 //! QUIT Drain   USR1 Sleep   USR2 Wake   HUP HangUp (left ignored if we were started so, as nohup does)
 //! ```
 //!
+//! Before all that, in the first milliseconds: see [`Early`].
+//!
 //! The handler counts, because the stream below it may fold two quick signals into one wake-up. INT and QUIT
 //! are taken also when a shell's `worker &` left them ignored: whoever sends them by hand means it.
+
+mod early;
 
 use std::io;
 use std::sync::Arc;
@@ -20,6 +24,8 @@ use signal_hook::low_level;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::departure::THIRD_SIGNAL;
+
+pub use early::Early;
 
 /// What a person or a supervisor tells us through the system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,11 +56,15 @@ pub struct Orders {
 }
 
 impl Orders {
-    /// Takes over the signals of this process. Needs a running tokio runtime.
+    /// Takes over the signals of this process. Needs a running tokio runtime, and that no other thread was started yet.
     ///
     /// # Errors
     /// What the system says when a handler cannot be installed.
-    pub fn new() -> io::Result<Self> {
+    pub fn new(early: Early) -> io::Result<Self> {
+        early.hand_over(Self::listen)
+    }
+
+    fn listen() -> io::Result<Self> {
         let stops = Arc::new(AtomicU32::new(0));
         for number in [SIGTERM, SIGINT] {
             count(number, Arc::clone(&stops))?;

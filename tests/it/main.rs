@@ -11,6 +11,7 @@
 
 mod actions;
 mod answers;
+mod beginnings;
 mod cgroups;
 mod commands;
 mod deaths;
