@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -169,4 +170,28 @@ fn e14_a_signal_that_was_sent_before_it_listened_is_heard_then() {
     start_through(&mut node, ["env", "--block-signal=TERM", "bash", "-c", script]);
     assert_eq!(node.ended(), 0);
     assert!(farm.requests(Endpoint::Register).is_empty());
+}
+
+#[test]
+fn e14_without_a_path_a_home_a_terminal_or_a_mask_of_modes_it_works_and_keeps_its_secrets() {
+    let farm = Farm::new();
+    let mut node = farm.node("node");
+    let bare = "umask 000; cd /; exec env -u HOME -u PATH -u TERM \"$0\" \"$@\" --config \"$CONFIG\" 3</dev/null";
+    let config = node.folder.join("flamenco-worker.toml");
+    node.environment.push(("CONFIG".into(), config.into()));
+    start_through(&mut node, ["bash", "-c", bare]);
+    farm.awake();
+    let task = farm.script("ls /proc/self/fd; echo in $PWD");
+    farm.completed(&task);
+    let log = farm.log(&task);
+    // 3 is what `ls` has opened itself, to read the folder.
+    assert!(log.contains("> in /") && !log.contains("> 4"), "{log}");
+    let mode = |path: std::path::PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(node.home()), 0o700);
+    for entry in fs::read_dir(node.home()).unwrap().flatten() {
+        if entry.file_name().to_string_lossy().contains("credentials") {
+            assert_eq!(mode(entry.path()), 0o600);
+        }
+    }
+    node.finish();
 }

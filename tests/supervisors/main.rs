@@ -8,7 +8,6 @@
 //! site       a supervisor's files, its places, its worker, the Manager
 //! supervisord, runit, s6, openrc    how each is started and asked
 //! container  the first process of a pid namespace, alone and below tini; no supervisor starts it again
-//! bare       what supervisors do to their children: no HOME, no PATH, blocked and ignored signals
 //! ```
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
@@ -29,6 +28,7 @@ mod means;
 #[path = "../it/render_node.rs"]
 mod render_node;
 
+mod container;
 mod openrc;
 mod promises;
 mod runit;
