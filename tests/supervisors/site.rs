@@ -16,7 +16,7 @@ use crate::machine::{Process, missing, processes, until};
 use crate::means::not_root;
 use crate::render_node::Node;
 
-/// Who runs the worker here, in place of the user `flamenco`: one that every host has.
+/// Who runs the worker here, in place of the user `flamenco-worker`: one that every host has.
 const USER: &str = "nobody";
 
 /// The name of the service, as it is shipped.
@@ -128,14 +128,14 @@ impl Site {
             .replace("/var/lib", &place("lib"))
             .replace("/var/log", &place("log"))
             .replace("/run/", &format!("{}/", place("run")))
-            .replace("user=flamenco", &format!("user={USER}"))
-            .replace("user:=flamenco", &format!("user:={USER}"))
-            .replace("-o flamenco ", &format!("-o {USER} "))
-            .replace("-u flamenco ", &format!("-u {USER} "))
-            .replace("id -u flamenco", &format!("id -u {USER}"))
-            .replace("id -g flamenco", &format!("id -g {USER}"))
-            .replace("id -G flamenco", &format!("id -G {USER}"))
-            .replace("setuidgid flamenco ", &format!("setuidgid {USER} "));
+            .replace("user=flamenco-worker", &format!("user={USER}"))
+            .replace("user:=flamenco-worker", &format!("user:={USER}"))
+            .replace("-o flamenco-worker ", &format!("-o {USER} "))
+            .replace("-u flamenco-worker ", &format!("-u {USER} "))
+            .replace("id -u flamenco-worker", &format!("id -u {USER}"))
+            .replace("id -g flamenco-worker", &format!("id -g {USER}"))
+            .replace("id -G flamenco-worker", &format!("id -G {USER}"))
+            .replace("setuidgid flamenco-worker ", &format!("setuidgid {USER} "));
         fs::write(to, text).unwrap();
         fs::set_permissions(to, fs::metadata(from).unwrap().permissions()).unwrap();
     }
