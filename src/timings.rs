@@ -5,6 +5,9 @@
 
 use std::time::Duration;
 
+/// What need not happen at all: ten years.
+const FOR_EVER: Duration = Duration::from_secs(10 * 365 * 86400);
+
 /// How long things take, at most or each time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timings {
@@ -102,6 +105,12 @@ pub struct Timings {
     /// How long a task goes on although no answer comes to the question whether it may. Ten years, which is for ever: the
     /// render is worth more than the question. Where an outage must not keep a node busy, less.
     pub alone: Duration,
+    /// Told to finish the task and leave: how long the task is waited for before it is ended and goes back. Ten years,
+    /// which is for ever: whoever drains wants the frame. Where a machine must go down some time, less.
+    pub drain_limit: Duration,
+    /// Without any answer of the Manager's for this long, systemd's watchdog gets no sign of life, and restarts us. Ten
+    /// years, which is for ever: that is no reason to end a render.
+    pub watchdog_contact: Duration,
     /// 403 must stand this long, and be confirmed, before a registration counts as deleted.
     pub denied: Duration,
 }
@@ -153,7 +162,9 @@ impl Default for Timings {
             leave_flush: seconds(10),
             leave_sign_off: seconds(5),
             picture: seconds(20),
-            alone: seconds(10 * 365 * 86400),
+            alone: FOR_EVER,
+            drain_limit: FOR_EVER,
+            watchdog_contact: FOR_EVER,
             denied: seconds(15),
         }
     }
