@@ -103,13 +103,14 @@ async fn serve(running: Running<'_>, early: Early) -> Result<Departure, Departur
     let (config, systemd) = (&running.config.clone(), &running.systemd.clone());
     let environment = running.environment;
     let mut signals = Orders::new(early).map_err(failure("take over the signals"))?;
+    let (tell, orders) = unbounded_channel();
     // The first thread for what may block, while it can be had.
     tokio::task::spawn_blocking(|| ())
         .await
         .map_err(failure("start a thread"))?;
     let home = tokio::select! {
         home = open_home(config, environment) => home?,
-        () = told_to_leave(&mut signals) => return Err(Departure::Signalled),
+        () = told_to_leave(&mut signals, &tell) => return Err(Departure::Signalled),
     };
     let (launcher, reaper) = launcher(config, &home).map_err(failure("prepare to start programs"))?;
     let manager = manager(config)?;
@@ -119,7 +120,6 @@ async fn serve(running: Running<'_>, early: Early) -> Result<Departure, Departur
     }
     let (spool, sender) = Spool::open(&home.spool_dir(), limits(config), &config.timings).map_err(unusable)?;
     let (pictures, desk) = Pictures::new(home.dir(), &config.timings);
-    let (tell, orders) = unbounded_channel();
     let (hints, source) = hints(&config.timings);
     let listener = config.push.then(|| Listener::new(source, &config.timings));
     let around = Surroundings {
@@ -161,14 +161,18 @@ async fn serve(running: Running<'_>, early: Early) -> Result<Departure, Departur
     Ok(departure)
 }
 
-/// A signal to leave, while there is no worker yet that could do anything else.
-async fn told_to_leave(signals: &mut Orders) {
+/// A signal to leave, while there is no worker yet. What is for the worker waits for it.
+async fn told_to_leave(signals: &mut Orders, tell: &UnboundedSender<Order>) {
+    let terminal = has_terminal();
     loop {
         let order = signals.next().await;
         info!("signal received: {order:?}");
         match order {
             Order::Stop | Order::StopNow | Order::Drain => return,
-            Order::Sleep | Order::Wake | Order::HangUp => {}
+            Order::HangUp if terminal => return,
+            // The configuration was read just now.
+            Order::HangUp => {}
+            Order::Sleep | Order::Wake => drop(tell.send(order)),
         }
     }
 }
@@ -309,6 +313,10 @@ async fn listen(listener: Option<Listener>, manager: &HttpManager) -> Infallible
     }
 }
 
+fn has_terminal() -> bool {
+    std::io::stderr().is_terminal() || std::io::stdin().is_terminal()
+}
+
 /// Hands signals to the worker. SIGHUP means a terminal that went away only to somebody who had one; to everybody else,
 /// that the configuration is to be read again.
 async fn relay(
@@ -317,7 +325,7 @@ async fn relay(
     mut running: Running<'_>,
     manager: &HttpManager,
 ) -> Infallible {
-    let terminal = std::io::stderr().is_terminal() || std::io::stdin().is_terminal();
+    let terminal = has_terminal();
     loop {
         let order = signals.next().await;
         info!("signal received: {order:?}");

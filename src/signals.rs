@@ -10,7 +10,8 @@
 //! Before all that, in the first milliseconds: see [`Early`].
 //!
 //! The handler counts, because the stream below it may fold two quick signals into one wake-up. INT and QUIT
-//! are taken also when a shell's `worker &` left them ignored: whoever sends them by hand means it.
+//! are taken also when a shell's `worker &` left them ignored: whoever sends them by hand means it. None stays blocked:
+//! a mask goes through exec, and a careless parent's would keep us from hearing them, and SIGCHLD.
 
 mod early;
 

@@ -96,9 +96,12 @@ pub struct Timings {
     pub lock: Duration,
     /// Told to leave before we were signed on: how long a call that may have changed something is waited for.
     pub leave_starting: Duration,
-    /// Leaving: how long the log and the outcome may take to reach the Manager.
+    /// Told to stop: how long all of it may take, the end of the task included. Less than the patience of any supervisor
+    /// (systemd's default is 90 s, ours in `packaging` and `contrib` are 30 s).
+    pub leave: Duration,
+    /// Leaving: how long the log and the outcome may take to reach the Manager, within [`Self::leave`].
     pub leave_flush: Duration,
-    /// Leaving: how long the sign-off may take, retries included.
+    /// Leaving: how long the sign-off may take, three tries in all.
     pub leave_sign_off: Duration,
     /// How long a picture may take to be read and scaled.
     pub picture: Duration,
@@ -159,8 +162,9 @@ impl Default for Timings {
             progress: seconds(1),
             lock: seconds(10),
             leave_starting: seconds(1),
+            leave: seconds(20),
             leave_flush: seconds(10),
-            leave_sign_off: seconds(5),
+            leave_sign_off: seconds(6),
             picture: seconds(20),
             alone: FOR_EVER,
             drain_limit: FOR_EVER,

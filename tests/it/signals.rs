@@ -11,8 +11,8 @@ use standin_manager::{Endpoint, Fault, FaultKind, TaskStatus, When, WorkerStatus
 use tokio::time::Instant;
 
 use crate::harness::Farm;
-use crate::machine::{lives, until};
-use crate::means::{cancel, number};
+use crate::machine::{lives, missing, until};
+use crate::means::{cancel, number, start_through};
 
 #[test]
 fn e1_term_while_idle_signs_off_and_exits_0() {
@@ -25,6 +25,21 @@ fn e1_term_while_idle_signs_off_and_exits_0() {
         assert_eq!(farm.requests(Endpoint::SignOff).len(), 1);
         node.nothing_left();
     }
+}
+
+/// A mask goes through exec, and some supervisors forget theirs. With SIGCHLD in it no task ever ended; with SIGTERM, no
+/// worker.
+#[test]
+fn e14_signals_that_were_blocked_by_whoever_started_it_are_heard_all_the_same() {
+    if missing("env") {
+        return;
+    }
+    let farm = Farm::new();
+    let mut node = farm.node("node");
+    start_through(&mut node, ["env", "--block-signal"]);
+    farm.completed(&farm.script("true"));
+    assert_eq!(node.stop(), 0);
+    node.nothing_left();
 }
 
 #[test]
