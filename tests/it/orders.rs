@@ -12,8 +12,8 @@ use standin_manager::{Endpoint, Fault, FaultKind, TaskStatus, WorkerStatus};
 use tokio::time::Instant;
 
 use crate::harness::Farm;
-use crate::machine::{lives, until};
-use crate::means::logged;
+use crate::machine::{lives, missing, until};
+use crate::means::{logged, start_through};
 use crate::render_node::Node;
 
 const LEAVE: [Signal; 3] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT];
@@ -270,4 +270,31 @@ fn pending(pid: i32) -> bool {
     masks
         .into_iter()
         .all(|mask| mask.trim().chars().all(|digit| digit == '0'))
+}
+
+#[test]
+fn e11_a_terminal_that_goes_away_is_a_stop() {
+    if missing("script") {
+        return;
+    }
+    let farm = Farm::new();
+    let mut node = farm.node("node");
+    // A shell that hands the signal on only by being gone.
+    start_through(
+        &mut node,
+        [
+            "bash",
+            "-c",
+            "exec script -qfec \"exec $(printf '%q ' \"$0\" \"$@\")\" said",
+        ],
+    );
+    farm.awake();
+    let task = farm.script(STUBBORN);
+    farm.says(&task, "> running");
+    let worker = node.children()[0];
+    node.kill();
+    until("the worker to leave", || (!lives(worker)).then_some(()), || farm.logs());
+    assert_eq!(farm.manager.task(&task).unwrap().status, TaskStatus::Queued);
+    assert_eq!(told(&farm, Endpoint::SignOff), 1);
+    node.nothing_left();
 }
