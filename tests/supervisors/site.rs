@@ -216,7 +216,6 @@ impl<S: Supervisor> Supervised<S> {
     /// The end of a test: the supervisor ends, and of what it has started nothing is left.
     pub(crate) fn end(&mut self) {
         self.supervisor.end(&self.site);
-        self.node.nothing_left();
         // Each was given a path of the site, or has its folder below it.
         let site = self.site.place("").display().to_string();
         let left = || -> Vec<_> {
@@ -228,6 +227,7 @@ impl<S: Supervisor> Supervised<S> {
             || left().is_empty().then_some(()),
             || format!("{:?}", left()),
         );
+        self.node.nothing_left();
     }
 }
 
