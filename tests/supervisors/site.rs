@@ -231,6 +231,13 @@ impl<S: Supervisor> Supervised<S> {
     }
 }
 
+impl<S: Supervisor> Drop for Supervised<S> {
+    /// Where a test has failed: below OpenRC there is no process of ours that would end with it.
+    fn drop(&mut self) {
+        self.supervisor.end(&self.site);
+    }
+}
+
 /// A supervisor's process, which ends with the test.
 pub(crate) struct Root {
     child: Child,
