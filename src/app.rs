@@ -34,7 +34,7 @@ use crate::manager::{HttpManager, Introduction, Manager, Session, chain};
 use crate::node::Node;
 use crate::process::{Launcher, LauncherOptions, Reaper, Strays};
 use crate::report::Pictures;
-use crate::signals::{Order, Orders};
+use crate::signals::{Early, Order, Orders};
 use crate::spool::{Limits, Spool};
 use crate::systemd::Systemd;
 use crate::task::{self, Scratch, Tools};
@@ -48,7 +48,7 @@ const RUNTIME_END: Duration = Duration::from_secs(1);
 const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// Runs a worker from the command line to its departure.
-pub fn run(arguments: &Arguments) -> Departure {
+pub fn run(arguments: &Arguments, early: Early) -> Departure {
     let environment = Environment::capture();
     let (config, warnings) = match Config::load(arguments, &environment) {
         Ok(loaded) => loaded,
@@ -86,7 +86,9 @@ pub fn run(arguments: &Arguments) -> Departure {
         volume,
         systemd: systemd.clone(),
     };
-    let departure = runtime.block_on(serve(running)).unwrap_or_else(|departure| departure);
+    let departure = runtime
+        .block_on(serve(running, early))
+        .unwrap_or_else(|departure| departure);
     systemd.status(&format!("left: {departure}"));
     runtime.shutdown_timeout(RUNTIME_END);
     info!(code = departure.code(), "flamenco-worker ends: {departure}");
@@ -94,17 +96,18 @@ pub fn run(arguments: &Arguments) -> Departure {
 }
 
 /// `Err` is a departure too: one before there was a worker.
-async fn serve(running: Running<'_>) -> Result<Departure, Departure> {
+async fn serve(running: Running<'_>, early: Early) -> Result<Departure, Departure> {
     let (config, systemd) = (&running.config.clone(), &running.systemd.clone());
     let environment = running.environment;
-    let mut signals = Orders::new().map_err(failure("take over the signals"))?;
+    let mut signals = Orders::new(early).map_err(failure("take over the signals"))?;
+    let (tell, orders) = unbounded_channel();
     // The first thread for what may block, while it can be had.
     tokio::task::spawn_blocking(|| ())
         .await
         .map_err(failure("start a thread"))?;
     let home = tokio::select! {
         home = open_home(config, environment) => home?,
-        () = told_to_leave(&mut signals) => return Err(Departure::Signalled),
+        () = told_to_leave(&mut signals, &tell) => return Err(Departure::Signalled),
     };
     let (launcher, reaper) = launcher(config, &home).map_err(failure("prepare to start programs"))?;
     let manager = manager(config)?;
@@ -114,7 +117,6 @@ async fn serve(running: Running<'_>) -> Result<Departure, Departure> {
     }
     let (spool, sender) = Spool::open(&home.spool_dir(), limits(config), &config.timings).map_err(unusable)?;
     let (pictures, desk) = Pictures::new(home.dir(), &config.timings);
-    let (tell, orders) = unbounded_channel();
     let (hints, source) = hints(&config.timings);
     let listener = config.push.then(|| Listener::new(source, &config.timings));
     let around = Surroundings {
@@ -156,14 +158,18 @@ async fn serve(running: Running<'_>) -> Result<Departure, Departure> {
     Ok(departure)
 }
 
-/// A signal to leave, while there is no worker yet that could do anything else.
-async fn told_to_leave(signals: &mut Orders) {
+/// A signal to leave, while there is no worker yet. What is for the worker waits for it.
+async fn told_to_leave(signals: &mut Orders, tell: &UnboundedSender<Order>) {
+    let terminal = has_terminal();
     loop {
         let order = signals.next().await;
         info!("signal received: {order:?}");
         match order {
             Order::Stop | Order::StopNow | Order::Drain => return,
-            Order::Sleep | Order::Wake | Order::HangUp => {}
+            Order::HangUp if terminal => return,
+            // The configuration was read just now.
+            Order::HangUp => {}
+            Order::Sleep | Order::Wake => drop(tell.send(order)),
         }
     }
 }
@@ -267,6 +273,10 @@ async fn listen(listener: Option<Listener>, manager: &HttpManager) -> Infallible
     }
 }
 
+fn has_terminal() -> bool {
+    std::io::stderr().is_terminal() || std::io::stdin().is_terminal()
+}
+
 /// Hands signals to the worker. SIGHUP means a terminal that went away only to somebody who had one; to everybody else,
 /// that the configuration is to be read again.
 async fn relay(
@@ -275,7 +285,7 @@ async fn relay(
     mut running: Running<'_>,
     manager: &HttpManager,
 ) -> Infallible {
-    let terminal = std::io::stderr().is_terminal() || std::io::stdin().is_terminal();
+    let terminal = has_terminal();
     loop {
         let order = signals.next().await;
         info!("signal received: {order:?}");

@@ -9,6 +9,7 @@
 //! Nothing is sent on a guess: a number in a file may belong to somebody else by now, or to another container.
 
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
@@ -56,6 +57,12 @@ pub enum ControlError {
     NotRunning(PathBuf),
     #[error("the home {} was last used on {host} (pid {pid} there): tell its worker on that host", dir.display())]
     Elsewhere { dir: PathBuf, host: String, pid: i32 },
+    #[error("the home {} is another user's: tell its worker as that user, or as root", .dir.display())]
+    Closed {
+        dir: PathBuf,
+        #[source]
+        source: io::Error,
+    },
     #[error("pid {pid} cannot be seen to be the worker of {}: is it another user's, or in a container?", dir.display())]
     OutOfSight { dir: PathBuf, pid: i32 },
     #[error("cannot signal the worker (pid {pid})")]
@@ -72,7 +79,10 @@ pub enum ControlError {
 /// [`ControlError`]: then nobody was told anything.
 pub fn tell(dir: &Path, command: Command) -> Result<Pid, ControlError> {
     let home = || dir.to_owned();
-    let holder = Holder::of(dir).ok_or_else(|| ControlError::NotRunning(home()))?;
+    let holder = Holder::of(dir).ok_or_else(|| match fs::read_dir(dir) {
+        Err(source) if source.kind() == io::ErrorKind::PermissionDenied => ControlError::Closed { dir: home(), source },
+        Ok(_) | Err(_) => ControlError::NotRunning(home()),
+    })?;
     let pid = holder.pid;
     if !holder.is_here() {
         return Err(ControlError::Elsewhere {
@@ -94,8 +104,6 @@ pub fn tell(dir: &Path, command: Command) -> Result<Pid, ControlError> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     #[test]

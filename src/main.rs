@@ -10,6 +10,7 @@ use flamenco_worker::departure::USAGE_ERROR;
 use flamenco_worker::diagnose;
 use flamenco_worker::process;
 use flamenco_worker::report;
+use flamenco_worker::signals::Early;
 
 fn main() -> ExitCode {
     let words: Vec<_> = std::env::args_os().collect();
@@ -18,10 +19,14 @@ fn main() -> ExitCode {
         Some(role) if role == report::PICTURE_ROLE => return report::picture_main(words.into_iter().skip(2)),
         Some(_) | None => {}
     }
+    let early = Early::take();
     match Arguments::parse(words) {
         Ok(arguments) => match &arguments.errand {
-            None => app::run(&arguments).into(),
-            Some(errand) => diagnose::run(errand, &arguments).map_or_else(ExitCode::from, |()| ExitCode::SUCCESS),
+            None => app::run(&arguments, early).into(),
+            Some(errand) => {
+                early.give_back();
+                diagnose::run(errand, &arguments).map_or_else(ExitCode::from, |()| ExitCode::SUCCESS)
+            }
         },
         Err(error) => {
             // Help goes to stdout, errors to stderr; a closed one is nobody's loss.

@@ -7,21 +7,26 @@
 //! QUIT Drain   USR1 Sleep   USR2 Wake   HUP HangUp (left ignored if we were started so, as nohup does)
 //! ```
 //!
+//! Before all that, in the first milliseconds: see [`Early`].
+//!
 //! The handler counts, because the stream below it may fold two quick signals into one wake-up. INT and QUIT
 //! are taken also when a shell's `worker &` left them ignored: whoever sends them by hand means it. None stays blocked:
 //! a mask goes through exec, and a careless parent's would keep us from hearing them, and SIGCHLD.
+
+mod early;
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use nix::libc;
-use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::low_level;
-use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::departure::THIRD_SIGNAL;
+
+pub use early::Early;
 
 /// What a person or a supervisor tells us through the system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,24 +48,24 @@ pub enum Order {
 pub struct Orders {
     stops: Arc<AtomicU32>,
     told: u32,
-    term: Stream,
-    int: Stream,
-    quit: Stream,
-    usr1: Stream,
-    usr2: Stream,
-    hup: Option<Stream>,
+    term: Signal,
+    int: Signal,
+    quit: Signal,
+    usr1: Signal,
+    usr2: Signal,
+    hup: Option<Signal>,
 }
 
 impl Orders {
-    /// Takes over the signals of this process. Needs a running tokio runtime, and no other thread yet: one that
-    /// exists keeps the mask we were started with.
+    /// Takes over the signals of this process. Needs a running tokio runtime, and that no other thread was started yet.
     ///
     /// # Errors
     /// What the system says when a handler cannot be installed.
-    pub fn new() -> io::Result<Self> {
-        // A file that may not grow is an error of the write, as a full disk is, not a reason to die.
-        let blocked = SigSet::from(Signal::SIGXFSZ);
-        sigprocmask(SigmaskHow::SIG_SETMASK, Some(&blocked), None)?;
+    pub fn new(early: Early) -> io::Result<Self> {
+        early.hand_over(Self::listen)
+    }
+
+    fn listen() -> io::Result<Self> {
         let stops = Arc::new(AtomicU32::new(0));
         for number in [SIGTERM, SIGINT] {
             count(number, Arc::clone(&stops))?;
@@ -109,7 +114,7 @@ impl Orders {
     }
 }
 
-async fn hang_up(stream: Option<&mut Stream>) {
+async fn hang_up(stream: Option<&mut Signal>) {
     match stream {
         Some(stream) => {
             stream.recv().await;

@@ -125,10 +125,13 @@ timings! {
     lock = seconds(10);
     /// Told to leave before we were signed on: how long a call that may have changed something is waited for.
     leave_starting = seconds(1);
-    /// Leaving: how long the log and the outcome may take to reach the Manager.
+    /// Told to stop: how long all of it may take, the end of the task included. Less than the patience of any supervisor
+    /// (systemd's default is 90 s, ours in `packaging` and `contrib` are 30 s).
+    leave = seconds(20);
+    /// Leaving: how long the log and the outcome may take to reach the Manager, within `leave`.
     leave_flush = seconds(10);
-    /// Leaving: how long the sign-off may take, retries included.
-    leave_sign_off = seconds(5);
+    /// Leaving: how long the sign-off may take, three tries in all.
+    leave_sign_off = seconds(6);
     /// How long a picture may take to be read and scaled.
     picture = seconds(20);
     /// How long a task goes on although no answer comes to the question whether it may. Ten years, which is for ever: the

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 /// Which rooms a room may import. `app` is the one that builds everything; `lib` is the map.
 const TABLE: &[(&str, &str)] = &[
-    ("main", "app cli departure diagnose process report"),
+    ("main", "app cli departure diagnose process report signals"),
     ("lib", ""),
     ("abort", ""),
     ("cli", "departure"),

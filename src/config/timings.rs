@@ -73,6 +73,7 @@ pub(crate) const KEYS: &[TimingKey] = keys! {
     progress: HOUR,
     lock: DAY,
     leave_starting: HOUR,
+    leave: DAY,
     leave_flush: DAY,
     leave_sign_off: DAY,
     picture: HOUR,

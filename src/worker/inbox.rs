@@ -4,6 +4,7 @@
 //! decide.
 
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::Instant;
 
 use crate::signals::Order;
 use crate::systemd::{Beat, Systemd};
@@ -13,6 +14,10 @@ use crate::systemd::{Beat, Systemd};
 pub struct Inbox {
     orders: UnboundedReceiver<Order>,
     beat: Beat,
+    /// When the first stop came.
+    stopped: Option<Instant>,
+    /// Which came last, a sleep or a wake.
+    sleep: bool,
 }
 
 impl Inbox {
@@ -20,6 +25,8 @@ impl Inbox {
         Self {
             orders,
             beat: Beat::new(systemd),
+            stopped: None,
+            sleep: false,
         }
     }
 
@@ -34,15 +41,26 @@ impl Inbox {
         }
     }
 
-    /// All that is left is to leave.
-    pub(super) fn stopping(&mut self) {
+    /// All that is left is to leave. Answers since when.
+    pub(super) fn stopping(&mut self) -> Instant {
         self.beat.stopping();
+        *self.stopped.get_or_insert_with(Instant::now)
+    }
+
+    /// Whether a sleep that came while there was nothing to interrupt still waits to be obeyed. Once.
+    pub(super) fn take_sleep(&mut self) -> bool {
+        std::mem::take(&mut self.sleep)
     }
 
     fn heard(&mut self, order: Order) -> Order {
         match order {
-            Order::Stop | Order::StopNow | Order::Drain | Order::HangUp => self.beat.leaving(),
-            Order::Sleep | Order::Wake => {}
+            Order::Stop | Order::StopNow | Order::HangUp => {
+                self.beat.leaving();
+                self.stopped.get_or_insert_with(Instant::now);
+            }
+            Order::Drain => self.beat.leaving(),
+            Order::Sleep => self.sleep = true,
+            Order::Wake => self.sleep = false,
         }
         order
     }

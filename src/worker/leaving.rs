@@ -5,7 +5,7 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
 use super::{Inbox, Worker};
@@ -13,6 +13,9 @@ use crate::departure::Departure;
 use crate::manager::push::Interest;
 use crate::manager::{Backoff, Manager, Session};
 use crate::signals::Order;
+
+/// How often a Manager that does not answer is told that we sign off.
+const TRIES: u32 = 3;
 
 /// How we leave, which orders can still change.
 struct Exit {
@@ -25,7 +28,8 @@ impl<M: Manager> Worker<'_, M> {
     /// Leaves, and says why. A stop meanwhile beats a restart: whoever sends it does not want us back.
     pub(super) async fn leaving(mut self, departure: Departure) -> Departure {
         self.around.hints.care_for(Interest::Nothing);
-        self.around.orders.stopping();
+        let end = self.around.orders.stopping() + self.around.timings.leave;
+        let left = || end.saturating_duration_since(Instant::now());
         let timings = self.around.timings.clone();
         let mut exit = Exit {
             departure,
@@ -33,7 +37,7 @@ impl<M: Manager> Worker<'_, M> {
         };
         if self.signed_on {
             exit.allow(
-                timings.leave_flush,
+                timings.leave_flush.min(left().saturating_sub(timings.leave_sign_off)),
                 self.around.spool.drained(),
                 &mut self.around.orders,
             )
@@ -51,14 +55,14 @@ impl<M: Manager> Worker<'_, M> {
         if self.around.home.signed_on() {
             let patient = self.signed_on && !exit.at_once;
             let limit = if patient {
-                timings.leave_sign_off
+                timings.leave_sign_off.min(left().max(timings.leave_starting))
             } else {
                 timings.leave_starting
             };
             let backoff = Backoff::new(timings.backoff_min, timings.leave_starting);
             exit.allow(
                 limit,
-                sign_off(&self.session, backoff, self.signed_on),
+                sign_off(&self.session, backoff, patient.then_some(limit / TRIES)),
                 &mut self.around.orders,
             )
             .await;
@@ -70,14 +74,21 @@ impl<M: Manager> Worker<'_, M> {
     }
 }
 
-/// Signs off; once only where nobody may be listening.
-async fn sign_off<M: Manager>(session: &Session<'_, M>, mut backoff: Backoff, insist: bool) {
-    while let Err(error) = session.sign_off().await {
-        let pause = backoff.failed("sign off", &error);
-        if !insist {
-            return;
+/// Signs off. Without `patience`, how long an answer is waited for, once only: nobody may be listening.
+async fn sign_off<M: Manager>(session: &Session<'_, M>, mut backoff: Backoff, patience: Option<Duration>) {
+    let Some(patience) = patience else {
+        if let Err(error) = session.sign_off().await {
+            backoff.failed("sign off", &error);
         }
-        sleep(pause).await;
+        return;
+    };
+    loop {
+        match timeout(patience, session.sign_off()).await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => sleep(backoff.failed("sign off", &error)).await,
+            // The time is up for this try, not for the whole.
+            Err(_) => warn!("no answer to the sign-off within {patience:?}"),
+        }
     }
 }
 

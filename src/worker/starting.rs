@@ -7,7 +7,7 @@ use std::pin::pin;
 use tokio::time::{sleep, timeout};
 use tracing::{error, info};
 
-use super::{State, Worker, heed};
+use super::{Rest, State, Worker, heed};
 use crate::departure::Departure;
 use crate::manager::push::Interest;
 use crate::manager::{Manager, SessionError, Wish, chain};
@@ -19,6 +19,8 @@ const SIGN_ONS: u32 = 2;
 impl<M: Manager> Worker<'_, M> {
     pub(super) async fn starting(&mut self) -> State {
         self.around.hints.care_for(Interest::Nothing);
+        // What came before has been obeyed.
+        self.around.orders.take_sleep();
         match self.get_known().await {
             Ok(()) => {}
             Err(next) => return next,
@@ -37,7 +39,7 @@ impl<M: Manager> Worker<'_, M> {
                 if next == State::Leaving(Departure::ShutDown) {
                     info!("the Manager asked this worker to shut down while it was away: obeying");
                 }
-                return next;
+                return self.or_asleep(next);
             }
             info!("a restart was asked while this worker was away; starting has fulfilled it");
             if attempt == SIGN_ONS {
@@ -47,7 +49,15 @@ impl<M: Manager> Worker<'_, M> {
                 return next;
             }
         }
-        State::Awake
+        self.or_asleep(State::Awake)
+    }
+
+    /// Somebody on this machine may have said meanwhile that no task is to be taken.
+    fn or_asleep(&mut self, next: State) -> State {
+        if next == State::Awake && self.around.orders.take_sleep() {
+            return State::Asleep(Rest::Local);
+        }
+        next
     }
 
     /// Credentials, from the home or by registering. A registration whose answer is on its way is waited for

@@ -61,7 +61,8 @@ impl State {
             (Order::Stop | Order::StopNow | Order::Drain | Order::HangUp, _) => {
                 Some(Self::Leaving(Departure::Signalled))
             }
-            (Order::Sleep, Self::Awake) => Some(Self::Asleep(Rest::Local)),
+            // Who is resting would else wake by itself.
+            (Order::Sleep, Self::Awake | Self::Asleep(Rest::HandedBack(_))) => Some(Self::Asleep(Rest::Local)),
             (Order::Wake, Self::Asleep(_)) => Some(Self::Awake),
             (Order::Sleep | Order::Wake, Self::Starting | Self::Awake | Self::Asleep(_) | Self::Leaving(_)) => None,
         }
@@ -149,6 +150,8 @@ mod tests {
         assert_eq!(State::Awake.ordered(Order::Wake), None);
         assert_eq!(asleep.ordered(Order::Wake), Some(State::Awake));
         assert_eq!(asleep.ordered(Order::Sleep), None);
+        let resting = State::Asleep(Rest::HandedBack(HandBack::GuardLost));
+        assert_eq!(resting.ordered(Order::Sleep), Some(asleep));
         assert_eq!(State::Starting.ordered(Order::Sleep), None);
     }
 

@@ -11,9 +11,11 @@
 
 mod actions;
 mod answers;
+mod beginnings;
 mod cgroups;
 mod check_config;
 mod commands;
+mod control;
 mod deaths;
 mod disk;
 mod doctor;
@@ -26,6 +28,7 @@ mod means;
 mod network;
 mod node;
 mod notify;
+mod orders;
 mod output;
 mod page;
 mod processes;

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! `flamenco-worker drain | sleep | wake | stop`, beside a real worker, its home found in each way there is.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use standin_manager::{TaskStatus, WorkerStatus};
+
+use crate::harness::Farm;
+use crate::means::{as_user, logged, own_user, start_as, start_through};
+use crate::render_node::Node;
+
+const WORKER: &str = env!("CARGO_BIN_EXE_flamenco-worker");
+
+/// Runs an errand with these variables and no others of ours, elsewhere than the worker.
+fn errand(words: &[&str], variables: &[(&str, &Path)]) -> Output {
+    let mut command = Command::new(WORKER);
+    command.args(words).current_dir("/").env_remove("FLAMENCO_HOME");
+    command.envs(variables.iter().copied()).output().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    let both = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
+    String::from_utf8(both).unwrap()
+}
+
+/// All four, one after the other; each is told to the Manager.
+fn obeys(farm: &Farm, mut node: Node, words: &[&str], variables: &[(&str, &Path)]) {
+    let tell = |word: &'static str| {
+        let output = errand(&[words, &[word]].concat(), variables);
+        assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+        said(&output)
+    };
+    let pid = node.pid();
+    assert_eq!(
+        tell("sleep"),
+        format!("worker {pid} will take no new task until it is woken\n")
+    );
+    farm.status(WorkerStatus::Asleep);
+    assert_eq!(tell("wake"), format!("worker {pid} will take tasks again\n"));
+    farm.awake();
+    let task = farm.script("echo running; until [ -e go ]; do sleep 0.02; done");
+    farm.says(&task, "> running");
+    assert_eq!(tell("drain"), format!("worker {pid} will finish its task and leave\n"));
+    logged(&node, "signal received: Drain");
+    assert_eq!(
+        tell("stop"),
+        format!("worker {pid} will end its task, give it back and leave\n")
+    );
+    assert_eq!(node.ended(), 0);
+    assert_eq!(farm.manager.task(&task).unwrap().status, TaskStatus::Queued);
+    node.nothing_left();
+}
+
+#[test]
+fn e4_a_worker_is_found_through_its_home() {
+    let farm = Farm::new();
+    let node = farm.awake_node();
+    let home = node.home();
+    obeys(&farm, node, &[], &[("FLAMENCO_HOME", &home)]);
+}
+
+#[test]
+fn e4_a_worker_is_found_through_its_configuration() {
+    let farm = Farm::new();
+    let mut node = farm.node("node");
+    node.config.top.push(format!("home = {:?}", node.home()));
+    start_through(&mut node, ["env", "-u", "FLAMENCO_HOME"]);
+    farm.awake();
+    let config = node.folder.join("flamenco-worker.toml");
+    obeys(&farm, node, &["--config", config.to_str().unwrap()], &[]);
+}
+
+#[test]
+fn e4_a_worker_is_found_where_homes_are_by_default() {
+    let farm = Farm::new();
+    let mut node = farm.node("node");
+    std::os::unix::fs::symlink(node.folder.join("flamenco"), node.home()).unwrap();
+    let data = node.folder.clone();
+    node.environment.push(("XDG_DATA_HOME".into(), data.clone().into()));
+    start_through(&mut node, ["env", "-u", "FLAMENCO_HOME"]);
+    farm.awake();
+    obeys(&farm, node, &[], &[("XDG_DATA_HOME", &data)]);
+}
+
+#[test]
+fn e4_where_no_worker_is_that_is_said_and_nobody_told() {
+    let farm = Farm::new();
+    let mut node = farm.awake_node();
+    let home = node.home();
+    assert_eq!(node.stop(), 0);
+    let nowhere = home.join("nowhere");
+    for dir in [&home, &nowhere] {
+        for word in ["drain", "sleep", "wake", "stop"] {
+            let output = errand(&[word], &[("FLAMENCO_HOME", dir)]);
+            assert_eq!(output.status.code(), Some(1));
+            let expected = format!("flamenco-worker: no worker uses the home {}; ", dir.display());
+            assert!(said(&output).starts_with(&expected), "{}", said(&output));
+        }
+    }
+    node.nothing_left();
+}
+
+#[test]
+fn e4_another_users_worker_is_not_told_and_not_taken_for_none() {
+    let farm = Farm::new();
+    let mut node = farm.node("node");
+    let Some(owner) = own_user(&farm, &node) else { return };
+    let mut words: Vec<_> = as_user(owner).into_iter().map(Into::into).collect();
+    words.push(WORKER.into());
+    start_as(&mut node, &words);
+    farm.awake();
+    let stranger = as_user(owner + 1);
+    let mut command = Command::new(&stranger[0]);
+    command.args(&stranger[1..]).arg(WORKER).arg("stop").current_dir("/");
+    let output = command
+        .env("FLAMENCO_HOME", node.home())
+        .env("HOME", "/")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    let said = said(&output);
+    assert!(
+        said.contains("another user's") && said.contains("Permission denied"),
+        "{said}"
+    );
+    // Root sees it, and may.
+    let home = node.home();
+    obeys(&farm, node, &[], &[("FLAMENCO_HOME", &home)]);
+}
