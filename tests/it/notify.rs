@@ -42,7 +42,9 @@ impl Ear {
     /// All that is said up to a message that contains `text`, and that one.
     fn until(&self, text: &str) -> Vec<String> {
         let mut heard = Vec::new();
+        let end = Instant::now() + PATIENCE;
         while !heard.last().is_some_and(|last: &String| last.contains(text)) {
+            assert!(Instant::now() < end, "waited in vain for {text:?}: {heard:?}");
             heard.push(self.hear());
         }
         heard

@@ -2,6 +2,9 @@
 
 //! The template: several workers on one machine.
 
+use std::collections::BTreeSet;
+use std::path::Path;
+
 use crate::installed::Node;
 
 #[test]
@@ -69,4 +72,35 @@ fn g2_an_instance_can_work_for_another_farm() {
     machine.ok(&["systemctl", "start", "flamenco-worker@north"]);
     other.awake();
     assert!(node.farm.manager.workers().is_empty());
+}
+
+/// One file must be one unit, so there are two: what they say differently is written down here.
+#[test]
+fn g2_the_template_is_the_unit_but_for_what_an_instance_has_of_its_own() {
+    let directives = |unit: &str| -> BTreeSet<String> {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("packaging/systemd")
+            .join(unit);
+        let text = std::fs::read_to_string(path).unwrap();
+        let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+        lines.map(str::to_owned).collect()
+    };
+    let (unit, template) = (
+        directives("flamenco-worker.service"),
+        directives("flamenco-worker@.service"),
+    );
+    let names = |one: &BTreeSet<String>, other: &BTreeSet<String>| -> Vec<String> {
+        let own = one.difference(other).filter_map(|line| line.split_once('='));
+        own.map(|(name, _)| name.to_owned()).collect()
+    };
+    let both = ["Description", "ExecStart", "StateDirectory", "WorkingDirectory"];
+    assert_eq!(names(&unit, &template), both);
+    let own = [
+        "Description",
+        "Environment",
+        "Environment",
+        "Environment",
+        "EnvironmentFile",
+    ];
+    assert_eq!(names(&template, &unit), [&own[..], &both[1..]].concat());
 }
