@@ -11,6 +11,7 @@
 //! then the home's lock, with the process.
 
 mod reload;
+mod status;
 
 use std::convert::Infallible;
 use std::io::{IsTerminal, Write};
@@ -22,6 +23,7 @@ use tracing::{debug, error, info, warn};
 use url::Url;
 
 use self::reload::Running;
+use self::status::Status;
 use crate::cli::{Arguments, VERSION};
 use crate::config::{Config, Environment};
 use crate::departure::Departure;
@@ -34,8 +36,9 @@ use crate::process::{Launcher, LauncherOptions, Reaper, Strays};
 use crate::report::Pictures;
 use crate::signals::{Order, Orders};
 use crate::spool::{Limits, Spool};
+use crate::systemd::Systemd;
 use crate::task::{self, Scratch, Tools};
-use crate::worker::{Surroundings, Worker};
+use crate::worker::{Inbox, Surroundings, Worker};
 
 /// What still runs in the background when the worker has left (a hung file system) is given this long.
 const RUNTIME_END: Duration = Duration::from_secs(1);
@@ -67,6 +70,7 @@ pub fn run(arguments: &Arguments) -> Departure {
         warn!("{warning}");
     }
     info!(version = VERSION, pid = std::process::id(), "flamenco-worker starts");
+    let systemd = Systemd::of(|name| environment.get(name));
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .thread_keep_alive(FOR_EVER)
@@ -83,8 +87,10 @@ pub fn run(arguments: &Arguments) -> Departure {
         environment: &environment,
         config,
         volume,
+        systemd: systemd.clone(),
     };
     let departure = runtime.block_on(serve(running)).unwrap_or_else(|departure| departure);
+    systemd.status(&format!("left: {departure}"));
     runtime.shutdown_timeout(RUNTIME_END);
     info!(code = departure.code(), "flamenco-worker ends: {departure}");
     departure
@@ -92,7 +98,8 @@ pub fn run(arguments: &Arguments) -> Departure {
 
 /// `Err` is a departure too: one before there was a worker.
 async fn serve(running: Running<'_>) -> Result<Departure, Departure> {
-    let (config, environment) = (&running.config.clone(), running.environment);
+    let (config, systemd) = (&running.config.clone(), &running.systemd.clone());
+    let environment = running.environment;
     let mut signals = Orders::new().map_err(failure("take over the signals"))?;
     // The first thread for what may block, while it can be had.
     tokio::task::spawn_blocking(|| ())
@@ -113,29 +120,29 @@ async fn serve(running: Running<'_>) -> Result<Departure, Departure> {
     let (tell, orders) = unbounded_channel();
     let (hints, source) = hints(&config.timings);
     let listener = config.push.then(|| Listener::new(source, &config.timings));
-    let introduction = Introduction {
-        name: config.worker_name.clone(),
-        task_types: config.task_types.clone(),
-        software_version: VERSION.to_owned(),
-        can_restart: config.restart_exit_code.is_some(),
-    };
     let around = Surroundings {
         home: &home,
-        spool,
+        spool: spool.clone(),
         pictures,
         tools: Tools::new(launcher.clone(), &config.timings, tools_folder(), scratch(&home)),
-        orders,
+        orders: Inbox::new(orders, systemd.clone()),
         hints,
         node: Node::new(requirements(config, &home), &config.timings),
         strikes: config.node.strikes,
         restart_code: config.restart_exit_code,
         timings: config.timings.clone(),
     };
-    let worker = Worker::new(
-        &manager,
-        Session::new(&manager, &home, introduction, &config.timings),
-        around,
-    );
+    let session = Session::new(&manager, &home, introduction(config), &config.timings);
+    let worker = Worker::new(&manager, session, around);
+    let status = Status {
+        systemd,
+        doing: worker.doing(),
+        spool: spool.clone(),
+        manager: &manager,
+        longest_silence: config.timings.watchdog_contact,
+    };
+    // Before the Manager is reached: it may be away for long, and we are none the less up.
+    systemd.ready();
     let live = async {
         end_predecessors(config, &launcher, &home).await;
         worker.run().await
@@ -145,6 +152,7 @@ async fn serve(running: Running<'_>) -> Result<Departure, Departure> {
         never = reaper.run() => match never {},
         never = sender.run(&manager) => match never {},
         never = desk.run(&manager, &launcher) => match never {},
+        never = status.run() => match never {},
         never = listen(listener, &manager) => match never {},
         never = relay(signals, tell, running, &manager) => match never {},
     };
@@ -226,6 +234,15 @@ fn manager(config: &Config) -> Result<HttpManager, Departure> {
     HttpManager::new(url, reach(url, config).map_err(unusable)?, &config.timings).map_err(failure("prepare HTTP"))
 }
 
+fn introduction(config: &Config) -> Introduction {
+    Introduction {
+        name: config.worker_name.clone(),
+        task_types: config.task_types.clone(),
+        software_version: VERSION.to_owned(),
+        can_restart: config.restart_exit_code.is_some(),
+    }
+}
+
 fn reach(url: &Url, config: &Config) -> Result<Reach, TrustError> {
     let identity = config.tls.client_certificate.clone().zip(config.tls.client_key.clone());
     let trust = Trust {
@@ -303,7 +320,9 @@ async fn relay(
         let order = signals.next().await;
         info!("signal received: {order:?}");
         if order == Order::HangUp && !terminal {
+            running.systemd.reloading();
             running.reload(manager).await;
+            running.systemd.ready();
             continue;
         }
         // The worker listens as long as this runs.

@@ -41,6 +41,7 @@ pub mod protocol;
 pub mod report;
 pub mod signals;
 pub mod spool;
+pub mod systemd;
 pub mod task;
 pub mod timings;
 pub mod worker;

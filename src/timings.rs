@@ -5,6 +5,9 @@
 
 use std::time::Duration;
 
+/// What need not happen at all: ten years.
+const FOR_EVER: Duration = seconds(10 * 365 * 86400);
+
 /// The fields with their defaults. What is said of one here is what the operator reads as well: in the
 /// manual, and in the configuration file that packages bring.
 macro_rules! timings {
@@ -130,7 +133,13 @@ timings! {
     picture = seconds(20);
     /// How long a task goes on although no answer comes to the question whether it may. Ten years, which is for ever: the
     /// render is worth more than the question. Where an outage must not keep a node busy, less.
-    alone = seconds(10 * 365 * 86400);
+    alone = FOR_EVER;
+    /// Told to finish the task and leave: how long the task is waited for before it is ended and goes back. Ten years,
+    /// which is for ever: whoever drains wants the frame. Where a machine must go down some time, less.
+    drain_limit = FOR_EVER;
+    /// Without any answer of the Manager's for this long, systemd's watchdog gets no sign of life, and restarts us. Ten
+    /// years, which is for ever: that is no reason to end a render.
+    watchdog_contact = FOR_EVER;
     /// 403 must stand this long, and be confirmed, before a registration counts as deleted.
     denied = seconds(15);
 }

@@ -16,12 +16,13 @@ const TABLE: &[(&str, &str)] = &[
     ("cli", "departure"),
     (
         "app",
-        "abort cli command config departure home logging manager node process protocol report signals spool task timings worker",
+        "abort cli command config departure home logging manager node process protocol report signals spool systemd task timings worker",
     ),
     ("control", "home config"),
     ("departure", ""),
     ("diagnose", "cli config control departure home manager spool"),
     ("signals", "abort departure"),
+    ("systemd", ""),
     ("timings", ""),
     ("logging", "config"),
     ("config", "cli departure timings"),
@@ -36,7 +37,7 @@ const TABLE: &[(&str, &str)] = &[
     ("task", "command report protocol abort process"),
     (
         "worker",
-        "task report spool manager node protocol process home abort departure signals timings",
+        "task report spool manager node protocol process home abort departure signals systemd timings",
     ),
 ];
 

@@ -16,6 +16,7 @@ use crate::cli::Arguments;
 use crate::config::{Config, Environment};
 use crate::logging::Volume;
 use crate::manager::{HttpManager, chain};
+use crate::systemd::Systemd;
 
 /// A file system that hangs must not keep the next signal waiting.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -30,6 +31,7 @@ pub(super) struct Running<'a> {
     pub(super) environment: &'a Environment,
     pub(super) config: Config,
     pub(super) volume: Option<Volume>,
+    pub(super) systemd: Systemd,
 }
 
 impl Running<'_> {

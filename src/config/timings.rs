@@ -78,6 +78,8 @@ pub(crate) const KEYS: &[TimingKey] = keys! {
     picture: HOUR,
     denied: DAY,
     alone: NEVER,
+    drain_limit: NEVER,
+    watchdog_contact: NEVER,
 };
 
 /// Pairs where the second must not be less than the first: a pause grows from one to the other.

@@ -3,16 +3,20 @@
 //! When the Manager last heard of us. A gap that may have put us in `error` there is noticed also when
 //! the machine was suspended meanwhile, which the monotonic clock does not count.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
+
+use super::{ManagerError, chain};
 
 /// Remembers contacts; single threaded like the loop it serves.
 #[derive(Debug)]
 pub(super) struct Contact {
     last: Cell<Option<Duration>>,
     gap: Cell<bool>,
+    /// Why the last call got no answer.
+    trouble: RefCell<Option<String>>,
     limit: Duration,
 }
 
@@ -21,12 +25,29 @@ impl Contact {
         Self {
             last: Cell::new(None),
             gap: Cell::new(false),
+            trouble: RefCell::default(),
             limit,
         }
     }
 
+    /// A call got no answer of the Manager's.
+    pub(super) fn failed(&self, error: &ManagerError) {
+        *self.trouble.borrow_mut() = Some(chain(error));
+    }
+
+    /// Why the last call got no answer, if it got none.
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.trouble.borrow().clone()
+    }
+
+    /// Time since the last answer; `None` before the first.
+    pub(super) fn silence(&self) -> Option<Duration> {
+        self.last.get().map(|last| since_boot().saturating_sub(last))
+    }
+
     /// An answer of the Manager's came.
     pub(super) fn made(&self) {
+        self.trouble.take();
         self.made_at(since_boot());
     }
 

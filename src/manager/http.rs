@@ -124,7 +124,29 @@ impl HttpManager {
         self.reach.borrow().clone()
     }
 
+    /// What was said of the last call that got no answer of the Manager's, and where that was to be had. `None` while it
+    /// answers.
+    pub fn trouble(&self) -> Option<String> {
+        let trouble = self.contact.trouble()?;
+        Some(format!("{}: {trouble}", self.base))
+    }
+
+    /// Time since the Manager's last answer; `None` before the first.
+    pub fn silence(&self) -> Option<Duration> {
+        self.contact.silence()
+    }
+
     async fn call(&self, call: Call<'_>) -> Result<Reply, ManagerError> {
+        let reply = self.exchange(call).await;
+        match &reply {
+            Ok(reply) if reply.is_of_the_manager() => self.contact.made(),
+            Ok(reply) => self.contact.failed(&reply.error()),
+            Err(error) => self.contact.failed(error),
+        }
+        reply
+    }
+
+    async fn exchange(&self, call: Call<'_>) -> Result<Reply, ManagerError> {
         let url = self
             .base
             .join(call.path)
@@ -157,9 +179,6 @@ impl HttpManager {
         let reply = Reply { status, headers, body };
         if let Some(redirect) = reply.redirect(&self.base, &url, call.path) {
             return Err(redirect);
-        }
-        if reply.is_of_the_manager() {
-            self.contact.made();
         }
         Ok(reply)
     }

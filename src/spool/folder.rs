@@ -192,6 +192,11 @@ impl Folder {
         self.said_since.get_or_insert_with(Instant::now);
     }
 
+    /// Steps done so far.
+    pub(super) fn steps(&self) -> u32 {
+        self.record.steps
+    }
+
     pub(super) fn set_steps(&mut self, steps: u32) {
         self.record.steps = steps;
         self.steps = Some(steps);

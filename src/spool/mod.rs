@@ -138,6 +138,11 @@ impl Spool {
         self.0.holds(task)
     }
 
+    /// Steps that a task has done so far; none for one that is not here.
+    pub fn steps(&self, task: &str) -> u32 {
+        self.0.steps(task)
+    }
+
     pub fn waiting(&self) -> Waiting {
         *self.0.waiting.borrow()
     }

@@ -144,6 +144,10 @@ impl Shared {
         self.folder(task).is_some_and(|folder| folder.borrow().has_outcome()) || set_aside()
     }
 
+    pub(super) fn steps(&self, task: &str) -> u32 {
+        self.folder(task).map_or(0, |folder| folder.borrow().steps())
+    }
+
     /// The Manager asks for a task whose outcome it did not take: perhaps it takes it now.
     fn take_back(&self, name: &str) {
         if !self.set_aside.borrow().contains(name) {

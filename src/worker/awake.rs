@@ -5,7 +5,7 @@
 use tokio::time::sleep;
 use tracing::{info, warn};
 
-use super::{Rest, State, Worker, heed};
+use super::{Inbox, Rest, State, Worker, heed};
 use crate::manager::push::Interest;
 use crate::manager::{Assignment, Backoff, Manager, ManagerError, Wish, random};
 use crate::protocol::{AssignedTask, WorkerStatus};
@@ -145,7 +145,7 @@ impl<M: Manager> Worker<'_, M> {
 }
 
 /// The next order that leads out of awake.
-async fn next_state(orders: &mut tokio::sync::mpsc::UnboundedReceiver<crate::signals::Order>) -> State {
+async fn next_state(orders: &mut Inbox) -> State {
     match heed(
         orders,
         &State::Awake,

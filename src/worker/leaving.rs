@@ -5,11 +5,10 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
-use super::{Worker, next_order};
+use super::{Inbox, Worker};
 use crate::departure::Departure;
 use crate::manager::push::Interest;
 use crate::manager::{Backoff, Manager, Session};
@@ -26,6 +25,7 @@ impl<M: Manager> Worker<'_, M> {
     /// Leaves, and says why. A stop meanwhile beats a restart: whoever sends it does not want us back.
     pub(super) async fn leaving(mut self, departure: Departure) -> Departure {
         self.around.hints.care_for(Interest::Nothing);
+        self.around.orders.stopping();
         let timings = self.around.timings.clone();
         let mut exit = Exit {
             departure,
@@ -83,13 +83,13 @@ async fn sign_off<M: Manager>(session: &Session<'_, M>, mut backoff: Backoff, in
 
 impl Exit {
     /// Does `what` for at most `limit`; a second stop cuts it short.
-    async fn allow(&mut self, limit: Duration, what: impl Future<Output = ()>, orders: &mut UnboundedReceiver<Order>) {
+    async fn allow(&mut self, limit: Duration, what: impl Future<Output = ()>, orders: &mut Inbox) {
         let mut what = pin!(timeout(limit, what));
         let hurried = self.at_once;
         while self.at_once == hurried {
             let order = tokio::select! {
                 biased;
-                order = next_order(orders) => order,
+                order = orders.next() => order,
                 _in_time = &mut what => return,
             };
             self.hear(order);

@@ -17,6 +17,8 @@
 
 mod asleep;
 mod awake;
+mod doing;
+mod inbox;
 mod keep_running;
 mod leaving;
 mod pace;
@@ -28,7 +30,7 @@ mod strikes;
 #[cfg(test)]
 mod tests;
 
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::info;
 
@@ -39,11 +41,12 @@ use crate::manager::{Acknowledgement, Backoff, Manager, ManagerError, Session, S
 use crate::node::Node;
 use crate::protocol::WorkerStatus;
 use crate::report::Pictures;
-use crate::signals::Order;
 use crate::spool::Spool;
 use crate::task::Tools;
 use crate::timings::Timings;
 
+pub use doing::{Beside, Doing};
+pub use inbox::Inbox;
 use pace::Pace;
 pub use state::{Rest, State};
 use strikes::Strikes;
@@ -55,7 +58,7 @@ pub struct Surroundings<'a> {
     pub spool: Spool,
     pub pictures: Pictures,
     pub tools: Tools,
-    pub orders: UnboundedReceiver<Order>,
+    pub orders: Inbox,
     pub hints: Hints,
     pub node: Node,
     /// So many tasks in a row whose program cannot be started or crashes at once make the node pause; 0: never.
@@ -72,6 +75,7 @@ pub struct Worker<'a, M> {
     around: Surroundings<'a>,
     pace: Pace,
     strikes: Strikes,
+    doing: watch::Sender<Doing>,
     /// The Manager has accepted a sign-on of this process.
     signed_on: bool,
 }
@@ -87,8 +91,14 @@ impl<'a, M: Manager> Worker<'a, M> {
             around,
             pace,
             strikes,
+            doing: watch::Sender::new(Doing::new(State::Starting)),
             signed_on: false,
         }
+    }
+
+    /// What it does, from now on.
+    pub fn doing(&self) -> watch::Receiver<Doing> {
+        self.doing.subscribe()
     }
 
     /// Runs until it is time to leave, and says why.
@@ -102,6 +112,7 @@ impl<'a, M: Manager> Worker<'a, M> {
                 State::Leaving(departure) => return self.leaving(departure).await,
             };
             info!(state = %next, "now {next}");
+            self.doing.send_modify(|doing| doing.becomes(next.clone()));
             state = next;
         }
     }
@@ -160,25 +171,13 @@ impl<'a, M: Manager> Worker<'a, M> {
 }
 
 /// Waits for `future` unless an order leads elsewhere first.
-async fn heed<T>(
-    orders: &mut UnboundedReceiver<Order>,
-    here: &State,
-    future: impl Future<Output = T>,
-) -> Result<T, State> {
+async fn heed<T>(orders: &mut Inbox, here: &State, future: impl Future<Output = T>) -> Result<T, State> {
     let mut future = std::pin::pin!(future);
     loop {
         tokio::select! {
             biased;
-            order = next_order(orders) => if let Some(next) = here.ordered(order) { return Err(next) },
+            order = orders.next() => if let Some(next) = here.ordered(order) { return Err(next) },
             value = &mut future => return Ok(value),
         }
-    }
-}
-
-/// The next order; waits for ever once nobody can send one.
-async fn next_order(orders: &mut UnboundedReceiver<Order>) -> Order {
-    match orders.recv().await {
-        Some(order) => order,
-        None => std::future::pending().await,
     }
 }

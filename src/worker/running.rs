@@ -7,11 +7,12 @@ use std::convert::Infallible;
 use std::future::pending;
 use std::pin::pin;
 
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{info, warn};
 
+use super::doing::Course;
 use super::keep_running::keep_running;
-use super::{Rest, State, Worker, next_order};
+use super::{Doing, Rest, State, Worker};
 use crate::abort::{AbortReason, AbortSource};
 use crate::departure::Departure;
 use crate::manager::push::Interest;
@@ -59,7 +60,9 @@ impl<M: Manager> Worker<'_, M> {
             job: task.job.clone(),
             task: task.uuid.clone(),
         });
+        self.doing.send_modify(|doing| doing.begins(task));
         let (outcome, afterwards) = self.watch_over(task, reporter).await;
+        self.doing.send_modify(Doing::ended);
         info!(task = task.uuid, "task {}: {outcome}", task.name);
         self.strikes.note(&outcome);
         match (outcome, afterwards.0) {
@@ -92,12 +95,14 @@ impl<M: Manager> Worker<'_, M> {
             &self.around.timings
         ));
         let mut stopped = false;
+        let mut patience = None;
         loop {
             let event = tokio::select! {
                 biased;
                 outcome = &mut running => return (outcome, afterwards),
-                order = next_order(&mut self.around.orders) => Event::Ordered(order),
+                order = self.around.orders.next() => Event::Ordered(order),
                 reason = &mut asking, if !stopped => Event::Stop(reason),
+                () = reached(patience), if !stopped => Event::Stop(AbortReason::Shutdown),
                 notice = self.around.spool.next_notice() => Event::Noticed(notice),
                 never = &mut warning => match never {},
             };
@@ -105,9 +110,22 @@ impl<M: Manager> Worker<'_, M> {
             info!(task = task.uuid, "while the task runs: {event:?}");
             if let Some(reason) = afterwards.decide(event, &task.uuid) {
                 info!(task = task.uuid, "ending the task: {reason}");
+                self.doing
+                    .send_modify(|doing| doing.goes(Course::Ending(reason.clone())));
                 source.raise(reason);
+            } else if afterwards.drains() && patience.is_none() {
+                patience = Some(Instant::now() + self.around.timings.drain_limit);
+                self.doing.send_modify(|doing| doing.goes(Course::Last));
             }
         }
+    }
+}
+
+/// A drain does not wait for its task any longer.
+async fn reached(patience: Option<Instant>) {
+    match patience {
+        Some(end) => sleep_until(end).await,
+        None => pending().await,
     }
 }
 
@@ -119,6 +137,11 @@ async fn warn_when_short(node: &Node, spool: &Spool, task: &str) -> Infallible {
 }
 
 impl Afterwards {
+    /// The task is the last one.
+    fn drains(&self) -> bool {
+        matches!(self.0, Some(State::Leaving(_)))
+    }
+
     /// What an event means for the task that runs, and for what comes after it.
     fn decide(&mut self, event: Event, running: &str) -> Option<AbortReason> {
         match event {

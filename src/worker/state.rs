@@ -93,6 +93,16 @@ impl Rest {
     }
 }
 
+impl fmt::Display for Rest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Asked(_) => f.write_str("asked by the Manager"),
+            Self::Local => f.write_str("asked on this machine"),
+            Self::HandedBack(cause) => cause.fmt(f),
+        }
+    }
+}
+
 impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

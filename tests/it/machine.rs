@@ -26,9 +26,14 @@ impl std::fmt::Debug for Process {
 
 /// All living processes that can be looked into.
 pub(crate) fn processes() -> Vec<Process> {
+    processes_of(Path::new("/proc"))
+}
+
+/// The same of another machine, whose `/proc` this is.
+pub(crate) fn processes_of(proc: &Path) -> Vec<Process> {
     let text = |path: PathBuf| fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
     let mut found = Vec::new();
-    for entry in fs::read_dir("/proc").unwrap().flatten() {
+    for entry in fs::read_dir(proc).unwrap().flatten() {
         let Ok(pid) = entry.file_name().to_string_lossy().parse() else {
             continue;
         };

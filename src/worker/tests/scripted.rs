@@ -24,9 +24,10 @@ use crate::protocol::{AssignedTask, ManagerVersion, Registered, Registration, Si
 use crate::report::Pictures;
 use crate::signals::Order;
 use crate::spool::{Limits, Spool};
+use crate::systemd::Systemd;
 use crate::task::{Scratch, Tools};
 use crate::timings::Timings;
-use crate::worker::{Surroundings, Worker};
+use crate::worker::{Inbox, Surroundings, Worker};
 
 /// When, in milliseconds from the start, the Manager's push does what.
 pub(super) type Pushed = (u64, fn(&Source));
@@ -235,7 +236,7 @@ pub(super) async fn live_in(home: &Home, manager: &Scripted, seconds: u64, order
         spool,
         pictures,
         tools: Tools::new(idle_launcher(&timings), &timings, "/nonexistent".into(), scratch),
-        orders: orders_in,
+        orders: Inbox::new(orders_in, Systemd::default()),
         hints,
         node: Node::new(Requirements::default(), &timings),
         strikes: 3,

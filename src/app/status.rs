@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! Keeps systemd informed of what we do, at most once a second.
+
+use std::convert::Infallible;
+use std::future::pending;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+use crate::manager::HttpManager;
+use crate::spool::Spool;
+use crate::systemd::Systemd;
+use crate::worker::{Beside, Doing};
+
+/// Shortest time between two looks.
+const SHORTEST: Duration = Duration::from_secs(1);
+
+/// Without a task little changes by itself: minutes since the last one, what waits, whether the Manager answers.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// Who knows what.
+pub(super) struct Status<'a> {
+    pub(super) systemd: &'a Systemd,
+    pub(super) doing: watch::Receiver<Doing>,
+    pub(super) spool: Spool,
+    pub(super) manager: &'a HttpManager,
+    /// [`Timings::watchdog_contact`](crate::timings::Timings::watchdog_contact).
+    pub(super) longest_silence: Duration,
+}
+
+impl Status<'_> {
+    pub(super) async fn run(mut self) -> Infallible {
+        if !self.systemd.listens() {
+            return pending().await;
+        }
+        loop {
+            let busy = self.tell();
+            sleep(SHORTEST).await;
+            if !busy {
+                // The worker lives as long as this does; a change and its absence are followed by the same.
+                drop(timeout(IDLE, self.doing.changed()).await);
+            }
+        }
+    }
+
+    /// Tells how things stand, and whether that may soon be different.
+    fn tell(&mut self) -> bool {
+        let doing = self.doing.borrow_and_update();
+        let task = doing.task();
+        let beside = Beside {
+            steps: task.map_or(0, |task| self.spool.steps(task)),
+            waiting: self.spool.waiting().tasks,
+            trouble: self.manager.trouble(),
+        };
+        self.systemd.status(&doing.line(&beside));
+        let silence = self.manager.silence().unwrap_or_default();
+        self.systemd.doubt(silence > self.longest_silence);
+        task.is_some() || beside.trouble.is_some()
+    }
+}

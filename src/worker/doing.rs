@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! What the worker does, in a line for somebody who asks the service manager: pure, but for the clock.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::State;
+use crate::abort::AbortReason;
+use crate::protocol::AssignedTask;
+
+/// What renders: its steps are frames.
+const RENDERER: &str = "blender-render";
+
+/// As the worker itself has it.
+#[derive(Debug, Clone)]
+pub struct Doing {
+    state: State,
+    task: Option<Current>,
+    /// When the last task ended.
+    last_task: Option<Instant>,
+}
+
+/// The task that runs.
+#[derive(Debug, Clone)]
+struct Current {
+    course: Course,
+    id: String,
+    name: String,
+    /// 0: nobody knows.
+    steps: u32,
+    renders: bool,
+}
+
+/// Where a task goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Course {
+    On,
+    /// After it we leave.
+    Last,
+    Ending(AbortReason),
+}
+
+/// The rest of what there is to say.
+#[derive(Debug, Default)]
+pub struct Beside {
+    /// Steps that the running task has done.
+    pub steps: u32,
+    /// Tasks that are over, and have not told the Manager everything.
+    pub waiting: usize,
+    /// Why the last call got no answer.
+    pub trouble: Option<String>,
+}
+
+impl Doing {
+    pub(super) fn new(state: State) -> Self {
+        Self {
+            state,
+            task: None,
+            last_task: None,
+        }
+    }
+
+    pub(super) fn becomes(&mut self, state: State) {
+        self.state = state;
+    }
+
+    /// The id of the task that runs.
+    pub fn task(&self) -> Option<&str> {
+        self.task.as_ref().map(|task| task.id.as_str())
+    }
+
+    pub(super) fn begins(&mut self, task: &AssignedTask) {
+        self.task = Some(Current::new(task));
+    }
+
+    pub(super) fn goes(&mut self, course: Course) {
+        if let Some(task) = &mut self.task {
+            task.course = course;
+        }
+    }
+
+    pub(super) fn ended(&mut self) {
+        self.task = None;
+        self.last_task = Some(Instant::now());
+    }
+
+    /// One line.
+    pub fn line(&self, beside: &Beside) -> String {
+        let mut line = match (&self.task, &self.state, &beside.trouble) {
+            (Some(task), _, _) => task.line(beside.steps),
+            (None, State::Starting, Some(trouble)) => format!("waiting for {trouble}"),
+            (None, State::Starting, None) => "signing on".to_owned(),
+            (None, State::Awake, _) => self.idle(),
+            (None, State::Asleep(rest), _) => format!("asleep: {rest}"),
+            (None, State::Leaving(departure), _) => departure.to_string(),
+        };
+        line.push_str(&match beside.waiting {
+            0 => String::new(),
+            1 => ", 1 update waiting".to_owned(),
+            many => format!(", {many} updates waiting"),
+        });
+        if let Some(trouble) = &beside.trouble
+            && (self.task.is_some() || self.state != State::Starting)
+        {
+            line.push_str(&format!("; no answer from {trouble}"));
+        }
+        line
+    }
+
+    fn idle(&self) -> String {
+        match self.last_task {
+            Some(last) => format!("idle, last task {} ago", rough(last.elapsed())),
+            None => "idle, no task yet".to_owned(),
+        }
+    }
+}
+
+impl Current {
+    fn new(task: &AssignedTask) -> Self {
+        Self {
+            course: Course::On,
+            id: task.uuid.clone(),
+            name: task.name.clone(),
+            steps: task.steps_total,
+            renders: !task.commands.is_empty() && task.commands.iter().all(|command| command.name == RENDERER),
+        }
+    }
+
+    fn line(&self, done: u32) -> String {
+        let (name, all) = (&self.name, self.steps);
+        let now = done.saturating_add(1).min(all);
+        let what = match (self.renders, all) {
+            (true, 0) => format!("rendering {name}"),
+            (true, _) => format!("rendering frame {now} of {all} of {name}"),
+            (false, 0 | 1) => format!("running {name}"),
+            (false, _) => format!("running step {now} of {all} of {name}"),
+        };
+        match &self.course {
+            Course::On => what,
+            Course::Last => format!("the last task before leaving: {what}"),
+            Course::Ending(reason) => format!("ending {name}: {reason}"),
+        }
+    }
+}
+
+/// In the largest unit that is full, rounded down.
+fn rough(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match seconds {
+        0..60 => "less than a minute".to_owned(),
+        60..3600 => format!("{} min", seconds / 60),
+        3600..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} days", seconds / 86400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::departure::Departure;
+    use crate::protocol::WorkerStatus;
+    use crate::worker::Rest;
+
+    fn task(command: &str, steps: u32) -> Doing {
+        let text = format!(
+            r#"{{"uuid":"t","job":"j","name":"shot_010","commands":[{{"name":"{command}"}}],"steps_total":{steps}}}"#
+        );
+        Doing {
+            task: Some(Current::new(&serde_json::from_str(&text).unwrap())),
+            ..Doing::new(State::Awake)
+        }
+    }
+
+    fn line(doing: &Doing) -> String {
+        doing.line(&Beside::default())
+    }
+
+    #[test]
+    fn a_task_is_told_with_its_frames_or_steps_and_where_it_goes() {
+        let mut render = task(RENDERER, 240);
+        let at = |steps, waiting| Beside {
+            steps,
+            waiting,
+            trouble: None,
+        };
+        let told = render.line(&at(11, 3));
+        assert_eq!(told, "rendering frame 12 of 240 of shot_010, 3 updates waiting");
+        assert_eq!(render.line(&at(240, 0)), "rendering frame 240 of 240 of shot_010");
+        assert_eq!(line(&task(RENDERER, 0)), "rendering shot_010");
+        assert_eq!(line(&task("exec", 1)), "running shot_010");
+        assert_eq!(line(&task("exec", 5)), "running step 1 of 5 of shot_010");
+        render.goes(Course::Last);
+        let told = render.line(&at(11, 0));
+        assert_eq!(
+            told,
+            "the last task before leaving: rendering frame 12 of 240 of shot_010"
+        );
+        render.goes(Course::Ending(AbortReason::Shutdown));
+        assert_eq!(line(&render), "ending shot_010: the worker is shutting down");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_task_the_state_is_told() {
+        let mut idle = Doing::new(State::Awake);
+        assert_eq!(line(&idle), "idle, no task yet");
+        idle.last_task = Some(Instant::now());
+        let mut told = Vec::new();
+        for seconds in [59, 1, 12 * 60, 3600, 72 * 3600] {
+            tokio::time::advance(Duration::from_secs(seconds)).await;
+            told.push(line(&idle));
+        }
+        let times = ["less than a minute", "1 min", "13 min", "1 h", "3 days"];
+        assert_eq!(told, times.map(|time| format!("idle, last task {time} ago")));
+        let asleep = Doing::new(State::Asleep(Rest::Asked(WorkerStatus::Asleep)));
+        assert_eq!(line(&asleep), "asleep: asked by the Manager");
+        assert_eq!(line(&Doing::new(State::Leaving(Departure::ShutDown))), "shutting down");
+    }
+
+    #[test]
+    fn an_absent_manager_is_what_a_start_waits_for_and_else_a_remark() {
+        let absent = Beside {
+            waiting: 1,
+            trouble: Some("http://m/: connection refused".into()),
+            ..Beside::default()
+        };
+        assert_eq!(
+            Doing::new(State::Starting).line(&absent),
+            "waiting for http://m/: connection refused, 1 update waiting"
+        );
+        assert_eq!(
+            task("exec", 0).line(&absent),
+            "running shot_010, 1 update waiting; no answer from http://m/: connection refused"
+        );
+    }
+}

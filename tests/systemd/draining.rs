@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! With the drop-in `drain`: a stop lets the task finish, however short systemd's patience.
+
+use standin_manager::{TaskStatus, WorkerStatus};
+
+use crate::installed::{Node, UNIT};
+
+fn node() -> Option<Node> {
+    let node = Node::new()?;
+    node.drop_in("drain");
+    node.service("TimeoutStopSec=1s");
+    node.start();
+    Some(node)
+}
+
+#[test]
+fn e4_e5_a_drain_that_outlives_timeout_stop_sec_finishes_its_task() {
+    let Some(node) = node() else { return };
+    let task = node.farm.script("echo running; sleep 4; echo done");
+    node.farm.says(&task, "> running");
+    node.machine.ok(&["systemctl", "stop", UNIT]);
+    node.stopped_well();
+    assert_eq!(node.farm.manager.task(&task).unwrap().status, TaskStatus::Completed);
+    node.farm.status(WorkerStatus::Offline);
+}
+
+#[test]
+fn e5_a_drain_has_the_limit_that_was_configured() {
+    let Some(node) = node() else { return };
+    node.configure("", "drain_limit = \"2s\"");
+    node.machine.ok(&["systemctl", "restart", UNIT]);
+    node.farm.status(WorkerStatus::Awake);
+    let task = node.farm.script("echo running; exec sleep 1000");
+    node.farm.says(&task, "> running");
+    node.machine.ok(&["systemctl", "stop", UNIT]);
+    node.stopped_well();
+    assert_eq!(node.farm.outcomes(&task), [""; 0]);
+    assert_eq!(node.farm.manager.task(&task).unwrap().status, TaskStatus::Queued);
+}
+
+#[test]
+fn e4_the_errand_drains_a_unit_without_the_drop_in() {
+    let Some(node) = Node::awake() else { return };
+    let task = node
+        .farm
+        .script("echo running; until [ -e /tmp/go ]; do sleep 0.05; done");
+    node.farm.says(&task, "> running");
+    let told = [
+        "runuser",
+        "-u",
+        "flamenco-worker",
+        "--",
+        "env",
+        "FLAMENCO_HOME=/var/lib/flamenco-worker",
+    ];
+    node.machine.ok(&[&told[..], &["flamenco-worker", "drain"]].concat());
+    node.says("the last task before leaving: running task");
+    node.machine.write("/tmp/go", "");
+    node.stopped_well();
+    assert_eq!(node.farm.manager.task(&task).unwrap().status, TaskStatus::Completed);
+}
