@@ -7,6 +7,7 @@
 //! departure ──────┘─► flamenco-worker.bash, .fish, _flamenco-worker
 //! config::manual ─┬─► flamenco-worker.toml.5
 //!                 └─► worker.toml
+//! Cargo.lock ───────► THIRD-PARTY
 //! ```
 //!
 //! `cargo run --example generate -- DIRECTORY`. An example, so that nothing of it is in the program.
@@ -14,6 +15,7 @@
 #![expect(clippy::print_stderr, reason = "it is run by a person or a script")]
 
 mod file;
+mod linked;
 mod manual;
 
 use std::path::Path;
@@ -46,6 +48,7 @@ fn write_all(directory: &Path) -> io::Result<()> {
     fs::write(directory.join("flamenco-worker.1"), manual::of_program()?)?;
     fs::write(directory.join("flamenco-worker.toml.5"), manual::of_file(&tables()))?;
     fs::write(directory.join("worker.toml"), file::commented(&tables()))?;
+    fs::write(directory.join("THIRD-PARTY"), linked::notices()?)?;
     let shells = [
         (Shell::Bash, "flamenco-worker.bash"),
         (Shell::Zsh, "_flamenco-worker"),
