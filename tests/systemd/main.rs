@@ -19,6 +19,7 @@ mod instances;
 #[expect(dead_code, reason = "the other tests use the rest")]
 #[path = "../it/machine.rs"]
 mod machine;
+mod packages;
 #[expect(dead_code, reason = "the other tests use the rest")]
 #[path = "../it/render_node.rs"]
 mod render_node;

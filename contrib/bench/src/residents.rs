@@ -23,8 +23,9 @@ use flamenco_worker::process::{Launcher, LauncherOptions};
 use flamenco_worker::report::Pictures;
 use flamenco_worker::signals::Order;
 use flamenco_worker::spool::{Limits, Spool};
+use flamenco_worker::systemd::Systemd;
 use flamenco_worker::task::{Scratch, Tools};
-use flamenco_worker::worker::{Surroundings, Worker};
+use flamenco_worker::worker::{Inbox, Surroundings, Worker};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::{JoinSet, LocalSet};
 use tokio::time::sleep;
@@ -147,7 +148,7 @@ impl Resident {
             spool,
             pictures,
             tools: Tools::new(self.launcher, &timings, PathBuf::new(), scratch),
-            orders,
+            orders: Inbox::new(orders, Systemd::default()),
             hints,
             node: Node::new(Requirements::default(), &timings),
             strikes: self.config.node.strikes,

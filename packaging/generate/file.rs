@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! The configuration that a package brings: every key, commented out.
+//!
+//! A line that starts with `# ` is for reading, one with `#` alone in front is for taking that away.
+
+use flamenco_worker::config::manual::{Setting, Table, Value};
+
+const HEAD: &str = "\
+# Configuration of flamenco-worker. See flamenco-worker.toml(5).
+#
+# Take the # away in front of a key to set it, and in front of the [table] above it. What is
+# shown is the default, or an example where there is none. `systemctl reload flamenco-worker`
+# applies [log], [tls] and [headers]; the rest waits for a restart.
+";
+
+/// Columns of a terminal, less a little.
+const WIDTH: usize = 96;
+
+pub(crate) fn commented(tables: &[Table]) -> String {
+    tables.iter().fold(HEAD.to_owned(), |text, table| text + &one(table))
+}
+
+fn one(table: &Table) -> String {
+    let mut text = String::new();
+    if !table.name.is_empty() {
+        text += &format!("\n{}#[{}]\n", prose(table.about), table.name);
+    }
+    for key in &table.keys {
+        text += &format!("\n{}", setting(key));
+    }
+    text
+}
+
+fn setting(key: &Setting) -> String {
+    let (note, value) = match &key.value {
+        Value::Default(value) => ("", value),
+        Value::Example(value) => (" No default; for example:", value),
+    };
+    let takes = prose(&format!("Takes {}.{note}", key.takes));
+    format!("{}{takes}#{} = {value}\n", prose(key.about), key.name)
+}
+
+/// Text as comments.
+fn prose(text: &str) -> String {
+    let mut lines = vec![String::from("#")];
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= WIDTH => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            Some(_) | None => lines.push(format!("# {word}")),
+        }
+    }
+    lines.join("\n") + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use flamenco_worker::cli::Arguments;
+    use flamenco_worker::config::manual::tables;
+    use flamenco_worker::config::{Config, Environment, Origin};
+
+    use super::*;
+
+    /// Reads `text` as `/etc/flamenco/worker.toml`, without a word of complaint.
+    fn read(text: &str) -> Config {
+        let system = tempfile::tempdir().unwrap();
+        std::fs::write(system.path().join("worker.toml"), text).unwrap();
+        let environment = Environment {
+            hostname: "node".into(),
+            system: system.path().to_owned(),
+            ..Environment::default()
+        };
+        let (config, warnings) = Config::load(&Arguments::default(), &environment).unwrap();
+        assert!(config.file.is_some());
+        assert_eq!(warnings, []);
+        config
+    }
+
+    #[test]
+    fn the_file_as_it_comes_sets_nothing() {
+        let text = commented(&tables());
+        assert!(
+            text.lines().all(|line| line.is_empty() || line.starts_with('#')),
+            "{text}"
+        );
+        let config = read(&text);
+        let nothing = read("");
+        assert_eq!(config.changes(&nothing), [""; 0]);
+    }
+
+    #[test]
+    fn every_key_is_there_and_is_read_when_its_comment_sign_is_taken_away() {
+        let text = commented(&tables());
+        let lines = text.lines().map(|line| match line.strip_prefix('#') {
+            Some(rest) if rest.starts_with(|c: char| !c.is_whitespace()) => rest,
+            Some(_) | None => line,
+        });
+        let config = read(&lines.collect::<Vec<_>>().join("\n"));
+        for table in tables() {
+            for key in table.keys {
+                let name = match table.name {
+                    "" => key.name.to_owned(),
+                    table => format!("{table}.{}", key.name.to_lowercase()),
+                };
+                assert!(matches!(config.origin(&name), Origin::File { .. }), "{name}");
+            }
+        }
+        assert!(text.lines().all(|line| line.chars().count() <= 120), "{text}");
+    }
+}

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! The manual pages: `flamenco-worker(1)` for the program, `flamenco-worker.toml(5)` for its configuration.
+
+use std::io;
+
+use clap::CommandFactory;
+use clap_mangen::Man;
+use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
+use flamenco_worker::cli::Arguments;
+use flamenco_worker::cli::help::{Body, Section, sections};
+use flamenco_worker::config::manual::{Setting, Table, Value};
+
+use crate::PROGRAM;
+
+const SOURCE: &str = concat!("flamenco-worker ", env!("CARGO_PKG_VERSION"));
+/// The day of the commit.
+const DATE: &str = env!("FLAMENCO_WORKER_DATE");
+const SPELLING: &str = "One dash works as well as two, and -flag=value as well as -flag value: what is written for \
+                        Flamenco's own worker is understood.";
+
+pub(crate) fn of_program() -> io::Result<Vec<u8>> {
+    // What follows the flags in the help is a section for each here.
+    let command = Arguments::command().version(env!("CARGO_PKG_VERSION")).after_help("");
+    let errands: Vec<_> = command.get_subcommands().cloned().collect();
+    let page = Man::new(command)
+        .title("FLAMENCO-WORKER")
+        .date(DATE)
+        .source(SOURCE)
+        .manual("User Commands");
+    let mut text = Vec::new();
+    page.render_title(&mut text)?;
+    page.render_name_section(&mut text)?;
+    text.extend(synopsis().to_roff().into_bytes());
+    page.render_description_section(&mut text)?;
+    page.render_options_section(&mut text)?;
+
+    let mut rest = Roff::new();
+    rest.control("PP", []);
+    rest.text([roman(SPELLING)]);
+    rest.control("SH", ["ERRANDS"]);
+    rest.text([roman("Done instead of working.")]);
+    for errand in errands {
+        let about = errand.get_about().map(ToString::to_string).unwrap_or_default();
+        tagged(&mut rest, [bold(errand.get_name())], &about);
+    }
+    for section in sections() {
+        add(&mut rest, &section);
+    }
+    see_also(&mut rest, &[("flamenco-worker.toml", "5"), ("systemctl", "1")]);
+    text.extend(rest.to_roff().into_bytes());
+    Ok(text)
+}
+
+fn synopsis() -> Roff {
+    let mut page = Roff::new();
+    page.control("SH", ["SYNOPSIS"]);
+    page.text([bold(PROGRAM), roman(" [OPTION ...]")]);
+    page.control("br", []);
+    page.text([bold(PROGRAM), roman(" [OPTION ...] "), italic("ERRAND")]);
+    page
+}
+
+pub(crate) fn of_file(tables: &[Table]) -> String {
+    let mut page = Roff::new();
+    page.control("TH", ["FLAMENCO-WORKER.TOML", "5", DATE, SOURCE, "File Formats"]);
+    page.control("SH", ["NAME"]);
+    page.text([roman("flamenco-worker.toml - configuration of flamenco-worker")]);
+    for section in sections().iter().filter(|section| section.manual == "FILES") {
+        add(&mut page, section);
+    }
+    page.control("SH", ["DESCRIPTION"]);
+    page.text([roman(
+        "TOML. A key that is not known is an error, which names file, line and column. A time has its unit: 250ms, 30s, \
+         2m, 1h30m, 1d. A size too: 64MiB, 1GiB, 300B.",
+    )]);
+    page.control("PP", []);
+    page.text([
+        roman("Where there is no such file, "),
+        bold("flamenco-worker.yaml"),
+        roman(" of Flamenco's own worker is read as it is."),
+    ]);
+    for table in tables {
+        let heading = match table.name {
+            "" => "KEYS ABOVE THE FIRST TABLE".to_owned(),
+            name => format!("TABLE [{name}]"),
+        };
+        page.control("SH", [heading.as_str()]);
+        if !table.about.is_empty() {
+            page.text([roman(table.about)]);
+        }
+        for key in &table.keys {
+            add_key(&mut page, key);
+        }
+    }
+    see_also(&mut page, &[(PROGRAM, "1")]);
+    page.to_roff()
+}
+
+fn add_key(page: &mut Roff, key: &Setting) {
+    tagged(page, [bold(key.name)], key.about);
+    page.control("br", []);
+    let (word, value) = match &key.value {
+        Value::Default(value) => ("Default: ", value),
+        Value::Example(value) => ("For example: ", value),
+    };
+    page.text([
+        roman(format!("Takes {}. {word}", key.takes)),
+        italic(value.as_str()),
+        roman("."),
+    ]);
+}
+
+fn add(page: &mut Roff, section: &Section) {
+    page.control("SH", [section.manual]);
+    if let Some((_, said)) = section.heading.split_once(", ") {
+        let mut letters = said.chars();
+        let first = letters.next().map(|letter| letter.to_ascii_uppercase());
+        page.text([roman(format!(
+            "{}:",
+            first.into_iter().chain(letters).collect::<String>()
+        ))]);
+    }
+    match &section.body {
+        Body::Lines(lines) => {
+            page.control("PP", []);
+            page.control("nf", []);
+            for line in lines.lines() {
+                page.text([roman(line.trim_start())]);
+            }
+            page.control("fi", []);
+        }
+        Body::Rows(rows) => {
+            for (word, said) in rows {
+                tagged(page, [bold(word.as_str())], said);
+            }
+        }
+    }
+}
+
+fn tagged(page: &mut Roff, tag: [Inline; 1], text: &str) {
+    page.control("TP", []);
+    page.text(tag);
+    page.text([roman(text)]);
+}
+
+fn see_also(page: &mut Roff, others: &[(&str, &str)]) {
+    page.control("SH", ["SEE ALSO"]);
+    let names = others.iter().enumerate().flat_map(|(index, (name, section))| {
+        let comma = if index == 0 { "" } else { ", " };
+        [roman(comma), bold(*name), roman(format!("({section})"))]
+    });
+    page.text(names.collect::<Vec<_>>());
+}
+
+#[cfg(test)]
+mod tests {
+    use flamenco_worker::config::manual::tables;
+    use flamenco_worker::departure::EXIT_CODES;
+
+    use super::*;
+
+    #[test]
+    fn the_programs_page_has_every_flag_errand_signal_variable_and_exit_code() {
+        let page = plain(&String::from_utf8(of_program().unwrap()).unwrap());
+        let command = Arguments::command();
+        let flags = command
+            .get_arguments()
+            .filter_map(|flag| flag.get_long())
+            .map(|flag| format!("--{flag}"));
+        let errands = command.get_subcommands().map(|errand| errand.get_name().to_owned());
+        let codes = EXIT_CODES.iter().map(|(code, _)| format!("\n{code}\n"));
+        let words = [
+            "SIGNALS",
+            "QUIT",
+            "FLAMENCO_HOME",
+            "/etc/flamenco/worker.toml",
+            "-flag=value",
+        ]
+        .map(str::to_owned);
+        for word in flags.chain(errands).chain(codes).chain(words) {
+            assert!(page.contains(&word), "{word} is not in\n{page}");
+        }
+    }
+
+    #[test]
+    fn the_files_page_has_every_table_and_key() {
+        let page = plain(&of_file(&tables()));
+        for table in tables() {
+            assert!(page.contains(&format!("[{}]", table.name)) || table.name.is_empty());
+            for key in table.keys {
+                assert!(page.contains(&format!("\n{}\n", key.name)), "{}", key.name);
+            }
+        }
+    }
+
+    /// Without what is for the typesetter.
+    fn plain(page: &str) -> String {
+        page.replace("\\-", "-").replace("\\fB", "").replace("\\fR", "")
+    }
+}
