@@ -153,7 +153,7 @@ async fn serve(running: Running<'_>, early: Early) -> Result<Departure, Departur
         never = desk.run(&manager, &launcher) => match never {},
         never = status.run() => match never {},
         never = listen(listener, &manager) => match never {},
-        never = relay(signals, tell, running, &manager) => match never {},
+        never = relay(signals, tell, running, &manager, &home) => match never {},
     };
     Ok(departure)
 }
@@ -284,6 +284,7 @@ async fn relay(
     tell: UnboundedSender<Order>,
     mut running: Running<'_>,
     manager: &HttpManager,
+    home: &Home,
 ) -> Infallible {
     let terminal = has_terminal();
     loop {
@@ -294,6 +295,11 @@ async fn relay(
             running.reload(manager).await;
             running.systemd.ready();
             continue;
+        }
+        match order {
+            Order::Stop | Order::StopNow | Order::HangUp => home.leaving(),
+            // A task may be long.
+            Order::Drain | Order::Sleep | Order::Wake => {}
         }
         // The worker listens as long as this runs.
         tell.send(order).ok();

@@ -20,13 +20,16 @@ use crate::config::hostname;
 
 const NAME: &str = "flamenco-worker.lock";
 
+/// The line that a holder adds on its way out.
+const LEAVING: &str = "leaving: yes\n";
+
 /// Far more than a holder writes; the file may be anything.
 const MAX_BYTES: u64 = 4096;
 
 /// The lock. Dropping it lets the home go.
 #[derive(Debug)]
 pub(super) struct HomeLock {
-    _file: File,
+    file: File,
 }
 
 /// Who holds a home, by its own word.
@@ -40,6 +43,8 @@ pub struct Holder {
     /// When it started, RFC 3339.
     pub started: String,
     pub version: String,
+    /// It is on its way out.
+    pub leaving: bool,
 }
 
 #[derive(Debug)]
@@ -79,7 +84,13 @@ impl HomeLock {
             }
             Err(source) => return Err(not_writable(path, source)),
         }
-        Ok(Taken::Ours(Self { _file: file }))
+        Ok(Taken::Ours(Self { file }))
+    }
+
+    /// Notes for a successor that it is worth its while to wait.
+    pub(super) fn leaving(&self) -> io::Result<()> {
+        let mut file = &self.file;
+        file.write_all(LEAVING.as_bytes())
     }
 }
 
@@ -95,6 +106,7 @@ impl Holder {
             boot: boot_id(),
             started: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            leaving: false,
         }
     }
 
@@ -133,6 +145,7 @@ impl Holder {
             boot,
             started,
             version,
+            leaving: _,
         } = self;
         file.set_len(0)?;
         file.rewind()?;
@@ -160,6 +173,7 @@ impl Holder {
             boot: value("boot: ")?,
             started: value("started: ")?,
             version: value("version: ")?,
+            leaving: text.ends_with(LEAVING),
         })
     }
 }
@@ -184,7 +198,10 @@ mod tests {
         let we = Holder::ourselves();
         we.write(&mut file).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
-        assert_eq!(Holder::parse(&text), Some(we));
+        assert_eq!(Holder::parse(&text), Some(we.clone()));
+        HomeLock { file }.leaving().unwrap();
+        let leaving = Holder::parse(&std::fs::read_to_string(&path).unwrap());
+        assert_eq!(leaving, Some(Holder { leaving: true, ..we }));
         for cut in 0..text.len() {
             assert_eq!(Holder::parse(&text[..cut]), None, "{cut}");
         }

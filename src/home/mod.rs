@@ -40,7 +40,7 @@ use crate::config::{Config, Environment};
 pub struct Home {
     dir: PathBuf,
     mark: String,
-    _lock: HomeLock,
+    lock: HomeLock,
 }
 
 /// The home cannot be used. All but [`InUse`](Self::InUse) are for the operator to repair (exit code 78).
@@ -124,7 +124,8 @@ pub fn locate(config: &Config, environment: &Environment) -> Result<PathBuf, Hom
 
 impl Home {
     /// Makes the directory if it is not there (mode 0700), sees that it can be written to, and takes its
-    /// lock. A predecessor on its way out (a restart, an upgrade) is waited for, at most for `patience`.
+    /// lock. A predecessor on its way out (a restart, an upgrade) is waited for, at most for `patience`; one that
+    /// means to stay is not.
     ///
     /// # Errors
     /// See [`HomeError`].
@@ -133,11 +134,18 @@ impl Home {
         let made = dir.clone();
         let mark = off_loop(move || prepare(&made)).await?;
         let lock = lock_patiently(&dir, patience).await?;
-        Ok(Self { dir, mark, _lock: lock })
+        Ok(Self { dir, mark, lock })
     }
 
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// Tells whoever wants this home that it will be free soon. May be told more than once.
+    pub fn leaving(&self) {
+        if let Err(error) = self.lock.leaving() {
+            tracing::debug!(%error, "cannot note that this worker leaves");
+        }
     }
 
     /// Made by whoever fills it.
@@ -163,8 +171,11 @@ pub fn spool_of(dir: &Path) -> PathBuf {
 /// How often a predecessor's lock is tried: a restart should not feel slow.
 const LOCK_TRY: Duration = Duration::from_millis(100);
 
+/// Whoever was told to leave has noted that it does so within this time, also on a busy machine.
+const LOCK_NOTED: Duration = Duration::from_secs(1);
+
 async fn lock_patiently(dir: &Path, patience: Duration) -> Result<HomeLock, HomeError> {
-    let deadline = tokio::time::Instant::now() + patience;
+    let begun = tokio::time::Instant::now();
     let mut said = false;
     loop {
         let path = dir.to_owned();
@@ -172,6 +183,8 @@ async fn lock_patiently(dir: &Path, patience: Duration) -> Result<HomeLock, Home
             Taken::Ours(lock) => return Ok(lock),
             Taken::Held(holder) => holder,
         };
+        let leaves = holder.as_ref().is_some_and(|holder| holder.leaving);
+        let deadline = begun + if leaves { patience } else { patience.min(LOCK_NOTED) };
         if tokio::time::Instant::now() >= deadline {
             return Err(HomeError::InUse {
                 dir: dir.to_owned(),

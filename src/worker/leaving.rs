@@ -28,6 +28,7 @@ impl<M: Manager> Worker<'_, M> {
     /// Leaves, and says why. A stop meanwhile beats a restart: whoever sends it does not want us back.
     pub(super) async fn leaving(mut self, departure: Departure) -> Departure {
         self.around.hints.care_for(Interest::Nothing);
+        self.around.home.leaving();
         let end = self.around.orders.stopping() + self.around.timings.leave;
         let left = || end.saturating_duration_since(Instant::now());
         let timings = self.around.timings.clone();

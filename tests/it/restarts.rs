@@ -7,6 +7,7 @@ use standin_manager::{Endpoint, TaskStatus, When, WorkerStatus};
 
 use crate::harness::Farm;
 use crate::machine::{file, until};
+use crate::means::logged;
 
 #[test]
 fn b1_a_killed_worker_takes_its_whole_tree_along() {
@@ -135,12 +136,32 @@ fn b12_a_restart_asked_while_the_worker_was_away_is_taken_as_done() {
 }
 
 #[test]
+fn g1_a_worker_that_leaves_is_waited_for_by_its_successor() {
+    let farm = Farm::new();
+    let mut node = farm.awake_node();
+    let task = farm.script("trap '' TERM; echo running; while :; do sleep 0.02; done");
+    farm.says(&task, "> running");
+    let mut second = farm.node("second");
+    second.environment.push(("FLAMENCO_HOME".into(), node.home().into()));
+    node.signal(Signal::SIGTERM);
+    // Its program has two seconds of grace, and takes them.
+    second.set("lock", "10m").start();
+    assert_eq!(node.ended(), 0);
+    logged(&second, "signed on");
+    assert_eq!(farm.manager.workers().len(), 1);
+    farm.manager.set_task_status(&task, TaskStatus::Canceled).unwrap();
+    assert_eq!(second.stop(), 0);
+    node.finish();
+}
+
+#[test]
 fn g1_a_second_worker_on_the_same_home_is_refused_with_the_first_ones_pid() {
     let farm = Farm::new();
     let node = farm.awake_node();
     let mut second = farm.node("second");
     second.environment.push(("FLAMENCO_HOME".into(), node.home().into()));
-    second.start();
+    // The first means to stay: nobody is waited for.
+    second.set("lock", "10m").start();
     assert_eq!(second.ended(), 75);
     let said = second.log();
     assert!(said.contains(&node.pid().to_string()), "{said}");
