@@ -10,7 +10,7 @@
 //!   HTTP       manager ◄─── spool ◄────── report ◄───┴──────────────────────────────────────┘
 //!              TaskUpdate   files         log, steps, pictures, outcome
 //!
-//!   push (hints only) ──► worker
+//!   push (hints only) ──► worker ───► systemd (that we are up, what we do, that we live)
 //!
 //!              abort (a reason, one way, only escalates) ──► reaches every wait
 //! ```
