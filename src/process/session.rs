@@ -118,6 +118,10 @@ impl Session {
         while !self.is_over() {
             let event = self.next(abort).await;
             if let Some(order) = self.handle(event, hear) {
+                if self.ended.is_none() {
+                    // It may have been stopped, by its program for example. Safe by number, as in `give_up`.
+                    kill(Pid::from_raw(self.guard_pid), Signal::SIGCONT).ok();
+                }
                 // As above: who cannot be told has died.
                 self.socket.write_all(&[order.byte()]).await.ok();
             }

@@ -99,7 +99,7 @@ impl<M: Manager> Worker<'_, M> {
     async fn hold_back(&mut self) -> Result<(), State> {
         let spool = self.around.spool.clone();
         let mut delivered = std::pin::pin!(spool.outcomes_delivered());
-        let mut said = false;
+        let mut looks = 0;
         let mut backoff = self.backoff();
         loop {
             let pause = self.pace.pause(random());
@@ -109,7 +109,9 @@ impl<M: Manager> Worker<'_, M> {
                 next = next_state(&mut self.around.orders) => return Err(next),
                 () = self.around.hints.due(pause) => {}
             }
-            if !std::mem::replace(&mut said, true) {
+            looks += 1;
+            // The first look is often on the hint of our own last update.
+            if looks == 2 {
                 info!("no new task until the outcome of the last one is delivered");
             }
             let wish = heed(&mut self.around.orders, &State::Awake, self.manager.wish()).await?;

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::harness::Farm;
 use crate::machine::{lives, missing, until};
-use crate::means::{cancel, logged, number, start_through};
+use crate::means::{cancel, farm_with_grace, logged, number, start_through};
 
 #[test]
 fn e1_term_while_idle_signs_off_and_exits_0() {
@@ -289,13 +289,26 @@ fn e9_a_manager_that_hangs_does_not_hold_a_worker_that_was_told_to_stop() {
 }
 
 #[test]
-fn e12_a_guard_that_is_stopped_holds_up_nothing_for_good() {
-    let farm = Farm::new();
-    let node = farm.awake_node_with(&[("grace", "100ms"), ("unkillable", "500ms")]);
+fn e12_a_guard_that_was_stopped_hears_that_its_program_is_to_end() {
+    let (farm, node) = farm_with_grace("100ms");
     let task = farm.script("echo $$ > pid; setsid sleep 1000 & echo running; while :; do sleep 0.02; done");
     farm.says(&task, "> running");
     let pid = number(&node.folder.join("pid"));
     kill(Pid::from_raw(node.children()[0]), Signal::SIGSTOP).unwrap();
+    cancel(&farm, &task);
+    assert!(!lives(pid) && node.marked().is_empty());
+    assert!(!node.log().contains("a guard does not answer"), "{}", node.log());
+    node.childless();
+    node.finish();
+}
+
+#[test]
+fn e12_a_guard_that_is_stopped_again_and_again_holds_up_nothing_for_good() {
+    let farm = Farm::new();
+    let node = farm.awake_node_with(&[("grace", "100ms"), ("unkillable", "500ms")]);
+    let task = farm.script("echo $$ > pid; echo running; while :; do kill -STOP $PPID; done");
+    farm.says(&task, "> running");
+    let pid = number(&node.folder.join("pid"));
     cancel(&farm, &task);
     assert!(!lives(pid) && node.marked().is_empty());
     node.childless();
