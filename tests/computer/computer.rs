@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::machine::{missing, skipped};
+use crate::machine::{missing, skipped, until};
 
 /// How long a start, or one line of bash, may take. Never waited out.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -191,16 +191,15 @@ impl Computer {
         self.running().begin("systemctl poweroff");
         let mut running = self.running.take().expect("it is on");
         // The console closes with the power.
-        while running
-            .said
-            .recv_timeout(PATIENCE)
-            .inspect(|text| running.seen.push_str(text))
-            .is_ok()
-        {}
-        let off = running.qemu.try_wait().unwrap();
-        running.qemu.kill().unwrap();
-        running.qemu.wait().unwrap();
-        assert!(off.is_some(), "{}", running.seen);
+        while let Ok(text) = running.said.recv_timeout(PATIENCE) {
+            running.seen.push_str(&text);
+        }
+        let off = until(
+            "the computer to be off",
+            || running.qemu.try_wait().unwrap(),
+            || running.seen.clone(),
+        );
+        assert!(off.success(), "{}", running.seen);
     }
 
     /// Cuts the power: what is not on the disk by now never was.
