@@ -4,13 +4,11 @@
 
 use standin_manager::{TaskStatus, WorkerStatus};
 
-use crate::alone;
 use crate::computer::Files;
 use crate::station::Station;
 
 #[test]
 fn a11_a_program_on_a_file_system_that_hangs_is_said_and_nothing_is_taken_until_it_is_gone() {
-    let _alone = alone();
     let Some(mut station) = Station::new(
         Files::Ours,
         &[("grace", "200ms"), ("unkillable", "1s"), ("may_i_run", "500ms")],

@@ -25,11 +25,3 @@ mod render_node;
 mod shutdown;
 mod station;
 mod time;
-
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-/// One computer at a time: emulating one takes a core.
-fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}

@@ -4,7 +4,6 @@
 
 use serde_json::json;
 
-use crate::alone;
 use crate::computer::Files;
 use crate::harness::exec;
 use crate::station::Station;
@@ -22,7 +21,6 @@ fn peak(log: &str) -> f64 {
 
 #[test]
 fn f3_all_of_a_program_is_counted_together_and_its_want_of_memory_is_named() {
-    let _alone = alone();
     let Some(mut station) = Station::new(Files::Ours, &[]) else {
         return;
     };

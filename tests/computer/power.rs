@@ -4,7 +4,6 @@
 
 use standin_manager::{CommandSpec, JobSpec, TaskSpec, TaskStatus};
 
-use crate::alone;
 use crate::computer::Files;
 use crate::harness::bash;
 use crate::station::Station;
@@ -22,7 +21,6 @@ fn job(tasks: usize) -> JobSpec {
 
 #[test]
 fn b10_f8_a_computer_whose_power_is_cut_goes_on_with_its_work_each_time_it_is_switched_on() {
-    let _alone = alone();
     let Some(mut station) = Station::new(
         Files::Ours,
         &[("idle_min", "100ms"), ("idle_max", "1s"), ("contact_gap", "45s")],

@@ -4,14 +4,12 @@
 
 use standin_manager::{TaskStatus, WorkerStatus};
 
-use crate::alone;
 use crate::computer::{Computer, Files};
 use crate::harness::Farm;
 use crate::machine::missing;
 
 #[test]
 fn e16_a_host_that_is_switched_off_in_mid_task_gives_it_back_and_signs_off_first() {
-    let _alone = alone();
     if missing("systemctl") {
         return;
     }

@@ -8,7 +8,6 @@ use serde_json::json;
 use standin_manager::{Endpoint, TaskStatus};
 use tokio::time::Instant;
 
-use crate::alone;
 use crate::computer::Files;
 use crate::harness::exec;
 use crate::machine::until;
@@ -45,7 +44,6 @@ fn waits(station: &mut Station) -> String {
 
 #[test]
 fn f1_a_suspended_computer_asks_first_when_it_wakes_and_keeps_or_ends_its_task_by_the_answer() {
-    let _alone = alone();
     let Some(mut station) = Station::new(Files::Alone, &[("contact_gap", "8s"), ("may_i_run", "1s")]) else {
         return;
     };
@@ -74,7 +72,6 @@ fn f1_a_suspended_computer_asks_first_when_it_wakes_and_keeps_or_ends_its_task_b
 
 #[test]
 fn f2_a_clock_that_is_set_changes_nothing_but_the_times_in_the_log() {
-    let _alone = alone();
     let Some(mut station) = Station::new(Files::Alone, &[("idle_max", "5s")]) else {
         return;
     };
