@@ -22,6 +22,8 @@ const SPELLING: &str = "One dash works as well as two, and -flag=value as well a
 pub(crate) fn of_program() -> io::Result<Vec<u8>> {
     // What follows the flags in the help is a section for each here.
     let command = Arguments::command().version(env!("CARGO_PKG_VERSION")).after_help("");
+    // What is kept out of the short help belongs here; the renderer would leave it without a word.
+    let command = command.mut_args(|argument| argument.hide_short_help(false));
     let errands: Vec<_> = command.get_subcommands().cloned().collect();
     let page = Man::new(command)
         .title("FLAMENCO-WORKER")
