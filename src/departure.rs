@@ -37,7 +37,7 @@ pub const EXIT_CODES: [(u8, &str); 8] = [
     (0, "asked to end, by a signal or by the Manager"),
     (1, "something failed; the log says what"),
     (USAGE_ERROR, "the command line is wrong"),
-    (69, "no Manager was found"),
+    (69, "kept for a search that finds no Manager"),
     (75, "another worker uses this home"),
     (78, "the configuration or the home directory cannot be used"),
     (PANIC, "a panic"),

@@ -121,14 +121,14 @@ timings! {
     space_check = seconds(60);
     /// `\r` progress is shown at most this often.
     progress = seconds(1);
-    /// How long a start waits for a predecessor to let go of the home.
+    /// How long a start waits for a predecessor that leaves to let go of the home; for one that stays it does not wait.
     lock = seconds(10);
     /// Told to leave before we were signed on: how long a call that may have changed something is waited for.
     leave_starting = seconds(1);
     /// Told to stop: how long all of it may take, the end of the task included. Less than the patience of any supervisor
     /// (systemd's default is 90 s, ours in `packaging` and `contrib` are 30 s).
     leave = seconds(20);
-    /// Leaving: how long the log and the outcome may take to reach the Manager, within `leave`.
+    /// Leaving, within `leave`, or going to sleep: how long the log and the outcome may take to reach the Manager.
     leave_flush = seconds(10);
     /// Leaving: how long the sign-off may take, three tries in all.
     leave_sign_off = seconds(6);

@@ -15,15 +15,24 @@ pub(crate) const OURSELVES: &str = "/proc/self/exe";
 
 /// Nobody said which Manager to work for. Exit code 78 at the start.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "no Manager is configured: start with -manager http://host:8080/, or set manager = \"http://host:8080/\" in \
-     flamenco-worker.toml"
-)]
-pub(crate) struct NoManager;
+#[error("no Manager is configured: {advice}")]
+pub(crate) struct NoManager {
+    /// What to do, with the file that was read if it can be written there.
+    pub(crate) advice: String,
+}
 
 /// Where the Manager is.
 pub(crate) fn manager_url(config: &Config) -> Result<&Url, NoManager> {
-    config.manager.as_ref().ok_or(NoManager)
+    config.manager.as_ref().ok_or_else(|| {
+        let toml = config
+            .file
+            .as_deref()
+            .filter(|file| file.extension() == Some("toml".as_ref()));
+        let file = toml.unwrap_or(Path::new("flamenco-worker.toml")).display();
+        NoManager {
+            advice: format!("start with -manager http://host:8080/, or set manager = \"http://host:8080/\" in {file}"),
+        }
+    })
 }
 
 /// How the Manager at `url` is reached. Reads files.

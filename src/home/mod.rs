@@ -221,7 +221,12 @@ fn prepare(dir: &Path) -> Result<String, HomeError> {
     access(dir, AccessFlags::R_OK | AccessFlags::W_OK | AccessFlags::X_OK)
         .map_err(|errno| not_writable(errno.into()))?;
     let found = fs::metadata(dir).map_err(not_writable)?;
-    Ok(format!("{:x}-{:x}", found.dev(), found.ino()))
+    Ok(mark_of(&found))
+}
+
+/// What marks the processes of the home that was `found`: see [`Home::mark`].
+pub fn mark_of(found: &fs::Metadata) -> String {
+    format!("{:x}-{:x}", found.dev(), found.ino())
 }
 
 fn nearest_existing(path: &Path) -> &Path {

@@ -10,17 +10,16 @@
 //! ready before a connection is asked for, and nothing connects ahead of time.
 
 use std::cell::RefCell;
-use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::{CONTENT_TYPE, HeaderMap};
+use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, Method};
-use rustls::ClientConfig;
 use serde::Serialize;
 use url::Url;
 
 use super::contact::Contact;
 use super::push::Line;
+use super::reach::{AGENT, HttpError, Reach, client};
 use super::reply::Reply;
 use super::{
     Acknowledgement, Assignment, Delivery, Greeting, Manager, ManagerError, Picture, PictureAnswer, Row, Verdict,
@@ -37,12 +36,6 @@ use crate::timings::Timings;
 /// or a stranger on that port may send anything.
 const LARGEST_ANSWER: usize = 16 << 20;
 
-/// Connections that idle longer are not used again: proxies close them without a word after a minute.
-const KEEP_IDLE: Duration = Duration::from_secs(50);
-
-/// How we introduce ourselves, on every connection.
-const AGENT: &str = concat!("flamenco-worker/", env!("CARGO_PKG_VERSION"));
-
 /// The Manager at one URL.
 #[derive(Debug)]
 pub struct HttpManager {
@@ -54,20 +47,6 @@ pub struct HttpManager {
     contact: Contact,
     timings: Timings,
 }
-
-/// What it takes to get through to the Manager, for every connection there.
-#[derive(Debug, Clone, Default)]
-pub struct Reach {
-    /// From [`tls`](super::tls); `None` for plain HTTP.
-    pub tls: Option<Arc<ClientConfig>>,
-    /// Sent with every request, for whatever stands in front of the Manager. Values that are secret are marked so.
-    pub headers: HeaderMap,
-}
-
-/// The client could not be made.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot prepare HTTP")]
-pub struct HttpError(#[source] reqwest::Error);
 
 /// What goes out.
 struct Call<'a> {
@@ -364,27 +343,6 @@ impl Manager for HttpManager {
             _ => Err(reply.error()),
         }
     }
-}
-
-/// No proxy of the environment's is used: a farm's Manager is on its own network, where a proxy for the way out would
-/// only be in the way. No redirect is followed: nearly every call here is a POST, which must not become a GET, and
-/// each would be one more way to lose time; the error names the target instead.
-fn client(reach: &Reach, timings: &Timings) -> Result<Client, HttpError> {
-    // reqwest panics without a provider; that there is one already is no error.
-    rustls::crypto::ring::default_provider().install_default().ok();
-    let builder = Client::builder()
-        .user_agent(AGENT)
-        .default_headers(reach.headers.clone())
-        .connect_timeout(timings.connect)
-        .pool_idle_timeout(KEEP_IDLE)
-        .redirect(reqwest::redirect::Policy::none())
-        .no_proxy();
-    let builder = match &reach.tls {
-        Some(tls) => builder.tls_backend_preconfigured(ClientConfig::clone(tls)),
-        // With rustls a host without CA certificates could not even speak plain HTTP.
-        None => builder.tls_certs_only(std::iter::empty()),
-    };
-    builder.build().map_err(HttpError)
 }
 
 fn task_path(task: &str, what: &str) -> String {

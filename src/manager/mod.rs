@@ -16,6 +16,7 @@ mod contact;
 mod error;
 mod http;
 pub mod push;
+mod reach;
 mod reply;
 mod session;
 mod trust;
@@ -27,7 +28,8 @@ use crate::protocol::{
 
 pub use backoff::{Backoff, chain, random};
 pub use error::ManagerError;
-pub use http::{HttpError, HttpManager, Reach};
+pub use http::HttpManager;
+pub use reach::{HttpError, Reach};
 pub use session::{Introduction, KNOWN, Session, SessionError, Standing, denial, is_known};
 pub use trust::{Identity, Trust, TrustError, tls};
 

@@ -76,9 +76,12 @@ impl Doing {
     }
 
     pub(super) fn goes(&mut self, course: Course) {
-        if let Some(task) = &mut self.task {
-            task.course = course;
+        let Some(task) = &mut self.task else { return };
+        // An end that has begun is not taken back.
+        if let (Course::Ending(_), Course::On | Course::Last) = (&task.course, &course) {
+            return;
         }
+        task.course = course;
     }
 
     pub(super) fn ended(&mut self) {
@@ -198,6 +201,8 @@ mod tests {
             "the last task before leaving: rendering frame 12 of 240 of shot_010"
         );
         render.goes(Course::Ending(AbortReason::Shutdown));
+        assert_eq!(line(&render), "ending shot_010: the worker is shutting down");
+        render.goes(Course::Last);
         assert_eq!(line(&render), "ending shot_010: the worker is shutting down");
     }
 

@@ -8,9 +8,12 @@ use crate::computer::Files;
 use crate::harness::exec;
 use crate::station::Station;
 
-/// Perl that fills so many megabytes and waits.
+/// Perl that fills so many megabytes, says so, and keeps them until there is a file `go`.
 fn fill(megabytes: u32) -> String {
-    format!("my $x; $x .= q(x) x 1e6 for 1..{megabytes}; print qq(full\\n); sleep 3")
+    format!(
+        "my $x; $x .= q(x) x 1e6 for 1..{megabytes}; open(my $full, q(>), qq(full.$$)); \
+         select(undef, undef, undef, 0.1) until -e q(go)"
+    )
 }
 
 /// The peak of which the last usage line speaks, in MB.
@@ -31,7 +34,10 @@ fn f3_all_of_a_program_is_counted_together_and_its_want_of_memory_is_named() {
     station.worker("echo 0 > /sys/fs/cgroup/farm/cgroup.procs;");
     station.farm.awake();
     // None of the two takes as much as both.
-    let both = format!("perl -e '{0}' & perl -e '{0}'; wait", fill(80));
+    let both = format!(
+        "perl -e '{0}' & perl -e '{0}' & until [ $(ls | grep -c ^full) = 2 ]; do sleep 0.1; done; touch go; wait",
+        fill(80)
+    );
     let task = station.farm.script(&both);
     station.completed(&task);
     let log = station.farm.log(&task);

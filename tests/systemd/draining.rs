@@ -33,10 +33,7 @@ fn e5_a_drain_has_the_limit_that_was_configured() {
     node.farm.status(WorkerStatus::Awake);
     let task = node.farm.script("echo running; exec sleep 1000");
     node.farm.says(&task, "> running");
-    node.machine.ok(&["systemctl", "stop", UNIT]);
-    node.stopped_well();
-    assert_eq!(node.farm.outcomes(&task), [""; 0]);
-    assert_eq!(node.farm.manager.task(&task).unwrap().status, TaskStatus::Queued);
+    node.stop_gives_back(&task);
 }
 
 #[test]

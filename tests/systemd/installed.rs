@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use standin_manager::{Options, WorkerStatus};
+use standin_manager::{Options, TaskStatus, WorkerStatus};
 
 use crate::booted::Machine;
 use crate::harness::Farm;
@@ -135,6 +135,14 @@ impl Node {
     /// The folder of the unit's control group, as it is seen from here. Not there: nobody is in it.
     pub(crate) fn group(&self) -> std::path::PathBuf {
         self.machine.path(&format!("/sys/fs/cgroup/system.slice/{UNIT}"))
+    }
+
+    /// `systemctl stop` gives this task back to the Manager, and ends well.
+    pub(crate) fn stop_gives_back(&self, task: &str) {
+        self.machine.ok(&["systemctl", "stop", UNIT]);
+        self.stopped_well();
+        assert_eq!(self.farm.outcomes(task), [""; 0]);
+        assert_eq!(self.farm.manager.task(task).unwrap().status, TaskStatus::Queued);
     }
 
     /// Stopped, well, and nothing of it is left.

@@ -2,7 +2,7 @@
 
 //! The unit of the package: started, told things by the Manager, stopped, killed.
 
-use standin_manager::{TaskStatus, When, WorkerStatus};
+use standin_manager::{When, WorkerStatus};
 
 use crate::installed::{Node, UNIT};
 
@@ -63,10 +63,7 @@ fn e2_stopped_in_mid_render_the_task_goes_back_and_nothing_is_left() {
     let task = node.farm.script(&format!("setsid sleep 1000 & {ENDLESS}"));
     node.farm.says(&task, "> running");
     node.says("running task");
-    node.machine.ok(&["systemctl", "stop", UNIT]);
-    node.stopped_well();
-    assert_eq!(node.farm.manager.task(&task).unwrap().status, TaskStatus::Queued);
-    assert_eq!(node.farm.outcomes(&task), [""; 0]);
+    node.stop_gives_back(&task);
     node.farm.status(WorkerStatus::Offline);
 }
 
@@ -110,10 +107,7 @@ fn e6_children_that_an_old_unit_signals_are_not_reported_as_failed() {
     node.service("KillMode=control-group");
     let task = node.farm.script("echo running; exec sleep 1000");
     node.farm.says(&task, "> running");
-    node.machine.ok(&["systemctl", "stop", UNIT]);
-    node.stopped_well();
-    assert_eq!(node.farm.outcomes(&task), [""; 0]);
-    assert_eq!(node.farm.manager.task(&task).unwrap().status, TaskStatus::Queued);
+    node.stop_gives_back(&task);
 }
 
 #[test]

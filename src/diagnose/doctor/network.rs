@@ -17,7 +17,7 @@ use url::Url;
 
 use super::Case;
 use super::finding::{Finding, look};
-use crate::app::parts::reach;
+use crate::app::parts::{manager_url, reach};
 use crate::home::Credentials;
 use crate::manager::push::{LineError, knock};
 use crate::manager::{Greeting, HttpManager, KNOWN, Manager, ManagerError, Row, Verdict, chain, is_known};
@@ -33,12 +33,15 @@ const CLOCKS: f64 = 5.0;
 const NO_TASK: &str = "00000000-0000-0000-0000-000000000000";
 
 pub(super) async fn check(case: &Case) -> Vec<Finding> {
-    let Some(url) = &case.config.manager else {
-        return vec![Finding::fail(
-            "manager.address",
-            "no Manager is configured",
-            "set manager = \"http://host:8080/\" in flamenco-worker.toml, or start with -manager http://host:8080/",
-        )];
+    let url = match manager_url(&case.config) {
+        Ok(url) => url,
+        Err(none) => {
+            return vec![Finding::fail(
+                "manager.address",
+                "no Manager is configured",
+                none.advice,
+            )];
+        }
     };
     let mut found = Vec::new();
     match introduced(case, url, &mut found).await {

@@ -8,11 +8,11 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::finding::{Finding, look_all};
 use super::{Case, groups, limits, service};
+use crate::home::mark_of;
 
 /// Who is spoken of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +45,7 @@ impl Subject {
 
     /// The worker that lives in `home`.
     pub(super) fn worker(pid: i32, home: &Path) -> Self {
-        let mark = fs::metadata(home).map(|home| format!("{:x}-{:x}", home.dev(), home.ino()));
+        let mark = fs::metadata(home).map(|home| mark_of(&home));
         Self {
             pid,
             mark: Some(mark.unwrap_or_default()),

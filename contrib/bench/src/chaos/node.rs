@@ -6,11 +6,11 @@
 #![expect(clippy::disallowed_methods, reason = "this is where the workers are started")]
 
 use std::fs::{self, File};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
+use flamenco_worker::home::mark_of;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -198,7 +198,7 @@ impl Node {
     /// What its programs carry in their environment.
     pub(super) fn mark(&self) -> Result<String, String> {
         let home = fs::metadata(self.home()).map_err(text)?;
-        Ok(format!("{:x}-{:x}", home.dev(), home.ino()))
+        Ok(mark_of(&home))
     }
 }
 
