@@ -44,4 +44,5 @@ pub mod spool;
 pub mod systemd;
 pub mod task;
 pub mod timings;
+mod trees;
 pub mod worker;

@@ -36,6 +36,10 @@ pub(super) enum Trouble {
 }
 
 impl Aside {
+    pub(super) fn new(abort: Abort, lines: UnboundedSender<String>) -> Self {
+        Self { abort, lines }
+    }
+
     /// One line for the task's log.
     pub(super) fn say(&self, line: String) {
         // Nobody listens only after an abort that was not noticed in time; then nothing is to be said.
@@ -58,10 +62,7 @@ pub(super) async fn aside<T: Send + 'static>(
     work: impl FnOnce(&Aside) -> Result<T, Trouble> + Send + 'static,
 ) -> Result<T, Ending> {
     let (sender, lines) = unbounded_channel();
-    let inside = Aside {
-        abort: stage.abort.clone(),
-        lines: sender,
-    };
+    let inside = Aside::new(stage.abort.clone(), sender);
     let thread = spawn_blocking(move || work(&inside));
     let ended = {
         let mut ended = pin!(listen(thread, lines, stage.voice));

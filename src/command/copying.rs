@@ -17,11 +17,12 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, lchown, symlink};
 use std::path::{Path, PathBuf};
 
+use nix::dir::Dir;
 use nix::fcntl::OFlag;
 
 use super::aside::{Aside, Trouble, reason};
-use super::removal::remove;
 use super::text::quoted;
+use crate::trees::{Opened, open_below, open_folder, remove};
 
 /// How much is copied between two looks at the abort: a second or less on a slow network.
 const CHUNK: u64 = 4 << 20;
@@ -96,8 +97,10 @@ impl Part {
             self.published = true;
             return Err(busy());
         }
-        self.file.sync_all()?;
-        if ours.is_file() {
+        if ours.is_dir() {
+            settle(&self.path);
+        } else {
+            self.file.sync_all()?;
             match fs::hard_link(&self.path, dest) {
                 // Dropped, the other name goes.
                 Ok(()) => return Ok(()),
@@ -140,7 +143,7 @@ fn clear(path: &Path) -> io::Result<()> {
     {
         return Err(busy());
     }
-    remove(path)
+    Ok(remove(path)?)
 }
 
 fn busy() -> io::Error {
@@ -174,36 +177,55 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
 /// Copies what is in the folder `src` into the folder `dest`, which is there: files, links and folders with
 /// their modes, times and, where it is allowed, owners. Hard links become files, extended attributes are
 /// not copied, anything else (devices, sockets, FIFOs) is refused.
-pub(super) fn tree(src: &Path, dest: &Path, aside: &Aside) -> Result<(), Trouble> {
-    let mut todo = vec![(src.to_owned(), dest.to_owned())];
-    let mut folders = Vec::new();
-    while let Some((from, to)) = todo.pop() {
+///
+/// Links are not followed, also where a folder is exchanged for one meanwhile, and what is mounted in `src` is refused:
+/// it could not be removed after it was copied.
+pub(super) fn tree(src: &Path, dest: &Path, aside: &Aside) -> Result<Dress, Trouble> {
+    let top = open_folder(src).map_err(|error| failed(src, &error))?;
+    let mut dress = Dress::default();
+    let mut todo = names(&top).map_err(|error| failed(src, &error))?;
+    let mut folders = vec![(dest.to_owned(), top.metadata().map_err(|error| failed(src, &error))?)];
+    while let Some(name) = todo.pop() {
         aside.check()?;
-        let metadata = fs::symlink_metadata(&from).map_err(|error| failed(&from, &error))?;
+        let (from, to) = (src.join(&name), dest.join(&name));
+        let opened = open_below(&top, &name).and_then(|opened| Ok((opened.metadata()?, opened)));
+        let (metadata, opened) = opened.map_err(|error| failed(&from, &error))?;
         if metadata.is_dir() {
-            if from != src {
-                DirBuilder::new()
-                    .mode(0o700)
-                    .create(&to)
-                    .map_err(|error| failed(&to, &error))?;
-            }
-            for entry in fs::read_dir(&from).map_err(|error| failed(&from, &error))? {
-                let name = entry.map_err(|error| failed(&from, &error))?.file_name();
-                todo.push((from.join(&name), to.join(&name)));
-            }
+            DirBuilder::new()
+                .mode(0o700)
+                .create(&to)
+                .map_err(|error| failed(&to, &error))?;
+            let inside = names(&opened).map_err(|error| failed(&from, &error))?;
+            todo.extend(inside.into_iter().map(|inside| name.join(inside)));
             folders.push((to, metadata));
         } else {
-            entry(&from, &to, &metadata, aside)?;
+            let entry = Entry { opened, metadata, from };
+            entry.copy(&to, &mut dress, aside)?;
         }
     }
     // Only now: a folder's time changes with its entries, and its mode may forbid new ones.
     for (folder, metadata) in folders.iter().rev() {
         settle(folder);
-        File::open(folder)
-            .and_then(|file| dress(folder, &file, metadata))
-            .map_err(|error| failed(folder, &error))?;
+        match File::open(folder) {
+            Ok(file) => dress.give(folder, &file, metadata),
+            Err(error) => return Err(failed(folder, &error)),
+        }
     }
-    Ok(())
+    Ok(dress)
+}
+
+/// The names in a folder.
+fn names(folder: &Opened) -> io::Result<Vec<PathBuf>> {
+    let mut listing = Dir::from_fd(folder.to_read()?.into())?;
+    let mut names = Vec::new();
+    for entry in listing.iter() {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if name != b"." && name != b".." {
+            names.push(OsString::from_vec(name.to_owned()).into());
+        }
+    }
+    Ok(names)
 }
 
 /// Has the names in a folder written to the disk. Not every network file system can; then they are
@@ -214,39 +236,79 @@ pub(super) fn settle(folder: &Path) {
     }
 }
 
-/// Copies one file or link.
-fn entry(from: &Path, to: &Path, metadata: &Metadata, aside: &Aside) -> Result<(), Trouble> {
-    if metadata.is_symlink() {
-        let copied = fs::read_link(from).and_then(|target| symlink(target, to));
-        return copied.map_err(|error| failed(from, &error));
-    }
-    if !metadata.is_file() {
-        return Err(Trouble::Failed(format!(
-            "{} is neither a file nor a folder",
-            quoted(&from.to_string_lossy())
-        )));
-    }
-    let src = open(from).map_err(|error| failed(from, &error))?;
-    let new = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to);
-    let dest = new.map_err(|error| failed(to, &error))?;
-    contents(&src, &dest, aside)?.map_err(|error| failed(to, &error))?;
-    // The source will be removed: now is the last moment to learn of a full disk.
-    dest.sync_all()
-        .and_then(|()| dress(to, &dest, metadata))
-        .map_err(|error| failed(to, &error))
+/// A file or link that is copied.
+struct Entry {
+    opened: Opened,
+    metadata: Metadata,
+    /// For messages.
+    from: PathBuf,
 }
 
-/// Owner, mode and times of `metadata` for the open `file` at `path`. The owner first: a change of it takes bits away.
-pub(super) fn dress(path: &Path, file: &File, metadata: &Metadata) -> io::Result<()> {
-    // Only root may give files away; others keep what they copied.
-    let _not_root = lchown(path, Some(metadata.uid()), Some(metadata.gid()));
-    file.set_permissions(Permissions::from_mode(metadata.mode() & 0o7777))?;
-    let times = FileTimes::new()
-        .set_accessed(metadata.accessed()?)
-        .set_modified(metadata.modified()?);
-    file.set_times(times)
+impl Entry {
+    fn copy(&self, to: &Path, dress: &mut Dress, aside: &Aside) -> Result<(), Trouble> {
+        let from = &self.from;
+        if self.metadata.is_symlink() {
+            let copied = self.opened.link().and_then(|target| symlink(target, to));
+            return copied.map_err(|error| failed(from, &error));
+        }
+        if !self.metadata.is_file() {
+            return Err(Trouble::Failed(format!(
+                "{} is neither a file nor a folder",
+                quoted(&from.to_string_lossy())
+            )));
+        }
+        let src = self.opened.to_read().map_err(|error| failed(from, &error))?;
+        let new = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to);
+        let dest = new.map_err(|error| failed(to, &error))?;
+        contents(&src, &dest, aside)?.map_err(|error| failed(to, &error))?;
+        // The source will be removed: now is the last moment to learn of a full disk.
+        dest.sync_all().map_err(|error| failed(to, &error))?;
+        dress.give(to, &dest, &self.metadata);
+        Ok(())
+    }
+}
+
+/// Owners, modes and times, as far as a file system takes them. FAT, SMB and many that are mounted with FUSE do not, or
+/// not from everybody; the data is what counts.
+#[derive(Debug, Default)]
+pub(super) struct Dress {
+    /// How many files and folders have not got theirs.
+    without: u64,
+    /// What the system said of the first one.
+    first: Option<io::Error>,
+}
+
+impl Dress {
+    /// Those of `metadata` for the open `file` at `path`. The owner first: a change of it takes bits away.
+    pub(super) fn give(&mut self, path: &Path, file: &File, metadata: &Metadata) {
+        // Only root may give files away; others keep what they copied.
+        let _not_root = lchown(path, Some(metadata.uid()), Some(metadata.gid()));
+        let mode = file.set_permissions(Permissions::from_mode(metadata.mode() & 0o7777));
+        let times = metadata.accessed().and_then(|accessed| {
+            let times = FileTimes::new().set_accessed(accessed);
+            file.set_times(times.set_modified(metadata.modified()?))
+        });
+        if let Err(error) = mode.and(times) {
+            self.without += 1;
+            self.first.get_or_insert(error);
+        }
+    }
+
+    /// What a person should know of it.
+    pub(super) fn remark(&self) -> Option<String> {
+        let first = self.first.as_ref()?;
+        Some(format!(
+            "the mode or the time of {} files and folders could not be set there: {}",
+            self.without,
+            reason(first)
+        ))
+    }
 }
 
 fn failed(path: &Path, error: &io::Error) -> Trouble {
+    if error.kind() == ErrorKind::CrossesDevices {
+        let path = quoted(&path.to_string_lossy());
+        return Trouble::Failed(format!("{path} is another file system, mounted there"));
+    }
     Trouble::Failed(format!("{}: {}", quoted(&path.to_string_lossy()), reason(error)))
 }

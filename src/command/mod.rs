@@ -25,7 +25,6 @@ mod make_directory;
 mod move_directory;
 mod parameters;
 mod program;
-mod removal;
 mod sleep;
 mod text;
 mod tools;
@@ -47,7 +46,6 @@ pub use frames_to_video::FramesToVideo;
 pub use make_directory::MakeDirectory;
 pub use move_directory::MoveDirectory;
 pub use parameters::ParameterError;
-pub(crate) use removal::remove;
 pub use sleep::Sleep;
 pub use tools::{Identity, Scratch, Stage, Tools};
 

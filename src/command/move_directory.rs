@@ -18,12 +18,12 @@ use jiff::tz::TimeZone;
 use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 
 use super::aside::{Aside, Trouble, aside, reason};
-use super::copying::{self, Part};
+use super::copying::{self, Dress, Part};
 use super::ending::Ending;
 use super::parameters::{ParameterError, Parameters};
-use super::removal::remove;
 use super::text::quoted;
 use super::tools::Stage;
+use crate::trees::remove;
 
 /// The end of the name a source has while it is removed.
 const GONE: &str = ".flamenco-gone";
@@ -141,13 +141,13 @@ impl Move {
         // A predecessor that was killed left such a name, if any, after its destination was there.
         let left = put.and_then(|()| {
             remove(&gone)
+                .map_err(io::Error::from)
                 .and_then(|()| fs::rename(&self.src, &gone))
                 .inspect_err(|_| {
-                    if let Err(error) = remove(&self.dest) {
+                    if let Err(stays) = remove(&self.dest) {
                         aside.say(format!(
-                            "move-directory: a copy stays at {}: {}",
-                            shown(&self.dest),
-                            reason(&error)
+                            "move-directory: a copy stays at {}: {stays}",
+                            shown(&self.dest)
                         ));
                     }
                 })
@@ -156,11 +156,10 @@ impl Move {
             self.bring_back(backup.as_deref(), aside);
             return Err(self.failed(&self.src, &self.dest, &error));
         }
-        if let Err(error) = remove(&gone) {
+        if let Err(stays) = remove(&gone) {
             let (src, gone) = (shown(&self.src), shown(&gone));
             aside.say(format!(
-                "move-directory: {src} is moved, but {gone} cannot be removed: {}",
-                reason(&error)
+                "move-directory: {src} is moved, but {gone} cannot be removed: {stays}"
             ));
         }
         Ok(())
@@ -203,7 +202,7 @@ impl Whole {
         }
         if metadata.is_dir() {
             let part = Part::folder(dest).map_err(failed)?;
-            copying::tree(src, part.path(), aside)?;
+            remark(&copying::tree(src, part.path(), aside)?, aside);
             return Ok(Self::Part(part));
         }
         let file = copying::open(src).map_err(failed)?;
@@ -212,7 +211,9 @@ impl Whole {
         }
         let part = Part::file(dest).map_err(failed)?;
         copying::contents(&file, part.writer(), aside)?.map_err(failed)?;
-        copying::dress(part.path(), part.writer(), &metadata).map_err(failed)?;
+        let mut dress = Dress::default();
+        dress.give(part.path(), part.writer(), &metadata);
+        remark(&dress, aside);
         Ok(Self::Part(part))
     }
 
@@ -223,6 +224,13 @@ impl Whole {
         }
         copying::settle(dest.parent().unwrap_or(Path::new("/")));
         Ok(())
+    }
+}
+
+/// Says once what the other file system did not take.
+fn remark(dress: &Dress, aside: &Aside) {
+    if let Some(remark) = dress.remark() {
+        aside.say(format!("move-directory: {remark}"));
     }
 }
 

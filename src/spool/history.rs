@@ -22,6 +22,7 @@ use super::limits::Limits;
 use super::name::is_folder_name;
 use super::record::{ASSIGNED, REPORT, now_millis};
 use crate::timings::Timings;
+use crate::trees::remove;
 
 #[derive(Debug, Clone)]
 pub(super) struct Places {
@@ -70,7 +71,7 @@ impl Places {
                 continue;
             };
             if name.ends_with(disk::UNFINISHED) {
-                drop(fs::remove_dir_all(&path));
+                drop(remove(&path));
             }
             if !is_folder_name(name) {
                 continue;
@@ -167,7 +168,10 @@ fn try_prune(history: &Path, tasks: usize, bytes: u64) -> io::Result<()> {
     for (index, entry) in entries.iter().enumerate() {
         total += size(&entry.path())?;
         if index >= tasks || total > bytes {
-            fs::remove_dir_all(entry.path())?;
+            // One that cannot go does not keep the others.
+            if let Err(stays) = remove(&entry.path()) {
+                warn!("cannot prune the history of tasks: {stays}");
+            }
         }
     }
     Ok(())
@@ -205,6 +209,10 @@ fn try_strip(set_aside: &Path, bytes: u64) -> io::Result<()> {
 }
 
 fn size(folder: &Path) -> io::Result<u64> {
+    let metadata = fs::symlink_metadata(folder)?;
+    if !metadata.is_dir() {
+        return Ok(metadata.len());
+    }
     fs::read_dir(folder)?.map(|entry| Ok(entry?.metadata()?.len())).sum()
 }
 
@@ -229,6 +237,8 @@ mod tests {
             names.sort();
             names
         };
+        // A stray file is in nobody's way.
+        fs::write(home.path().join("0000000000000-stray"), "x").unwrap();
         assert_eq!(left(4, 1000).len(), 4);
         assert_eq!(left(4, 250), ["0000000000005-t", "0000000000006-t"]);
         assert_eq!(left(4, 0).len(), 0);

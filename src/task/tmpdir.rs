@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use tokio::task::spawn_blocking;
 use tracing::{info, warn};
 
-use crate::command::{HandBack, Scratch, remove};
+use crate::command::{HandBack, Scratch};
+use crate::trees::remove;
 
 /// Longest part of a name that comes from elsewhere, in bytes; a UUID has 36.
 const NAME_KEPT: usize = 64;
@@ -48,7 +49,7 @@ impl TaskDir {
     /// Removes it and all that is in it.
     pub(super) async fn remove(self) {
         let path = self.0.clone();
-        if let Err(error) = off_the_loop(move || remove(&path)).await {
+        if let Err(error) = off_the_loop(move || Ok(remove(&path)?)).await {
             warn!(path = %self.0.display(), "cannot remove the task's temporary directory: {error}");
         }
     }

@@ -38,3 +38,4 @@ mod render_node;
 mod restarts;
 mod signals;
 mod small_disk;
+mod tmpdir;

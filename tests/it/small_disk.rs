@@ -23,21 +23,9 @@ impl SmallDisk {
 
     /// The same with a node that has its configuration.
     pub(crate) fn start_node(mut node: Node, options: &str) -> Option<Self> {
-        if missing("unshare") || missing("nsenter") || !may_mount() {
-            return None;
-        }
         fs::create_dir(node.home()).unwrap();
-        let worker = node.command();
-        let script = format!("mount -t tmpfs -o {options} tmpfs \"$FLAMENCO_HOME\" && exec \"$@\"");
-        let mut command = Command::new("unshare");
-        command
-            .args(["--user", "--map-root-user", "--mount", "sh", "-c", &script, "sh"])
-            .arg(worker.get_program())
-            .args(worker.get_args())
-            .current_dir(&node.folder);
-        command.envs(worker.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        node.start_with(&mut command);
-        Some(Self { node })
+        let mount = format!("mount -t tmpfs -o {options} tmpfs \"$FLAMENCO_HOME\"");
+        start_among_mounts(&mut node, &mount).then_some(Self { node })
     }
 
     /// A path in the home, as seen from outside.
@@ -75,6 +63,25 @@ impl SmallDisk {
         self.node.childless();
         assert_eq!(self.node.stop(), 0, "{}", self.node.log());
     }
+}
+
+/// Starts a node in a mount namespace that ends with it, after this line of shell. `false`, said aloud, where this user
+/// may not mount.
+pub(crate) fn start_among_mounts(node: &mut Node, first: &str) -> bool {
+    if missing("unshare") || missing("nsenter") || !may_mount() {
+        return false;
+    }
+    let worker = node.command();
+    let mut command = Command::new("unshare");
+    command
+        .args(["--user", "--map-root-user", "--mount", "sh", "-c"])
+        .args([&format!("{first} && exec \"$@\""), "sh"])
+        .arg(worker.get_program())
+        .args(worker.get_args())
+        .current_dir(&node.folder);
+    command.envs(worker.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    node.start_with(&mut command);
+    true
 }
 
 pub(crate) fn may_mount() -> bool {

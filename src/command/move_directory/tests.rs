@@ -251,6 +251,36 @@ async fn a_move_across_file_systems_that_cannot_be_done_changes_nothing() {
     assert_eq!(all(there.path()), ["d/", "d/file=d"]);
 }
 
+/// Runs a move in a thread that has mounts of its own, so the command's own thread has to be that one.
+fn moved_here(src: &Path, dest: &Path) -> Result<(), Trouble> {
+    let (lines, _unheard) = tokio::sync::mpsc::unbounded_channel();
+    let (_source, abort) = crate::abort::AbortSource::new();
+    let command = MoveDirectory {
+        src: src.into(),
+        dest: dest.into(),
+    };
+    command.check()?.carry_out(&Aside::new(abort, lines))
+}
+
+#[test]
+fn i25_a_move_across_file_systems_does_not_take_what_is_mounted_for_its_own() {
+    let here = tempfile::tempdir().unwrap();
+    let Some(there) = elsewhere(here.path()) else { return };
+    let (src, storage) = (make(here.path(), "s"), make(here.path(), "storage"));
+    fs::create_dir(src.join("mnt")).unwrap();
+    let before = all(&storage);
+    crate::trees::with_own_mounts(|| {
+        crate::trees::bind(&storage, &src.join("mnt"));
+        let Err(Trouble::Failed(why)) = moved_here(&src, &there.path().join("d")) else {
+            panic!("it was moved")
+        };
+        assert!(why.ends_with("/s/mnt\" is another file system, mounted there"), "{why}");
+        assert_eq!(all(&storage), before);
+        assert_eq!(fs::read_dir(there.path()).unwrap().count(), 0);
+        assert!(src.join("file").exists());
+    });
+}
+
 /// Moves, and aborts as soon as something of the copy is there.
 async fn aborted(command: &MoveDirectory, part: &Path) -> Result<(), Ending> {
     let mut said = Said::default();
