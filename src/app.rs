@@ -10,6 +10,7 @@
 //! The end: the worker leaves (task ended, what is said sent, signed off), then whatever served it is dropped,
 //! then the home's lock, with the process.
 
+mod explain;
 pub(crate) mod parts;
 mod reload;
 mod status;
@@ -152,7 +153,7 @@ async fn serve(running: Running<'_>, early: Early) -> Result<Departure, Departur
         never = sender.run(&manager) => match never {},
         never = desk.run(&manager, &launcher) => match never {},
         never = status.run() => match never {},
-        never = listen(listener, &manager) => match never {},
+        never = beside(listener, &manager, &config.task_types) => match never {},
         never = relay(signals, tell, running, &manager, &home) => match never {},
     };
     Ok(departure)
@@ -262,6 +263,15 @@ fn scratch(home: &Home) -> Scratch {
     Scratch {
         folder: std::env::temp_dir(),
         mark: home.mark().to_owned(),
+    }
+}
+
+/// What the worker can do without.
+async fn beside(listener: Option<Listener>, manager: &HttpManager, task_types: &[String]) -> Infallible {
+    tokio::select! {
+        never = listen(listener, manager) => never,
+        never = explain::silence(manager) => never,
+        never = explain::programs(task_types) => never,
     }
 }
 

@@ -7,6 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
+use tokio::sync::Notify;
 
 use super::{ManagerError, chain};
 
@@ -17,6 +18,7 @@ pub(super) struct Contact {
     gap: Cell<bool>,
     /// Why the last call got no answer.
     trouble: RefCell<Option<String>>,
+    failure: Notify,
     limit: Duration,
 }
 
@@ -26,6 +28,7 @@ impl Contact {
             last: Cell::new(None),
             gap: Cell::new(false),
             trouble: RefCell::default(),
+            failure: Notify::new(),
             limit,
         }
     }
@@ -33,6 +36,12 @@ impl Contact {
     /// A call got no answer of the Manager's.
     pub(super) fn failed(&self, error: &ManagerError) {
         *self.trouble.borrow_mut() = Some(chain(error));
+        self.failure.notify_one();
+    }
+
+    /// Returns when a call has got no answer since this was last asked. For one who asks. Cancel safe.
+    pub(super) async fn failure(&self) {
+        self.failure.notified().await;
     }
 
     /// Why the last call got no answer, if it got none.

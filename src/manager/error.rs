@@ -11,9 +11,9 @@ use rustls::CertificateError;
 /// A call that brought no answer of the Manager's that means anything.
 #[derive(Debug, thiserror::Error)]
 pub enum ManagerError {
-    /// No connection, or it broke; the chain says where.
-    #[error("cannot reach the Manager")]
-    Unreachable(#[source] reqwest::Error),
+    /// No connection, or it broke.
+    #[error("cannot reach the Manager: {}", obstacle(.0))]
+    Unreachable(reqwest::Error),
     /// The other side's certificate is refused. Somebody has to do something.
     #[error("cannot trust the Manager's certificate: {}", advice(.0))]
     Untrusted(CertificateError),
@@ -106,12 +106,25 @@ impl From<reqwest::Error> for ManagerError {
 }
 
 fn certificate_error(error: &reqwest::Error) -> Option<CertificateError> {
-    let first: &(dyn Error + 'static) = error;
-    let tls = std::iter::successors(Some(first), |error| inner(*error)).find_map(|error| error.downcast_ref());
-    match tls {
+    match causes(error).find_map(|error| error.downcast_ref()) {
         Some(rustls::Error::InvalidCertificate(problem)) => Some(problem.clone()),
         Some(_) | None => None,
     }
+}
+
+/// What stood in the way, in the words of who met it: the libraries above have nothing to add.
+fn obstacle(error: &reqwest::Error) -> String {
+    match causes(error).find_map(|error| error.downcast_ref()) {
+        Some(rustls::Error::InvalidMessage(_)) => "https is not spoken there".to_owned(),
+        Some(other) => format!("TLS failed: {other}"),
+        None => causes(error).last().map(ToString::to_string).unwrap_or_default(),
+    }
+}
+
+/// The error, its cause, the cause of that.
+fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
+    let first: &(dyn Error + 'static) = error;
+    std::iter::successors(Some(first), |error| inner(*error))
 }
 
 /// The cause; of an I/O error what it wraps, which is not among its causes.

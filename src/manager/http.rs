@@ -111,6 +111,16 @@ impl HttpManager {
         Some(format!("{}: {trouble}", self.base))
     }
 
+    /// Returns when a call has got no answer of the Manager's. Cancel safe.
+    pub async fn troubled(&self) {
+        self.contact.failure().await;
+    }
+
+    /// Where it is.
+    pub fn url(&self) -> &Url {
+        &self.base
+    }
+
     /// Time since the Manager's last answer; `None` before the first.
     pub fn silence(&self) -> Option<Duration> {
         self.contact.silence()

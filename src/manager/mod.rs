@@ -13,6 +13,7 @@
 
 mod backoff;
 mod contact;
+mod diagnosis;
 mod error;
 mod http;
 pub mod push;
@@ -27,6 +28,7 @@ use crate::protocol::{
 };
 
 pub use backoff::{Backoff, chain, random};
+pub use diagnosis::{Diagnosis, Met, Step, examine, of_another_version, said_who};
 pub use error::ManagerError;
 pub use http::HttpManager;
 pub use reach::{HttpError, Reach};

@@ -46,9 +46,11 @@ impl Reply {
         ErrorBody::parse(&self.body).is_some_and(|error| error.message.starts_with("security requirements failed"))
     }
 
-    /// Whether the Manager itself has seen us: its own answers are 2xx, 423 or shaped like its errors.
+    /// Whether the Manager itself has seen us: its own answers are 2xx, 423 or shaped like its errors. A page for a
+    /// browser is none, such as it gives itself for what is below `/app/`.
     pub(super) fn is_of_the_manager(&self) -> bool {
-        self.status.is_success() || self.status == StatusCode::LOCKED || self.is_own_error()
+        let for_workers = self.status.is_success() || self.status == StatusCode::LOCKED;
+        (for_workers && !self.body.trim_ascii_start().starts_with(b"<")) || self.is_own_error()
     }
 
     pub(super) fn message(&self) -> String {
@@ -136,6 +138,8 @@ mod tests {
         assert!(!reply(404, r#"{"message":"Not Found"}"#).is_own_error());
         assert!(!reply(404, r#"{"code":409,"message":"?"}"#).is_own_error());
         assert!(!reply(404, "<html>Not Found</html>").is_own_error());
+        assert!(reply(204, "").is_of_the_manager() && reply(200, "{}").is_of_the_manager());
+        assert!(!reply(200, "\n<!DOCTYPE html>").is_of_the_manager());
     }
 
     #[test]

@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep};
 use tracing::{debug, info, warn};
 
 use super::backoff::Backoff;
+use super::diagnosis::{Diagnosis, of_another_version};
 use super::{Acknowledgement, Manager, ManagerError, Row, Welcome, chain};
 use crate::home::{Credentials, CredentialsError, Home};
 use crate::protocol::{Registration, SignOn, WorkerStatus};
@@ -171,22 +172,19 @@ impl<'a, M: Manager> Session<'a, M> {
     /// Says which Manager this is when it is another than the last time, and whether that one is known here. No
     /// version keeps us from working: what is asked and answered decides that by itself.
     async fn tell_version(&mut self) {
-        let found = match self.manager.greet().await {
-            Ok(greeting) => greeting.version,
+        let greeting = match self.manager.greet().await {
+            Ok(greeting) => greeting,
             Err(error) => return debug!(error = chain(&error), "cannot ask for the Manager's version"),
         };
+        let found = &greeting.version;
         if self.version.as_ref() == Some(&found.version) {
             return;
         }
-        match is_known(&found.version) {
-            true => info!(name = found.name, version = found.version, "the Manager"),
-            false => warn!(
-                name = found.name,
-                version = found.version,
-                "this worker is made for Managers of version {KNOWN} and works with this one as well as it can"
-            ),
+        match of_another_version(&greeting) {
+            None => info!(name = found.name, version = found.version, "the Manager"),
+            Some(Diagnosis { seen, advice, .. }) => warn!("{seen}; {advice}"),
         }
-        self.version = Some(found.version);
+        self.version = Some(found.version.clone());
     }
 
     /// Signs off once; accepted or no longer known, nothing is left to repair.

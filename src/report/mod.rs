@@ -9,6 +9,7 @@
 //!
 //! Nothing here waits for the Manager: a slow one must not slow a renderer down.
 
+mod complaint;
 mod desk;
 mod picture;
 mod task_reporter;

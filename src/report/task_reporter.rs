@@ -4,6 +4,9 @@
 
 use std::path::Path;
 
+use tracing::warn;
+
+use super::complaint::Complaint;
 use super::desk::Pictures;
 use crate::process::{Exit, Finished, Stray};
 use crate::protocol::AssignedTask;
@@ -12,14 +15,20 @@ use crate::spool::{Cause, Entry, ProgramEnd, Spool, SpoolError, millis};
 /// Longest activity, in bytes: it is one cell of a table on the Manager's page.
 const LONGEST_ACTIVITY: usize = 1 << 10;
 
+/// So much of an id is enough to ask for a task.
+const SHORT: usize = 8;
+
 /// Lent to the commands of a task; the outcome consumes it, so that nothing can be said after it. Dropped
 /// without one, the task counts as cut off.
 #[derive(Debug)]
 pub struct TaskReporter {
     task: String,
+    name: String,
     entry: Entry,
     pictures: Pictures,
     steps: u32,
+    /// What the last program said of its trouble.
+    complaint: Complaint,
     /// `pid=N > ` of the program that spoke last.
     prefix: (i32, String),
 }
@@ -31,12 +40,13 @@ impl TaskReporter {
     /// As [`Spool::begin`]; then the task must not be run.
     pub async fn begin(spool: &Spool, pictures: &Pictures, task: &AssignedTask) -> Result<Self, SpoolError> {
         let entry = spool.begin(task)?;
-        let task = task.uuid.clone();
         Ok(Self {
-            task,
+            task: task.uuid.clone(),
+            name: task.name.clone(),
             entry,
             pictures: pictures.clone(),
             steps: 0,
+            complaint: Complaint::default(),
             prefix: (0, String::new()),
         })
     }
@@ -50,7 +60,9 @@ impl TaskReporter {
     pub fn output(&mut self, pid: i32, text: &str) {
         if self.prefix.0 != pid {
             self.prefix = (pid, format!("pid={pid} > "));
+            self.complaint = Complaint::default();
         }
+        self.complaint.hear(text);
         self.entry.line(&self.prefix.1, text);
     }
 
@@ -83,6 +95,14 @@ impl TaskReporter {
     /// The task failed; `why` becomes its activity and the last line of its log. On return as
     /// [`completed`](Self::completed). The Manager hears of it only if it still wants the task run.
     pub async fn failed(mut self, why: &str) {
+        let said = self.complaint.line().map(|line| format!(" It said: {line:?}."));
+        let id: String = self.task.chars().take(SHORT).collect();
+        warn!(
+            task = self.task,
+            "task {} failed: {why}.{} `flamenco-worker history {id}` shows its log",
+            self.name,
+            said.unwrap_or_default()
+        );
         self.line(&format!("Failed: {why}"));
         self.entry.close(Cause::Failed(one_line(why)));
     }

@@ -63,7 +63,10 @@ impl<M: Manager> Worker<'_, M> {
         self.doing.send_modify(|doing| doing.begins(task));
         let (outcome, afterwards) = self.watch_over(task, reporter).await;
         self.doing.send_modify(Doing::ended);
-        info!(task = task.uuid, "task {}: {outcome}", task.name);
+        // The reporter has told a failure, with more.
+        if !matches!(outcome, Outcome::Failed(_) | Outcome::Unwell(_)) {
+            info!(task = task.uuid, "task {}: {outcome}", task.name);
+        }
         self.strikes.note(&outcome);
         match (outcome, afterwards.0) {
             (_, Some(next)) => Err(next),

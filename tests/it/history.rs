@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Farm, bash, exec};
 use crate::machine::until;
+use crate::means::logged;
 use crate::render_node::Node;
 
 /// Runs `flamenco-worker history` for a node; its exit code, stdout and stderr.
@@ -227,4 +228,26 @@ pub(crate) fn files(node: &Node) -> Vec<(std::path::PathBuf, Vec<u8>)> {
     }
     found.sort();
     found
+}
+
+#[test]
+fn a_failed_task_is_a_warning_with_the_line_that_says_why_and_the_way_to_its_log() {
+    let farm = Farm::new();
+    let node = farm.awake_node();
+    logged(&node, "FFmpeg");
+    let task =
+        farm.script("echo 'Error: Cannot read file'; echo 'Error: Not freed memory blocks: 1'; echo bye; exit 3");
+    farm.failed(&task);
+    let id = &task[..8];
+    logged(
+        &node,
+        &format!(
+            "warn  task task failed: command exited abnormally with code 3. It said: \"Error: Cannot read file\". \
+             `flamenco-worker history {id}` shows its log"
+        ),
+    );
+    assert_eq!(node.log().matches("task task failed").count(), 1, "{}", node.log());
+    let (code, out, _) = history(&node, &[id]);
+    assert!(code == 0 && out.contains("> Error: Cannot read file"), "{out}");
+    node.finish();
 }

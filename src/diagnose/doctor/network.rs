@@ -1,17 +1,15 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! Is the Manager there, is it one, and does it know this worker? One step after the other: name, connection, TLS,
-//! answer; with an answer the clock, the credentials and the push.
+//! Is the Manager there, is it one, and does it know this worker? [`examine`] takes one step after the other; with an
+//! answer there are the clock, the credentials and the push.
 //!
 //! Whether credentials are accepted is asked with `may-i-run` for a task that cannot be: the one authenticated call
 //! that the Manager answers without noting that it has seen the worker.
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 use url::Url;
 
@@ -20,8 +18,9 @@ use super::finding::{Finding, look};
 use crate::app::parts::{manager_url, reach};
 use crate::home::Credentials;
 use crate::manager::push::{LineError, knock};
-use crate::manager::{Greeting, HttpManager, KNOWN, Manager, ManagerError, Row, Verdict, chain, is_known};
-use crate::timings::Timings;
+use crate::manager::{
+    Diagnosis, HttpManager, Manager, ManagerError, Row, Step, Verdict, chain, examine, of_another_version, said_who,
+};
 
 /// How long each of the four steps may take, so that all of it ends within ten seconds.
 const STEP: Duration = Duration::from_secs(2);
@@ -59,9 +58,6 @@ pub(super) async fn check(case: &Case) -> Vec<Finding> {
 /// # Errors
 /// The step that cannot be taken.
 async fn introduced(case: &Case, url: &Url, found: &mut Vec<Finding>) -> Result<HttpManager, Finding> {
-    let addresses = addresses(url).await?;
-    let address = connection(url, &addresses).await?;
-    found.push(Finding::ok("manager.address", format!("{url} is at {address}")));
     let (of, config) = (url.clone(), case.config.clone());
     let reach = look("manager.tls", "a file for TLS", move || reach(&of, &config))
         .await?
@@ -72,111 +68,28 @@ async fn introduced(case: &Case, url: &Url, found: &mut Vec<Finding>) -> Result<
                 "repair it: a worker does not start with it (exit code 78)",
             )
         })?;
-    let timings = Timings {
-        connect: STEP,
-        ask: STEP,
-        ..case.config.timings.clone()
-    };
-    let manager = HttpManager::new(url, reach, &timings)
-        .map_err(|error| Finding::fail("manager.answer", chain(&error), "is the table [headers] right?"))?;
-    let before = Timestamp::now();
-    let greeting = manager.greet().await.map_err(|error| refused(url, &error))?;
-    let after = Timestamp::now();
+    let met = examine(url, reach, STEP).await.map_err(stopped)?;
+    found.push(Finding::ok("manager.address", format!("{url} is at {}", met.address)));
     if url.scheme() == "https" {
         found.push(Finding::ok("manager.tls", "the certificate shown there is trusted"));
     }
-    found.push(known(url, &greeting)?);
-    found.extend(greeting.date.map(|theirs| clock(theirs, before, after)));
-    Ok(manager)
+    found.push(match of_another_version(&met.greeting) {
+        None => Finding::ok("manager.answer", said_who(&met.greeting)),
+        Some(Diagnosis { seen, advice, .. }) => Finding::warn("manager.answer", seen, advice),
+    });
+    let (before, after) = met.asked;
+    found.extend(met.greeting.date.map(|theirs| clock(theirs, before, after)));
+    Ok(met.manager)
 }
 
-async fn addresses(url: &Url) -> Result<Vec<SocketAddr>, Finding> {
-    let host = url.host_str().unwrap_or_default();
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let port = url.port_or_known_default().unwrap_or(80);
-    let why = match timeout(STEP, lookup_host((bare, port))).await {
-        Ok(Ok(addresses)) => {
-            let addresses: Vec<_> = addresses.collect();
-            if !addresses.is_empty() {
-                return Ok(addresses);
-            }
-            "it has no address".to_owned()
-        }
-        Ok(Err(error)) => error.to_string(),
-        Err(_) => format!("no answer within {STEP:?}"),
+fn stopped(diagnosis: Diagnosis) -> Finding {
+    let name = match diagnosis.step {
+        Step::Address => "manager.address",
+        Step::Connection => "manager.connection",
+        Step::Tls => "manager.tls",
+        Step::Answer => "manager.answer",
     };
-    Err(Finding::fail(
-        "manager.address",
-        format!("the name {host} of the Manager cannot be resolved: {why}"),
-        format!("is it written right in {url}? `getent hosts {host}` must know it: look at DNS or /etc/hosts"),
-    ))
-}
-
-async fn connection(url: &Url, addresses: &[SocketAddr]) -> Result<SocketAddr, Finding> {
-    let connected = timeout(STEP, TcpStream::connect(addresses)).await;
-    let (why, advice) = match connected {
-        Ok(Ok(stream)) => return Ok(stream.peer_addr().unwrap_or(addresses[0])),
-        Ok(Err(error)) => (
-            error.to_string(),
-            "does the Manager run there, and on this port? Its log names the URLs it can be reached by",
-        ),
-        Err(_) => (
-            format!("no answer within {STEP:?}"),
-            "a firewall drops what is sent there, or that host is off",
-        ),
-    };
-    let tried: Vec<_> = addresses.iter().map(ToString::to_string).collect();
-    Err(Finding::fail(
-        "manager.connection",
-        format!("{url} cannot be connected to at {}: {why}", tried.join(", ")),
-        advice,
-    ))
-}
-
-fn refused(url: &Url, error: &ManagerError) -> Finding {
-    let seen = chain(error);
-    let (name, advice) = match error {
-        ManagerError::Untrusted(_) => (
-            "manager.tls",
-            "until this is repaired the worker starts, and tries again every few minutes",
-        ),
-        ManagerError::Unreachable(_) if url.scheme() == "https" => {
-            ("manager.tls", "is it https that is spoken there, and not http?")
-        }
-        ManagerError::Unreachable(_) => ("manager.answer", "is it http that is spoken there, and not https?"),
-        ManagerError::TimedOut(_) => (
-            "manager.answer",
-            "it takes connections and says nothing: is the Manager overloaded, or is this another service?",
-        ),
-        ManagerError::Redirected { .. }
-        | ManagerError::Between {
-            code: 401 | 403 | 407, ..
-        } => ("manager.answer", "the worker waits until this is repaired"),
-        ManagerError::Between { .. } | ManagerError::NotTheManager(_) => (
-            "manager.answer",
-            "another web server is there: the URL must be the one the Manager's own page has in a browser, without \
-             what its pages add",
-        ),
-        ManagerError::Status { .. } => ("manager.answer", "look at the log of the Manager"),
-    };
-    Finding::fail(name, seen, advice)
-}
-
-fn known(url: &Url, greeting: &Greeting) -> Result<Finding, Finding> {
-    let (name, version) = (&greeting.version.name, &greeting.version.version);
-    if version.is_empty() {
-        let stranger = ManagerError::NotTheManager("it does not say which version it has".into());
-        return Err(refused(url, &stranger));
-    }
-    let seen = format!("the Manager {name:?} has version {version}");
-    Ok(match is_known(version) {
-        true => Finding::ok("manager.answer", seen),
-        false => Finding::warn(
-            "manager.answer",
-            seen,
-            format!("this worker is made for version {KNOWN}, and works with this one as well as it can"),
-        ),
-    })
+    Finding::fail(name, diagnosis.seen, diagnosis.advice)
 }
 
 /// Theirs is in whole seconds, cut off.
@@ -282,7 +195,6 @@ fn silent(error: &LineError) -> Finding {
 mod tests {
     use super::super::finding::Verdict as Is;
     use super::*;
-    use crate::protocol::ManagerVersion;
 
     #[test]
     fn clocks_may_be_a_little_apart() {
@@ -296,25 +208,6 @@ mod tests {
     }
 
     #[test]
-    fn a_manager_of_another_time_is_warned_of_and_a_stranger_is_none() {
-        let url = Url::parse("http://m/").unwrap();
-        let verdict = |version: &str| {
-            let greeting = Greeting {
-                version: ManagerVersion {
-                    name: "m".into(),
-                    version: version.into(),
-                },
-                date: None,
-            };
-            known(&url, &greeting).unwrap_or_else(|stranger| stranger).verdict
-        };
-        assert_eq!(
-            [verdict("3.9-beta1"), verdict("4.0"), verdict("")],
-            [Is::Ok, Is::Warn, Is::Fail]
-        );
-    }
-
-    #[test]
     fn a_denial_is_hard_only_while_the_worker_is_still_in_the_managers_list() {
         assert_eq!(denied("id", &Ok(Row::Deleted)).verdict, Is::Warn);
         assert_eq!(denied("id", &Ok(Row::Known)).verdict, Is::Fail);
@@ -322,14 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_connection_points_at_the_scheme() {
-        let at = |url: &str, error| refused(&Url::parse(url).unwrap(), &error);
-        let slow = || ManagerError::TimedOut(STEP);
-        assert_eq!(at("https://m/", slow()).name, "manager.answer");
-        let untrusted = ManagerError::Untrusted(rustls::CertificateError::Expired);
-        let finding = at("https://m/", untrusted);
-        assert_eq!((finding.name, finding.verdict), ("manager.tls", Is::Fail));
-        assert!(finding.seen.contains("it has expired"));
+    fn a_manager_that_cannot_be_listened_to_is_a_warning() {
         assert_eq!(silent(&LineError::Refused(426)).verdict, Is::Warn);
     }
 }

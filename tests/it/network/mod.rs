@@ -4,6 +4,7 @@
 
 mod answers;
 mod crowd;
+mod first_start;
 mod identity;
 mod load;
 mod outages;

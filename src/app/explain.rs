@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! What a person who starts a worker wants to know, and the worker itself does not need: why no Manager answers, and
+//! which programs are here. Nothing waits for it.
+
+use std::convert::Infallible;
+use std::future::pending;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
+use tracing::{info, warn};
+
+use super::parts::tools_folder;
+use crate::command::{ffmpeg_beside, is_program, program_in};
+use crate::manager::{HttpManager, examine, of_another_version};
+
+/// How long each step on the way to the Manager may take.
+const STEP: Duration = Duration::from_secs(2);
+
+/// How long after one look there is another: the network may have come up meanwhile, and it is something else now.
+const AGAIN: Duration = Duration::from_secs(30);
+
+/// The task type that needs an FFmpeg.
+const VIDEO: &str = "ffmpeg";
+
+/// Says why no Manager answers, until one has: by then the URL is right, and an outage is an outage.
+pub(super) async fn silence(manager: &HttpManager) -> Infallible {
+    let mut told = None;
+    while manager.silence().is_none() {
+        manager.troubled().await;
+        let diagnosis = match examine(manager.url(), manager.reach(), STEP).await {
+            Ok(met) => of_another_version(&met.greeting),
+            Err(diagnosis) => Some(diagnosis),
+        };
+        if let Some(diagnosis) = diagnosis.filter(|new| manager.silence().is_none() && told.as_ref() != Some(new)) {
+            warn!("{}; {}", diagnosis.seen, diagnosis.advice);
+            told = Some(diagnosis);
+        }
+        sleep(AGAIN).await;
+    }
+    pending().await
+}
+
+/// Says where Blender and FFmpeg are. A folder of PATH may be on a file system that hangs.
+pub(super) async fn programs(task_types: &[String]) -> Infallible {
+    // It does not panic, and only the end of the runtime cancels it.
+    if let Ok((blender, ffmpeg)) = spawn_blocking(found).await {
+        match &blender {
+            Some(place) => info!(program = %place.display(), "Blender"),
+            None => info!(
+                "no blender on the worker's PATH: that is well if the Manager's variable `blender` has a full path for \
+                 Linux"
+            ),
+        }
+        match &ffmpeg {
+            Some(place) => info!(program = %place.display(), "FFmpeg"),
+            None if task_types.iter().any(|kind| kind == VIDEO) => warn!(
+                "no ffmpeg in {}, and none on the worker's PATH: tasks that make a video from frames fail here",
+                tools_folder().display()
+            ),
+            None => {}
+        }
+    }
+    pending().await
+}
+
+fn found() -> (Option<PathBuf>, Option<PathBuf>) {
+    let path = std::env::var_os("PATH");
+    let beside = ffmpeg_beside(&tools_folder())
+        .into_iter()
+        .find(|path: &PathBuf| is_program(path));
+    (
+        program_in(path.as_deref(), "blender").map(resolved),
+        beside.or_else(|| program_in(path.as_deref(), "ffmpeg")),
+    )
+}
+
+/// What a link on PATH leads to tells the version, often.
+fn resolved(program: PathBuf) -> PathBuf {
+    Path::canonicalize(&program).unwrap_or(program)
+}

@@ -1,0 +1,361 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! Why no Manager answers at the URL that was configured: the one place that finds out and puts it into words, for the
+//! worker's log and for `doctor`.
+//!
+//! ```text
+//! name ─► connection ─► TLS ─► "which version are you?" ─► Met
+//!   └─────────┴──────────┴────────────┴─► Diagnosis: what was seen, and what to do
+//!                                              └─ does one answer at a URL that was perhaps meant?
+//! ```
+//!
+//! Nothing of this is authenticated, and the headers of the configuration, which may be secret, go to the configured URL
+//! only.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use jiff::Timestamp;
+use reqwest::header::HeaderMap;
+use tokio::net::{TcpStream, lookup_host};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+use url::Url;
+
+use super::{Greeting, HttpManager, KNOWN, Manager, ManagerError, Reach, Trust, chain, is_known, tls};
+use crate::timings::Timings;
+
+/// Where the Manager listens unless it is told otherwise.
+const PORT: u16 = 8080;
+
+/// Where the Manager's own pages and calls begin: what is before it may be a prefix of a proxy's.
+const OWN_PATHS: [&str; 2] = ["app", "api"];
+
+/// The step that could not be taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    Address,
+    Connection,
+    Tls,
+    Answer,
+}
+
+/// What is wrong, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diagnosis {
+    pub step: Step,
+    pub seen: String,
+    pub advice: String,
+}
+
+/// A Manager that has said who it is.
+#[derive(Debug)]
+pub struct Met {
+    pub address: SocketAddr,
+    pub manager: HttpManager,
+    pub greeting: Greeting,
+    /// When it was asked, and when the answer was here.
+    pub asked: (Timestamp, Timestamp),
+}
+
+/// Takes one step after the other, each within `patience`. Changes nothing at the Manager.
+///
+/// # Errors
+/// The step that cannot be taken.
+pub async fn examine(url: &Url, reach: Reach, patience: Duration) -> Result<Met, Diagnosis> {
+    let found = match addresses(url, patience).await {
+        Ok(addresses) => meet(url, &addresses, reach, patience).await,
+        Err(unknown) => Err(unknown),
+    };
+    match found {
+        Ok(met) => Ok(met),
+        Err(diagnosis) => Err(match meant(url, diagnosis.step, patience).await {
+            Some(advice) => Diagnosis { advice, ..diagnosis },
+            None => diagnosis,
+        }),
+    }
+}
+
+/// What is to be said of a Manager whose worker API was never measured.
+pub fn of_another_version(greeting: &Greeting) -> Option<Diagnosis> {
+    let version = &greeting.version.version;
+    (!is_known(version)).then(|| Diagnosis {
+        step: Step::Answer,
+        seen: said_who(greeting),
+        advice: format!(
+            "this worker is made for version {KNOWN}, and works with this one as well as it can: is there a newer \
+             flamenco-worker?"
+        ),
+    })
+}
+
+/// A Manager, as it names itself.
+pub fn said_who(greeting: &Greeting) -> String {
+    let version = &greeting.version;
+    format!("the Manager {:?} has version {}", version.name, version.version)
+}
+
+async fn meet(url: &Url, addresses: &[SocketAddr], reach: Reach, patience: Duration) -> Result<Met, Diagnosis> {
+    let address = connection(url, addresses, patience).await?;
+    let manager = quick(url, reach, patience).ok_or_else(|| Diagnosis {
+        step: Step::Answer,
+        seen: "no connection can be prepared".to_owned(),
+        advice: "is the table [headers] right?".to_owned(),
+    })?;
+    let before = Timestamp::now();
+    let greeting = manager.greet().await.and_then(not_a_stranger);
+    let greeting = greeting.map_err(|error| refused(url, &error))?;
+    Ok(Met {
+        address,
+        manager,
+        greeting,
+        asked: (before, Timestamp::now()),
+    })
+}
+
+/// A Manager that is asked no longer than `patience`.
+fn quick(url: &Url, reach: Reach, patience: Duration) -> Option<HttpManager> {
+    let timings = Timings {
+        connect: patience,
+        ask: patience,
+        ..Timings::default()
+    };
+    HttpManager::new(url, reach, &timings).ok()
+}
+
+fn not_a_stranger(greeting: Greeting) -> Result<Greeting, ManagerError> {
+    match greeting.version.version.is_empty() {
+        true => Err(ManagerError::NotTheManager(
+            "it does not say which version it has".into(),
+        )),
+        false => Ok(greeting),
+    }
+}
+
+async fn addresses(url: &Url, patience: Duration) -> Result<Vec<SocketAddr>, Diagnosis> {
+    let host = url.host_str().unwrap_or_default();
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let port = url.port_or_known_default().unwrap_or(PORT);
+    let why = match timeout(patience, lookup_host((bare, port))).await {
+        Ok(Ok(addresses)) => {
+            let addresses: Vec<_> = addresses.collect();
+            if !addresses.is_empty() {
+                return Ok(addresses);
+            }
+            "it has no address".to_owned()
+        }
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => format!("no answer within {patience:?}"),
+    };
+    Err(Diagnosis {
+        step: Step::Address,
+        seen: format!("the name {host} of the Manager cannot be resolved: {why}"),
+        advice: format!("is it written right in {url}? `getent hosts {host}` must know it: look at DNS or /etc/hosts"),
+    })
+}
+
+async fn connection(url: &Url, addresses: &[SocketAddr], patience: Duration) -> Result<SocketAddr, Diagnosis> {
+    let connected = timeout(patience, TcpStream::connect(addresses)).await;
+    let (why, advice) = match connected {
+        Ok(Ok(stream)) => return Ok(stream.peer_addr().unwrap_or(addresses[0])),
+        Ok(Err(error)) => (error.to_string(), nobody_there(url)),
+        Err(_) => (
+            format!("no answer within {patience:?}"),
+            "a firewall drops what is sent there, or that host is off".to_owned(),
+        ),
+    };
+    let tried: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+    Err(Diagnosis {
+        step: Step::Connection,
+        seen: format!("{url} cannot be connected to at {}: {why}", tried.join(", ")),
+        advice,
+    })
+}
+
+fn nobody_there(url: &Url) -> String {
+    const LOG: &str = "does the Manager run there, and on this port? Its log names the URLs it can be reached by";
+    match (url.port(), url.port_or_known_default()) {
+        (None, Some(usual)) => format!(
+            "the URL has no port, so {usual} was tried, that of {}; Flamenco's is {PORT} unless it is told otherwise: {LOG}",
+            url.scheme()
+        ),
+        (Some(_), _) | (None, None) => LOG.to_owned(),
+    }
+}
+
+fn refused(url: &Url, error: &ManagerError) -> Diagnosis {
+    let (step, advice) = match error {
+        ManagerError::Untrusted(_) => (
+            Step::Tls,
+            "until this is repaired the worker starts, and tries again every few minutes".to_owned(),
+        ),
+        ManagerError::Unreachable(_) if url.scheme() == "https" => {
+            (Step::Tls, "is it https that is spoken there, and not http?".to_owned())
+        }
+        ManagerError::Unreachable(_) => (
+            Step::Answer,
+            "is it http that is spoken there, and not https?".to_owned(),
+        ),
+        ManagerError::TimedOut(_) => (
+            Step::Answer,
+            "it takes connections and says nothing: is the Manager overloaded, or is this another service?".to_owned(),
+        ),
+        ManagerError::Redirected { .. }
+        | ManagerError::Between {
+            code: 401 | 403 | 407, ..
+        } => (Step::Answer, "the worker waits until this is repaired".to_owned()),
+        ManagerError::Between { .. } | ManagerError::NotTheManager(_) => (
+            Step::Answer,
+            "another web server is there: the URL must be the one the Manager's own page has in a browser, without \
+             what its pages add"
+                .to_owned(),
+        ),
+        ManagerError::Status { code: 404, .. } => (
+            Step::Answer,
+            format!("if it is a Manager, it has another version: this worker is made for version {KNOWN}"),
+        ),
+        ManagerError::Status { .. } => (Step::Answer, "look at the log of the Manager".to_owned()),
+    };
+    Diagnosis {
+        step,
+        seen: format!("{url}: {}", chain(error)),
+        advice,
+    }
+}
+
+/// Tries what is often meant by a URL like this one, and says at which of them a Manager answers.
+async fn meant(url: &Url, step: Step, patience: Duration) -> Option<String> {
+    let asked = alternatives(url, step).into_iter().map(async |other| {
+        let trust = other.clone();
+        let tls = spawn_blocking(move || tls(&trust, &Trust::default()))
+            .await
+            .ok()?
+            .ok()?;
+        let headers = HeaderMap::new();
+        let manager = quick(&other, Reach { tls, headers }, patience)?;
+        match manager.greet().await.and_then(not_a_stranger) {
+            Ok(greeting) => Some(format!(
+                "a Flamenco Manager ({:?}, version {}) answers at {other}: set manager = \"{other}\"",
+                greeting.version.name, greeting.version.version
+            )),
+            Err(ManagerError::Untrusted(problem)) => Some(format!(
+                "https is spoken there (its certificate: {problem}): set manager = \"{other}\""
+            )),
+            Err(_) => None,
+        }
+    });
+    join_all(asked).await.into_iter().flatten().next()
+}
+
+/// What may be meant instead of `url`, the likeliest first.
+fn alternatives(url: &Url, step: Step) -> Vec<Url> {
+    let mut others = Vec::new();
+    let base = without_pages(url);
+    if matches!(step, Step::Tls | Step::Answer) {
+        others.push(base.clone());
+        if url.port().is_some() {
+            let scheme = if url.scheme() == "https" { "http" } else { "https" };
+            others.extend(with(&base, scheme, url.port()));
+        }
+        let mut bare = base.clone();
+        bare.set_path("/");
+        others.push(bare);
+    }
+    if step != Step::Address {
+        let mut bare = base;
+        bare.set_path("/");
+        others.extend(with(&bare, "http", Some(PORT)));
+    }
+    let mut seen = vec![url.clone()];
+    others.retain(|other| {
+        let new = !seen.contains(other);
+        seen.push(other.clone());
+        new
+    });
+    others
+}
+
+fn with(url: &Url, scheme: &str, port: Option<u16>) -> Option<Url> {
+    let mut other = url.clone();
+    other.set_scheme(scheme).ok()?;
+    other.set_port(port).ok()?;
+    Some(other)
+}
+
+/// Without the path of one of the Manager's own pages, as it is copied from a browser.
+fn without_pages(url: &Url) -> Url {
+    let segments = url.path_segments().into_iter().flatten();
+    let before: Vec<_> = segments
+        .take_while(|segment| !segment.is_empty() && !OWN_PATHS.contains(segment))
+        .collect();
+    let mut base = url.clone();
+    base.set_path(&before.iter().map(|segment| format!("/{segment}")).collect::<String>());
+    if !base.path().ends_with('/') {
+        base.set_path(&format!("{}/", base.path()));
+    }
+    base
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::ManagerVersion;
+
+    fn others(url: &str, step: Step) -> Vec<String> {
+        let others = alternatives(&Url::parse(url).unwrap(), step);
+        others.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn what_may_be_meant_is_tried_in_order() {
+        assert_eq!(
+            others("http://m:8080/app/jobs/", Step::Answer),
+            ["http://m:8080/", "https://m:8080/"]
+        );
+        assert_eq!(
+            others("http://proxy/farm/app/workers/", Step::Answer),
+            ["http://proxy/farm/", "http://proxy/", "http://proxy:8080/"]
+        );
+        assert_eq!(others("https://m:8080/", Step::Tls), ["http://m:8080/"]);
+        assert_eq!(others("http://m/", Step::Connection), ["http://m:8080/"]);
+        assert_eq!(others("https://[::1]/x/", Step::Connection), ["http://[::1]:8080/"]);
+        assert_eq!(others("http://m:8080/", Step::Connection), [""; 0]);
+        assert_eq!(others("http://m:80/app/", Step::Address), [""; 0]);
+    }
+
+    #[test]
+    fn a_broken_connection_points_at_the_scheme_and_a_certificate_at_tls() {
+        let at = |url: &str, error| refused(&Url::parse(url).unwrap(), &error);
+        let slow = ManagerError::TimedOut(Duration::from_secs(2));
+        assert_eq!(at("https://m/", slow).step, Step::Answer);
+        let untrusted = ManagerError::Untrusted(rustls::CertificateError::Expired);
+        let diagnosis = at("https://m/", untrusted);
+        assert_eq!(diagnosis.step, Step::Tls);
+        assert!(diagnosis.seen.contains("it has expired"));
+        let elsewhere = at("http://m/", ManagerError::said(404, "no matching operation was found"));
+        assert!(elsewhere.advice.contains(KNOWN));
+    }
+
+    #[test]
+    fn a_manager_of_another_time_is_told() {
+        let told = |version: &str| {
+            of_another_version(&Greeting {
+                version: ManagerVersion {
+                    name: "m".into(),
+                    version: version.into(),
+                },
+                date: None,
+            })
+        };
+        assert_eq!(told("3.9-beta1"), None);
+        assert!(told("4.0").is_some_and(|told| told.seen.contains("4.0") && told.advice.contains(KNOWN)));
+    }
+
+    #[test]
+    fn a_port_that_was_not_given_is_named() {
+        let advice = |url: &str| nobody_there(&Url::parse(url).unwrap());
+        assert!(advice("http://m/").contains("no port, so 80 was tried, that of http"));
+        assert!(!advice("http://m:81/").contains("no port"));
+    }
+}

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! Which line of a program's output says why it failed: the last that speaks of an error, or else the last.
+
+/// How much of a line is looked at and kept, in bytes.
+const LONGEST: usize = 300;
+
+/// What is in such lines, of Blender, Python, FFmpeg and the C library.
+const TELLING: [&str; 5] = ["rror", "ERROR", "denied", "No such", "not found"];
+
+/// Blender's last words after many a good render, too.
+const USUAL: &str = "Not freed memory";
+
+/// The line so far.
+#[derive(Debug, Default)]
+pub(super) struct Complaint {
+    line: String,
+    /// It speaks of an error.
+    tells: bool,
+}
+
+impl Complaint {
+    pub(super) fn hear(&mut self, line: &str) {
+        let start = line.trim_start();
+        let start = &start[..start.floor_char_boundary(LONGEST)];
+        if start.is_empty() || start.contains(USUAL) {
+            return;
+        }
+        let tells = TELLING.iter().any(|word| start.contains(word));
+        if tells || !self.tells {
+            self.tells = tells;
+            self.line.clear();
+            self.line.push_str(start.trim_end());
+        }
+    }
+
+    pub(super) fn line(&self) -> Option<&str> {
+        Some(self.line.as_str()).filter(|line| !line.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(lines: &[&str]) -> Option<String> {
+        let mut complaint = Complaint::default();
+        lines.iter().for_each(|line| complaint.hear(line));
+        complaint.line().map(str::to_owned)
+    }
+
+    #[test]
+    fn the_last_line_that_speaks_of_an_error_says_why_and_else_the_last() {
+        assert_eq!(of(&[]), None);
+        assert_eq!(of(&["one", "two", "  "]).as_deref(), Some("two"));
+        let blender = [
+            "Blender 4.2.0",
+            "Error: Cannot read file '/x.blend': No such file or directory",
+            "Error: Not freed memory blocks: 2, total unfreed memory 0.001 MB",
+            "Blender quit",
+        ];
+        assert_eq!(of(&blender).as_deref(), Some(blender[1]));
+        let python = ["Traceback (most recent call last):", "  x", "KeyError: 'a'", "bye"];
+        assert_eq!(of(&python).as_deref(), Some("KeyError: 'a'"));
+        assert_eq!(of(&["ä".repeat(1000).as_str()]).map(|line| line.len()), Some(LONGEST));
+    }
+}
