@@ -20,6 +20,8 @@ pub struct Environment {
     pub user_home: Option<PathBuf>,
     /// Where the node's administrator puts configuration: `/etc/flamenco`.
     pub system: PathBuf,
+    /// Where services of the system have their own directories: `/var/lib`.
+    pub state: PathBuf,
 }
 
 impl Environment {
@@ -32,6 +34,7 @@ impl Environment {
             hostname: hostname(),
             user_home: User::from_uid(Uid::effective()).ok().flatten().map(|user| user.dir),
             system: "/etc/flamenco".into(),
+            state: "/var/lib".into(),
         }
     }
 

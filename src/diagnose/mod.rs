@@ -22,7 +22,7 @@ use crate::cli::{Arguments, Errand};
 use crate::config::{Config, Environment};
 use crate::control::{self, Command};
 use crate::departure::Departure;
-use crate::home;
+use crate::home::{self, SearchError};
 use crate::manager::chain;
 
 /// Runs an errand.
@@ -64,7 +64,10 @@ fn check_config(arguments: &Arguments) -> Result<(), Departure> {
 fn home(arguments: &Arguments) -> Result<PathBuf, Departure> {
     let environment = Environment::capture();
     let (config, _said_by_the_worker) = Config::load(arguments, &environment).map_err(|error| unusable(&error))?;
-    home::locate(&config, &environment).map_err(|error| unusable(&chain(&error)))
+    home::search(&config, &environment).map_err(|error| match error {
+        SearchError::Nowhere(nowhere) => unusable(&chain(&nowhere)),
+        several @ SearchError::Several(_) => failed(&several),
+    })
 }
 
 /// Where an errand writes.

@@ -18,7 +18,7 @@ use super::HomeError;
 use super::owner::described;
 use crate::config::hostname;
 
-const NAME: &str = "flamenco-worker.lock";
+pub(super) const NAME: &str = "flamenco-worker.lock";
 
 /// The line that a holder adds on its way out.
 const LEAVING: &str = "leaving: yes\n";

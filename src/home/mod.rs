@@ -19,6 +19,7 @@ mod lock;
 mod machine;
 mod owner;
 mod rest;
+mod search;
 mod signed_on;
 
 use std::fs::{self, DirBuilder};
@@ -33,6 +34,7 @@ pub use self::credentials::{Credentials, CredentialsError};
 pub use self::lock::Holder;
 use self::lock::{HomeLock, Taken};
 pub use self::owner::described;
+pub use self::search::{SearchError, search};
 use crate::config::{Config, Environment};
 
 /// A home that is ours: the lock is held until this is dropped, or the process ends in whatever way.
@@ -106,20 +108,23 @@ fn in_use(dir: &Path, holder: Option<&Holder>) -> String {
 /// # Errors
 /// [`HomeError::NoPlace`].
 pub fn locate(config: &Config, environment: &Environment) -> Result<PathBuf, HomeError> {
-    if let Some(home) = &config.home {
-        return Ok(home.clone());
-    }
-    let state = environment.get("STATE_DIRECTORY").map(|paths| paths.to_string_lossy());
-    let first = state
-        .as_deref()
-        .and_then(|paths| paths.split(':').find(|path| !path.is_empty()));
-    if let Some(first) = first {
-        return Ok(environment.absolute(first));
+    if let Some(home) = chosen(config, environment) {
+        return Ok(home);
     }
     environment
         .xdg("XDG_DATA_HOME", ".local/share")
         .map(|data| data.join("flamenco"))
         .ok_or(HomeError::NoPlace)
+}
+
+/// The home that somebody has named.
+fn chosen(config: &Config, environment: &Environment) -> Option<PathBuf> {
+    if let Some(home) = &config.home {
+        return Some(home.clone());
+    }
+    let state = environment.get("STATE_DIRECTORY")?.to_string_lossy();
+    let first = state.split(':').find(|path| !path.is_empty())?;
+    Some(environment.absolute(first))
 }
 
 impl Home {

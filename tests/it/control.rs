@@ -84,6 +84,58 @@ fn e4_a_worker_is_found_where_homes_are_by_default() {
     obeys(&farm, node, &[], &[("XDG_DATA_HOME", &data)]);
 }
 
+/// As root is beside a service: nothing tells the command which home is meant but the worker that runs.
+#[test]
+fn g4_a_worker_whose_home_nobody_names_is_found_by_its_lock_and_of_several_none_is_told() {
+    let farm = Farm::new();
+    let mut node = farm.node("node");
+    let Some(owner) = own_user(&farm, &node) else { return };
+    let words = |node: &mut Node| {
+        let mut words: Vec<_> = as_user(owner).into_iter().map(Into::into).collect();
+        words.push(WORKER.into());
+        start_as(node, &words);
+    };
+    words(&mut node);
+    farm.awake();
+    let run = |word: &str| {
+        let user = as_user(owner);
+        let mut command = Command::new(&user[0]);
+        command.args(&user[1..]).args([WORKER, word]).current_dir("/");
+        command
+            .env_remove("FLAMENCO_HOME")
+            .env_remove("XDG_DATA_HOME")
+            .env("HOME", "/nowhere")
+            .output()
+            .unwrap()
+    };
+    let task = farm.script("true");
+    farm.completed(&task);
+    assert!(said(&run("history")).contains(&task[..8]), "{}", said(&run("history")));
+    assert!(said(&run("doctor")).contains(&node.home().display().to_string()));
+    let mut second = farm.node("second");
+    std::os::unix::fs::chown(&second.folder, Some(owner), Some(owner)).unwrap();
+    words(&mut second);
+    logged(&second, "signed on");
+    let several = run("sleep");
+    assert_eq!(several.status.code(), Some(1));
+    for home in [node.home(), second.home()] {
+        assert!(
+            said(&several).contains(&home.display().to_string()),
+            "{}",
+            said(&several)
+        );
+    }
+    assert_eq!(second.stop(), 0);
+    assert!(said(&run("stop")).contains("will end its task"));
+    assert_eq!(node.ended(), 0);
+    assert!(
+        said(&run("stop")).contains("no worker uses the home /nowhere"),
+        "{}",
+        said(&run("stop"))
+    );
+    second.nothing_left();
+}
+
 #[test]
 fn e4_where_no_worker_is_that_is_said_and_nobody_told() {
     let farm = Farm::new();

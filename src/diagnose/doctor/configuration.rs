@@ -6,7 +6,7 @@ use super::Case;
 use super::finding::Finding;
 use crate::cli::Arguments;
 use crate::config::{Config, ConfigError, Environment, Warning};
-use crate::home::{self, HomeError};
+use crate::home::{self, SearchError};
 use crate::manager::chain;
 
 const NAME: &str = "configuration";
@@ -16,13 +16,13 @@ pub(super) fn read(arguments: &Arguments, environment: &Environment) -> (Case, V
     let (config, warnings, wrong) = Config::salvage(arguments, environment);
     let mut found = vec![whole(&config, wrong.as_ref())];
     found.extend(warnings.iter().map(warning));
-    let home = home::locate(&config, environment)
+    let home = home::search(&config, environment)
         .map_err(|error| found.push(nowhere(&error)))
         .ok();
     (Case::new(config, home), found)
 }
 
-fn nowhere(error: &HomeError) -> Finding {
+fn nowhere(error: &SearchError) -> Finding {
     Finding::fail(
         "home",
         chain(error),

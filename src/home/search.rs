@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! Whose home is meant by a person who did not say: root, or the service's user, beside a service whose home only its
+//! unit knows.
+//!
+//! ```text
+//! chosen (variable, configuration) ─► it     used by default ─► it
+//! else: the one worker whose lock can be seen in /proc ─► its home     the one that a unit made ─► it     several: ask
+//! ```
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::lock::{Holder, NAME};
+use super::{HomeError, chosen, locate};
+use crate::config::{Config, Environment};
+
+/// How a service's directory is called: `flamenco-worker`, and with a name of its own after one of [`BETWEEN`] where there
+/// are several (`flamenco-worker@gpu0` is systemd's, `flamenco-worker.gpu0` OpenRC's).
+const SERVICE: &str = "flamenco-worker";
+const BETWEEN: [char; 3] = ['@', '.', '-'];
+
+/// Why no home is meant.
+#[derive(Debug, thiserror::Error)]
+pub enum SearchError {
+    #[error(transparent)]
+    Nowhere(#[from] HomeError),
+    #[error("there is more than one worker's home here: say which with FLAMENCO_HOME={}", paths(.0))]
+    Several(Vec<PathBuf>),
+}
+
+fn paths(paths: &[PathBuf]) -> String {
+    let paths: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
+    paths.join(", or ")
+}
+
+/// The home that a command is about which is not a worker itself.
+///
+/// # Errors
+/// See [`SearchError`].
+pub fn search(config: &Config, environment: &Environment) -> Result<PathBuf, SearchError> {
+    let own = locate(config, environment)?;
+    if chosen(config, environment).is_some() || Holder::of(&own).is_some_and(|holder| holder.lives()) {
+        return Ok(own);
+    }
+    let mut found = used(Path::new("/proc"));
+    if found.is_empty() && !own.join(NAME).exists() {
+        found = of_units(&environment.state);
+    }
+    match found.len() {
+        0 => Ok(own),
+        1 => Ok(found.remove(0)),
+        _ => Err(SearchError::Several(found)),
+    }
+}
+
+/// The homes that workers use right now, as far as this user may look into their processes. One in another container has
+/// another number than its lock says, and its path means nothing here.
+fn used(proc: &Path) -> Vec<PathBuf> {
+    let mut homes = Vec::new();
+    for process in fs::read_dir(proc).into_iter().flatten().flatten() {
+        let Ok(pid) = process.file_name().to_string_lossy().parse::<i32>() else {
+            continue;
+        };
+        let open = fs::read_dir(process.path().join("fd")).into_iter().flatten().flatten();
+        let files = open.filter_map(|file| fs::read_link(file.path()).ok());
+        for mut home in files.filter(|file| file.ends_with(NAME)) {
+            home.pop();
+            let holds = Holder::of(&home).is_some_and(|holder| holder.pid == pid && holder.lives());
+            if holds && !homes.contains(&home) {
+                homes.push(home);
+            }
+        }
+    }
+    homes.sort();
+    homes
+}
+
+/// Where units have had their homes made.
+fn of_units(state: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(state).into_iter().flatten().flatten();
+    let mut homes: Vec<_> = entries
+        .filter(|entry| {
+            let name = entry.file_name();
+            let rest = name.to_str().and_then(|name| name.strip_prefix(SERVICE));
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(BETWEEN))
+        })
+        .map(|entry| entry.path())
+        .filter(|path| path.is_dir())
+        .collect();
+    homes.sort();
+    homes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn homes_of_units_are_known_by_their_names_and_several_are_listed() {
+        let state = tempfile::tempdir().unwrap();
+        let make = |name: &str| fs::create_dir(state.path().join(name)).unwrap();
+        for other in ["flamenco-workers", "flamenco", "x"] {
+            make(other);
+        }
+        assert_eq!(of_units(state.path()), [""; 0].map(PathBuf::from));
+        make("flamenco-worker");
+        assert_eq!(of_units(state.path()), [state.path().join("flamenco-worker")]);
+        make("flamenco-worker.gpu1");
+        make("flamenco-worker@gpu0");
+        let both = of_units(state.path());
+        assert_eq!(both.len(), 3);
+        let said = SearchError::Several(both).to_string();
+        assert!(
+            said.contains("/flamenco-worker, or ") && said.ends_with("/flamenco-worker@gpu0"),
+            "{said}"
+        );
+    }
+}
