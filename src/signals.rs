@@ -9,7 +9,8 @@
 //!
 //! Before all that, in the first milliseconds: see [`Early`].
 //!
-//! The handler counts, because the stream below it may fold two quick signals into one wake-up. INT and QUIT
+//! The handler counts, because the stream below it may fold two quick signals into one wake-up. The same signal twice
+//! within [`ONE`] is one: timeout(1) sends it to its child and then to its group, and means it once. INT and QUIT
 //! are taken also when a shell's `worker &` left them ignored: whoever sends them by hand means it. None stays blocked:
 //! a mask goes through exec, and a careless parent's would keep us from hearing them, and SIGCHLD.
 
@@ -17,9 +18,10 @@ mod early;
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 
 use nix::libc;
+use nix::time::{ClockId, clock_gettime};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::low_level;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -27,6 +29,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::departure::THIRD_SIGNAL;
 
 pub use early::Early;
+
+/// Milliseconds within which the same signal is meant once. Nobody types as fast.
+const ONE: i64 = 100;
 
 /// What a person or a supervisor tells us through the system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,13 +130,23 @@ async fn hang_up(stream: Option<&mut Signal>) {
 
 #[expect(unsafe_code, reason = "a signal handler is registered")]
 fn count(number: i32, stops: Arc<AtomicU32>) -> io::Result<()> {
+    let last = AtomicI64::new(-ONE);
     let action = move || {
+        let now = now();
+        if now - last.swap(now, Ordering::SeqCst) < ONE {
+            return;
+        }
         if stops.fetch_add(1, Ordering::SeqCst) >= 2 {
             low_level::exit(i32::from(THIRD_SIGNAL));
         }
     };
-    // SAFETY: the action only touches an atomic and calls `_exit`, both async-signal-safe.
+    // SAFETY: the action only reads a clock, touches atomics and calls `_exit`, all async-signal-safe.
     unsafe { low_level::register(number, action) }.map(|_| ())
+}
+
+/// Milliseconds of a clock that no one sets. Where it cannot be read, every signal counts.
+fn now() -> i64 {
+    clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(i64::MAX, |time| time.tv_sec() * 1000 + time.tv_nsec() / 1_000_000)
 }
 
 /// Whether a signal was ignored when we were started.

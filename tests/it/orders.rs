@@ -12,7 +12,7 @@ use standin_manager::{Endpoint, Fault, FaultKind, TaskStatus, WorkerStatus};
 use tokio::time::Instant;
 
 use crate::harness::Farm;
-use crate::machine::{lives, missing, until};
+use crate::machine::{lives, missing, skipped, until};
 use crate::means::{logged, start_through};
 use crate::render_node::Node;
 
@@ -179,7 +179,7 @@ fn e8_a_stop_while_the_sign_off_hangs_leaves_at_once_and_signs_off_once() {
         .inject(Fault::at(Endpoint::SignOff, FaultKind::Hang).forever());
     node.signal(Signal::SIGTERM);
     farm.asked(Endpoint::SignOff, 1);
-    node.signal(Signal::SIGTERM);
+    node.signal_again(Signal::SIGTERM);
     assert_eq!(node.ended(), 0);
     assert_eq!(told(&farm, Endpoint::SignOff), 1);
     assert!(node.home().join("signed-on").exists(), "for the next start");
@@ -246,7 +246,7 @@ fn e3_a_third_signal_ends_a_worker_that_is_stuck_itself() {
     until("the worker to be stuck", stuck, || node.log());
     let pid = node.pid();
     for _ in 0..2 {
-        node.signal(Signal::SIGTERM);
+        node.signal_again(Signal::SIGTERM);
         let taken = || pending(pid).then_some(());
         until("the signal to be taken", taken, || node.log());
         assert!(lives(pid));
@@ -256,9 +256,33 @@ fn e3_a_third_signal_ends_a_worker_that_is_stuck_itself() {
         "it hears nothing:\n{}",
         node.log()
     );
-    node.signal(Signal::SIGTERM);
+    node.signal_again(Signal::SIGTERM);
     assert_eq!(node.ended(), 130);
     node.nothing_left_but_files();
+}
+
+/// timeout(1) sends what it gets to its child, and then to the group that the child is in.
+#[test]
+fn e3_the_same_signal_twice_at_once_is_one_and_the_program_keeps_its_grace() {
+    let farm = Farm::new();
+    let mut node = farm.awake_node_with(&[("grace", "10m")]);
+    let task = farm.script("trap 'sleep 0.5; echo tidied up; exit' TERM; echo running; while :; do sleep 0.02; done");
+    farm.says(&task, "> running");
+    let pid = node.pid();
+    let begun = Instant::now();
+    for _ in 0..2 {
+        node.signal(Signal::SIGTERM);
+        let taken = || pending(pid).then_some(());
+        until("the signal to be taken", taken, || node.log());
+    }
+    let at_once = begun.elapsed() < Duration::from_millis(100);
+    assert_eq!(node.ended(), 0);
+    if at_once {
+        assert!(farm.log(&task).contains("> tidied up"), "{}", farm.log(&task));
+    } else {
+        skipped("this machine is too busy to send two signals at once");
+    }
+    node.nothing_left();
 }
 
 /// Whether no signal waits to be taken by a process.

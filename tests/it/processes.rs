@@ -225,7 +225,7 @@ fn a15_a_task_stopped_for_two_reasons_is_asked_once_and_the_shorter_way_wins() {
         || node.log().contains("shutting down").then_some(()),
         || node.log(),
     );
-    node.signal(Signal::SIGTERM);
+    node.signal_again(Signal::SIGTERM);
     assert_eq!(node.ended(), 0);
     assert_eq!(farm.log(&task).matches("> asked").count(), 1, "{}", farm.log(&task));
     node.nothing_left();

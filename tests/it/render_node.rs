@@ -9,6 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -141,6 +142,14 @@ impl Node {
 
     pub(crate) fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.pid()), signal).unwrap();
+    }
+
+    /// The same signal as before, late enough to be one of its own.
+    pub(crate) fn signal_again(&self, signal: Signal) {
+        let late = tokio::time::Instant::now() + Duration::from_millis(150);
+        let is_late = || (tokio::time::Instant::now() >= late).then_some(());
+        until("the next signal to be another one", is_late, String::new);
+        self.signal(signal);
     }
 
     pub(crate) fn runs(&mut self) -> bool {

@@ -88,7 +88,7 @@ fn e3_a_second_term_skips_the_grace() {
     farm.says(&task, "> running");
     node.signal(Signal::SIGTERM);
     farm.says(&task, "> ignored");
-    node.signal(Signal::SIGTERM);
+    node.signal_again(Signal::SIGTERM);
     assert_eq!(node.ended(), 0);
     assert_eq!(farm.manager.workers()[0].status, WorkerStatus::Offline);
     node.nothing_left();
@@ -115,13 +115,13 @@ fn e3_a_third_term_exits_at_once_and_nothing_of_the_task_survives() {
         || node.log().contains("shutting down").then_some(()),
         || node.log(),
     );
-    node.signal(Signal::SIGTERM);
+    node.signal_again(Signal::SIGTERM);
     until(
         "the task to be over",
         || node.children().is_empty().then_some(()),
         || node.log(),
     );
-    node.signal(Signal::SIGTERM);
+    node.signal_again(Signal::SIGTERM);
     assert_eq!(node.ended(), 130);
     node.nothing_left_but_files();
     farm.manager.clear_faults();

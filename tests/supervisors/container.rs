@@ -8,6 +8,7 @@ use std::fs;
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -15,7 +16,7 @@ use standin_manager::{Endpoint, Fault, FaultKind, TaskStatus, When, WorkerStatus
 
 use crate::harness::Farm;
 use crate::machine::{missing, until};
-use crate::means::{logged, not_root};
+use crate::means::{logged, not_root, pass};
 use crate::render_node::Node;
 
 const WORKER: &str = env!("CARGO_BIN_EXE_flamenco-worker");
@@ -236,8 +237,10 @@ fn hurried(init: &'static [&'static str]) {
         .inject(Fault::anywhere(FaultKind::Hang).forever());
     container.signal(Signal::SIGTERM);
     logged(&container.node, "ending the task: the worker is shutting down");
+    pass(Duration::from_millis(150));
     container.signal(Signal::SIGTERM);
     logged(&container.node, "now shutting down");
+    pass(Duration::from_millis(150));
     assert_eq!(container.stop(), 130);
     container.node.nothing_left_but_files();
 }
