@@ -104,18 +104,33 @@ pub struct Arguments {
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 pub enum Errand {
     /// Shows the last tasks of this node, or one of them with its log
+    ///
+    /// It needs no Manager and disturbs nothing. The start of an id is enough.
     History(HistoryArguments),
     /// Looks whether this node is fit to be a worker, and says what to do where it is not
+    ///
+    /// Run it as the worker's user, before the first start or beside a worker at work. It changes nothing, here or at the
+    /// Manager; Blender and FFmpeg are run once each, for their version. It ends with 1 when something is FAIL, else with 0.
     Doctor(DoctorArguments),
     /// Shows with which configuration a worker would start, and where each value comes from
+    ///
+    /// In the form of a file, with secrets withheld. It ends with 78 where a worker would not start.
     CheckConfig,
     /// Tells the worker of this home to finish its task and then leave
+    ///
+    /// As SIGQUIT does. A worker that runs is found by its home; where none is named, the one that can be seen is meant.
     Drain,
     /// Tells it to take no new task until it is woken
+    ///
+    /// As SIGUSR1 does. A running task is finished.
     Sleep,
     /// Tells it to take tasks again
+    ///
+    /// As SIGUSR2 does.
     Wake,
     /// Tells it to end its task, give it back and leave
+    ///
+    /// As SIGTERM does. Under a supervisor that restarts it, stop it there.
     Stop,
 }
 

@@ -14,17 +14,19 @@
 
 #![expect(clippy::print_stderr, reason = "it is run by a person or a script")]
 
+mod completion;
 mod file;
 mod linked;
+#[cfg(test)]
+#[expect(dead_code, reason = "shared with the tests of the real binary")]
+#[path = "../../tests/it/machine.rs"]
+mod machine;
 mod manual;
 
 use std::path::Path;
 use std::process::ExitCode;
 use std::{fs, io};
 
-use clap::CommandFactory;
-use clap_complete::{Shell, generate};
-use flamenco_worker::cli::Arguments;
 use flamenco_worker::config::manual::tables;
 
 const PROGRAM: &str = "flamenco-worker";
@@ -49,15 +51,8 @@ fn write_all(directory: &Path) -> io::Result<()> {
     fs::write(directory.join("flamenco-worker.toml.5"), manual::of_file(&tables()))?;
     fs::write(directory.join("worker.toml"), file::commented(&tables()))?;
     fs::write(directory.join("THIRD-PARTY"), linked::notices()?)?;
-    let shells = [
-        (Shell::Bash, "flamenco-worker.bash"),
-        (Shell::Zsh, "_flamenco-worker"),
-        (Shell::Fish, "flamenco-worker.fish"),
-    ];
-    for (shell, name) in shells {
-        let mut script = Vec::new();
-        generate(shell, &mut Arguments::command(), PROGRAM, &mut script);
-        fs::write(directory.join(name), script)?;
+    for (shell, name) in completion::SHELLS {
+        fs::write(directory.join(name), completion::script(shell))?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@
 
 use std::io;
 
-use clap::CommandFactory;
+use clap::{Command, CommandFactory};
 use clap_mangen::Man;
 use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
 use flamenco_worker::cli::Arguments;
@@ -18,6 +18,20 @@ const SOURCE: &str = concat!("flamenco-worker ", env!("CARGO_PKG_VERSION"));
 const DATE: &str = env!("FLAMENCO_WORKER_DATE");
 const SPELLING: &str = "One dash works as well as two, and -flag=value as well as -flag value: what is written for \
                         Flamenco's own worker is understood.";
+
+/// How the programs of tasks are found, and what they need here.
+const PROGRAMS: [&str; 4] = [
+    "Which Blender is run says the Manager: its variable blender has a value for Linux, which is a full path on this node, or \
+     a name that is looked for on the worker's PATH. A task that asks for ffmpeg gets the one in the folder \
+     tools beside the worker's program, else the one on PATH. The log says at the start where both are, doctor runs them.",
+    "A service has the PATH of its unit, not that of a login. A Blender in a home directory is not seen by a unit with \
+     ProtectHome=, one from a snap needs the drop-in setuid-programs.",
+    "GPUs are opened by Blender, as the worker's user: it has to be in the groups that own /dev/dri/renderD* (render, as a \
+     rule) and what the vendor adds, and doctor names what it may not open. Which of them Blender uses is said by the job, \
+     or by the preferences of that user's Blender; CUDA_VISIBLE_DEVICES and the like are handed on.",
+    "Programs read and write the shared storage with the rights of the worker's user. Over NFS it is the number of user and \
+     group that counts.",
+];
 
 pub(crate) fn of_program() -> io::Result<Vec<u8>> {
     // What follows the flags in the help is a section for each here.
@@ -41,10 +55,16 @@ pub(crate) fn of_program() -> io::Result<Vec<u8>> {
     rest.control("PP", []);
     rest.text([roman(SPELLING)]);
     rest.control("SH", ["ERRANDS"]);
-    rest.text([roman("Done instead of working.")]);
-    for errand in errands {
-        let about = errand.get_about().map(ToString::to_string).unwrap_or_default();
-        tagged(&mut rest, [bold(errand.get_name())], &about);
+    rest.text([roman(
+        "Done instead of working, beside a worker that runs or without one.",
+    )]);
+    for errand in &errands {
+        add_errand(&mut rest, errand);
+    }
+    rest.control("SH", ["BLENDER AND FFMPEG"]);
+    for paragraph in PROGRAMS {
+        rest.control("PP", []);
+        rest.text([roman(paragraph)]);
     }
     for section in sections() {
         add(&mut rest, &section);
@@ -52,6 +72,27 @@ pub(crate) fn of_program() -> io::Result<Vec<u8>> {
     see_also(&mut rest, &[("flamenco-worker.toml", "5"), ("systemctl", "1")]);
     text.extend(rest.to_roff().into_bytes());
     Ok(text)
+}
+
+fn add_errand(page: &mut Roff, errand: &Command) {
+    let values = errand
+        .get_positionals()
+        .map(|value| format!(" [{}]", value.get_id().as_str().to_uppercase()));
+    let flags = errand.get_arguments().filter(|flag| flag.get_long().is_some());
+    let heading = format!("{}{}", errand.get_name(), values.collect::<String>());
+    page.control("SS", [heading.as_str()]);
+    let about = errand.get_long_about().or(errand.get_about()).map(ToString::to_string);
+    for (index, paragraph) in about.unwrap_or_default().split("\n\n").enumerate() {
+        if index > 0 {
+            page.control("PP", []);
+        }
+        page.text([roman(format!("{}.", paragraph.trim_end_matches('.')))]);
+    }
+    for flag in flags {
+        let name = format!("--{}", flag.get_long().unwrap_or_default());
+        let about = flag.get_help().map(ToString::to_string).unwrap_or_default();
+        tagged(page, [bold(name)], &about);
+    }
 }
 
 fn synopsis() -> Roff {
