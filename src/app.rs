@@ -22,7 +22,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tracing::{debug, error, info, warn};
 
-use self::parts::{OURSELVES, manager_url, reach, requirements, tools_folder};
+use self::parts::{OURSELVES, bytes_of_memory, manager_url, reach, requirements, tools_folder};
 use self::reload::Running;
 use self::status::Status;
 use crate::cli::{Arguments, VERSION};
@@ -222,6 +222,7 @@ fn launcher(config: &Config, home: &Home) -> std::io::Result<(Launcher, Reaper)>
         mark: home.mark().to_owned(),
         oom_score_adj: config.oom_score_adjust,
         nice: config.nice,
+        memory: config.node.memory.map(bytes_of_memory),
         timings: config.timings.clone(),
     })
 }

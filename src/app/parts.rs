@@ -4,9 +4,10 @@
 
 use std::path::{Path, PathBuf};
 
+use nix::unistd::{SysconfVar, sysconf};
 use url::Url;
 
-use crate::config::Config;
+use crate::config::{Config, Share};
 use crate::manager::{self, Identity, Reach, Trust, TrustError};
 use crate::node::Requirements;
 
@@ -55,6 +56,21 @@ pub(crate) fn reach(url: &Url, config: &Config) -> Result<Reach, TrustError> {
 pub(crate) fn tools_folder() -> PathBuf {
     let own = std::env::current_exe().unwrap_or_default();
     own.parent().unwrap_or(&own).join("tools")
+}
+
+/// A share of the machine's memory. Where the machine does not say how much it has, all there could be.
+pub(crate) fn bytes_of_memory(share: Share) -> u64 {
+    match share {
+        Share::Bytes(bytes) => bytes,
+        Share::Percent(percent) => {
+            let page = sysconf(SysconfVar::PAGE_SIZE).ok().flatten().unwrap_or(0);
+            let pages = sysconf(SysconfVar::_PHYS_PAGES).ok().flatten().unwrap_or(0);
+            match u64::try_from(page.saturating_mul(pages)) {
+                Ok(all @ 1..) => all / 100 * u64::from(percent),
+                Ok(0) | Err(_) => i64::MAX.unsigned_abs(),
+            }
+        }
+    }
 }
 
 /// What this node needs, and where it needs space: wherever tasks or we ourselves write.

@@ -6,10 +6,10 @@
 
 use super::Config;
 use super::tree::{Complaint, Node};
-use super::units::size_text;
+use super::units::{share_text, size_text};
 use super::values::{
-    absolute, free_space, history_tasks, level, manager, paths, restart_exit_code, small_integer, task_log_limit,
-    task_types, worker_name,
+    absolute, free_space, history_tasks, level, manager, memory, paths, restart_exit_code, small_integer,
+    task_log_limit, task_types, worker_name,
 };
 
 /// A key, and all that is known of it.
@@ -211,6 +211,17 @@ pub(super) const KEYS: &[Key] = &[
         example: "",
         written: |config| Some(text(size_text(config.node.free_space))),
         read: |config, node| free_space(node).map(|bytes| config.node.free_space = bytes),
+    },
+    Key {
+        table: "node",
+        name: "memory",
+        about: "How much memory all programs of a task may use together: from nine tenths of it on the kernel slows them \
+                down and takes back what it can, and what wants more is ended. The worker itself is not held up. It takes \
+                the memory controller of cgroup v2, which Delegate=yes in a unit passes on. No limit unless set.",
+        takes: "a share of the machine's memory such as \"70%\", or a size such as \"48GiB\"",
+        example: "\"70%\"",
+        written: |config| config.node.memory.map(|share| text(share_text(share))),
+        read: |config, node| memory(node).map(|share| config.node.memory = Some(share)),
     },
     Key {
         table: "node",

@@ -95,6 +95,14 @@ pub struct Log {
     pub filter: Option<String>,
 }
 
+/// A part of what the machine has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Share {
+    Bytes(u64),
+    /// 1 to 100.
+    Percent(u8),
+}
+
 /// What this node needs to be fit for work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeNeeds {
@@ -106,6 +114,8 @@ pub struct NodeNeeds {
     pub writable: Vec<PathBuf>,
     /// Bytes that must be free in the writable ones, the temporary directory and the home; 0 asks for nothing.
     pub free_space: u64,
+    /// How much memory all programs of a task may use together.
+    pub memory: Option<Share>,
     /// So many tasks in a row whose program cannot be started, or crashes at once, for the same reason make the node
     /// pause; 0: never.
     pub strikes: u32,
@@ -118,6 +128,7 @@ impl Default for NodeNeeds {
             readable: Vec::new(),
             writable: Vec::new(),
             free_space: 0,
+            memory: None,
             strikes: 3,
         }
     }

@@ -5,6 +5,11 @@
 
 use std::time::Duration;
 
+use super::Share;
+
+/// Less is a slip: no program of a task runs with it.
+const LEAST_MEMORY: u64 = 16 << 20;
+
 /// Reads `250ms`, `30s`, `2m`, `1h30m` or `1.5s`.
 ///
 /// # Errors
@@ -103,6 +108,31 @@ pub(crate) fn size_text(bytes: u64) -> String {
     }
 }
 
+/// Reads `70%`, or a size.
+///
+/// # Errors
+/// As for [`size`].
+pub(crate) fn share(text: &str) -> Result<Share, String> {
+    let Some(number) = text.trim().strip_suffix('%') else {
+        return match size(text)? {
+            bytes if bytes < LEAST_MEMORY => Err(format!("must be at least {}, not {text}", size_text(LEAST_MEMORY))),
+            bytes => Ok(Share::Bytes(bytes)),
+        };
+    };
+    match number.trim().parse() {
+        Ok(percent @ 1..=100) => Ok(Share::Percent(percent)),
+        Ok(_) | Err(_) => Err(format!("must be between \"1%\" and \"100%\", not {text:?}")),
+    }
+}
+
+/// Writes a share so that [`share`] reads the same.
+pub(crate) fn share_text(share: Share) -> String {
+    match share {
+        Share::Bytes(bytes) => size_text(bytes),
+        Share::Percent(percent) => format!("{percent}%"),
+    }
+}
+
 fn split_number(text: &str) -> (&str, &str) {
     let end = text
         .find(|c: char| !c.is_ascii_digit() && c != '.')
@@ -149,6 +179,17 @@ mod tests {
             duration("30").unwrap_err(),
             "needs a unit: \"30s\" for seconds, \"30ms\" for milliseconds"
         );
+    }
+
+    #[test]
+    fn a_share_is_a_percentage_or_a_size() {
+        for (text, read) in [("70%", Share::Percent(70)), ("48GiB", Share::Bytes(48 << 30))] {
+            assert_eq!(share(text), Ok(read));
+            assert_eq!(share_text(read), text);
+        }
+        for wrong in ["0%", "101%", "-1%", "7.5%", "70", "1MiB", "%"] {
+            assert!(share(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use tracing::Level;
 use url::Url;
 
+use super::Share;
 use super::tree::{Complaint, Node};
-use super::units::size;
+use super::units::{share, size};
 use crate::cli::{ManagerUrlError, manager_url};
 use crate::departure::RestartCode;
 
@@ -89,6 +90,10 @@ pub(super) fn level(node: &Node) -> Result<Level, Complaint> {
 /// In bytes.
 pub(super) fn free_space(node: &Node) -> Result<u64, Complaint> {
     size(&node.text_or_number()?).map_err(|what| node.complain(what))
+}
+
+pub(super) fn memory(node: &Node) -> Result<Share, Complaint> {
+    share(&node.text_or_number()?).map_err(|what| node.complain(what))
 }
 
 pub(super) fn task_log_limit(node: &Node) -> Result<u64, Complaint> {

@@ -91,17 +91,18 @@ impl Place {
     /// Has memory counted for each program, if it can be. The kernel wants no process in a group whose
     /// controllers are passed down, so we move into one of our own first; with anybody else there it says
     /// no, and programs have groups that count nothing.
-    pub(super) fn count_memory(&self) {
+    pub(super) fn count_memory(&self) -> bool {
         if !self.can_count_memory() {
-            return;
+            return false;
         }
         let leaf = self.leaf();
         let moved = make(&leaf)
             .and_then(|()| fs::write(leaf.join("cgroup.procs"), "0"))
             .and_then(|()| fs::write(self.base.join("cgroup.subtree_control"), "+memory"));
-        if let Err(error) = moved {
+        if let Err(error) = &moved {
             tracing::info!(group = %self.base.display(), %error, "memory is not counted for each program");
         }
+        moved.is_ok()
     }
 
     fn can_count_memory(&self) -> bool {
@@ -142,6 +143,15 @@ impl Cgroup {
     pub(super) fn make_own(prefix: &str) -> Option<Self> {
         let own = Self::of_guard(prefix, getpid().as_raw());
         make(&own.0).is_ok().then_some(own)
+    }
+
+    /// What its members may have of memory together, in bytes. The kernel slows them down before, and takes back what it
+    /// can, so that what a render only reads does not end it. The worker, and the guard, are in no such group: a limit
+    /// on the whole unit would hold them up too, and nobody would obey a cancel.
+    pub(super) fn limit_memory(&self, bytes: u64) {
+        // Where memory is not counted there are no such files; the worker has said so at its start.
+        fs::write(self.0.join("memory.max"), bytes.to_string()).ok();
+        fs::write(self.0.join("memory.high"), (bytes / 10 * 9).to_string()).ok();
     }
 
     /// A process writes `0` to it and is a member.

@@ -58,6 +58,8 @@ pub struct LauncherOptions {
     pub oom_score_adj: Option<i32>,
     /// -20 to 19, for the programs. As far as we are allowed to.
     pub nice: Option<i32>,
+    /// In bytes: how much memory all of a program may use together. As far as its group can be limited.
+    pub memory: Option<u64>,
     pub timings: Timings,
 }
 
@@ -90,8 +92,14 @@ impl Launcher {
     pub fn new(options: LauncherOptions) -> io::Result<(Self, Reaper)> {
         let place = Place::find(&options.mark);
         if let Some(place) = &place {
-            place.count_memory();
             tracing::info!(groups = place.prefix(), "each program has a control group of its own");
+        }
+        let counted = place.as_ref().is_some_and(Place::count_memory);
+        if options.memory.is_some() && !counted {
+            tracing::warn!(
+                "the memory of programs cannot be limited, `memory` of [node] has no effect: that takes the memory \
+                 controller of cgroup v2, delegated to this worker (Delegate=yes in its unit)"
+            );
         }
         Self::with(options, place.as_ref())
     }
@@ -114,6 +122,7 @@ impl Launcher {
             nice: options.nice,
             ignore_hangup: hangup_is_ignored(),
             cgroups: place.map(Place::prefix),
+            memory: options.memory,
             drain: timings.drain,
             unkillable: timings.unkillable,
         };

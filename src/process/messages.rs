@@ -45,6 +45,8 @@ pub(super) struct Terms {
     pub(super) ignore_hangup: bool,
     /// What the program's own control group is called up to its guard's pid, where it can have one.
     pub(super) cgroups: Option<String>,
+    /// How many bytes of memory all of a program may use together, where it has a group that can be limited.
+    pub(super) memory: Option<u64>,
     pub(super) drain: Duration,
     pub(super) unkillable: Duration,
 }
@@ -274,6 +276,7 @@ mod tests {
             nice: None,
             ignore_hangup: true,
             cgroups: Some("/sys/fs/cgroup/flamenco-1-2.".into()),
+            memory: Some(1 << 30),
             drain: Duration::from_millis(5),
             unkillable: Duration::from_secs(15),
         }

@@ -42,6 +42,7 @@ pub(crate) fn idle_launcher(timings: &crate::timings::Timings) -> Launcher {
         mark: "test".into(),
         oom_score_adj: None,
         nice: None,
+        memory: None,
         timings: timings.clone(),
     };
     if tokio::runtime::Handle::try_current().is_ok() {

@@ -3,6 +3,7 @@
 //! Memory, counted and limited by the kernel's own controller.
 
 use serde_json::json;
+use standin_manager::TaskStatus;
 
 use crate::computer::Files;
 use crate::harness::exec;
@@ -20,6 +21,48 @@ fn fill(megabytes: u32) -> String {
 fn peak(log: &str) -> f64 {
     let (_, peak) = log.rsplit_once("peak memory ").expect("a usage line");
     peak.split_once(" MB").unwrap().0.parse().unwrap()
+}
+
+#[test]
+fn f4_a_limit_on_memory_is_the_programs_own_and_leaves_the_worker_alone() {
+    let Some(mut station) = Station::new(Files::Ours, &[]) else {
+        return;
+    };
+    station.computer.run(
+        "printf '[node]\\nmemory = \"200MiB\"\\n' >> flamenco-worker.toml && \
+         echo +memory > /sys/fs/cgroup/cgroup.subtree_control && mkdir /sys/fs/cgroup/farm",
+    );
+    station.worker("echo 0 > /sys/fs/cgroup/farm/cgroup.procs;");
+    station.farm.awake();
+    let task = station
+        .farm
+        .script("cd /sys/fs/cgroup$(sed -n s/^0:://p /proc/self/cgroup); cat memory.max memory.high ../memory.max");
+    station.completed(&task);
+    let log = station.farm.log(&task);
+    let numbers: Vec<_> = log
+        .lines()
+        .filter_map(|line| line.split_once(" > "))
+        .map(|(_, said)| said)
+        .collect();
+    assert_eq!(numbers, ["209715200", "188743680", "max"], "{log}");
+    let task = station.farm.task(&[exec("perl", json!(["-e", fill(2000)]))]);
+    station.farm.failed(&task);
+    let log = station.farm.log(&task);
+    assert!(log.contains("because the memory ran out"), "{log}");
+    assert!((180.0..215.0).contains(&peak(&log)), "{log}");
+    // Between the two limits a program crawls; the worker does not.
+    let crawls = station.farm.task(&[exec("perl", json!(["-e", fill(195)]))]);
+    station.wait("the program to run", |farm| {
+        farm.log(&crawls).contains("going to run").then_some(())
+    });
+    station
+        .farm
+        .manager
+        .set_task_status(&crawls, TaskStatus::Canceled)
+        .unwrap();
+    let task = station.farm.script("true");
+    station.completed(&task);
+    station.finish();
 }
 
 #[test]

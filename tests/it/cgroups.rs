@@ -7,7 +7,7 @@ use nix::unistd::Pid;
 use standin_manager::{Endpoint, TaskStatus};
 
 use crate::harness::{Farm, bash};
-use crate::machine::{file, lives, missing, until};
+use crate::machine::{file, lives, missing, skipped, until};
 use crate::means::{Group, cancel, dies, logged, number};
 use crate::render_node::Node;
 
@@ -65,6 +65,21 @@ fn a4_who_left_the_tree_but_not_the_group_is_ended_too() {
     assert!(!lives(pid));
     stranger.wait().unwrap();
     no_groups(&group, &node);
+    node.finish();
+}
+
+#[test]
+fn f4_a_limit_on_memory_that_cannot_be_had_is_said_and_the_task_runs() {
+    let Some(group) = Group::unified() else { return };
+    if group.read("cgroup.controllers").contains("memory") {
+        return skipped("memory can be limited here");
+    }
+    let farm = Farm::new();
+    let mut node = farm.node("node");
+    node.config.top.push("node.memory = \"70%\"".into());
+    group.start(&mut node);
+    farm.completed(&farm.script("true"));
+    logged(&node, "`memory` of [node] has no effect");
     node.finish();
 }
 

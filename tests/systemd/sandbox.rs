@@ -183,6 +183,15 @@ fn at_a_workstation_renders_get_what_is_left_over() {
 }
 
 #[test]
+fn shared_storage_that_is_not_there_yet_keeps_no_worker_from_starting() {
+    let Some(node) = Node::new() else { return };
+    node.machine.ok(&["groupadd", "render-farm"]);
+    node.drop_in("shared-storage");
+    node.start();
+    node.farm.completed(&node.farm.script("true"));
+}
+
+#[test]
 fn what_is_rendered_on_shared_storage_belongs_to_its_group() {
     let Some(node) = Node::new() else { return };
     node.machine.ok(&["groupadd", "render-farm"]);

@@ -22,6 +22,7 @@ pub(crate) fn with_launcher<T>(worker: &Path, mark: &str, work: impl AsyncFnOnce
             mark: mark.to_owned(),
             oom_score_adj: None,
             nice: None,
+            memory: None,
             timings: Timings {
                 drain: Duration::from_millis(20),
                 ..Timings::default()

@@ -77,6 +77,7 @@ impl House {
             mark: ROLE.to_owned(),
             oom_score_adj: None,
             nice: None,
+            memory: None,
             timings: config.timings.clone(),
         };
         let (launcher, reaper) = Launcher::new(options).map_err(said)?;

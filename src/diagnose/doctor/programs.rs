@@ -41,6 +41,7 @@ pub(super) async fn check(case: &Case) -> Vec<Finding> {
         mark: format!("doctor-{}", std::process::id()),
         oom_score_adj: None,
         nice: None,
+        memory: None,
         timings: case.config.timings.clone(),
     };
     let (launcher, reaper) = match Launcher::without_groups(options) {

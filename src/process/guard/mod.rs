@@ -105,6 +105,9 @@ impl Guard {
             Err(error) => return Err(error),
         };
         let cgroup = brief.terms.cgroups.as_deref().and_then(Cgroup::make_own);
+        if let (Some(group), Some(bytes)) = (&cgroup, brief.terms.memory) {
+            group.limit_memory(bytes);
+        }
         let mut guard = Self {
             socket,
             children,
