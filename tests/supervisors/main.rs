@@ -7,6 +7,7 @@
 //! promises   what holds below each of them; one test each
 //! site       a supervisor's files, its places, its worker, the Manager
 //! supervisord, runit, s6, openrc    how each is started and asked
+//! readmes    what the READMEs tell to do, done literally
 //! container  the first process of a pid namespace, alone and below tini; no supervisor starts it again
 //! ```
 
@@ -31,6 +32,7 @@ mod render_node;
 mod container;
 mod openrc;
 mod promises;
+mod readmes;
 mod runit;
 mod s6;
 mod site;
