@@ -38,7 +38,7 @@ use crate::report::Pictures;
 use crate::signals::{Early, Order, Orders};
 use crate::spool::{Limits, Spool};
 use crate::systemd::Systemd;
-use crate::task::{self, Scratch, Tools};
+use crate::task::{self, Said, Scratch, Tools};
 use crate::worker::{Inbox, Surroundings, Worker};
 
 /// What still runs in the background when the worker has left (a hung file system) is given this long.
@@ -248,7 +248,7 @@ async fn end_predecessors(config: &Config, launcher: &Launcher, home: &Home) {
     if ended != Strays::default() {
         warn!(ended = ?ended.ended, unkillable = ?ended.unkillable, "ended what the last run left behind");
     }
-    task::clean_leftovers(&scratch(home)).await;
+    task::clean_leftovers(&scratch(home), launcher).await;
 }
 
 fn limits(config: &Config) -> Limits {
@@ -263,7 +263,10 @@ fn limits(config: &Config) -> Limits {
 fn scratch(home: &Home) -> Scratch {
     Scratch {
         folder: std::env::temp_dir(),
-        mark: home.mark().to_owned(),
+        spare: home.dir().join("tmp"),
+        // Copies of one machine may have their temporary directories in one place.
+        mark: format!("{} {}", home::this_machine(), home.mark()),
+        said: Said::default(),
     }
 }
 

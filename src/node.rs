@@ -12,7 +12,6 @@
 use std::fmt;
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -22,6 +21,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{sleep, timeout};
 
 use crate::timings::Timings;
+use crate::trees::mounts;
 
 /// What the operator says that tasks on this node need. Empty: nothing is looked at.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -190,31 +190,9 @@ impl Requirements {
 
 /// Whether the kernel lists a file system there. An automounter's own does not count.
 fn is_mounted(path: &Path) -> bool {
-    let Ok(table) = fs::read("/proc/self/mountinfo") else {
-        return false;
-    };
     let wanted = path.components().collect::<PathBuf>();
-    table.split(|byte| *byte == b'\n').any(|line| {
-        let mut fields = line.split(|byte| *byte == b' ');
-        let at = fields.nth(4).map(unescaped);
-        let kind = fields.skip_while(|field| *field != b"-").nth(1);
-        at.as_deref() == Some(wanted.as_os_str().as_bytes()) && kind != Some(b"autofs")
-    })
-}
-
-/// The kernel writes blanks, tabs, line ends and backslashes of a path as three octal digits.
-fn unescaped(field: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let Some((first, after)) = rest.split_first() {
-        let octal = after.get(..3).filter(|_| *first == b'\\').and_then(|digits| {
-            let text = std::str::from_utf8(digits).ok()?;
-            u8::from_str_radix(text, 8).ok()
-        });
-        bytes.push(octal.unwrap_or(*first));
-        rest = if octal.is_some() { &after[3..] } else { after };
-    }
-    bytes
+    let there = mounts().unwrap_or_default();
+    there.iter().any(|mount| mount.at == wanted && mount.kind != "autofs")
 }
 
 fn read(path: &Path) -> io::Result<()> {
@@ -259,12 +237,6 @@ mod tests {
             unfit(&mounted("/no/such/place")),
             "nothing is mounted at /no/such/place"
         );
-    }
-
-    #[test]
-    fn a_path_is_read_as_the_kernel_writes_it() {
-        assert_eq!(unescaped(br"/mnt/a\040b\134c"), br"/mnt/a b\c");
-        assert_eq!(unescaped(br"/odd\9"), br"/odd\9");
     }
 
     #[test]

@@ -31,7 +31,7 @@ const TABLE: &[(&str, &str)] = &[
     ("logging", "config"),
     ("config", "cli departure timings"),
     ("home", "config"),
-    ("node", "config timings"),
+    ("node", "config timings trees"),
     ("protocol", ""),
     ("manager", "protocol home timings abort"),
     ("spool", "manager protocol home timings trees"),

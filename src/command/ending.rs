@@ -28,6 +28,8 @@ pub enum HandBack {
     Unkillable(Vec<Stray>),
     /// No program, or nothing it needs, can be started here; why.
     CannotStart(String),
+    /// There is no place for its temporary directory; why.
+    NoTmpdir(String),
     /// What the task says cannot be kept; why.
     Spool(String),
     /// The node lacks what its operator said that tasks need; what.
@@ -42,6 +44,7 @@ impl fmt::Display for HandBack {
             Self::GuardLost => f.write_str("the guard of the program was lost, and the program ended with it"),
             Self::Unkillable(strays) => write!(f, "processes that cannot be ended: {}", names(strays)),
             Self::CannotStart(why) => write!(f, "no program can be started on this node: {why}"),
+            Self::NoTmpdir(why) => write!(f, "no temporary directory can be made on this node: {why}"),
             Self::Spool(why) => write!(f, "the task's log cannot be kept on this node: {why}"),
             Self::Unfit(why) => write!(f, "this node is not fit for work: {why}"),
             Self::Strikes(why) => write!(

@@ -10,6 +10,7 @@
 //!
 //! What a job script or a person can see is as in the Go worker, except where that is careless.
 
+mod appimage;
 mod aside;
 mod blender;
 mod blender_lines;
@@ -47,7 +48,7 @@ pub use make_directory::MakeDirectory;
 pub use move_directory::MoveDirectory;
 pub use parameters::ParameterError;
 pub use sleep::Sleep;
-pub use tools::{Identity, Scratch, Stage, Tools};
+pub use tools::{Identity, Said, Scratch, Stage, Tools};
 
 /// One command of a task, ready to run.
 #[derive(Debug, Clone, PartialEq)]

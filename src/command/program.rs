@@ -18,6 +18,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 
+use super::appimage;
 use super::diagnosis;
 use super::ending::{Ending, HandBack, names};
 use super::text::quoted;
@@ -69,6 +70,9 @@ impl Program {
         match ended {
             Ok(finished) => {
                 account(&finished, stage);
+                if finished.exit == Exit::Code(appimage::NOT_MOUNTED) {
+                    self.hint_of_appimage(stage).await;
+                }
                 stage.voice.ended(&self.exe, &finished);
                 conclude(finished, stage.tools.crash)
             }
@@ -86,6 +90,15 @@ impl Program {
             directory: None,
             ladder: self.ladder.clone(),
             label: stage.identity.label.clone(),
+        }
+    }
+
+    async fn hint_of_appimage(&self, stage: &mut Stage<'_>) {
+        let exe = self.exe.clone();
+        // A network file system may hang.
+        let hint = tokio::task::spawn_blocking(move || appimage::hint(&exe)).await;
+        if let Ok(Some(hint)) = hint {
+            stage.voice.line(hint);
         }
     }
 

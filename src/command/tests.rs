@@ -60,7 +60,9 @@ impl<'a> Scene<'a> {
         };
         let scratch = Scratch {
             folder: "/nowhere".into(),
+            spare: "/nowhere".into(),
             mark: "test".into(),
+            said: crate::command::Said::default(),
         };
         let task: AssignedTask = serde_json::from_str(r#"{"uuid":"t","job":"j","name":"n"}"#).unwrap();
         Self {

@@ -3,9 +3,12 @@
 //! What commands have around them: the same for all tasks ([`Tools`]), of one task ([`Identity`]), and
 //! for one run ([`Stage`]).
 
+use std::collections::HashSet;
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -32,12 +35,27 @@ pub struct Tools {
 }
 
 /// Where tasks get their temporary directories.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Scratch {
     /// The folder they are made in, e.g. `/tmp`.
     pub folder: PathBuf,
-    /// The mark of this worker's home, which tells its directories from another worker's.
+    /// The one for when they cannot be made there; made itself if need be.
+    pub spare: PathBuf,
+    /// What tells this worker's directories from another worker's, also from one on another machine.
     pub mark: String,
+    /// Shared by all clones.
+    pub said: Said,
+}
+
+/// Which troubles were told, so that each task does not tell them again.
+#[derive(Debug, Clone, Default)]
+pub struct Said(Arc<Mutex<HashSet<(&'static str, ErrorKind)>>>);
+
+impl Said {
+    /// Whether this one is told for the first time.
+    pub fn is_new(&self, what: &'static str, cause: ErrorKind) -> bool {
+        self.0.lock().is_ok_and(|mut told| told.insert((what, cause)))
+    }
 }
 
 impl Tools {

@@ -48,6 +48,12 @@ pub(super) fn note(path: &Path) -> io::Result<()> {
     }
 }
 
+/// What tells this machine from others: its id, its name. A copy may keep one of them.
+pub fn this_machine() -> String {
+    let name = nix::unistd::gethostname().unwrap_or_default();
+    format!("{} {}", machine_id().unwrap_or_default(), name.to_string_lossy())
+}
+
 /// `None` where there is none, as in many containers, or not yet (`uninitialized`, in a first boot).
 fn machine_id() -> Option<String> {
     let text = fs::read_to_string(MACHINE_ID).ok()?;

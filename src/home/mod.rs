@@ -33,6 +33,7 @@ use nix::unistd::{AccessFlags, access};
 pub use self::credentials::{Credentials, CredentialsError};
 pub use self::lock::Holder;
 use self::lock::{HomeLock, Taken};
+pub use self::machine::this_machine;
 pub use self::owner::described;
 pub use self::search::{SearchError, search};
 use crate::config::{Config, Environment};

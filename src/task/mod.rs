@@ -21,7 +21,7 @@ use crate::command::{Command, Ending, Identity, Stage};
 use crate::protocol::{AssignedTask, WireCommand};
 use crate::report::LastWord;
 
-pub use crate::command::{HandBack, Scratch, Tools};
+pub use crate::command::{HandBack, Said, Scratch, Tools};
 pub use tmpdir::clean_leftovers;
 
 use tmpdir::TaskDir;
@@ -93,7 +93,7 @@ pub async fn run(
         return outcome;
     }
     reporter.activity("Started");
-    let dir = match TaskDir::make(tools.scratch(), &task.uuid).await {
+    let dir = match TaskDir::make(tools.scratch()).await {
         Ok(dir) => dir,
         Err(cause) => return hand_back(cause, reporter).await,
     };
@@ -115,7 +115,7 @@ pub async fn run(
         Err(ending) => ending.into(),
     };
     tell(&outcome, reporter).await;
-    dir.remove().await;
+    dir.remove(tools.launcher()).await;
     outcome
 }
 

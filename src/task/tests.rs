@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::rc::Rc;
 
@@ -69,7 +68,9 @@ impl LastWord for Recorder {
 fn tools(folder: &Path) -> Tools {
     let scratch = Scratch {
         folder: folder.into(),
+        spare: folder.join("spare"),
         mark: "home-1".into(),
+        said: Said::default(),
     };
     Tools::new(
         idle_launcher(&Timings::default()),
@@ -176,67 +177,4 @@ async fn an_abort_after_the_last_command_comes_too_late() {
         (outcome, heard.last().map(String::as_str)),
         (Outcome::Completed, Some("completed"))
     );
-}
-
-#[tokio::test]
-async fn a_node_without_room_for_temporary_files_hands_the_task_back() {
-    let (_source, mut abort) = AbortSource::new();
-    let recorder = Recorder::default();
-    let heard = recorder.heard.clone();
-    let outcome = run(
-        &task(&format!("[{ECHO}]")),
-        &tools(Path::new("/dev/null")),
-        Repute::Good,
-        &mut abort,
-        recorder,
-    )
-    .await;
-    assert!(
-        matches!(&outcome, Outcome::HandedBack(HandBack::CannotStart(why)) if why.contains("/dev/null/flamenco-")),
-        "{outcome}"
-    );
-    let heard = heard.take();
-    assert_eq!(heard.len(), 2, "{heard:?}");
-    assert!(
-        heard[1].starts_with("handed back no program can be started on this node"),
-        "{heard:?}"
-    );
-}
-
-#[tokio::test]
-async fn a19_a_task_has_a_directory_of_its_own_which_is_gone_after_it() {
-    let folder = tempfile::tempdir().unwrap();
-    let tools = tools(folder.path());
-    let dir = TaskDir::make(tools.scratch(), "../a/b").await.unwrap();
-    assert_eq!(dir.path(), folder.path().join("flamenco-home_1-___a_b"));
-    assert_eq!(fs::metadata(dir.path()).unwrap().permissions().mode() & 0o777, 0o700);
-    fs::create_dir(dir.path().join("deep")).unwrap();
-    fs::write(dir.path().join("deep/x"), "x").unwrap();
-    // The same task again, after a worker that was killed: it starts empty.
-    let again = TaskDir::make(tools.scratch(), "../a/b").await.unwrap();
-    assert_eq!(fs::read_dir(again.path()).unwrap().count(), 0);
-    again.remove().await;
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
-}
-
-#[tokio::test]
-async fn leftovers_of_our_mark_are_cleaned_and_no_others() {
-    let folder = tempfile::tempdir().unwrap();
-    let tools = tools(folder.path());
-    for name in [
-        "flamenco-home_1-a/b",
-        "flamenco-home_1-c",
-        "flamenco-home_12-a",
-        "flamenco-home-a",
-        "other",
-    ] {
-        fs::create_dir_all(folder.path().join(name)).unwrap();
-    }
-    clean_leftovers(tools.scratch()).await;
-    let mut left: Vec<_> = fs::read_dir(folder.path())
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name())
-        .collect();
-    left.sort();
-    assert_eq!(left, ["flamenco-home-a", "flamenco-home_12-a", "other"]);
 }

@@ -1,94 +1,245 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
 //! The temporary directory of a task: a killed Blender leaves its session behind, and nobody else would
-//! remove it. Named `flamenco-MARK-TASK`, so that the next start finds what a killed worker left.
+//! remove it.
+//!
+//! ```text
+//! /tmp/flamenco-WORKER-LOT          25 bytes and the folder: sockets in it must fit into 107
+//! HOME/tmp/flamenco-WORKER-LOT      where /tmp (or TMPDIR) cannot be used
+//! ```
+//!
+//! WORKER is made of the worker's mark, by which the next start finds what a killed worker left. LOT is drawn:
+//! nobody can be there first, and where an old directory cannot be removed there is a new one all the same.
 
 use std::fs::{self, DirBuilder};
-use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use nix::sys::signal::Signal;
+use nix::unistd::geteuid;
 use tokio::task::spawn_blocking;
-use tracing::{info, warn};
+use tokio::time::timeout;
+use tracing::{debug, info, warn};
 
+use crate::abort::AbortSource;
 use crate::command::{HandBack, Scratch};
-use crate::trees::remove;
+use crate::process::{Ladder, Launcher, ProcessSpec};
+use crate::trees::{Stays, fuse_below, open_below, open_folder, remove};
 
-/// Longest part of a name that comes from elsewhere, in bytes; a UUID has 36.
-const NAME_KEPT: usize = 64;
+/// So many names are drawn before a folder in which all of them are taken is given up.
+const DRAWS: usize = 10;
+/// What must fit into a new directory, in bytes: a block.
+const ROOM: usize = 4096;
+/// How long unmounting may take, asked and firmly.
+const UNMOUNT: Duration = Duration::from_secs(5);
+/// The letters of a name: five bits each.
+const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
 /// The directory, there until it is removed.
 #[derive(Debug)]
-pub(super) struct TaskDir(PathBuf);
+pub(super) struct TaskDir {
+    path: PathBuf,
+    scratch: Scratch,
+}
 
 impl TaskDir {
     /// A new one, empty and for its owner alone.
-    pub(super) async fn make(scratch: &Scratch, task: &str) -> Result<Self, HandBack> {
-        let path = scratch.folder.join(format!("{}{}", prefix(scratch), plain(task)));
+    pub(super) async fn make(scratch: &Scratch) -> Result<Self, HandBack> {
         let made = {
-            let path = path.clone();
-            off_the_loop(move || {
-                // The same task may have been here before.
-                remove(&path)?;
-                DirBuilder::new().mode(0o700).create(&path)
-            })
+            let scratch = scratch.clone();
+            off_the_loop(move || make_somewhere(&scratch)).await
         };
-        match made.await {
-            Ok(()) => Ok(Self(path)),
-            Err(error) => Err(HandBack::CannotStart(format!(
-                "no temporary directory {}: {error}",
-                path.display()
-            ))),
-        }
+        let path = made.map_err(|error| HandBack::NoTmpdir(error.to_string()))?;
+        debug!("the task's temporary directory is {}", path.display());
+        Ok(Self {
+            path,
+            scratch: scratch.clone(),
+        })
     }
 
     pub(super) fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
 
-    /// Removes it and all that is in it.
-    pub(super) async fn remove(self) {
-        let path = self.0.clone();
-        if let Err(error) = off_the_loop(move || Ok(remove(&path)?)).await {
-            warn!(path = %self.0.display(), "cannot remove the task's temporary directory: {error}");
+    /// Removes it and all that is in it. What stays is said once for each cause, and tried again at the next start.
+    pub(super) async fn remove(self, launcher: &Launcher) {
+        let Err(stays) = remove_all(&self.path, launcher).await else {
+            return;
+        };
+        let path = self.path.display();
+        if self.scratch.said.is_new("remove", stays.why.kind()) {
+            warn!(%path, "a task's temporary directory stays until the next start, as others will for this reason: {stays}");
+        } else {
+            debug!(%path, "a task's temporary directory stays until the next start: {stays}");
         }
     }
 }
 
 /// Removes the temporary directories that a predecessor of the same mark left. For the start, when
 /// nothing of it runs any more. What cannot be removed is said in the daemon's log.
-pub async fn clean_leftovers(scratch: &Scratch) {
-    let scratch = scratch.clone();
-    let cleaned = off_the_loop(move || {
-        let prefix = prefix(&scratch);
-        for entry in fs::read_dir(&scratch.folder)?.flatten() {
-            if !entry.file_name().to_string_lossy().starts_with(&prefix) {
-                continue;
-            }
-            let path = entry.path();
-            match remove(&path) {
-                Ok(()) => info!(path = %path.display(), "removed a temporary directory of a task that was cut off"),
-                Err(error) => warn!(path = %path.display(), "cannot remove a temporary directory: {error}"),
+pub async fn clean_leftovers(scratch: &Scratch, launcher: &Launcher) {
+    let found = {
+        let scratch = scratch.clone();
+        off_the_loop(move || Ok(leftovers(&scratch))).await
+    };
+    let mut staying = 0;
+    let mut first = None;
+    for path in found.unwrap_or_default() {
+        match remove_all(&path, launcher).await {
+            Ok(()) => info!(path = %path.display(), "removed a temporary directory of a task that was cut off"),
+            Err(stays) => {
+                staying += 1;
+                first.get_or_insert(stays);
             }
         }
-        Ok(())
-    });
-    if let Err(error) = cleaned.await {
-        warn!("cannot look for temporary directories: {error}");
+    }
+    if let Some(stays) = first {
+        warn!("{staying} temporary directories of earlier tasks cannot be removed: {stays}");
     }
 }
 
+/// Those of our name that are this user's.
+fn leftovers(scratch: &Scratch) -> Vec<PathBuf> {
+    let prefix = prefix(scratch);
+    let ours = |path: &PathBuf| {
+        fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir() && metadata.uid() == geteuid().as_raw())
+    };
+    [&scratch.folder, &scratch.spare]
+        .into_iter()
+        .flat_map(|folder| fs::read_dir(folder).into_iter().flatten().flatten())
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix))
+        .map(|entry| entry.path())
+        .filter(ours)
+        .collect()
+}
+
+/// Makes one in the usual folder or else in the spare one.
+fn make_somewhere(scratch: &Scratch) -> io::Result<PathBuf> {
+    let prefix = prefix(scratch);
+    let usual = match make_in(&scratch.folder, &prefix) {
+        Ok(path) => return Ok(path),
+        Err(error) => error,
+    };
+    let spare = DirBuilder::new().recursive(true).mode(0o700).create(&scratch.spare);
+    let (folder, other) = (scratch.folder.display(), scratch.spare.display());
+    match spare.and_then(|()| make_in(&scratch.spare, &prefix)) {
+        Ok(path) => {
+            if scratch.said.is_new("make", usual.kind()) {
+                warn!("no temporary directory can be made in {folder}, so tasks get theirs in {other}: {usual}");
+            }
+            Ok(path)
+        }
+        Err(error) => Err(io::Error::new(
+            error.kind(),
+            format!("none in {folder}: {usual}; none in {other}: {error}"),
+        )),
+    }
+}
+
+fn make_in(folder: &Path, prefix: &str) -> io::Result<PathBuf> {
+    for _ in 0..DRAWS {
+        let lot = getrandom::u64().map_err(|error| io::Error::other(error.to_string()))?;
+        let name = format!("{prefix}{}", letters(lot, 6));
+        let path = folder.join(&name);
+        match DirBuilder::new().mode(0o700).create(&path) {
+            Ok(()) => {
+                return settle_in(folder, Path::new(&name))
+                    .map(|()| path.clone())
+                    .inspect_err(|_| drop(remove(&path)));
+            }
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(ErrorKind::AlreadyExists.into())
+}
+
+/// Sees that what was just made is ours, is closed to others whatever the umask, and has room.
+fn settle_in(folder: &Path, name: &Path) -> io::Result<()> {
+    let dir = open_below(&open_folder(folder)?, name)?;
+    let closed = || Ok::<_, io::Error>(dir.metadata()?.mode() & 0o777 == 0o700);
+    if !closed()? {
+        dir.set_mode(0o700)?;
+    }
+    let metadata = dir.metadata()?;
+    if !metadata.is_dir() || metadata.uid() != geteuid().as_raw() || !closed()? {
+        let words = "what is made there does not belong to this user alone";
+        return Err(io::Error::new(ErrorKind::PermissionDenied, words));
+    }
+    let probe = folder.join(name).join("room");
+    fs::write(&probe, [0; ROOM])?;
+    fs::remove_file(&probe)
+}
+
+/// Removes a directory. A FUSE mount of ours in it (an AppImage that was killed leaves one) is taken away before.
+async fn remove_all(path: &Path, launcher: &Launcher) -> Result<(), Stays> {
+    let stays = match try_remove(path).await {
+        Err(stays) if stays.is_mounted() => stays,
+        removed => return removed,
+    };
+    let below = path.to_owned();
+    let mounts = off_the_loop(move || fuse_below(&below)).await.unwrap_or_default();
+    if mounts.is_empty() {
+        return Err(stays);
+    }
+    for mount in mounts {
+        unmount(&mount, launcher).await;
+    }
+    try_remove(path).await
+}
+
+async fn try_remove(path: &Path) -> Result<(), Stays> {
+    let path = path.to_owned();
+    match spawn_blocking(move || remove(&path)).await {
+        Ok(removed) => removed,
+        // The worker ends; the next start goes on.
+        Err(_) => Ok(()),
+    }
+}
+
+/// Unmounts what is mounted with FUSE, at once for new uses. The program that may do so for others than root
+/// has two names.
+async fn unmount(at: &Path, launcher: &Launcher) {
+    for program in ["fusermount3", "fusermount"] {
+        let spec = ProcessSpec {
+            program: program.into(),
+            argv0: None,
+            args: ["-u".into(), "-z".into(), "--".into(), at.into()].into(),
+            env: Vec::new(),
+            directory: None,
+            ladder: Ladder(vec![(Signal::SIGTERM, UNMOUNT)]),
+            label: "unmount".to_owned(),
+        };
+        let (_never, mut abort) = AbortSource::new();
+        let ended = timeout(UNMOUNT, launcher.run(&spec, &mut abort, &mut |_| {})).await;
+        debug!(at = %at.display(), ?ended, "{program}");
+        if ended.is_ok_and(|ended| ended.is_ok()) {
+            return;
+        }
+    }
+}
+
+/// What the names of this worker's directories begin with.
 fn prefix(scratch: &Scratch) -> String {
-    // No `-` in the mark: one mark must not be the beginning of another.
-    format!("flamenco-{}-", plain(&scratch.mark).replace('-', "_"))
+    // 64-bit FNV-1a: the same in every version of the worker.
+    let hash = scratch.mark.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    format!("flamenco-{}-", letters(hash >> 20, 8))
 }
 
-/// What may be in a name: the Manager's word is not trusted with a `/`.
-fn plain(text: &str) -> String {
-    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
-    text.chars().take(NAME_KEPT).map(plain).collect()
+/// The lowest bits of a number, five to a letter.
+fn letters(number: u64, count: u32) -> String {
+    (0..count)
+        .map(|place| char::from(LETTERS[(number >> (5 * place) & 31) as usize]))
+        .collect()
 }
 
-async fn off_the_loop(work: impl FnOnce() -> io::Result<()> + Send + 'static) -> io::Result<()> {
+async fn off_the_loop<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
     spawn_blocking(work).await.map_err(io::Error::other)?
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,10 +7,12 @@
 //! ```
 
 mod below;
+mod mounts;
 mod removal;
 
 pub(crate) use below::{Opened, open_below, open_folder};
-pub(crate) use removal::remove;
+pub(crate) use mounts::{fuse_below, mounts};
+pub(crate) use removal::{Stays, remove};
 
 /// A thread of a test with mounts of its own, which end with it.
 ///

@@ -30,7 +30,9 @@ impl<M: Manager> Worker<'_, M> {
         let pause = match rest {
             Rest::Asked(_) | Rest::Local => timings.asleep_poll,
             Rest::HandedBack(HandBack::GuardLost) => Duration::ZERO,
-            Rest::HandedBack(HandBack::Strikes(_)) => self.strikes.left().min(timings.asleep_poll),
+            Rest::HandedBack(HandBack::Strikes(_) | HandBack::NoTmpdir(_)) => {
+                self.strikes.left().min(timings.asleep_poll)
+            }
             Rest::HandedBack(
                 HandBack::Unkillable(_) | HandBack::CannotStart(_) | HandBack::Spool(_) | HandBack::Unfit(_),
             ) => timings.idle_min,
@@ -92,6 +94,7 @@ async fn is_gone(cause: &HandBack, spool: &Spool, node: &Node, strikes: &Strikes
         HandBack::GuardLost | HandBack::Unkillable(_) | HandBack::CannotStart(_) => true,
         HandBack::Spool(_) => spool.is_writable(),
         HandBack::Unfit(_) => node.fit().await.is_ok(),
-        HandBack::Strikes(_) => strikes.left().is_zero(),
+        // No hint makes this pause shorter.
+        HandBack::Strikes(_) | HandBack::NoTmpdir(_) => strikes.left().is_zero(),
     }
 }

@@ -75,11 +75,17 @@ impl Strikes {
             Outcome::Unwell(why) => (self.in_a_row, self.trouble) = (1, why.clone()),
             Outcome::HandedBack(HandBack::Strikes(_)) => {
                 self.in_a_row = 0;
-                self.until = Some(Instant::now() + self.pause);
-                self.pause = (self.pause * 2).min(self.max);
+                self.rest();
             }
+            Outcome::HandedBack(HandBack::NoTmpdir(_)) => self.rest(),
             Outcome::Aborted(_) | Outcome::HandedBack(_) => {}
         }
+    }
+
+    /// Begins a pause; the next one will be longer.
+    fn rest(&mut self) {
+        self.until = Some(Instant::now() + self.pause);
+        self.pause = (self.pause * 2).min(self.max);
     }
 
     /// What is left of the pause; zero when there is none.
@@ -136,6 +142,18 @@ mod tests {
         strikes.note(&Outcome::Completed);
         strikes.note(&struck());
         assert_eq!(strikes.left(), seconds(30));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn i5_without_a_place_for_temporary_files_the_pauses_grow() {
+        let seconds = Duration::from_secs;
+        let mut strikes = Strikes::new(3, seconds(10), seconds(30));
+        let mut pauses = Vec::new();
+        for _ in 0..4 {
+            strikes.note(&Outcome::HandedBack(HandBack::NoTmpdir("full".into())));
+            pauses.push(strikes.left());
+        }
+        assert_eq!(pauses, [10, 20, 30, 30].map(seconds));
     }
 
     #[test]

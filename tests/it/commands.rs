@@ -330,3 +330,45 @@ fn jpeg_size(bytes: &[u8]) -> (u16, u16) {
         at += 2 + usize::from(length);
     }
 }
+
+#[test]
+fn i17_storage_without_modes_and_times_takes_the_data_and_that_is_told_once() {
+    if crate::means::not_root() || missing("mkfs.vfat") || !crate::small_disk::own_mounts() {
+        return;
+    }
+    let farm = Farm::new();
+    let (image, storage) = (farm.folder.path().join("image"), farm.folder.path().join("fat"));
+    std::fs::create_dir(&storage).unwrap();
+    std::fs::File::create(&image).unwrap().set_len(16 << 20).unwrap();
+    let run = |program: &str, arguments: &[&Path]| {
+        let ran = std::process::Command::new(program).args(arguments).output().unwrap();
+        ran.status.success()
+    };
+    assert!(run("mkfs.vfat", &[&image]));
+    if !run("mount", &[Path::new("-oloop"), &image, &storage]) {
+        crate::machine::skipped("no file can be mounted here");
+        return;
+    }
+    let node = farm.awake_node();
+    let (src, dest) = (node.folder.join("src"), storage.join("dest"));
+    std::fs::create_dir_all(src.join("sub")).unwrap();
+    for name in ["one", "sub/two"] {
+        std::fs::write(src.join(name), name).unwrap();
+        std::fs::set_permissions(src.join(name), PermissionsExt::from_mode(0o751)).unwrap();
+    }
+    let task = farm.task(&[command("move-directory", json!({ "src": src, "dest": dest }))]);
+    farm.completed(&task);
+    let log = farm.log(&task);
+    assert_eq!(
+        log.matches("the mode or the time of 2 files and folders could not be set there")
+            .count(),
+        1,
+        "{log}"
+    );
+    for name in ["one", "sub/two"] {
+        assert_eq!(std::fs::read_to_string(dest.join(name)).unwrap(), name);
+    }
+    assert!(!src.exists());
+    node.finish();
+    assert!(run("umount", &[&storage]));
+}

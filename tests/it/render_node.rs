@@ -219,15 +219,18 @@ impl Node {
     /// No process of its tasks, no temporary directory.
     pub(crate) fn nothing_left(&self) {
         self.nothing_left_but_files();
-        let mark = self.mark();
-        let id = mark.split_once('=').unwrap().1.replace('-', "_");
-        let left: Vec<_> = fs::read_dir(std::env::temp_dir())
-            .unwrap()
-            .flatten()
-            .map(|entry| entry.file_name().to_string_lossy().into_owned())
-            .filter(|name| name.starts_with(&format!("flamenco-{id}-")))
-            .collect();
+        let left: Vec<_> = self.temporary().into_iter().filter(|path| path.exists()).collect();
         assert!(left.is_empty(), "temporary directories are left: {left:?}");
+    }
+
+    /// The temporary directories that its tasks have had so far, as its log has them.
+    pub(crate) fn temporary(&self) -> Vec<PathBuf> {
+        let log = self.log();
+        let said = log
+            .lines()
+            .filter_map(|line| Some(line.split_once("temporary directory is ")?.1));
+        said.map(|path| PathBuf::from(path.split(' ').next().unwrap_or(path)))
+            .collect()
     }
 
     /// Waits until the spool holds an outcome of this task that the Manager does not have yet.

@@ -6,6 +6,9 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+
 use crate::harness::Farm;
 use crate::machine::{missing, skipped};
 use crate::render_node::Node;
@@ -82,6 +85,18 @@ pub(crate) fn start_among_mounts(node: &mut Node, first: &str) -> bool {
     command.envs(worker.get_envs().filter_map(|(name, value)| Some((name, value?))));
     node.start_with(&mut command);
     true
+}
+
+/// Gives the thread of this test, and all that it starts, mounts of its own. `false`, said aloud, where it may not.
+pub(crate) fn own_mounts() -> bool {
+    let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+    let own = unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_FS)
+        .and_then(|()| mount(None::<&str>, "/", None::<&str>, private, None::<&str>))
+        .is_ok();
+    if !own {
+        skipped("no mount namespace can be had");
+    }
+    own
 }
 
 pub(crate) fn may_mount() -> bool {

@@ -3,12 +3,15 @@
 //! The temporary directory of a task, in places that do not want it there or do not let it go.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use standin_manager::TaskStatus;
+use serde_json::json;
+use standin_manager::{TaskStatus, WorkerStatus};
 
-use crate::harness::Farm;
-use crate::machine::{file, until};
+use crate::harness::{Farm, exec};
+use crate::machine::{file, missing, until};
+use crate::means::not_root;
 use crate::render_node::Node;
 use crate::small_disk::start_among_mounts;
 
@@ -67,4 +70,140 @@ fn i25_what_a_task_has_mounted_below_its_tmpdir_stays_as_it_is_after_success_and
         left.push(dir);
     }
     removed_by_hand(node, &left);
+}
+
+#[test]
+fn an_appimage_that_may_not_mount_itself_says_what_to_do() {
+    if missing("setpriv") {
+        return;
+    }
+    let farm = Farm::new();
+    let mut node = farm.node("node");
+    let image = node.folder.join("blender.AppImage");
+    // A program with the mark of an AppImage, which the kernel does not look at.
+    let mut program = fs::read("/bin/sh").unwrap();
+    program[8..11].copy_from_slice(b"AI\x02");
+    fs::write(&image, program).unwrap();
+    fs::set_permissions(&image, PermissionsExt::from_mode(0o755)).unwrap();
+    let worker = node.command();
+    let mut command = std::process::Command::new("setpriv");
+    command
+        .arg("--no-new-privs")
+        .arg(worker.get_program())
+        .args(worker.get_args())
+        .current_dir(&node.folder);
+    command.envs(worker.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    node.start_with(&mut command);
+    farm.awake();
+    for (program, hinted) in [(image.to_str().unwrap(), true), ("/bin/sh", false)] {
+        let task = farm.task(&[exec(program, json!(["-c", "exit 127"]))]);
+        farm.failed(&task);
+        let log = farm.log(&task);
+        assert_eq!(log.contains("drop-in setuid-programs.conf"), hinted, "{log}");
+    }
+    node.finish();
+}
+
+/// Runs three tasks with this script, which all complete; their directories.
+fn three(farm: &Farm, node: &Node, script: &str) -> Vec<PathBuf> {
+    for _ in 0..3 {
+        farm.completed(&farm.script(script));
+    }
+    until(
+        "three directories to be told",
+        || Some(node.temporary()).filter(|told| told.len() == 3),
+        || node.log(),
+    )
+}
+
+#[test]
+fn i5_a_directory_that_cannot_be_removed_keeps_no_task_from_its_own_and_is_told_once() {
+    if not_root() || missing("chattr") {
+        return;
+    }
+    let farm = Farm::new();
+    let mut node = farm.awake_node();
+    let dirs = three(
+        &farm,
+        &node,
+        "touch $TMPDIR/stays $TMPDIR/goes && chattr +i $TMPDIR/stays",
+    );
+    let kept: Vec<_> = dirs.iter().map(|dir| dir.join("stays")).collect();
+    if !kept[0].exists() {
+        crate::machine::skipped("this file system knows no immutable files");
+        return;
+    }
+    assert_eq!(node.stop(), 0);
+    assert!(dirs.iter().all(|dir| !dir.join("goes").exists()));
+    assert_eq!(node.log().matches("stays until the next start, as others").count(), 1);
+    node.start();
+    farm.awake();
+    assert!(
+        node.log()
+            .contains("3 temporary directories of earlier tasks cannot be removed"),
+        "{}",
+        node.log()
+    );
+    assert_eq!(node.stop(), 0);
+    let freed = std::process::Command::new("chattr").arg("-i").args(&kept).status();
+    assert!(freed.unwrap().success());
+    node.start();
+    farm.awake();
+    assert!(dirs.iter().all(|dir| !dir.exists()), "{}", node.log());
+    node.finish();
+}
+
+#[test]
+fn i5_without_its_folder_tasks_have_their_directories_in_the_home_and_it_is_told_once() {
+    let farm = Farm::new();
+    let mut node = farm.node("node");
+    node.environment
+        .push(("TMPDIR".into(), farm.folder.path().join("gone").into()));
+    node.start();
+    farm.awake();
+    let dirs = three(&farm, &node, "touch $TMPDIR/x");
+    assert!(dirs.iter().all(|dir| dir.starts_with(node.home())), "{dirs:?}");
+    assert_eq!(node.log().matches("tasks get theirs in").count(), 1, "{}", node.log());
+    node.finish();
+}
+
+#[test]
+fn i5_a_node_that_can_make_none_sleeps_and_takes_tasks_again_when_it_can() {
+    let farm = Farm::new();
+    let mut node = farm.node("node");
+    node.environment
+        .push(("TMPDIR".into(), farm.folder.path().join("gone").into()));
+    node.set("strike_pause_min", "500ms").start();
+    farm.awake();
+    let obstacle = node.home().join("tmp");
+    fs::write(&obstacle, "").unwrap();
+    let task = farm.script("true");
+    farm.status(WorkerStatus::Asleep);
+    farm.says(&task, "no temporary directory can be made on this node: none in");
+    fs::remove_file(&obstacle).unwrap();
+    farm.completed(&task);
+    node.finish();
+}
+
+#[test]
+fn i5_a_fuse_mount_that_a_killed_program_leaves_is_unmounted_and_the_directory_goes() {
+    if missing("bindfs") || (missing("fusermount3") && missing("fusermount")) {
+        return;
+    }
+    let farm = Farm::new();
+    let mut node = farm.node("node");
+    if !start_among_mounts(&mut node, ":") {
+        return;
+    }
+    farm.awake();
+    // What serves the mount is killed with its program, as with an AppImage.
+    let task = farm.script("mkdir $TMPDIR/.mount $TMPDIR/image && bindfs -f $TMPDIR/image $TMPDIR/.mount & until mountpoint $TMPDIR/.mount; do sleep 0.02; done");
+    farm.completed(&task);
+    let dir = node.temporary().remove(0);
+    until(
+        "the directory to be gone",
+        || (!dir.exists()).then_some(()),
+        || node.log(),
+    );
+    node.finish();
 }

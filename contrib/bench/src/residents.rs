@@ -24,7 +24,7 @@ use flamenco_worker::report::Pictures;
 use flamenco_worker::signals::Order;
 use flamenco_worker::spool::{Limits, Spool};
 use flamenco_worker::systemd::Systemd;
-use flamenco_worker::task::{Scratch, Tools};
+use flamenco_worker::task::{Said, Scratch, Tools};
 use flamenco_worker::worker::{Inbox, Surroundings, Worker};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::{JoinSet, LocalSet};
@@ -134,7 +134,9 @@ impl Resident {
         let (pictures, _no_pictures) = Pictures::new(home.dir(), &timings);
         let scratch = Scratch {
             folder: home.dir().to_owned(),
+            spare: home.dir().to_owned(),
             mark: home.mark().to_owned(),
+            said: Said::default(),
         };
         let (hints, source) = hints(&timings);
         let listener = self.config.push.then(|| Listener::new(source, &timings));

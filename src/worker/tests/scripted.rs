@@ -25,7 +25,7 @@ use crate::report::Pictures;
 use crate::signals::Order;
 use crate::spool::{Limits, Spool};
 use crate::systemd::Systemd;
-use crate::task::{Scratch, Tools};
+use crate::task::{Said, Scratch, Tools};
 use crate::timings::Timings;
 use crate::worker::{Inbox, Surroundings, Worker};
 
@@ -229,7 +229,9 @@ pub(super) async fn live_in(home: &Home, manager: &Scripted, seconds: u64, order
     };
     let scratch = Scratch {
         folder: home.dir().to_owned(),
+        spare: home.dir().join("tmp"),
         mark: "test".into(),
+        said: Said::default(),
     };
     let around = Surroundings {
         home,

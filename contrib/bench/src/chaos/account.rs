@@ -80,13 +80,11 @@ impl Account {
                 .into_iter()
                 .map(|process| format!("left running: {process}")),
         );
-        let prefix = format!("flamenco-{}-", mark.replace('-', "_"));
         let waiting = fs::read_dir(node.home().join("spool")).into_iter().flatten().flatten();
         let reports = waiting.filter(|entry| entry.path().join("task.json").exists());
         self.wrong
             .extend(reports.map(|entry| format!("not delivered: {}", entry.path().display())));
-        let temporary = fs::read_dir(std::env::temp_dir()).map_err(text)?.flatten();
-        let left = temporary.filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix));
+        let left = fs::read_dir(node.temporary()).map_err(text)?.flatten();
         self.wrong
             .extend(left.map(|entry| format!("left behind: {}", entry.path().display())));
         Ok(())

@@ -63,6 +63,7 @@ impl Node {
         let name = format!("node-{index}");
         let folder = farm.join(&name);
         fs::create_dir_all(folder.join("home")).map_err(text)?;
+        fs::create_dir_all(folder.join("tmp")).map_err(text)?;
         fs::write(folder.join("flamenco-worker.toml"), CONFIGURATION).map_err(text)?;
         let tmpfs = Some("tmpfs");
         let own_disk = mount(tmpfs, &folder.join("home"), tmpfs, MsFlags::empty(), Some(DISK)).is_ok();
@@ -79,6 +80,11 @@ impl Node {
 
     pub(super) fn home(&self) -> PathBuf {
         self.folder.join("home")
+    }
+
+    /// Where its tasks have their temporary directories.
+    pub(super) fn temporary(&self) -> PathBuf {
+        self.folder.join("tmp")
     }
 
     pub(super) fn log(&self) -> String {
@@ -99,6 +105,7 @@ impl Node {
             .args(["-manager", &self.url, "-restart-exit-code", "47"])
             .current_dir(&self.folder)
             .env("FLAMENCO_HOME", self.home())
+            .env("TMPDIR", self.temporary())
             .env("FLAMENCO_WORKER_NAME", &self.name)
             .stdin(Stdio::null())
             .stdout(log.try_clone().map_err(text)?)

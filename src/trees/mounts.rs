@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! What is mounted, as the kernel lists it for this process: proc_pid_mountinfo(5).
+
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+use nix::unistd::geteuid;
+
+/// A file system at a place.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Mount {
+    pub(crate) at: PathBuf,
+    /// `ext4`, `autofs`, `fuse.NAME`.
+    pub(crate) kind: String,
+    /// Of the file system: `rw,user_id=1000`.
+    options: String,
+}
+
+/// All mounts that this process sees, in the order in which they were made.
+///
+/// # Errors
+/// Where there is no `/proc`.
+pub(crate) fn mounts() -> io::Result<Vec<Mount>> {
+    let table = fs::read("/proc/self/mountinfo")?;
+    Ok(table.split(|byte| *byte == b'\n').filter_map(Mount::of).collect())
+}
+
+/// Where this user has something mounted with FUSE below a folder, the innermost first.
+///
+/// # Errors
+/// Where there is no `/proc`, or no such folder.
+pub(crate) fn fuse_below(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let folder = fs::canonicalize(folder)?;
+    let owner = format!("user_id={}", geteuid());
+    let ours = |mount: &Mount| {
+        let fuse = mount.kind == "fuse" || mount.kind.starts_with("fuse.");
+        fuse && mount.options.split(',').any(|option| option == owner) && mount.at.starts_with(&folder)
+    };
+    Ok(mounts()?.into_iter().filter(ours).map(|mount| mount.at).rev().collect())
+}
+
+impl Mount {
+    fn of(line: &[u8]) -> Option<Self> {
+        let text = |field: &[u8]| String::from_utf8_lossy(field).into_owned();
+        let mut fields = line.split(|byte| *byte == b' ');
+        let at = std::ffi::OsString::from_vec(unescaped(fields.nth(4)?)).into();
+        let mut rest = fields.skip_while(|field| *field != b"-");
+        Some(Self {
+            at,
+            kind: text(rest.nth(1)?),
+            options: text(rest.nth(1)?),
+        })
+    }
+}
+
+/// The kernel writes blanks, tabs, line ends and backslashes of a path as three octal digits.
+fn unescaped(field: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((first, after)) = rest.split_first() {
+        let octal = after.get(..3).filter(|_| *first == b'\\').and_then(|digits| {
+            let text = std::str::from_utf8(digits).ok()?;
+            u8::from_str_radix(text, 8).ok()
+        });
+        bytes.push(octal.unwrap_or(*first));
+        rest = if octal.is_some() { &after[3..] } else { after };
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_read_as_the_kernel_writes_it() {
+        assert_eq!(unescaped(br"/mnt/a\040b\134c"), br"/mnt/a b\c");
+        assert_eq!(unescaped(br"/odd\9"), br"/odd\9");
+    }
+
+    #[test]
+    fn a_line_is_read_with_and_without_optional_fields() {
+        for optional in ["", "shared:1 master:2 "] {
+            let line =
+                format!(r"36 35 0:98 / /mnt/a\040b rw,nosuid {optional}- fuse.blender blender rw,user_id=0,group_id=0");
+            let mount = Mount::of(line.as_bytes()).unwrap();
+            assert_eq!(mount.at, Path::new("/mnt/a b"));
+            assert_eq!(
+                (mount.kind.as_str(), mount.options.as_str()),
+                ("fuse.blender", "rw,user_id=0,group_id=0")
+            );
+        }
+        assert_eq!(Mount::of(b""), None);
+    }
+}
