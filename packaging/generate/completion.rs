@@ -61,9 +61,12 @@ mod tests {
         zmodload zsh/zpty
         zpty shell zsh -f -i
         zpty -w shell "fpath=('$1' \$fpath); autoload -Uz compinit; compinit -u -D; PS1=; echo rea''dy"
-        until [[ $said == *ready* ]]; do zpty -r -t shell said || sleep 0.05; done
+        for (( i = 0; i < 1200; i++ )); do
+            zpty -r -t shell said && [[ $said == *ready* ]] && break
+            sleep 0.05
+        done
         zpty -w -n shell "$2"$'\t'
-        for (( i = 0; i < 200; i++ )); do
+        for (( i = 0; i < 1200; i++ )); do
             zpty -r -t shell part && all+=$part
             [[ $all == *"$3"* ]] && break
             sleep 0.05

@@ -215,8 +215,8 @@ pub(super) const KEYS: &[Key] = &[
     Key {
         table: "node",
         name: "memory",
-        about: "How much memory all programs of a task may use together: from nine tenths of it on the kernel slows them \
-                down and takes back what it can, and what wants more is ended. The worker itself is not held up. It takes \
+        about: "How much memory all programs of a task may use together: near it the kernel slows them down and takes \
+                back what it can, and what wants more is ended. The worker itself is not held up. It takes \
                 the memory controller of cgroup v2, which Delegate=yes in a unit passes on. No limit unless set.",
         takes: "a share of the machine's memory such as \"70%\", or a size such as \"48GiB\"",
         example: "\"70%\"",

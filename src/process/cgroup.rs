@@ -145,13 +145,14 @@ impl Cgroup {
         make(&own.0).is_ok().then_some(own)
     }
 
-    /// What its members may have of memory together, in bytes. The kernel slows them down before, and takes back what it
-    /// can, so that what a render only reads does not end it. The worker, and the guard, are in no such group: a limit
-    /// on the whole unit would hold them up too, and nobody would obey a cancel.
+    /// What its members may have of memory together, in bytes. Shortly before, the kernel slows them down and takes back what
+    /// it can. Only shortly: what goes on growing gains 128 kB in each delay, and those grow with the square of the excess; at
+    /// nine tenths of a limit a program that needs more crawled on for ever. The worker, and the guard, are in no such group:
+    /// a limit on the whole unit would hold them up too, and nobody would obey a cancel.
     pub(super) fn limit_memory(&self, bytes: u64) {
         // Where memory is not counted there are no such files; the worker has said so at its start.
         fs::write(self.0.join("memory.max"), bytes.to_string()).ok();
-        fs::write(self.0.join("memory.high"), (bytes / 10 * 9).to_string()).ok();
+        fs::write(self.0.join("memory.high"), (bytes / 100 * 98).to_string()).ok();
     }
 
     /// A process writes `0` to it and is a member.
