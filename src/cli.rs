@@ -49,6 +49,7 @@ type Restart = Option<RestartCode>;
     disable_version_flag = true,
     args_override_self = true,
     disable_help_subcommand = true,
+    max_term_width = 100,
     subcommand_value_name = "ERRAND",
     subcommand_help_heading = "Errands, done instead of working"
 )]

@@ -22,7 +22,9 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::machine::{missing, skipped, until};
+use crate::machine::{missing, until};
+
+const PROGRAMS: [&str; 4] = ["qemu-system-x86_64", "busybox", "/sbin/mkfs.ext4", "bash"];
 
 /// How long a start, or one line of bash, may take. Never waited out.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -63,21 +65,18 @@ struct Running {
 impl Computer {
     /// Switched off, its disk formatted and empty. `None`, and said, where there cannot be one.
     pub(crate) fn new(files: Files) -> Option<Self> {
-        if ["qemu-system-x86_64", "busybox", "mkfs.ext4", "bash"]
-            .into_iter()
-            .any(missing)
-        {
+        if PROGRAMS.iter().filter(|program| missing(program)).count() > 0 {
             return None;
         }
         let kernel = Path::new(env!("CARGO_TARGET_TMPDIR")).join("kernel");
         if !kernel.join("vmlinuz").exists() {
-            skipped("it takes a kernel: tests/computer/kernel target/tmp/kernel");
+            test_needs::skipped_with_remedy("there is no kernel for it", "tests/computer/kernel target/tmp/kernel");
             return None;
         }
         let folder = tempfile::Builder::new().prefix("computer-").tempdir().unwrap();
         let disk = folder.path().join("disk");
         File::create(&disk).unwrap().set_len(DISK).unwrap();
-        let formatted = Command::new("mkfs.ext4").arg("-q").arg(&disk).status();
+        let formatted = Command::new("/sbin/mkfs.ext4").arg("-q").arg(&disk).status();
         assert!(formatted.unwrap().success());
         let computer = Self {
             kernel,

@@ -58,7 +58,7 @@ fn a5_descendants_that_fork_while_they_are_killed_are_all_ended() {
 
 #[test]
 fn a5_a_fork_bomb_at_the_limit_of_its_user_is_ended() {
-    if missing("perl") || missing("prlimit") {
+    if missing("perl") | missing("prlimit") {
         return;
     }
     let farm = Farm::new();
@@ -134,7 +134,7 @@ fn a4_a_traced_descendant_still_dies() {
 
 #[test]
 fn a4_a_pid_namespace_still_dies() {
-    if missing("unshare") || crate::means::not_root() {
+    if missing("unshare") | crate::means::not_root() {
         return;
     }
     // The first process of a namespace is deaf to every signal of its own kind; ours comes from outside. `pid` is what

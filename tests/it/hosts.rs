@@ -12,7 +12,7 @@ use serde_json::json;
 use standin_manager::{Endpoint, TaskStatus, WorkerStatus};
 
 use crate::harness::{Farm, exec};
-use crate::machine::{file, lives, missing, skipped, until};
+use crate::machine::{file, lives, missing, until};
 use crate::means::{Group, Strace, as_user, cancel, dies, not_root, number, own_user, pass, start_through};
 use crate::render_node::Node;
 
@@ -83,7 +83,7 @@ fn faketime() -> Option<PathBuf> {
     let mut places = found.map(|entry| entry.path().join("faketime/libfaketime.so.1"));
     let library = places.find(|library| library.exists());
     if library.is_none() {
-        skipped("libfaketime is not installed");
+        test_needs::skipped_with_remedy("libfaketime is not installed", "apt-get install libfaketime");
     }
     library
 }
@@ -346,7 +346,7 @@ fn e11_a_worker_whose_output_is_closed_works_on_and_a_hang_up_without_a_terminal
 
 #[test]
 fn e14_as_process_1_it_takes_in_orphans_hurts_none_and_leaves_as_anywhere() {
-    if not_root() || missing("unshare") || missing("nsenter") {
+    if not_root() | missing("unshare") | missing("nsenter") {
         return;
     }
     let farm = Farm::new();

@@ -3,9 +3,10 @@
 //! This machine as tests see it: its processes, files that appear, programs that may be missing.
 
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+pub(crate) use test_needs::missing;
 
 /// How long a fact may take before a test gives up. Long, because the machine may be busy; never waited out.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -88,20 +89,8 @@ pub(crate) fn file(path: &Path) -> String {
     )
 }
 
-/// Skips a test whose program is missing, aloud: past the capture of the test runner, which would show it for a
-/// failed test only. `.ci/run` installs what it can, so that CI skips nothing, and counts these lines.
-pub(crate) fn missing(program: &str) -> bool {
-    let found = std::env::var_os("PATH")
-        .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(program).is_file()));
-    if !found {
-        skipped(&format!("{program} is not installed"));
-    }
-    !found
-}
-
-/// Says aloud that a test is skipped.
+/// Skips a test for a reason that nothing known does away with.
+#[track_caller]
 pub(crate) fn skipped(why: &str) {
-    let name = std::thread::current().name().unwrap_or_default().to_owned();
-    let line = format!("SKIPPED: {name}: {why}\n");
-    std::io::stderr().write_all(line.as_bytes()).unwrap();
+    test_needs::skipped(why);
 }

@@ -13,11 +13,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::{Pid, geteuid};
+use nix::unistd::Pid;
 use standin_manager::{Endpoint, TaskStatus};
+pub(crate) use test_needs::not_root;
 
 use crate::harness::Farm;
-use crate::machine::{file, missing, skipped, until};
+use crate::machine::{file, missing, until};
 use crate::render_node::Node;
 
 /// Cancels a task as a person does it on the page, and waits until the worker asks for the next one.
@@ -104,18 +105,9 @@ pub(crate) fn kill_together(pids: &[i32]) {
     }
 }
 
-/// Skips a test that only root can do.
-pub(crate) fn not_root() -> bool {
-    let not = !geteuid().is_root();
-    if not {
-        skipped("it takes root");
-    }
-    not
-}
-
 /// A user that nobody else is: the node's folder is theirs from now on. Only root can do it, and has to have `setpriv`.
 pub(crate) fn own_user(farm: &Farm, node: &Node) -> Option<u32> {
-    if not_root() || missing("setpriv") {
+    if not_root() | missing("setpriv") {
         return None;
     }
     let user = 60_000 + std::process::id() % 400 * 10 + fresh();
@@ -135,6 +127,9 @@ pub(crate) fn as_user(user: u32) -> Vec<String> {
     .concat()
 }
 
+/// What it takes to make one.
+const CONTROL_GROUP: &str = "run the tests as root, where control groups of version 2 are mounted";
+
 /// A control group of this test's own.
 pub(crate) struct Group(pub(crate) PathBuf);
 
@@ -144,16 +139,19 @@ impl Group {
         let number = fresh();
         let name = format!("flamenco-test-{}-{number}", std::process::id());
         for folder in below {
-            let group = Self(Path::new(folder).join(&name));
-            // One that is not of the right kind goes with its name.
-            if fs::create_dir(&group.0).is_ok() && group.0.join(has).exists() {
-                return Some(group);
+            let path = Path::new(folder).join(&name);
+            if fs::create_dir(&path).is_ok() {
+                let group = Self(path);
+                // One that is not of the right kind goes with its name.
+                if group.0.join(has).exists() {
+                    return Some(group);
+                }
             }
         }
-        skipped(&format!(
-            "no control group with {has} can be made in {}",
-            below.join(", ")
-        ));
+        test_needs::skipped_with_remedy(
+            &format!("no control group with {has} can be made in {}", below.join(", ")),
+            CONTROL_GROUP,
+        );
         None
     }
 
@@ -244,7 +242,10 @@ impl Strace {
         if until("strace to be attached", attached, String::new) {
             return Some(strace);
         }
-        skipped("processes cannot be traced here");
+        test_needs::skipped_with_remedy(
+            "processes cannot be traced here",
+            "have ptrace allowed (kernel.yama.ptrace_scope, seccomp)",
+        );
         None
     }
 

@@ -31,9 +31,6 @@ fn e1_term_while_idle_signs_off_and_exits_0() {
 /// worker.
 #[test]
 fn e14_signals_that_were_blocked_by_whoever_started_it_are_heard_all_the_same() {
-    if missing("env") {
-        return;
-    }
     let farm = Farm::new();
     let mut node = farm.node("node");
     start_through(&mut node, ["env", "--block-signal"]);

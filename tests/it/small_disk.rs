@@ -71,7 +71,7 @@ impl SmallDisk {
 /// Starts a node in a mount namespace that ends with it, after this line of shell. `false`, said aloud, where this user
 /// may not mount.
 pub(crate) fn start_among_mounts(node: &mut Node, first: &str) -> bool {
-    if missing("unshare") || missing("nsenter") || !may_mount() {
+    if missing("unshare") | missing("nsenter") | missing("mount") || !may_mount() {
         return false;
     }
     let worker = node.command();
@@ -115,7 +115,10 @@ pub(crate) fn may_mount() -> bool {
         .status()
         .is_ok_and(|status| status.success());
     if !can {
-        skipped("this user may not mount in a namespace of its own");
+        test_needs::skipped_with_remedy(
+            "this user may not mount in a namespace of its own",
+            "allow user namespaces (kernel.unprivileged_userns_clone, AppArmor, seccomp)",
+        );
     }
     can
 }

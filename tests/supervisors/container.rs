@@ -44,7 +44,7 @@ struct Container {
 impl Container {
     fn new(init: &'static [&'static str]) -> Option<Self> {
         let needed = ["unshare", "ldd"].iter().chain(init.first());
-        if not_root() || needed.into_iter().any(|program| missing(program)) {
+        if not_root() | (needed.filter(|program| missing(program)).count() > 0) {
             return None;
         }
         let farm = Farm::new();

@@ -45,7 +45,7 @@ impl OpenRc {
 }
 
 impl Supervisor for OpenRc {
-    const PROGRAMS: &'static [&'static str] = &["unshare", "setpriv"];
+    const PROGRAMS: &'static [&'static str] = &["unshare", "setpriv", "supervise-daemon", "/sbin/openrc-run"];
 
     fn new() -> Self {
         Self(Vec::new())

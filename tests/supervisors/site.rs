@@ -50,7 +50,7 @@ pub(crate) struct Site {
 impl Site {
     /// `None`, said aloud, where a supervisor cannot be tried.
     pub(crate) fn of<S: Supervisor>() -> Option<Self> {
-        if not_root() || S::PROGRAMS.iter().any(|program| missing(program)) {
+        if not_root() | (S::PROGRAMS.iter().filter(|program| missing(program)).count() > 0) {
             return None;
         }
         let farm = Farm::new();

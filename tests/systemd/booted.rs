@@ -17,9 +17,19 @@ use std::process::{Child, Command, Stdio};
 use nix::sched::{CloneFlags, setns};
 use standin_manager::Options;
 use tempfile::TempDir;
+use test_needs::not_root;
 
 use crate::harness::Farm;
-use crate::machine::{missing, skipped, until};
+use crate::machine::{missing, until};
+
+const PROGRAMS: [&str; 6] = [
+    "bash",
+    "unshare",
+    "nsenter",
+    "ip",
+    "dbus-daemon",
+    "/lib/systemd/systemd",
+];
 
 /// Where the boot is said, below the machine's folder.
 const LOG: &str = "boot.log";
@@ -44,15 +54,7 @@ pub(crate) struct Said {
 impl Machine {
     /// A machine whose start is over, with none of this one's own services. `None`: not possible here, and said so.
     pub(crate) fn boot() -> Option<Self> {
-        if !nix::unistd::geteuid().is_root() {
-            skipped("needs root");
-            return None;
-        }
-        if ["bash", "unshare", "nsenter", "ip"].into_iter().any(missing) {
-            return None;
-        }
-        if !Path::new("/lib/systemd/systemd").exists() {
-            skipped("needs systemd");
+        if not_root() | (PROGRAMS.iter().filter(|program| missing(program)).count() > 0) {
             return None;
         }
         let folder = tempfile::Builder::new().prefix("box-").tempdir().unwrap();
@@ -73,10 +75,10 @@ impl Machine {
             .unwrap();
         let Ok(init) = line.trim().parse() else {
             let said = fs::read_to_string(&log).unwrap_or_default();
-            skipped(&format!(
-                "no machine in a box here: {}",
-                said.lines().last().unwrap_or_default()
-            ));
+            test_needs::skipped_with_remedy(
+                &format!("no machine in a box here: {}", said.lines().last().unwrap_or_default()),
+                "run the tests where namespaces, overlays and control groups of version 2 may be made",
+            );
             keeper.wait().unwrap();
             return None;
         };

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::booted::Machine;
 use crate::installed::{Node, UNIT};
-use crate::machine::{missing, skipped};
+use crate::machine::missing;
 
 const WORKER: &str = env!("CARGO_BIN_EXE_flamenco-worker");
 /// A second worker, to be left alone.
@@ -46,7 +46,7 @@ fn node() -> Option<Node> {
         files.any(|file| file.file_name().to_string_lossy().starts_with(name))
     };
     if !(there("cargo-deb-") && there("cargo-generate-rpm-")) {
-        skipped("needs the tools of `packaging/build --tools`");
+        test_needs::skipped_with_remedy("the tools that pack are not built", "packaging/build --tools");
         return None;
     }
     let machine = Machine::boot()?;

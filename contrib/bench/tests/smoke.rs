@@ -4,7 +4,6 @@
 
 #![expect(clippy::disallowed_methods, reason = "the benchmark is a program")]
 
-use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 
@@ -26,12 +25,7 @@ fn every_case_measures_something_and_leaves_nothing() {
     let worker = bench.with_file_name("flamenco-worker");
     if !worker.exists() {
         // Only the whole workspace builds it: `cargo test --workspace`.
-        writeln!(
-            std::io::stderr(),
-            "SKIPPED: the benchmark: {} is not built",
-            worker.display()
-        )
-        .unwrap();
+        test_needs::skipped_with_remedy("flamenco-worker is not built", "cargo test --workspace");
         return;
     }
     let temporary = tempfile::tempdir().unwrap();

@@ -10,7 +10,8 @@ use standin_manager::Endpoint;
 
 use super::count;
 use crate::harness::Farm;
-use crate::machine::{missing, skipped, until};
+use crate::machine::{missing, until};
+use crate::means::not_root;
 use crate::render_node::Node;
 
 #[test]
@@ -55,7 +56,7 @@ fn c10_a_worker_deleted_in_the_page_registers_anew_and_keeps_its_old_credentials
 #[test]
 fn g3_a_node_that_was_copied_with_its_credentials_says_so_and_works() {
     if std::fs::read_to_string("/etc/machine-id").map_or(0, |id| id.trim().len()) != 32 {
-        return skipped("this machine has no /etc/machine-id");
+        return test_needs::skipped_with_remedy("this machine has no /etc/machine-id", "systemd-machine-id-setup");
     }
     let farm = Farm::new();
     let mut node = farm.awake_node();
@@ -113,11 +114,8 @@ fn g4_a_question_about_the_program_beside_a_living_worker_never_signs_on() {
 
 #[test]
 fn g5_a_host_that_was_renamed_has_the_same_worker_under_its_new_name() {
-    if missing("unshare") {
+    if not_root() | missing("unshare") {
         return;
-    }
-    if !nix::unistd::geteuid().is_root() {
-        return skipped("only root can give a process a host name of its own");
     }
     let farm = Farm::new();
     let mut node = farm.node("node");

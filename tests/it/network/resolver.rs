@@ -12,15 +12,13 @@ use standin_manager::Options;
 
 use super::relay::Relay;
 use crate::harness::Farm;
-use crate::machine::{missing, skipped, until};
+use crate::machine::{missing, until};
+use crate::means::not_root;
 
 #[test]
 fn c18_a_name_is_looked_up_anew_for_each_connection() {
-    if missing("unshare") {
+    if not_root() | missing("unshare") {
         return;
-    }
-    if !nix::unistd::geteuid().is_root() {
-        return skipped("only root can give a process an /etc/hosts of its own");
     }
     let address = Ipv4Addr::new(127, 0, 0, 9);
     let farm = Farm::with(Options {

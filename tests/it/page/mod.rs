@@ -113,7 +113,7 @@ const STATUS: &str =
     "document.querySelector('#worker-rows td[data-title=Status]')?.innerText.replace(/\\s+/g, ' ').trim()";
 
 fn browser() -> Option<Browser> {
-    if PROGRAMS.iter().any(|program| missing(program)) {
+    if PROGRAMS.iter().filter(|program| missing(program)).count() > 0 {
         return None;
     }
     Some(Browser::start().unwrap())

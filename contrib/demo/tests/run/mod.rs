@@ -55,8 +55,7 @@ impl Demo {
         let worker = program.with_file_name("flamenco-worker");
         if !worker.exists() {
             // Only the whole workspace builds it: `cargo test --workspace`.
-            let line = format!("SKIPPED: the demonstration: {} is not built\n", worker.display());
-            std::io::stderr().write_all(line.as_bytes()).unwrap();
+            test_needs::skipped_with_remedy("flamenco-worker is not built", "cargo test --workspace");
             return None;
         }
         let (output, temporary) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
