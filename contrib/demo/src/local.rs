@@ -93,7 +93,13 @@ impl Local<'_> {
             }
             (Play::Stay(_), Err(failed)) => return parting.after(Err(failed)),
         }
-        self.places.tell_of_the_results(&shot, self.show)
+        self.places.tell_of_the_results(&shot, self.show)?;
+        self.show.gap();
+        self.show
+            .sentence("The page was there only as long as this ran. To steer a farm from it:");
+        self.show
+            .plain("  cargo run --release -p demo -- --stay --workers 3 --jobs long");
+        Ok(())
     }
 
     fn play(&mut self, play: &Play, standin: &StandIn, crew: &Crew, sampler: &Sampler<'_>) -> Result<(), End> {

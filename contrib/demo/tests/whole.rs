@@ -30,6 +30,7 @@ fn the_walk_renders_goes_through_the_actions_and_leaves_nothing_but_pictures() {
         "Send to Sleep",
         "Wake Up",
         "Shut Down",
+        "-p demo -- --stay",
         "Nothing is left running",
     ] {
         assert!(end.said.contains(step), "{step} is not shown: {end}");

@@ -192,6 +192,14 @@ fn nothing_is_wider_than_a_phone() {
         );
         page.shows("document.documentElement.scrollWidth === 390");
     }
+    // The last of them has the log: a long line goes on below itself.
+    page.shows(
+        "(() => { \
+            const log = document.getElementById('log'); \
+            const row = [...log.querySelectorAll('.log-line')].find((row) => row.textContent.includes('> aaa')); \
+            return row && row.clientHeight > 200 && row.scrollHeight <= row.clientHeight && log.scrollWidth === log.clientWidth; \
+        })()",
+    );
     page.well();
     node.finish();
 }

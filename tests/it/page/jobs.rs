@@ -2,10 +2,10 @@
 
 //! The Jobs tab, and a page that keeps itself up to date.
 
-use standin_manager::{Options, PushOptions, PushRefusal, TaskStatus, When, WorkerStatus};
+use standin_manager::{JobSpec, Options, PushOptions, PushRefusal, TaskSpec, TaskStatus, When, WorkerStatus};
 
-use super::{Screen, browser, running};
-use crate::harness::Farm;
+use super::{Screen, UNTIL_GO, browser, let_it_end, running};
+use crate::harness::{Farm, bash};
 
 #[test]
 fn a_lost_connection_is_said_and_heals_by_itself() {
@@ -86,6 +86,29 @@ fn a_manager_without_push_is_asked_every_few_seconds_and_the_page_says_so() {
         .ask(&farm.worker(), WorkerStatus::Asleep, When::Now)
         .unwrap();
     page.status("asleep");
+    page.well();
+    node.finish();
+}
+
+#[test]
+fn columns_keep_their_widths_and_the_steps_of_a_workers_task_are_shown() {
+    let Some(browser) = browser() else { return };
+    let farm = Farm::new();
+    let node = farm.awake_node();
+    let page = Screen::open(&browser, &farm, "app/workers");
+    page.shows("document.querySelector('#worker-rows .none')?.textContent === 'none yet'");
+    let widths = "[...document.querySelectorAll('#worker-table thead th')].map((cell) => cell.offsetWidth).join()";
+    let before = page.eval(widths);
+    let name = "a".repeat(300);
+    let task = TaskSpec::new(&name).command(bash(UNTIL_GO).steps(12));
+    let task = farm.job(JobSpec::new("job").task(task)).remove(0);
+    farm.says(&task, "> running");
+    page.shows("document.querySelector('#worker-rows .task a')?.textContent.length === 300");
+    page.shows("document.querySelector('#worker-rows .steps')?.textContent === '0/12'");
+    assert_eq!(page.eval(widths), before);
+    let_it_end(&node);
+    farm.completed(&task);
+    page.shows("document.querySelector('#worker-rows .steps')?.textContent === '12/12'");
     page.well();
     node.finish();
 }

@@ -3,7 +3,7 @@
 
 import * as api from "./api.js";
 import { Rows, confirmed, el, find, link, name, setStatus, setTime, status, time, write } from "./dom.js";
-import { setProgress } from "./jobs.js";
+import { setSteps, steps } from "./jobs.js";
 import { Source } from "./refresh.js";
 import { say } from "./say.js";
 import { count, visible } from "./text.js";
@@ -112,8 +112,7 @@ export class Job {
   #row({ id }) {
     const label = link(`/app/jobs/${this.#id}/${id}`, "");
     const [number, state, updated, worker] = [el("span"), status(""), time(), el("span")];
-    const bar = el("progress", { max: 1, value: 0, "aria-label": "Steps" });
-    const steps = el("span", { class: "small" });
+    const done = steps();
     const cell = (title, ...inside) => el("td", { "data-title": title }, ...inside);
     const node = el(
       "tr",
@@ -121,7 +120,7 @@ export class Job {
       el("td", { class: "number" }, number),
       cell("Status", state),
       el("th", { scope: "row" }, label),
-      el("td", { "data-title": "Steps", class: "steps" }, bar, steps),
+      cell("Steps", done),
       cell("Updated", updated),
       cell("Worker", worker),
     );
@@ -131,8 +130,7 @@ export class Job {
       write(label.firstChild, task.name);
       label.title = visible(task.name);
       setStatus(state, task.status);
-      setProgress(bar, task);
-      write(steps, `${task.steps_completed}/${task.steps_total}`);
+      setSteps(done, task);
       setTime(updated, task.updated);
       showWorker(worker, task.worker);
     };

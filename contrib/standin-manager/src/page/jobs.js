@@ -110,3 +110,14 @@ export function setProgress(bar, { steps_completed: done, steps_total: total, st
   bar.value = Math.max(0, done);
   bar.dataset.status = word;
 }
+
+/** A task's steps: how many are done, as a bar and in figures. */
+export function steps() {
+  const bar = el("progress", { max: 1, value: 0, "aria-label": "Steps" });
+  return el("span", { class: "steps" }, bar, el("span", { class: "small" }));
+}
+
+export function setSteps(made, task) {
+  setProgress(made.firstChild, task);
+  write(made.lastChild, `${task.steps_completed}/${task.steps_total}`);
+}

@@ -7,9 +7,10 @@
 
 import { el, find, write } from "./dom.js";
 import { Log } from "./log.js";
+import { LogRows } from "./logrows.js";
 import { count, size, visible } from "./text.js";
 
-/** Height of a line in CSS pixels; the style sheet is told. */
+/** Height of a row in CSS pixels; the style sheet is told. */
 const LINE = 20;
 /** Lines above and below what is in sight. */
 const MARGIN = 8;
@@ -22,6 +23,9 @@ const BETWEEN_LOOKS = { active: 700, resting: 5_000 };
 const SLICE = 8;
 const LINES_AT_ONCE = 500;
 
+/** Where the style sheet wraps lines: what is sideways is out of reach for a thumb that scrolls. */
+const NARROW = matchMedia("(max-width: 899px)");
+
 const pause = () => new Promise((resolve) => setTimeout(resolve));
 
 export class LogView {
@@ -31,6 +35,9 @@ export class LogView {
   #box = find("log");
   #space = this.#box.querySelector(".log-space");
   #rows = this.#box.querySelector(".log-rows");
+  #layout = new LogRows();
+  /** Characters beside each other; measured anew when the box has another width. */
+  #columns = null;
   #follow = find("follow");
   #drawing = false;
   #top = 0;
@@ -43,7 +50,7 @@ export class LogView {
   constructor() {
     this.#box.style.setProperty("--line", `${LINE}px`);
     this.#box.onscroll = () => this.#scrolled();
-    new ResizeObserver(() => this.#draw()).observe(this.#box);
+    new ResizeObserver(() => this.#resized()).observe(this.#box);
     this.#follow.onchange = () => this.#draw();
     const field = find("find");
     field.oninput = () => this.#look(field.value);
@@ -96,6 +103,11 @@ export class LogView {
     this.#draw();
   }
 
+  #resized() {
+    this.#columns = null;
+    this.#draw();
+  }
+
   #draw() {
     if (this.#drawing) return;
     this.#drawing = true;
@@ -107,6 +119,8 @@ export class LogView {
 
   #drawNow() {
     const [lines, box] = [this.#lines, this.#box];
+    const kept = this.#lineAt(this.#top);
+    if (this.#lay()) this.#top = box.scrollTop = this.#layout.of(kept) * LINE;
     this.#foot();
     this.#space.style.height = `${this.#height}px`;
     if (this.#follow.checked) this.#top = box.scrollTop = this.#height;
@@ -119,22 +133,46 @@ export class LogView {
     for (let at = first; at < last; at += 1) this.#fill(this.#rows.children[at - first], at);
   }
 
-  get #height() {
-    return Math.min(this.#lines.length * LINE, TALLEST);
+  /** Brings the rows up to date with the lines and the width. True: all lines are elsewhere now. */
+  #lay() {
+    const before = this.#layout.columns;
+    this.#columns ??= NARROW.matches ? this.#measured() : Infinity;
+    this.#layout.lay(this.#lines, this.#columns, WIDEST);
+    return before !== this.#columns;
   }
 
-  /** The line at a scroll position, and a line's place inside the space. */
-  #lineAt(top) {
-    const real = this.#lines.length * LINE;
+  #measured() {
+    const probe = el("span", {}, "0".repeat(100));
+    probe.style.whiteSpace = "pre";
+    const row = el("div", { class: "log-line" }, probe);
+    this.#rows.append(row);
+    const style = getComputedStyle(row);
+    const room = row.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
+    const wide = probe.getBoundingClientRect().width / probe.textContent.length;
+    row.remove();
+    return Math.max(1, Math.floor(room / wide));
+  }
+
+  get #height() {
+    return Math.min(this.#layout.count * LINE, TALLEST);
+  }
+
+  #rowAt(top) {
+    const real = this.#layout.count * LINE;
     if (real <= TALLEST) return Math.floor(top / LINE);
     const room = this.#box.clientHeight;
     return Math.round(((top / (TALLEST - room)) * (real - room)) / LINE);
   }
 
+  /** The line at a scroll position, and a line's place inside the space. */
+  #lineAt(top) {
+    return this.#layout.lineAt(this.#rowAt(top));
+  }
+
   #offset(line) {
-    const real = this.#lines.length * LINE;
-    if (real <= TALLEST) return line * LINE;
-    return this.#top - (this.#lineAt(this.#top) - line) * LINE;
+    const row = this.#layout.of(line);
+    if (this.#layout.count * LINE <= TALLEST) return row * LINE;
+    return this.#top - (this.#rowAt(this.#top) - row) * LINE;
   }
 
   #fill(row, at) {
@@ -143,6 +181,7 @@ export class LogView {
     const current = at === this.#matches[this.#current];
     row.toggleAttribute("data-current", current);
     row.dataset.line = at + 1;
+    row.style.height = this.#layout.wrapped ? `${(this.#layout.of(at + 1) - this.#layout.of(at)) * LINE}px` : "";
     const shown = visible(line.slice(0, WIDEST));
     if (found) row.replaceChildren(...marked(shown, this.#query));
     else if (row.textContent !== shown || row.childElementCount) row.textContent = shown;
@@ -200,10 +239,11 @@ export class LogView {
   }
 
   #goTo(line) {
-    const [real, room] = [this.#lines.length * LINE, this.#box.clientHeight];
+    this.#lay();
+    const [real, room] = [this.#layout.count * LINE, this.#box.clientHeight];
     const scale = real <= TALLEST ? 1 : (TALLEST - room) / (real - room);
     this.#space.style.height = `${this.#height}px`;
-    this.#top = this.#box.scrollTop = (line * LINE - room / 2) * scale;
+    this.#top = this.#box.scrollTop = (this.#layout.of(line) * LINE - room / 2) * scale;
     this.#draw();
   }
 

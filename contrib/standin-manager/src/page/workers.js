@@ -3,6 +3,7 @@
 
 import * as api from "./api.js";
 import { Rows, confirmed, el, facts, find, link, name, setStatus, setTime, status, time, write } from "./dom.js";
+import { setSteps, steps } from "./jobs.js";
 import { Source } from "./refresh.js";
 import { say } from "./say.js";
 
@@ -235,9 +236,14 @@ function showChange(cell, change) {
 
 function showTask(cell, task) {
   const key = task ? `${task.id} ${task.status} ${task.name}` : "";
-  if (cell.dataset.key === key) return;
-  cell.dataset.key = key;
-  if (!task) return cell.replaceChildren(el("span", { class: "none" }, "none yet"));
-  cell.replaceChildren(link(`/app/jobs/${task.job_id}/${task.id}`, task.name), " ", status(task.status));
+  if (cell.dataset.key !== key) {
+    cell.dataset.key = key;
+    if (!task) return cell.replaceChildren(el("span", { class: "none" }, "none yet"));
+    cell.replaceChildren(link(`/app/jobs/${task.job_id}/${task.id}`, task.name), " ", status(task.status), " ", steps());
+  }
+  const done = cell.querySelector(".steps");
+  if (!done) return;
+  done.hidden = !task.steps_total;
+  setSteps(done, task);
 }
 

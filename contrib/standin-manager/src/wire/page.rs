@@ -22,8 +22,8 @@ macro_rules! assets {
 }
 
 const INDEX: [Asset; 1] = assets!("text/html; charset=utf-8": "index.html");
-const SCRIPTS: [Asset; 13] = assets!("text/javascript; charset=utf-8":
-    "app.js" "api.js" "dom.js" "job.js" "jobs.js" "log.js" "logview.js" "push.js" "refresh.js" "say.js" "task.js" "text.js" "workers.js");
+const SCRIPTS: [Asset; 14] = assets!("text/javascript; charset=utf-8":
+    "app.js" "api.js" "dom.js" "job.js" "jobs.js" "log.js" "logrows.js" "logview.js" "push.js" "refresh.js" "say.js" "task.js" "text.js" "workers.js");
 const STYLES: [Asset; 3] = assets!("text/css; charset=utf-8": "base.css" "workers.css" "jobs.css");
 const ICONS: [Asset; 1] = assets!("image/svg+xml": "icon.svg");
 
