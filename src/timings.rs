@@ -105,8 +105,15 @@ timings! {
     grace = seconds(8);
     /// After the program's exit, how long what it left in the pipe is waited for.
     drain = seconds(1);
+    /// What a program that ended well left running, with its output open, is waited for until it has used no processor
+    /// time and written nothing for this long. A renderer that reads its scene from a slow share shows one of both sooner.
+    linger = seconds(5);
     /// A tree that survives SIGKILL for this long is called unkillable.
     unkillable = seconds(15);
+    /// A guard that is stopped for this long is made to go on; one that is held by a tracer, or does not say that it has
+    /// heard an order, is ended with all below it. With an overloaded machine it was seen to take ten seconds to be heard;
+    /// half of `leave`.
+    guard_silence = seconds(10);
     /// A program that died of a TERM, INT or HUP we did not send: how long our own stop signal may follow.
     foreign_signal = millis(500);
     /// A program killed by a signal within this time of its start has crashed at once: the node may be to blame.

@@ -23,8 +23,15 @@ use super::diagnosis;
 use super::ending::{Ending, HandBack, names};
 use super::text::quoted;
 use super::tools::Stage;
-use crate::process::{Exit, Finished, Heard, Ladder, ProcessSpec, StartError, Usage};
+use crate::process::{Exit, Finished, Heard, Ladder, ProcessSpec, StartError, Stray, Usage};
 use crate::report::Voice;
+
+/// The program's own words are longer than any kernel takes them.
+const TOO_LONG: [Errno; 2] = [Errno::E2BIG, Errno::ENAMETOOLONG];
+/// The node has no process or descriptor to give just now.
+const NO_ROOM: [Errno; 3] = [Errno::EAGAIN, Errno::ENFILE, Errno::EMFILE];
+/// So many characters of a program's name are shown where it could not be run.
+const SHOWN: usize = 200;
 
 /// What a command does with each line of its program, besides the log.
 pub(super) type Hear<'a> = &'a mut dyn FnMut(&str, &mut dyn Voice);
@@ -65,6 +72,7 @@ impl Program {
                     voice.output(pid, line);
                     hear(line, *voice);
                 }
+                Heard::LeftRunning(strays) => voice.line(&left_running(strays)),
             })
             .await;
         match ended {
@@ -102,6 +110,14 @@ impl Program {
         }
     }
 
+    /// Its name in quotes, as far as a person reads it.
+    fn shown(&self) -> String {
+        match self.exe.char_indices().nth(SHOWN) {
+            Some((end, _)) => format!("{}...", quoted(&self.exe[..end])),
+            None => quoted(&self.exe),
+        }
+    }
+
     async fn not_started(&self, error: StartError) -> Ending {
         let (what, errno) = match error {
             StartError::Aborted(reason) => return Ending::Aborted(reason),
@@ -109,18 +125,20 @@ impl Program {
             StartError::Exec(errno) => (format!("{} ({errno:?})", errno.desc()), errno),
             StartError::NotOnPath => ("executable file not found on PATH".to_owned(), Errno::ENOENT),
             StartError::Nul(_) => {
-                return Ending::Failed(format!("{}: cannot run {}: {error}", self.command, quoted(&self.exe)));
+                return Ending::Failed(format!("{}: cannot run {}: {error}", self.command, self.shown()));
             }
         };
-        let mut text = format!("{}: cannot run {}: {what}", self.command, quoted(&self.exe));
+        if NO_ROOM.contains(&errno) {
+            return Ending::HandedBack(HandBack::CannotStart(what));
+        }
+        let mut text = format!("{}: cannot run {}: {what}", self.command, self.shown());
         let exe = self.exe.clone();
         // Looking around may touch a network file system that hangs; the event loop must not.
         let hint = tokio::task::spawn_blocking(move || diagnosis::hint(&exe, errno)).await;
         if let Ok(Some(hint)) = hint {
             text = format!("{text}; {hint}");
         }
-        if errno == Errno::E2BIG {
-            // Its own command line is too long.
+        if TOO_LONG.contains(&errno) {
             Ending::Failed(text)
         } else {
             Ending::Unwell(text)
@@ -133,6 +151,13 @@ fn announce(spec: &ProcessSpec, stage: &mut Stage<'_>) {
     stage.voice.line("");
     stage.voice.line(&format!("    {spec}"));
     stage.voice.line("");
+}
+
+fn left_running(strays: &[Stray]) -> String {
+    format!(
+        "the program has ended with code 0, but {} hold its output: they are waited for while they work",
+        names(strays)
+    )
 }
 
 /// What the log says of a program that ended, whatever its exit.
@@ -158,7 +183,7 @@ fn account(finished: &Finished, stage: &mut Stage<'_>) {
     if *output_held {
         stage
             .voice
-            .line("the output was still held open by a process that was left behind; it was not waited for");
+            .line("the output was still held open by a process that was left behind and idle; it was not waited for");
     }
     let Usage { wall, cpu, peak_rss } = usage;
     stage.voice.line(&format!(

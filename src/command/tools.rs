@@ -6,7 +6,6 @@
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::io::ErrorKind;
-use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -103,7 +102,7 @@ impl Identity {
             ("FLAMENCO_TASK_NAME", &task.name),
         ]
         .into_iter()
-        .map(|(name, value)| (OsString::from(name), Some(without_nul(value.as_bytes()))))
+        .map(|(name, value)| (OsString::from(name), Some(variable(value))))
         .collect();
         env.push(("TMPDIR".into(), Some(tmpdir.into())));
         Self {
@@ -113,9 +112,13 @@ impl Identity {
     }
 }
 
-/// A NUL cannot be in a variable, and a task's name must not keep its programs from starting.
-fn without_nul(bytes: &[u8]) -> OsString {
-    OsString::from_vec(bytes.iter().copied().filter(|byte| *byte != 0).collect())
+/// The longest value of a variable, in bytes: the kernel takes none over 128 KiB, and these are for people.
+const LONGEST: usize = 4 << 10;
+
+/// A NUL cannot be in a variable, nor can much text: a task's name must not keep its programs from starting.
+fn variable(text: &str) -> OsString {
+    let kept = &text[..text.floor_char_boundary(LONGEST)];
+    kept.replace('\0', "").into()
 }
 
 /// What one command has while it runs.
@@ -156,5 +159,11 @@ mod tests {
                 (Some("TMPDIR"), Some("/tmp/x")),
             ]
         );
+    }
+
+    #[test]
+    fn i4_a_name_that_is_too_long_for_a_variable_is_cut() {
+        assert_eq!(variable(&"ü".repeat(140_000)).len(), LONGEST);
+        assert_eq!(variable("a\u{0}b"), "ab");
     }
 }

@@ -24,9 +24,10 @@ use super::cgroup::Place;
 use super::guard::GUARD_ROLE;
 use super::mark::MARK;
 use super::marked::end_marked;
-use super::messages::{Terms, brief, guard_title};
+use super::messages::{Terms, brief};
 use super::reaper::{Children, GuardEnd, Reaper, SharedChildren};
 use super::session::Session;
+use super::title::guard_title;
 use super::{Finished, Heard, ProcessSpec, StartError, Stray, Strays};
 use crate::abort::Abort;
 use crate::timings::Timings;
@@ -77,6 +78,7 @@ struct Node {
 /// A guard that was started, seen from here.
 pub(super) struct Guard {
     pub(super) pid: i32,
+    pub(super) children: SharedChildren,
     pub(super) socket: UnixStream,
     pub(super) output: OwnedFd,
     pub(super) end: oneshot::Receiver<GuardEnd>,
@@ -124,9 +126,14 @@ impl Launcher {
             cgroups: place.map(Place::prefix),
             memory: options.memory,
             drain: timings.drain,
+            linger: timings.linger,
             unkillable: timings.unkillable,
         };
-        let children = Rc::new(RefCell::new(Children::new(options.mark.clone(), &terms)));
+        let children = Rc::new(RefCell::new(Children::new(
+            options.mark.clone(),
+            &terms,
+            timings.guard_silence,
+        )));
         let reaper = Reaper::new(Rc::clone(&children))?;
         let node = Node {
             options,
@@ -197,6 +204,7 @@ impl Launcher {
         let end = self.0.children.borrow_mut().adopt(pid);
         Ok(Guard {
             pid,
+            children: Rc::clone(&self.0.children),
             socket,
             output: output.into(),
             end,

@@ -16,6 +16,7 @@ use nix::unistd::getpid;
 use tokio::time::{Instant, sleep};
 
 use super::cgroup::{Cgroup, Place};
+use super::guard::GUARD;
 use super::mark::bears_mark;
 use super::procfs::{Handle, Stat, everybody};
 use super::tree::stray;
@@ -23,8 +24,6 @@ use super::{Stray, Strays};
 
 /// How long whoever was found may take to be gone before the next look.
 const PAUSE: Duration = Duration::from_millis(20);
-/// What a guard is called: [`super::guard`] gives itself the name.
-const GUARD: &str = "flamenco-guard";
 
 /// Ends every process that bears `mark`, ourselves and our ancestors excepted, and looks again until
 /// there is none, or for as long as `patience`.

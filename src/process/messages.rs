@@ -12,16 +12,23 @@
 //! they travel as the kernel wants them in the end. Both sides are the same binary, so nothing here
 //! needs to be understood by another version.
 
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{CString, OsStr};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
 use super::tree::Patience;
-use super::{Ladder, ProcessSpec, StartError, Strays, Usage};
+use super::{Ladder, ProcessSpec, StartError, Stray, Strays, Usage};
+
+/// The longest brief, in bytes. No program can be given more than 6 MiB of arguments and environment: three quarters of the
+/// kernel's `_STK_LIM` (execve(2)).
+const LONGEST_BRIEF: usize = 8 << 20;
+/// The longest of the others. The longest there are name two hundred processes in 15 bytes each, every byte escaped.
+const LONGEST_SAID: usize = 64 << 10;
 
 /// All a guard needs to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +55,7 @@ pub(super) struct Terms {
     /// How many bytes of memory all of a program may use together, where it has a group that can be limited.
     pub(super) memory: Option<u64>,
     pub(super) drain: Duration,
+    pub(super) linger: Duration,
     pub(super) unkillable: Duration,
 }
 
@@ -66,14 +74,23 @@ pub(super) enum Said {
     Started {
         pid: i32,
     },
-    /// Nothing runs: the errno of fork or exec.
+    /// Nothing runs: the kernel has no process, descriptor or memory to give. Not the program's fault.
+    NotForked {
+        errno: i32,
+    },
+    /// Nothing runs: the errno of exec, or of what comes right before it.
     NotStarted {
         errno: i32,
     },
     /// Nothing runs: PATH has no such program.
     NotOnPath,
-    /// The program has ended; what it left is not seen to yet. Should the guard die now, this stands.
+    /// The answer to each [`Order`]: a guard that hears is at work.
+    OrderHeard,
+    /// The program has ended; what it left is not seen to yet. Should the guard die now, this stands, unless something
+    /// that still held the output died with it.
     Exited(LastWord),
+    /// The program has ended well, and these hold its output: they are waited for while they work. Once.
+    LeftRunning(Vec<Stray>),
     Ended(LastWord),
 }
 
@@ -102,7 +119,7 @@ struct Header {
 /// The frame that tells a guard about `spec`.
 ///
 /// # Errors
-/// [`StartError::Nul`] when a word cannot be passed on.
+/// [`StartError::Nul`] when a word cannot be passed on; `E2BIG` when no kernel would take that many.
 pub(super) fn brief(spec: &ProcessSpec, terms: &Terms) -> Result<Vec<u8>, StartError> {
     let header = Header {
         arguments: spec.args.len(),
@@ -132,6 +149,9 @@ pub(super) fn brief(spec: &ProcessSpec, terms: &Terms) -> Result<Vec<u8>, StartE
             None => body.word("the environment", [name.as_os_str()])?,
         }
     }
+    if body.0.len() > LONGEST_BRIEF {
+        return Err(StartError::Exec(Errno::E2BIG));
+    }
     frame(&body.0).map_err(StartError::Guard)
 }
 
@@ -155,11 +175,9 @@ impl Brief {
     pub(super) fn read(from: &mut impl Read) -> io::Result<Self> {
         let mut length = [0; 4];
         from.read_exact(&mut length)?;
-        let mut body = Vec::new();
-        let length = u64::from(u32::from_le_bytes(length));
-        if from.take(length).read_to_end(&mut body)? as u64 != length {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
+        let length = bounded(length, LONGEST_BRIEF)?;
+        let mut body = vec![0; length];
+        from.read_exact(&mut body)?;
         Self::parse(&body)
     }
 
@@ -232,7 +250,7 @@ impl Inbox {
         let Some((length, rest)) = self.0.split_first_chunk::<4>() else {
             return Ok(None);
         };
-        let length = u32::from_le_bytes(*length) as usize;
+        let length = bounded(*length, LONGEST_SAID)?;
         let Some(body) = rest.get(..length) else {
             return Ok(None);
         };
@@ -240,6 +258,18 @@ impl Inbox {
         self.0.drain(..4 + length);
         Ok(Some(said))
     }
+}
+
+/// The length of a frame's body, before anything is kept of it: who wrote it may be another than it should.
+fn bounded(length: [u8; 4], longest: usize) -> io::Result<usize> {
+    let length = u32::from_le_bytes(length) as usize;
+    if length > longest {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("a message of {length} bytes, where none has more than {longest}"),
+        ));
+    }
+    Ok(length)
 }
 
 fn frame(body: &[u8]) -> io::Result<Vec<u8>> {
@@ -250,118 +280,6 @@ fn frame(body: &[u8]) -> io::Result<Vec<u8>> {
     Ok(frame)
 }
 
-/// What the guard is called in a process list: `flamenco-guard: <label> <program>`.
-pub(super) fn guard_title(spec: &ProcessSpec) -> OsString {
-    let mut title = OsString::from(format!("flamenco-guard: {} ", spec.label));
-    title.push(&spec.program);
-    let clean: Vec<u8> = title
-        .as_bytes()
-        .iter()
-        .map(|byte| if *byte == 0 { b' ' } else { *byte })
-        .collect();
-    OsStr::from_bytes(&clean).to_owned()
-}
-
 #[cfg(test)]
-mod tests {
-    use std::os::unix::ffi::OsStringExt;
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn terms() -> Terms {
-        Terms {
-            oom_score_adj: Some(500),
-            nice: None,
-            ignore_hangup: true,
-            cgroups: Some("/sys/fs/cgroup/flamenco-1-2.".into()),
-            memory: Some(1 << 30),
-            drain: Duration::from_millis(5),
-            unkillable: Duration::from_secs(15),
-        }
-    }
-
-    fn word() -> impl Strategy<Value = OsString> {
-        prop::collection::vec(1..=255u8, 0..20).prop_map(OsString::from_vec)
-    }
-
-    fn spec() -> impl Strategy<Value = ProcessSpec> {
-        let env = prop::collection::vec((word(), prop::option::of(word())), 0..4);
-        let args = prop::collection::vec(word(), 0..6);
-        (word(), prop::option::of(word()), args, env, prop::option::of(word())).prop_map(
-            |(program, argv0, args, env, directory)| ProcessSpec {
-                program,
-                argv0,
-                args,
-                env,
-                directory: directory.map(Into::into),
-                ladder: Ladder(vec![(Signal::SIGINT, Duration::from_millis(8001))]),
-                label: "shot 1".into(),
-            },
-        )
-    }
-
-    fn bytes(words: &[CString]) -> Vec<Vec<u8>> {
-        words.iter().map(|word| word.as_bytes().to_vec()).collect()
-    }
-
-    proptest! {
-        #[test]
-        fn a_brief_arrives_as_it_was_sent(spec in spec()) {
-            let frame = brief(&spec, &terms()).unwrap();
-            let got = Brief::read(&mut frame.as_slice()).unwrap();
-            prop_assert_eq!(got.program.as_bytes(), spec.program.as_bytes());
-            let argv = std::iter::once(spec.argv0.as_ref().unwrap_or(&spec.program)).chain(&spec.args);
-            prop_assert_eq!(bytes(&got.argv), argv.map(|word| word.as_bytes().to_vec()).collect::<Vec<_>>());
-            prop_assert_eq!(got.directory.map(CString::into_bytes), spec.directory.map(|path| path.into_os_string().into_vec()));
-            let env = spec.env.iter().map(|(name, value)| match value {
-                Some(value) => [name.as_bytes(), b"=", value.as_bytes()].concat(),
-                None => name.as_bytes().to_vec(),
-            });
-            prop_assert_eq!(bytes(&got.environment), env.collect::<Vec<_>>());
-            prop_assert_eq!((got.ladder, got.terms), (spec.ladder, terms()));
-        }
-
-        #[test]
-        fn a_brief_that_was_cut_is_refused(spec in spec(), cut in any::<prop::sample::Index>()) {
-            let frame = brief(&spec, &terms()).unwrap();
-            prop_assert!(Brief::read(&mut &frame[..cut.index(frame.len())]).is_err());
-        }
-    }
-
-    #[test]
-    fn a_nul_byte_is_refused_before_anything_runs() {
-        let spec = ProcessSpec {
-            program: "x".into(),
-            argv0: None,
-            args: vec!["a\0b".into()],
-            env: Vec::new(),
-            directory: None,
-            ladder: Ladder(Vec::new()),
-            label: "a\0b".into(),
-        };
-        assert!(matches!(brief(&spec, &terms()), Err(StartError::Nul(what)) if what == "an argument"));
-        assert_eq!(guard_title(&spec), "flamenco-guard: a b x");
-    }
-
-    #[test]
-    fn messages_come_out_of_the_inbox_whole_and_in_order() {
-        let said = [Said::Started { pid: 7 }, Said::NotStarted { errno: 2 }, Said::NotOnPath];
-        let stream: Vec<u8> = said.iter().flat_map(|one| one.frame().unwrap()).collect();
-        let (mut inbox, mut got) = (Inbox::default(), Vec::new());
-        for byte in stream {
-            inbox.0.push(byte);
-            got.extend(inbox.next().unwrap());
-        }
-        assert_eq!(got, said);
-        assert!(inbox.0.is_empty());
-    }
-
-    #[test]
-    fn an_order_is_a_byte() {
-        for order in [Order::Climb, Order::Force] {
-            assert_eq!(Order::from_byte(order.byte()), order);
-        }
-    }
-}
+#[path = "messages_tests.rs"]
+mod tests;

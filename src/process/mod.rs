@@ -24,6 +24,8 @@ mod procfs;
 mod reaper;
 mod session;
 mod spec;
+mod status;
+mod title;
 mod tree;
 
 pub use cgroup::Delegation;

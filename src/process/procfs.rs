@@ -35,6 +35,10 @@ pub(super) struct Stat {
     pub(super) group: i32,
     /// Clock ticks since boot. With the pid it names a process for good.
     pub(super) start: u64,
+    /// Processor time in hundredths of a second (USER_HZ, a part of the kernel's interface), rounded down.
+    pub(super) ticks: u64,
+    /// The same of its children that ended and were waited for.
+    pub(super) childrens_ticks: u64,
     state: u8,
     threads: u32,
 }
@@ -53,9 +57,13 @@ impl Stat {
         let name = String::from_utf8_lossy(line.get(open + 1..close)?).into_owned();
         let rest = std::str::from_utf8(line.get(close + 1..)?).ok()?;
         let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+        let ticks =
+            |user: usize| Some(fields.get(user)?.parse::<u64>().ok()? + fields.get(user + 1)?.parse::<u64>().ok()?);
         Some(Self {
             pid,
             name,
+            ticks: ticks(11)?,
+            childrens_ticks: ticks(13)?,
             state: *fields.first()?.as_bytes().first()?,
             parent: fields.get(1)?.parse().ok()?,
             group: fields.get(2)?.parse().ok()?,
@@ -69,6 +77,24 @@ impl Stat {
     pub(super) fn is_dead(&self) -> bool {
         matches!(self.state, b'Z' | b'X') && self.threads <= 1
     }
+
+    /// By a signal, until SIGCONT.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.state == b'T'
+    }
+
+    /// Stopped for whoever traces it.
+    pub(super) fn is_held_by_tracer(&self) -> bool {
+        self.state == b't'
+    }
+}
+
+/// The bytes that a process and its children that ended have handed to write(2) and the like, whereto ever; 0 where the
+/// kernel does not count them, or not for us (proc_pid_io(5)).
+pub(super) fn written(pid: i32) -> u64 {
+    let counts = fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
+    let written = counts.lines().find_map(|line| line.strip_prefix("wchar: "));
+    written.and_then(|count| count.trim().parse().ok()).unwrap_or(0)
 }
 
 /// Who is whose child.
@@ -215,10 +241,11 @@ mod tests {
 
     #[test]
     fn a_name_cannot_forge_the_fields_behind_it() {
-        let line = b"42 (a) R 1 (b) S 7 42 40 0 -1 4194304 0 0 0 0 1 2 0 0 20 0 3 0 9876 1 2 3\n";
+        let line = b"42 (a) R 1 (b) S 7 42 40 0 -1 4194304 0 0 0 0 1 2 3 4 20 0 3 0 9876 1 2 3\n";
         let stat = Stat::parse(line).unwrap();
         assert_eq!((stat.pid, stat.name.as_str()), (42, "a) R 1 (b"));
         assert_eq!((stat.parent, stat.group, stat.threads, stat.start), (7, 42, 3, 9876));
+        assert_eq!((stat.ticks, stat.childrens_ticks), (3, 7));
     }
 
     #[test]

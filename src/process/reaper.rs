@@ -7,6 +7,9 @@
 //!               ◄── GuardEnd ─┘    └─ a guard died itself? its orphans are ours now: swept
 //! ```
 //!
+//! A guard that is stopped (by its program, say) is made to go on, and one that a tracer holds is given up: killed,
+//! and what it leaves is ended like a lost guard's, before anybody can reap it.
+//!
 //! The worker is a child subreaper, so whatever a dead guard leaves comes to us. As we wait for any
 //! child we are also fit to be PID 1. A child that is neither a guard nor a guard's orphan (one we had
 //! when we were executed, or a stranger's orphan that came to us as PID 1) is reaped and never touched.
@@ -20,16 +23,18 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::libc;
-use nix::sys::signal::Signal::SIGKILL;
+use nix::sys::signal::Signal::{SIGCONT, SIGKILL};
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio::time::sleep;
 
 use super::cgroup::Cgroup;
 use super::mark::bears_mark;
 use super::messages::Terms;
 use super::procfs::{Handle, Kin, Reaped, Stat, now, reap_some};
-use super::tree::{Patience, Sweep, stray};
+use super::tree::{Patience, Sweep, hidden_child, stray};
 use super::{Stray, Strays};
 
 /// How a guard ended.
@@ -53,7 +58,19 @@ pub(super) struct Children {
     inherited: Vec<(Stray, u64)>,
     guards: HashMap<i32, oneshot::Sender<GuardEnd>>,
     lost: Option<Lost>,
+    /// Guards that were given up and are not reaped yet.
+    given_up: HashSet<i32>,
+    /// Guards that were found at a standstill, and since when.
+    still: HashMap<i32, Duration>,
+    /// How long one may be.
+    silence: Duration,
+    next_look: Duration,
+    /// Wakes the reaper where no signal does.
+    wake: Rc<Notify>,
 }
+
+/// So many looks at the guards in the time that one may stand still.
+const LOOKS: u32 = 4;
 
 /// Guards that died themselves, until their orphans are gone.
 struct Lost {
@@ -65,7 +82,8 @@ struct Lost {
 pub(super) type SharedChildren = Rc<RefCell<Children>>;
 
 impl Children {
-    pub(super) fn new(mark: String, terms: &Terms) -> Self {
+    /// `silence`: how long a guard may stand still.
+    pub(super) fn new(mark: String, terms: &Terms, silence: Duration) -> Self {
         Self {
             mark,
             patience: terms.patience(),
@@ -74,6 +92,11 @@ impl Children {
             inherited: Vec::new(),
             guards: HashMap::new(),
             lost: None,
+            given_up: HashSet::new(),
+            still: HashMap::new(),
+            silence,
+            next_look: Duration::ZERO,
+            wake: Rc::new(Notify::new()),
         }
     }
 
@@ -82,7 +105,21 @@ impl Children {
     pub(super) fn adopt(&mut self, pid: i32) -> oneshot::Receiver<GuardEnd> {
         let (sender, receiver) = oneshot::channel();
         self.guards.insert(pid, sender);
+        self.next_look = now() + self.silence / LOOKS;
+        self.wake.notify_one();
         receiver
+    }
+
+    /// Kills a guard that does not answer. Whoever it leaves is ended from now on: as long as one of them traces it, it
+    /// cannot be reaped.
+    pub(super) fn give_up(&mut self, pid: i32) {
+        if !self.guards.contains_key(&pid) || !self.given_up.insert(pid) {
+            return;
+        }
+        // Safe by number: it is our child, and has not been reaped.
+        kill(Pid::from_raw(pid), SIGKILL).ok();
+        self.lose(pid);
+        self.wake.notify_one();
     }
 
     /// Whom an earlier life of this worker left, and who could not be ended.
@@ -99,22 +136,32 @@ impl Children {
         let expected = |pid: &i32| self.guards.get(pid).is_some_and(|sender| !sender.is_closed());
         let mut children = Kin::look().children(own_pid());
         children.retain(|pid| !expected(pid) && self.is_ours(*pid));
+        let lives = |pid: i32| match Stat::read(pid) {
+            Some(stat) => (!stat.is_dead()).then(|| stray(&stat)),
+            None => hidden_child(pid),
+        };
         children
             .into_iter()
-            .filter_map(Stat::read)
-            .filter(|stat| !stat.is_dead())
-            .map(|stat| stray(&stat))
+            .filter_map(lives)
             .chain(self.inherited.iter().map(|(one, _)| one.clone()))
             .collect()
     }
 
-    /// Takes children that have ended.
-    fn reap(&mut self) -> Reaped {
-        reap_some(&mut |pid, status| self.ended(pid, status))
+    /// Takes children that have ended, and sees to what is due. Answers when to come back, if at all.
+    fn turn(&mut self) -> Option<Duration> {
+        let reaped = reap_some(&mut |pid, status| self.ended(pid, status));
+        let looked = self.look_after();
+        let swept = self.sweep(reaped);
+        if reaped == Reaped::MaybeMore {
+            return Some(Duration::ZERO);
+        }
+        looked.into_iter().chain(swept).min()
     }
 
     fn ended(&mut self, pid: i32, status: i32) {
         self.earlier.remove(&pid);
+        self.given_up.remove(&pid);
+        self.still.remove(&pid);
         let Some(sender) = self.guards.remove(&pid) else { return };
         if libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0 {
             // Nobody there: the run was given up, and its guard ended the tree all the same.
@@ -122,21 +169,69 @@ impl Children {
             return;
         }
         tracing::warn!(pid, status, "a guard died; ending what it leaves behind");
-        let fresh = || Lost {
+        self.lose(pid).waiting.push(sender);
+    }
+
+    fn lose(&mut self, pid: i32) -> &mut Lost {
+        let lost = self.lost.get_or_insert_with(|| Lost {
             sweep: Sweep::new(self.patience),
             waiting: Vec::new(),
-        };
-        let lost = self.lost.get_or_insert_with(fresh);
-        lost.waiting.push(sender);
+        });
         if let Some(prefix) = &self.cgroups {
             lost.sweep.add_cgroup(Cgroup::of_guard(prefix, pid));
+        }
+        lost
+    }
+
+    /// Sees to guards that stand still. Answers when to come back, if there is any guard.
+    fn look_after(&mut self) -> Option<Duration> {
+        if self.guards.is_empty() {
+            return None;
+        }
+        let now = now();
+        if now >= self.next_look {
+            self.next_look = now + self.silence / LOOKS;
+            let pids: Vec<i32> = self.guards.keys().copied().collect();
+            pids.into_iter().for_each(|pid| self.look_at(pid, now));
+        }
+        Some(self.next_look - now)
+    }
+
+    fn look_at(&mut self, pid: i32, now: Duration) {
+        let Some(stat) = Stat::read(pid).filter(|stat| stat.is_stopped() || stat.is_held_by_tracer()) else {
+            self.still.remove(&pid);
+            return;
+        };
+        let since = *self.still.entry(pid).or_insert(now);
+        if now < since + self.silence {
+            return;
+        }
+        self.still.remove(&pid);
+        if stat.is_stopped() {
+            tracing::warn!(pid, "a guard was stopped; it goes on");
+            // Safe by number, as in `give_up`.
+            kill(Pid::from_raw(pid), SIGCONT).ok();
+        } else {
+            tracing::warn!(pid, "a guard is held by a tracer; ending it and its program");
+            self.give_up(pid);
+        }
+    }
+
+    /// A guard that was given up and is dead, but for a tracer that keeps it from being reaped, has ended.
+    fn bury(&mut self, lost: &mut Lost) {
+        for pid in &self.given_up {
+            if Stat::read(*pid).is_some_and(|stat| stat.is_dead()) {
+                lost.waiting.extend(self.guards.remove(pid));
+            }
         }
     }
 
     /// Goes on ending what lost guards left. Answers when to come back, if at all.
     fn sweep(&mut self, reaped: Reaped) -> Option<Duration> {
         let mut lost = self.lost.take()?;
-        if self.orphans().is_empty() && !lost.sweep.has_members() {
+        self.bury(&mut lost);
+        let is_over = self.given_up.iter().all(|pid| !self.guards.contains_key(pid));
+        if is_over && self.orphans().is_empty() && !lost.sweep.has_members() {
             lost.sweep.remove_cgroups();
             let ended = lost.sweep.met().to_vec();
             lost.tell(&Strays {
@@ -163,7 +258,7 @@ impl Children {
     }
 
     fn is_orphan(&self, pid: i32) -> bool {
-        !self.guards.contains_key(&pid) && self.is_ours(pid)
+        !self.guards.contains_key(&pid) && !self.given_up.contains(&pid) && self.is_ours(pid)
     }
 
     /// PID 1 is given everybody's orphans: there the mark must tell.
@@ -188,13 +283,16 @@ impl Lost {
 pub struct Reaper {
     children: SharedChildren,
     sigchld: Signal,
+    wake: Rc<Notify>,
 }
 
 impl Reaper {
     /// Needs a runtime, as every listener for signals does.
     pub(super) fn new(children: SharedChildren) -> io::Result<Self> {
+        let wake = Rc::clone(&children.borrow().wake);
         Ok(Self {
             children,
+            wake,
             sigchld: signal(SignalKind::child())?,
         })
     }
@@ -202,18 +300,10 @@ impl Reaper {
     /// Reaps for ever. What is dropped with it is only the reaping.
     pub async fn run(mut self) -> Infallible {
         loop {
-            let pause = {
-                let mut children = self.children.borrow_mut();
-                let reaped = children.reap();
-                let pause = children.sweep(reaped);
-                if reaped == Reaped::MaybeMore {
-                    Some(Duration::ZERO)
-                } else {
-                    pause
-                }
-            };
+            let pause = self.children.borrow_mut().turn();
             tokio::select! {
                 _ = self.sigchld.recv() => {}
+                () = self.wake.notified() => {}
                 () = async { sleep(pause.unwrap_or_default()).await }, if pause.is_some() => {}
             }
         }

@@ -12,7 +12,6 @@
 use std::io;
 use std::time::Duration;
 
-use nix::libc;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -21,11 +20,13 @@ use tokio::net::unix::pipe;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::guard::GUARD;
 use super::launcher::Guard;
 use super::messages::{Inbox, LastWord, Order, Said};
 use super::output::Lines;
-use super::reaper::GuardEnd;
-use super::{Exit, Finished, Heard, ProcessSpec, StartError, Strays, Usage};
+use super::reaper::{GuardEnd, SharedChildren};
+use super::status::{exit_of, seems_asked_to_end};
+use super::{Exit, Finished, Heard, ProcessSpec, StartError, Stray, Strays, Usage};
 use crate::abort::{Abort, AbortReason};
 use crate::timings::Timings;
 
@@ -33,12 +34,13 @@ use crate::timings::Timings;
 const CHUNK: usize = 128 * 1024;
 /// What the dead can have left in the pipe: its size. Who says more than that after them is not of the tree.
 const LEGACY: usize = 1024 * 1024;
-/// How much longer than it should take a guard may be silent before it counts as stuck (stopped, say).
+/// How much longer than it should take a guard may be at its work before it counts as stuck.
 const GUARD_MARGIN: Duration = Duration::from_secs(5);
 
 /// A guard, from its start to its end.
 pub(super) struct Session {
     guard_pid: i32,
+    children: SharedChildren,
     socket: UnixStream,
     inbox: Inbox,
     socket_is_open: bool,
@@ -56,6 +58,13 @@ pub(super) struct Session {
     last: Option<Said>,
     reason: Option<AbortReason>,
     deadline: Option<Instant>,
+    /// An order that the guard should have said to have heard by then.
+    unheard: Option<Instant>,
+    /// The guard did not answer, and the worker ends it and its tree.
+    given_up: bool,
+    /// Not even that helped.
+    abandoned: bool,
+    guard_silence: Duration,
     ladder: Duration,
     drain: Duration,
     unkillable: Duration,
@@ -79,6 +88,7 @@ impl Session {
     pub(super) fn new(guard: Guard, spec: &ProcessSpec, timings: &Timings) -> io::Result<Self> {
         Ok(Self {
             guard_pid: guard.pid,
+            children: guard.children,
             socket: UnixStream::from_std(guard.socket)?,
             inbox: Inbox::default(),
             socket_is_open: true,
@@ -94,6 +104,10 @@ impl Session {
             last: None,
             reason: None,
             deadline: None,
+            unheard: None,
+            given_up: false,
+            abandoned: false,
+            guard_silence: timings.guard_silence,
             ladder: spec.ladder.length(),
             drain: timings.drain,
             unkillable: timings.unkillable,
@@ -132,7 +146,7 @@ impl Session {
 
     /// The guard is gone, or stays with what it cannot kill; and nothing more is to be heard.
     fn is_over(&self) -> bool {
-        let guard_is_done = self.is_hopeless() || (self.ended.is_some() && !self.socket_is_open);
+        let guard_is_done = self.is_hopeless() || self.abandoned || (self.ended.is_some() && !self.socket_is_open);
         guard_is_done && self.output.is_none()
     }
 
@@ -143,6 +157,7 @@ impl Session {
     async fn next(&mut self, abort: &mut Abort) -> Event {
         let rank = self.reason.as_ref().map_or(0, AbortReason::rank);
         let progress = self.lines.due().filter(|_| self.output.is_some());
+        let due = self.deadline.into_iter().chain(self.unheard).min();
         let is_heard = self.started.is_some() || self.last.is_some() || self.ended.is_some();
         tokio::select! {
             biased;
@@ -151,7 +166,7 @@ impl Session {
             end = &mut self.guard_end, if self.ended.is_none() => Event::GuardEnded(end.unwrap_or(GuardEnd::Done)),
             () = until(progress), if progress.is_some() => Event::Progress,
             event = bytes(self.output.as_ref(), &mut self.chunk), if is_heard && self.output.is_some() => event,
-            () = until(self.deadline), if self.deadline.is_some() => Event::TooLate,
+            () = until(due), if due.is_some() => Event::TooLate,
         }
     }
 
@@ -162,8 +177,12 @@ impl Session {
                 self.started = Some((pid, Instant::now()));
                 hear(Heard::Started { pid });
             }
+            Event::Said(Said::OrderHeard) => self.unheard = None,
             Event::Said(Said::Exited(word)) => self.exited = Some(word),
-            Event::Said(last @ (Said::NotStarted { .. } | Said::NotOnPath | Said::Ended(_))) => {
+            Event::Said(Said::LeftRunning(strays)) => hear(Heard::LeftRunning(&strays)),
+            Event::Said(
+                last @ (Said::NotForked { .. } | Said::NotStarted { .. } | Said::NotOnPath | Said::Ended(_)),
+            ) => {
                 self.last = Some(last);
                 self.expect_last_output();
             }
@@ -198,12 +217,15 @@ impl Session {
         } else {
             self.ladder
         };
-        self.deadline = Some(Instant::now() + grace + self.unkillable + GUARD_MARGIN);
+        let now = Instant::now();
+        self.unheard = Some(now + self.guard_silence);
+        self.deadline = Some(now + grace + self.unkillable + GUARD_MARGIN);
         Some(order)
     }
 
     fn expect_last_output(&mut self) {
         self.legacy.get_or_insert(LEGACY);
+        self.unheard = None;
         self.deadline = Some(Instant::now() + self.drain);
     }
 
@@ -224,23 +246,30 @@ impl Session {
     }
 
     fn give_up(&mut self, hear: &mut dyn FnMut(Heard<'_>)) {
-        self.deadline = None;
-        if self.output.is_some() && self.legacy.is_some() {
+        (self.deadline, self.unheard) = (None, None);
+        if self.output.is_some() && (self.legacy.is_some() || self.given_up) {
             self.output_held = true;
             self.close_output(hear);
         }
-        if self.ended.is_none() && !self.is_hopeless() {
+        if self.ended.is_some() {
+            // Open only if another process has got hold of it.
+            self.socket_is_open = false;
+        } else if self.given_up {
+            self.abandoned = true;
+        } else if !self.is_hopeless() {
             tracing::warn!(
                 pid = self.guard_pid,
                 "a guard does not answer; ending it and its program"
             );
-            // Safe by number: it is our child, and has not been reaped. Its end is the next event.
-            kill(Pid::from_raw(self.guard_pid), Signal::SIGKILL).ok();
+            self.given_up = true;
+            self.children.borrow_mut().give_up(self.guard_pid);
+            self.deadline = Some(Instant::now() + self.unkillable);
         }
     }
 
     async fn conclude(mut self, abort: &mut Abort) -> Result<Finished, StartError> {
         match (self.last.take(), self.started) {
+            (Some(Said::NotForked { errno }), _) => Err(StartError::Guard(io::Error::from_raw_os_error(errno))),
             (Some(Said::NotStarted { errno }), _) => Err(StartError::Exec(nix::errno::Errno::from_raw(errno))),
             (Some(Said::NotOnPath), _) => Err(StartError::NotOnPath),
             (Some(Said::Ended(word)), Some((pid, _))) => Ok(Finished {
@@ -250,8 +279,12 @@ impl Session {
                 strays: word.strays,
                 output_held: word.output_held || self.output_held,
             }),
-            (Some(Said::Started { .. } | Said::Exited(_)) | None, Some((pid, since))) => {
-                let Some(word) = self.exited.take() else {
+            (
+                Some(Said::Started { .. } | Said::OrderHeard | Said::Exited(_) | Said::LeftRunning(_)) | None,
+                Some((pid, since)),
+            ) => {
+                // What still held the output may have been the better part of it.
+                let Some(word) = self.exited.take().filter(|word| !word.output_held) else {
                     return Ok(self.lost(pid, since));
                 };
                 // The guard died over what the program left, which the worker has ended since. The program had its end.
@@ -261,7 +294,7 @@ impl Session {
                     ..self.lost(pid, since)
                 })
             }
-            (Some(Said::Started { .. } | Said::Exited(_) | Said::Ended(_)) | None, None) => Err(match self.reason {
+            (_, None) => Err(match self.reason {
                 Some(reason) => StartError::Aborted(reason),
                 None => StartError::Guard(io::Error::other("it died before the program ran")),
             }),
@@ -287,7 +320,14 @@ impl Session {
     fn lost(self, pid: i32, since: Instant) -> Finished {
         let strays = match self.ended {
             Some(GuardEnd::Lost(strays)) => strays,
-            Some(GuardEnd::Done) | None => Strays::default(),
+            Some(GuardEnd::Done) => Strays::default(),
+            None => Strays {
+                ended: Vec::new(),
+                unkillable: vec![Stray {
+                    pid: self.guard_pid,
+                    name: GUARD.to_owned(),
+                }],
+            },
         };
         Finished {
             pid,
@@ -338,56 +378,5 @@ async fn until(time: Option<Instant>) {
     match time {
         Some(time) => sleep_until(time).await,
         None => std::future::pending().await,
-    }
-}
-
-/// Death by SIGHUP, SIGINT or SIGTERM, or what a shell or FFmpeg (255) makes of it.
-fn seems_asked_to_end(status: i32) -> bool {
-    const POLITE: [i32; 3] = [libc::SIGHUP, libc::SIGINT, libc::SIGTERM];
-    const FFMPEG: i32 = 255;
-    match exit_of(status, false) {
-        Exit::Signal { signal, .. } => POLITE.contains(&signal),
-        Exit::Code(code) => code == FFMPEG || POLITE.contains(&(code - 128)),
-        Exit::Success | Exit::Aborted(_) | Exit::Lost => false,
-    }
-}
-
-/// What `waitpid` means (wait(2)).
-fn exit_of(status: i32, oom: bool) -> Exit {
-    if libc::WIFSIGNALED(status) {
-        let signal = libc::WTERMSIG(status);
-        return Exit::Signal {
-            signal,
-            oom: oom && signal == libc::SIGKILL,
-        };
-    }
-    match libc::WEXITSTATUS(status) {
-        0 => Exit::Success,
-        code => Exit::Code(code),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_exit_is_what_the_kernel_says() {
-        assert_eq!(exit_of(0, true), Exit::Success);
-        assert_eq!(exit_of(255 << 8, true), Exit::Code(255));
-        assert_eq!(exit_of(11 | 0x80, true), Exit::Signal { signal: 11, oom: false });
-        assert_eq!(exit_of(9, true), Exit::Signal { signal: 9, oom: true });
-        assert_eq!(exit_of(9, false), Exit::Signal { signal: 9, oom: false });
-        assert_eq!(exit_of(64, false), Exit::Signal { signal: 64, oom: false });
-    }
-
-    #[test]
-    fn e6_an_end_that_somebody_else_asked_for_is_known_by_its_status() {
-        for status in [1, 2, 15, 129 << 8, 130 << 8, 143 << 8, 255 << 8] {
-            assert!(seems_asked_to_end(status), "{status}");
-        }
-        for status in [0, 9, 11, 1 << 8, 137 << 8, 139 << 8] {
-            assert!(!seems_asked_to_end(status), "{status}");
-        }
     }
 }

@@ -65,6 +65,8 @@ pub enum Heard<'a> {
     Started { pid: i32 },
     /// One line of its output, without its end. At most 64 KiB; a longer line comes in pieces.
     Line(&'a str),
+    /// It has ended well, and these hold its output: they are waited for while they work. At most once.
+    LeftRunning(&'a [Stray]),
 }
 
 /// What became of a program, once nothing of it is left.
@@ -74,7 +76,7 @@ pub struct Finished {
     pub exit: Exit,
     pub usage: Usage,
     pub strays: Strays,
-    /// A descendant held the output open after the program's end, and was not waited for.
+    /// A descendant held the output open after the program's end, did nothing, and was not waited for any longer.
     pub output_held: bool,
 }
 

@@ -34,13 +34,16 @@ use super::cgroup::Cgroup;
 use super::procfs::{Handle, Kin, Reaped, Stat, now};
 
 /// How many strays are told apart by name; of a fork bomb nobody reads more.
-const NAMED_AT_MOST: usize = 100;
+pub(super) const NAMED_AT_MOST: usize = 100;
 /// First pause after a round that killed everybody it saw: most processes are gone sooner.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
 /// Where the pause stops growing while the end is still to be expected.
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 /// Between attempts at a tree that was called unkillable.
 const HOPELESS_PAUSE: Duration = Duration::from_secs(5);
+
+/// The name of who is there, and whom `/proc` does not show us (`hidepid`).
+const HIDDEN: &str = "a hidden process";
 
 /// How long to believe that SIGKILL will do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,6 +147,11 @@ impl Sweep {
         !self.left.is_empty() && now >= self.began + patience
     }
 
+    /// All patience is over, whether or not anybody is seen.
+    pub(super) fn is_spent(&self, now: Duration) -> bool {
+        now >= self.began + self.patience.unkillable
+    }
+
     /// Whoever was met, at most a hundred of them, as they were called then.
     pub(super) fn met(&self) -> &[Stray] {
         &self.named
@@ -196,9 +204,17 @@ impl Sweep {
             left.push(stray(stat));
             ControlFlow::Continue(())
         });
+        for pid in &self.direct {
+            if left.iter().all(|one: &Stray| one.pid != *pid)
+                && let Some(hidden) = hidden_child(*pid)
+            {
+                refused |= kill(Pid::from_raw(*pid), Signal::SIGKILL) == Err(Errno::EPERM);
+                left.push(hidden);
+            }
+        }
         // Members that are below somebody else; seen after the kill, so most are gone.
         for stat in self.cgroups.iter().flat_map(Cgroup::members) {
-            if left.iter().all(|one: &Stray| one.pid != stat.pid) {
+            if left.iter().all(|one| one.pid != stat.pid) {
                 left.push(stray(&stat));
             }
         }
@@ -241,6 +257,20 @@ pub(super) fn walk(spare: &dyn Fn(i32) -> bool, visit: &mut dyn FnMut(&Handle, &
         }
         // Only now: whoever is stopped has no more children than these.
         open.extend(kin.children(pid).into_iter().map(|child| (child, pid)));
+    }
+}
+
+/// A direct child that is there, as its number is until it is reaped, while `/proc` does not show it.
+pub(super) fn hidden_child(pid: i32) -> Option<Stray> {
+    let is_hidden = Stat::read(pid).is_none() && kill(Pid::from_raw(pid), None) != Err(Errno::ESRCH);
+    is_hidden.then(|| hidden(pid))
+}
+
+/// Whoever it is.
+pub(super) fn hidden(pid: i32) -> Stray {
+    Stray {
+        pid,
+        name: HIDDEN.to_owned(),
     }
 }
 

@@ -95,7 +95,7 @@ impl PictureDesk {
         let (source, mut abort) = AbortSource::new();
         let spec = self.spec(&candidate.path);
         let mut hear = |heard: Heard<'_>| match heard {
-            Heard::Started { .. } => {}
+            Heard::Started { .. } | Heard::LeftRunning(_) => {}
             Heard::Line(line) => debug!("picture: {line}"),
         };
         let mut running = pin!(launcher.run(&spec, &mut abort, &mut hear));

@@ -104,9 +104,10 @@ fn a17_a_guard_that_dies_at_any_step_leaves_nothing_and_its_task_is_run_again() 
 fn a17_a_guard_killed_over_what_its_program_left_does_not_undo_the_programs_own_end() {
     let farm = Farm::new();
     let node = farm.awake_node_with(&[("drain", "10m")]);
-    // It leaves somebody who holds the output: the guard waits for the drain.
+    // It leaves a process that holds the output no more: the guard waits for the drain.
     let runs = node.folder.join("runs");
-    let script = format!("setsid sleep 1000 & echo $$ >> {runs:?}");
+    let left = "setsid bash -c 'touch ready; exec sleep 1000' > /dev/null 2>&1 &";
+    let script = format!("{left} until [ -e ready ]; do sleep 0.01; done; echo $$ >> {runs:?}");
     let task = farm.script(&script);
     let program: i32 = file(&runs).trim().parse().unwrap();
     let guard = node.children()[0];

@@ -51,6 +51,7 @@ const TIMINGS: &[(&str, &str)] = &[
     ("blender_grace", "2s"),
     ("blender_firm_grace", "500ms"),
     ("grace", "2s"),
+    ("linger", "300ms"),
     ("denied", "300ms"),
     ("lock", "1ms"),
 ];

@@ -25,6 +25,7 @@ pub(crate) fn with_launcher<T>(worker: &Path, mark: &str, work: impl AsyncFnOnce
             memory: None,
             timings: Timings {
                 drain: Duration::from_millis(20),
+                linger: Duration::from_millis(80),
                 ..Timings::default()
             },
         };

@@ -105,7 +105,7 @@ fn a6_what_outlived_the_program_is_named_in_the_log() {
         [
             "left behind and ended: sleep (pid 43), python3 (pid 44)",
             "left behind, and cannot be ended: hung (pid 45); no other task is run here until they are gone",
-            "the output was still held open by a process that was left behind; it was not waited for",
+            "the output was still held open by a process that was left behind and idle; it was not waited for",
             "pid=42 ended with code 0 after 71.0 s, 540.3 s of CPU time, peak memory 1.2 GB",
         ]
     );
@@ -172,6 +172,29 @@ async fn a10_a_program_that_does_not_start_fails_the_task_with_the_reason() {
             .await,
     );
     assert_eq!(text, "exec: cannot run \"/bin/sh\": a NUL byte in argument 2");
+}
+
+#[tokio::test]
+async fn i4_a_name_that_no_kernel_takes_is_the_tasks_own_fault() {
+    let exe = format!("/{}", "x".repeat(140_000));
+    let ending = program(&exe, &[])
+        .not_started(StartError::Exec(Errno::ENAMETOOLONG))
+        .await;
+    let Ending::Failed(text) = ending else {
+        panic!("{ending:?}")
+    };
+    assert!(text.contains("xxx\"...: File name too long"), "{text}");
+}
+
+#[tokio::test]
+async fn f9_a_node_without_room_for_a_process_is_not_the_task_s_fault() {
+    for errno in [Errno::EAGAIN, Errno::EMFILE, Errno::ENFILE] {
+        let ending = program("/bin/sh", &[]).not_started(StartError::Exec(errno)).await;
+        assert!(
+            matches!(ending, Ending::HandedBack(HandBack::CannotStart(_))),
+            "{ending:?}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -220,7 +220,7 @@ async fn version(launcher: &Launcher, program: &Path, ask: &str) -> Result<Vec<S
     let mut lines = Vec::new();
     let mut hear = |heard: Heard<'_>| match heard {
         Heard::Line(line) if lines.len() < LINES => lines.push(line.to_owned()),
-        Heard::Line(_) | Heard::Started { .. } => {}
+        Heard::Line(_) | Heard::Started { .. } | Heard::LeftRunning(_) => {}
     };
     let ended = {
         let mut running = pin!(launcher.run(&spec, &mut abort, &mut hear));

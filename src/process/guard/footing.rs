@@ -4,7 +4,7 @@
 
 #![expect(unsafe_code, reason = "close_range and setpriority have no safe wrapper")]
 
-use std::ffi::CStr;
+use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -19,11 +19,10 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::time::TimeVal;
 use nix::unistd::{dup2_stdin, dup2_stdout, setsid};
 
+use super::GUARD;
 use crate::process::Usage;
 use crate::process::cgroup::Cgroup;
 
-/// The name in `comm`: 15 bytes at most.
-const NAME: &CStr = c"flamenco-guard";
 /// A wait for events only.
 pub(super) const FOR_EVER: Duration = Duration::MAX;
 
@@ -47,7 +46,7 @@ impl Footing {
         sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None)?;
         // Refused to the leader of a group, which a guard that the worker started is not.
         setsid().ok();
-        set_name(NAME)?;
+        set_name(&CString::new(GUARD)?)?;
         set_child_subreaper(true)?;
         close_on_exec_from(3);
         let socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);

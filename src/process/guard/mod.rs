@@ -3,8 +3,9 @@
 //! The guard: a process of its own between the worker and a program, for that one program's life.
 //!
 //! ```text
-//! fd 0 socket ─► Brief ─► Program ─► stage: Starting ─► Running ─┬─ Draining ──┬─► Sweeping ─► last word
-//!                Order ────────────────────────────────────────► └─ Climbing ──┘   until ECHILD
+//! fd 0 socket ─► Brief ─► Program ─► stage: Starting ─► Running ─┬─ Lingering ─┬─► Sweeping ─► last word
+//!                                                                ├─ Draining ──┤   until ECHILD
+//!                Order ────────────────────────────────────────► └─ Climbing ──┘
 //!                end of file: the worker is gone, however it went ─► Sweeping
 //! fd 1 the program's output, handed on and let go       fd 2 the worker's stderr
 //! ```
@@ -15,13 +16,15 @@
 //! subreaper it gets back whatever escapes from its program, and it exits only when `waitpid` says
 //! that it has no child left.
 
+mod ending;
+mod environment;
 mod footing;
+mod linger;
 mod oom;
 mod program;
 mod stage;
 
 use std::io::{self, Write};
-use std::ops::ControlFlow;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
@@ -29,25 +32,25 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, poll};
-use nix::sys::signal::{Signal, kill};
 use nix::sys::signalfd::SignalFd;
 use nix::sys::socket::{MsgFlags, recv};
 use nix::sys::stat::fstat;
 use nix::unistd::{Pid, chdir};
 
-use self::footing::{FOR_EVER, Footing, holds, timeout, usage};
+use self::footing::{Footing, timeout, usage};
+use self::linger::{Holders, Linger};
 use self::oom::OomCounter;
 use self::program::{ExecOutcome, Program};
 use self::stage::{End, Stage};
 use super::cgroup::Cgroup;
-use super::ladder::{Climb, Rung};
 use super::messages::{Brief, LastWord, Order, Said, Terms};
 use super::procfs::{Reaped, now, reap_some};
-use super::tree::{Sweep, walk};
 use super::{Ladder, Stray, Strays};
 
 /// The hidden first argument that makes this binary a guard.
 pub const GUARD_ROLE: &str = "guard-role";
+/// What `comm` calls a guard: 15 bytes at most.
+pub(super) const GUARD: &str = "flamenco-guard";
 /// The exit code of a guard that never had a program.
 const NO_BRIEF: u8 = 2;
 
@@ -76,6 +79,8 @@ struct Guard {
     ladder: Ladder,
     terms: Terms,
     program: Pid,
+    /// The one that the program began in.
+    group: Pid,
     /// `/proc/PID/fd` calls the output this.
     output: String,
     began: Duration,
@@ -84,6 +89,8 @@ struct Guard {
     oom: Option<OomCounter>,
     stage: Stage,
     end: Option<End>,
+    /// The worker was told what the program left running.
+    left_is_said: bool,
     /// Told to end the program before it had ended by itself.
     asked: bool,
     /// Nobody listens any more: the worker is gone, or has had the last word.
@@ -112,36 +119,41 @@ impl Guard {
             socket,
             children,
             program: Pid::from_raw(0),
+            group: Pid::from_raw(0),
             output: format!("pipe:[{}]", fstat(&output)?.st_ino),
             began: now(),
             oom: OomCounter::start(cgroup.as_ref()),
             cgroup,
             stage: Stage::Running,
             end: None,
+            left_is_said: false,
             asked: false,
             alone: false,
             ladder: brief.ladder.clone(),
             terms: brief.terms.clone(),
         };
-        guard.start(&brief, nice, output.as_fd());
+        guard.start(&brief, nice, output.as_fd())?;
         // From here on none but the program and its descendants hold the output.
         drop(output);
         Ok(Some(guard))
     }
 
-    fn start(&mut self, brief: &Brief, nice: i32, output: BorrowedFd<'_>) {
+    /// An error is one over a program that may run: only the end of this guard ends it, too.
+    fn start(&mut self, brief: &Brief, nice: i32, output: BorrowedFd<'_>) -> io::Result<()> {
         match Program::start(brief, nice, output, self.cgroup.as_ref()) {
             Ok(program) => {
                 self.program = program.pid;
+                self.group = program.group;
                 self.stage = Stage::Starting(program.exec);
             }
             Err(error) => {
-                let errno = error.raw_os_error().unwrap_or(Errno::EIO as i32);
-                self.stage = Stage::NotStarted(Said::NotStarted { errno });
+                let errno = error.raw_os_error().ok_or(error)?;
+                self.stage = Stage::NotStarted(Said::NotForked { errno });
             }
         }
         // The worker may go before us; its directory's file system should not be held by a hopeless tree.
         chdir("/").ok();
+        Ok(())
     }
 
     fn watch(mut self) -> ExitCode {
@@ -178,16 +190,33 @@ impl Guard {
 
     fn program_ended(&mut self, status: i32) {
         let at = now();
-        self.end = Some(End {
+        let end = End {
             status,
             wall: at.saturating_sub(self.began),
             oom: self.oom.as_ref().is_some_and(OomCounter::moved),
-        });
-        self.say(&Said::Exited(self.last_word(Vec::new())));
+            at,
+        };
+        self.end = Some(end);
+        let next = self.after(end);
+        let output_held = matches!(next, Stage::Lingering(_));
+        self.say(&Said::Exited(LastWord {
+            output_held,
+            ..self.last_word(Vec::new())
+        }));
         if matches!(self.stage, Stage::Running) {
-            self.stage = Stage::Draining {
-                until: at + self.terms.drain,
-            };
+            self.stage = next;
+        }
+    }
+
+    /// What follows the program's own end, as long as nobody orders anything.
+    fn after(&self, end: End) -> Stage {
+        let now = now();
+        let holders = end.is_success().then(|| Holders::of(&self.output)).flatten();
+        match holders {
+            Some(holders) => Stage::Lingering(Linger::new(&holders, self.terms.linger, now)),
+            None => Stage::Draining {
+                until: now + self.terms.drain,
+            },
         }
     }
 
@@ -198,12 +227,7 @@ impl Guard {
             ExecOutcome::Done => {
                 let pid = self.program.as_raw();
                 self.say(&Said::Started { pid });
-                match self.end {
-                    Some(_) => Stage::Draining {
-                        until: now() + self.terms.drain,
-                    },
-                    None => Stage::Running,
-                }
+                self.end.map_or(Stage::Running, |end| self.after(end))
             }
             ExecOutcome::Failed(errno) => Stage::NotStarted(Said::NotStarted { errno: errno as i32 }),
             ExecOutcome::NotOnPath => Stage::NotStarted(Said::NotOnPath),
@@ -218,6 +242,7 @@ impl Guard {
                     for byte in &orders[..count] {
                         self.obey(Order::from_byte(*byte));
                     }
+                    self.say(&Said::OrderHeard);
                 }
                 Err(Errno::EAGAIN | Errno::EINTR) => return,
                 Ok(_) | Err(_) => {
@@ -228,123 +253,13 @@ impl Guard {
         }
     }
 
-    fn obey(&mut self, order: Order) {
-        // An end that came first stands, whatever was ordered in the same instant.
-        self.asked |= self.end.is_none();
-        match (&self.stage, order) {
-            (Stage::Sweeping { .. } | Stage::NotStarted(_), _) | (Stage::Climbing(_), Order::Climb) => {}
-            (Stage::Running, Order::Climb) => self.stage = Stage::Climbing(Climb::new(&self.ladder, now())),
-            (Stage::Starting(_) | Stage::Draining { .. }, Order::Climb) | (_, Order::Force) => self.begin_sweep(),
-        }
-    }
-
-    fn begin_sweep(&mut self) {
-        let mut sweep = Sweep::new(self.terms.patience());
-        if self.end.is_none() {
-            // Not reaped, so the number is its own.
-            sweep.add_group(self.program.as_raw());
-        }
-        if let Some(cgroup) = &self.cgroup {
-            sweep.add_cgroup(cgroup.clone());
-        }
-        self.stage = Stage::Sweeping {
-            sweep: Box::new(sweep),
-            outlived: self.end.is_some(),
-            output_held: false,
-        };
-    }
-
-    /// Does what is due, and answers how long nothing will be.
-    fn advance(&mut self, reaped: Reaped) -> Duration {
-        let at = now();
-        if matches!(self.stage, Stage::Climbing(_)) {
-            self.climb(at, reaped);
-        }
-        if matches!(self.stage, Stage::Draining { until } if until <= at) {
-            self.begin_sweep();
-        }
-        match &mut self.stage {
-            Stage::Starting(_) | Stage::NotStarted(_) | Stage::Running => FOR_EVER,
-            Stage::Climbing(climb) => climb.at(at).wait(),
-            Stage::Draining { until } => *until - at,
-            Stage::Sweeping { .. } => self.sweep(reaped),
-        }
-    }
-
-    /// The program's whole group is asked, for a wrapper that waits for its child would else be asked
-    /// alone; so it is also the group that is waited for.
-    fn climb(&mut self, at: Duration, reaped: Reaped) {
-        // Among the unreaped dead of a fork bomb it takes too long to look; time will tell.
-        let group_is_known = self.end.is_none() || reaped != Reaped::MaybeMore;
-        if group_is_known && !self.group_lives() {
-            return self.begin_sweep();
-        }
-        while let Stage::Climbing(climb) = &mut self.stage {
-            match climb.at(at) {
-                Rung::Wait(_) => return,
-                Rung::Top => return self.begin_sweep(),
-                Rung::Signal(_) if !group_is_known => {}
-                Rung::Signal(signal) => {
-                    let group = Pid::from_raw(-self.program.as_raw());
-                    // Nobody in it any more is seen at the next call; not allowed, at the sweep.
-                    kill(group, signal).ok();
-                    // A stopped program hears nothing.
-                    kill(group, Signal::SIGCONT).ok();
-                }
-            }
-        }
-    }
-
-    /// Whether anybody is left in the program's group. Once the program itself is reaped its number may
-    /// be a stranger's: then only a member of the tree is proof.
-    fn group_lives(&self) -> bool {
-        let group = self.program.as_raw();
-        if self.end.is_none() {
-            return true;
-        }
-        if kill(Pid::from_raw(-group), None) == Err(Errno::ESRCH) {
-            return false;
-        }
-        let mut lives = false;
-        walk(&|_| false, &mut |_, stat| {
-            lives = stat.group == group;
-            if lives {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            }
-        });
-        lives
-    }
-
-    fn sweep(&mut self, reaped: Reaped) -> Duration {
-        let Stage::Sweeping {
-            sweep,
-            outlived,
-            output_held,
-        } = &mut self.stage
-        else {
-            return Duration::ZERO;
-        };
-        let pause = sweep.step(reaped, &|_| false);
-        if pause.is_zero() && *outlived && !*output_held {
-            // They are stopped, and not yet killed.
-            *output_held = sweep.met().iter().any(|stray| holds(stray.pid, &self.output));
-        }
-        if !self.alone && sweep.overdue(now()) {
-            let left = sweep.left().to_vec();
-            self.say(&Said::Ended(self.last_word(left)));
-            self.alone = true;
-        }
-        pause
-    }
-
     fn conclude(&mut self) {
         let said = match &self.stage {
             Stage::NotStarted(said) => said.clone(),
             Stage::Starting(_)
             | Stage::Running
-            | Stage::Climbing(_)
+            | Stage::Climbing { .. }
+            | Stage::Lingering(_)
             | Stage::Draining { .. }
             | Stage::Sweeping { .. } => Said::Ended(self.last_word(Vec::new())),
         };

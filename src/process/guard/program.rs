@@ -1,6 +1,14 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! The program itself: found, forked, dressed, executed.
+//! The program itself: forked, dressed, executed.
+//!
+//! ```text
+//! guard ── fork ──► leader: setsid ── clone(CLONE_PARENT) ──► the program, a child of the guard
+//!                   └─► its pid, by a pipe, and gone          in the leader's session and group
+//! ```
+//!
+//! The program leads no process group, as when a shell or the Go worker starts it: `setsid` forks when it
+//! does, and its parent would be the end of what it is to run.
 //!
 //! The standard library's `Command` is not used. It waits for the exec, which may hang for ever on a
 //! dead file server while the guard must hear orders; and its exec runs a file without `#!` through
@@ -8,11 +16,12 @@
 
 #![expect(
     unsafe_code,
-    reason = "fork, and what a child does between fork and exec, have no safe wrapper"
+    reason = "fork, clone, and what a child does between fork and exec, have no safe wrapper"
 )]
 
 use std::ffi::{CStr, CString, c_char};
 use std::fs;
+use std::io;
 use std::io::{PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -26,12 +35,11 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::stat::Mode;
 use nix::unistd::{ForkResult, Pid, chdir, dup2_stderr, dup2_stdout, fork, getpid, getppid, setsid, write};
 
+use super::environment::{candidates, environment, path_of};
 use crate::process::cgroup::Cgroup;
 use crate::process::mark::{self, MARK};
 use crate::process::messages::Brief;
 
-/// Where execvp looks when there is no PATH (confstr(_CS_PATH)).
-const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
 /// What makes execvp try the next directory; so does EACCES, but that is then the answer.
 const NOT_HERE: [Errno; 5] = [
     Errno::ENOENT,
@@ -46,8 +54,9 @@ const EXEC_FAILED: i32 = 127;
 /// A program that was forked, and is on its way through exec.
 #[derive(Debug)]
 pub(super) struct Program {
-    /// Also its process group and its session.
     pub(super) pid: Pid,
+    /// The process group and the session in which it begins, without leading them.
+    pub(super) group: Pid,
     pub(super) exec: ExecPipe,
 }
 
@@ -71,12 +80,10 @@ pub(super) enum ExecOutcome {
 impl Program {
     /// Forks. `output` becomes the program's stdout and stderr, `nice` its priority if the brief names
     /// none; stdin is ours. In `cgroup` from before its first instruction, if it may.
-    pub(super) fn start(
-        brief: &Brief,
-        nice: i32,
-        output: BorrowedFd<'_>,
-        cgroup: Option<&Cgroup>,
-    ) -> std::io::Result<Self> {
+    ///
+    /// # Errors
+    /// The kernel's own: there are no more processes, descriptors or memory to be had. Nothing runs.
+    pub(super) fn start(brief: &Brief, nice: i32, output: BorrowedFd<'_>, cgroup: Option<&Cgroup>) -> io::Result<Self> {
         let inherited = std::env::vars_os().map(|(name, value)| {
             let entry = [name.into_vec(), value.into_vec()].join(&b'=');
             // An environment has no NUL inside an entry: the kernel passed it with NULs between them.
@@ -100,16 +107,31 @@ impl Program {
             cgroup: cgroup.and_then(|cgroup| fs::File::options().write(true).open(cgroup.procs()).ok()),
             mark: mark::as_limit(&std::env::var_os(MARK).unwrap_or_default()),
         };
-        let (reader, writer) = std::io::pipe()?;
+        let (reader, failure) = io::pipe()?;
+        let (born, birth) = io::pipe()?;
         set_nonblocking(&reader)?;
         // SAFETY: the guard has one thread, so the child finds every lock free.
         match unsafe { fork() }? {
-            ForkResult::Parent { child } => Ok(Self {
-                pid: child,
-                exec: ExecPipe { reader, searched },
-            }),
-            ForkResult::Child => recipe.become_program(output, writer),
+            ForkResult::Parent { child } => {
+                drop((failure, birth));
+                Ok(Self {
+                    pid: pid_of(born)?,
+                    group: child,
+                    exec: ExecPipe { reader, searched },
+                })
+            }
+            ForkResult::Child => recipe.lead(output, failure, birth),
         }
+    }
+}
+
+/// What the leader of the group says of the program: its pid, or the errno with a minus.
+fn pid_of(mut born: PipeReader) -> io::Result<Pid> {
+    let mut said = [0; 4];
+    born.read_exact(&mut said)?;
+    match i32::from_ne_bytes(said) {
+        pid @ 1.. => Ok(Pid::from_raw(pid)),
+        errno => Err(io::Error::from_raw_os_error(-errno)),
     }
 }
 
@@ -119,7 +141,7 @@ impl ExecPipe {
         let mut errno = [0; 4];
         match self.reader.read_exact(&mut errno) {
             Ok(()) => Some(self.failed(Errno::from_raw(i32::from_ne_bytes(errno)))),
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => None,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
             Err(_) => Some(ExecOutcome::Done),
         }
     }
@@ -152,7 +174,29 @@ struct Recipe<'a> {
 }
 
 impl Recipe<'_> {
-    /// In the child.
+    /// In the child, which makes session and group and a sibling of its own in them.
+    fn lead(&self, output: BorrowedFd<'_>, failure: PipeWriter, mut birth: PipeWriter) -> ! {
+        let said = match setsid().and_then(|_| fork_sibling()) {
+            Ok(0) => {
+                drop(birth);
+                self.become_program(output, failure)
+            }
+            Ok(pid) => pid,
+            // Emulators of one program (qemu-user) know no CLONE_PARENT: the leader itself is the program.
+            Err(Errno::EINVAL) => {
+                birth.write_all(&getpid().as_raw().to_ne_bytes()).ok();
+                drop(birth);
+                self.become_program(output, failure)
+            }
+            Err(errno) => -(errno as i32),
+        };
+        // A guard that does not hear it takes the program for lost.
+        birth.write_all(&said.to_ne_bytes()).ok();
+        // SAFETY: _exit ends this process without running anything of the guard's.
+        unsafe { libc::_exit(0) }
+    }
+
+    /// In the program's own process.
     fn become_program(&self, output: BorrowedFd<'_>, mut failure: PipeWriter) -> ! {
         let errno = match self.dress(output) {
             Ok(()) => self.exec(),
@@ -170,7 +214,6 @@ impl Recipe<'_> {
             write(cgroup, b"0").ok();
         }
         mark::carry(self.mark);
-        setsid()?;
         set_pdeathsig(Signal::SIGKILL)?;
         if getppid() != self.guard {
             // The guard died before it could take us along.
@@ -236,6 +279,15 @@ impl Recipe<'_> {
     }
 }
 
+/// Forks a child of our parent, in our own session and group; 0 in the child.
+fn fork_sibling() -> Result<i32, Errno> {
+    let flags = libc::CLONE_PARENT | libc::SIGCHLD;
+    // SAFETY: without CLONE_VM and a stack this is fork, in a process of one thread; all that is not given is 0.
+    let answer = unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) };
+    let pid = Errno::result(answer)?;
+    Ok(i32::try_from(pid).unwrap_or_default())
+}
+
 fn pointers(words: &[CString]) -> Vec<*const c_char> {
     let ends = std::iter::once(std::ptr::null());
     words.iter().map(|word| word.as_ptr()).chain(ends).collect()
@@ -243,93 +295,4 @@ fn pointers(words: &[CString]) -> Vec<*const c_char> {
 
 fn set_nonblocking(reader: &PipeReader) -> nix::Result<()> {
     nix::fcntl::fcntl(reader.as_fd(), nix::fcntl::FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map(drop)
-}
-
-fn name_of(entry: &CStr) -> &[u8] {
-    // A name may begin with `=`, as for the standard library; it then ends at the next one.
-    let bytes = entry.to_bytes();
-    let end = bytes
-        .iter()
-        .skip(1)
-        .position(|byte| *byte == b'=')
-        .map_or(bytes.len(), |at| at + 1);
-    &bytes[..end]
-}
-
-/// `inherited` with the changes of the brief. The mark is not theirs to change.
-fn environment(mut inherited: Vec<CString>, changes: &[CString]) -> Vec<CString> {
-    for change in changes {
-        let name = name_of(change);
-        if name == MARK.as_bytes() {
-            continue;
-        }
-        inherited.retain(|entry| name_of(entry) != name);
-        if change.as_bytes().len() > name.len() {
-            inherited.push(change.clone());
-        }
-    }
-    inherited
-}
-
-fn path_of(environment: &[CString]) -> Option<&[u8]> {
-    environment
-        .iter()
-        .find_map(|entry| entry.as_bytes().strip_prefix(b"PATH="))
-}
-
-/// Where to look for a program without a `/`; nothing for one with.
-fn candidates(program: &CStr, path: Option<&[u8]>) -> Vec<CString> {
-    if program.to_bytes().contains(&b'/') {
-        return Vec::new();
-    }
-    let directories = path.unwrap_or(DEFAULT_PATH).split(|byte| *byte == b':');
-    let file = |directory: &[u8]| match directory {
-        // An empty element is the working directory (POSIX, for the sake of old scripts).
-        b"" => CString::new([b"./", program.to_bytes()].concat()),
-        directory => CString::new([directory, b"/", program.to_bytes()].concat()),
-    };
-    directories.filter_map(|directory| file(directory).ok()).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn words(list: &[&CStr]) -> Vec<CString> {
-        list.iter().map(|word| (*word).to_owned()).collect()
-    }
-
-    #[test]
-    fn a_program_is_looked_for_as_execvp_does() {
-        let of = |program: &CStr, path: Option<&str>| candidates(program, path.map(str::as_bytes));
-        assert_eq!(of(c"x", Some("/a:/b c")), words(&[c"/a/x", c"/b c/x"]));
-        assert_eq!(of(c"x", Some("")), words(&[c"./x"]));
-        assert_eq!(of(c"x", Some("/a::b")), words(&[c"/a/x", c"./x", c"b/x"]));
-        assert_eq!(of(c"x", None), words(&[c"/bin/x", c"/usr/bin/x"]));
-        assert_eq!(of(c"./x", Some("/a")), words(&[]));
-        assert_eq!(of(c"a\\x", Some("/a")), words(&[c"/a/a\\x"]));
-    }
-
-    #[test]
-    fn an_environment_is_changed_by_name_and_else_left_alone() {
-        let inherited = words(&[c"A=1", c"EMPTY=", c"AB=x=y", c"=odd=1", c"FLAMENCO_WORKER_MARK=home"]);
-        let changes = words(&[
-            c"A=2",
-            c"EMPTY",
-            c"NEW=n",
-            c"NOT_THERE",
-            c"FLAMENCO_WORKER_MARK=forged",
-            c"=odd=",
-        ]);
-        assert_eq!(
-            environment(inherited, &changes),
-            words(&[c"AB=x=y", c"FLAMENCO_WORKER_MARK=home", c"A=2", c"NEW=n", c"=odd="])
-        );
-    }
-
-    #[test]
-    fn path_is_the_programs_own() {
-        assert_eq!(path_of(&words(&[c"XPATH=/x", c"PATH=/a"])), Some(b"/a".as_slice()));
-        assert_eq!(path_of(&words(&[c"PATHS=/x"])), None);
-    }
 }

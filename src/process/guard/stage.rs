@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use super::linger::Linger;
 use super::program::ExecPipe;
 use crate::process::Stray;
 use crate::process::ladder::Climb;
@@ -16,7 +17,13 @@ pub(super) enum Stage {
     /// Nothing runs, and nothing ever did.
     NotStarted(Said),
     Running,
-    Climbing(Climb),
+    Climbing {
+        climb: Climb,
+        /// The program had ended before: what it left at work is asked.
+        outlived: bool,
+    },
+    /// The program has ended well, and something that holds its output goes on.
+    Lingering(Linger),
     /// The program has ended; what it left behind may still say something.
     Draining {
         until: Duration,
@@ -37,6 +44,15 @@ pub(super) struct End {
     pub(super) wall: Duration,
     /// The kernel had killed for want of memory by then.
     pub(super) oom: bool,
+    /// On the guard's clock.
+    pub(super) at: Duration,
+}
+
+impl End {
+    /// Exit code 0.
+    pub(super) fn is_success(&self) -> bool {
+        self.status == 0
+    }
 }
 
 impl Stage {
@@ -52,7 +68,8 @@ impl Stage {
             | Self::Starting(_)
             | Self::NotStarted(_)
             | Self::Running
-            | Self::Climbing(_)
+            | Self::Climbing { .. }
+            | Self::Lingering(_)
             | Self::Draining { .. } => (&[], false),
         }
     }

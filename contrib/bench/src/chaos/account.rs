@@ -17,7 +17,7 @@ use super::text;
 
 /// Between the last word of a program and the outcome on disk lie its exit, the guard's message and the write: whoever
 /// kills the worker or the guard within this time (in seconds) makes the run go unseen. A stray that holds the output adds
-/// the drain of 0.1 s.
+/// the linger of 0.2 s.
 const UNSEEN: f64 = 0.5;
 
 /// One run of a task's program.

@@ -43,6 +43,7 @@ update = "2s"
 denied = "1s"
 grace = "1s"
 drain = "100ms"
+linger = "200ms"
 lock = "5s"
 "#;
 

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::process::tree::NAMED_AT_MOST;
+
+fn terms() -> Terms {
+    Terms {
+        oom_score_adj: Some(500),
+        nice: None,
+        ignore_hangup: true,
+        cgroups: Some("/sys/fs/cgroup/flamenco-1-2.".into()),
+        memory: Some(1 << 30),
+        drain: Duration::from_millis(5),
+        linger: Duration::from_millis(6),
+        unkillable: Duration::from_secs(15),
+    }
+}
+
+fn word() -> impl Strategy<Value = OsString> {
+    prop::collection::vec(1..=255u8, 0..20).prop_map(OsString::from_vec)
+}
+
+fn spec() -> impl Strategy<Value = ProcessSpec> {
+    let env = prop::collection::vec((word(), prop::option::of(word())), 0..4);
+    let args = prop::collection::vec(word(), 0..6);
+    (word(), prop::option::of(word()), args, env, prop::option::of(word())).prop_map(
+        |(program, argv0, args, env, directory)| ProcessSpec {
+            program,
+            argv0,
+            args,
+            env,
+            directory: directory.map(Into::into),
+            ladder: Ladder(vec![(Signal::SIGINT, Duration::from_millis(8001))]),
+            label: "shot 1".into(),
+        },
+    )
+}
+
+fn bytes(words: &[CString]) -> Vec<Vec<u8>> {
+    words.iter().map(|word| word.as_bytes().to_vec()).collect()
+}
+
+proptest! {
+    #[test]
+    fn a_brief_arrives_as_it_was_sent(spec in spec()) {
+        let frame = brief(&spec, &terms()).unwrap();
+        let got = Brief::read(&mut frame.as_slice()).unwrap();
+        prop_assert_eq!(got.program.as_bytes(), spec.program.as_bytes());
+        let argv = std::iter::once(spec.argv0.as_ref().unwrap_or(&spec.program)).chain(&spec.args);
+        prop_assert_eq!(bytes(&got.argv), argv.map(|word| word.as_bytes().to_vec()).collect::<Vec<_>>());
+        prop_assert_eq!(got.directory.map(CString::into_bytes), spec.directory.map(|path| path.into_os_string().into_vec()));
+        let env = spec.env.iter().map(|(name, value)| match value {
+            Some(value) => [name.as_bytes(), b"=", value.as_bytes()].concat(),
+            None => name.as_bytes().to_vec(),
+        });
+        prop_assert_eq!(bytes(&got.environment), env.collect::<Vec<_>>());
+        prop_assert_eq!((got.ladder, got.terms), (spec.ladder, terms()));
+    }
+
+    #[test]
+    fn a_brief_that_was_cut_is_refused(spec in spec(), cut in any::<prop::sample::Index>()) {
+        let frame = brief(&spec, &terms()).unwrap();
+        prop_assert!(Brief::read(&mut &frame[..cut.index(frame.len())]).is_err());
+    }
+}
+
+#[test]
+fn a_nul_byte_is_refused_before_anything_runs() {
+    let spec = ProcessSpec {
+        program: "x".into(),
+        argv0: None,
+        args: vec!["a\0b".into()],
+        env: Vec::new(),
+        directory: None,
+        ladder: Ladder(Vec::new()),
+        label: "a\0b".into(),
+    };
+    assert!(matches!(brief(&spec, &terms()), Err(StartError::Nul(what)) if what == "an argument"));
+}
+
+#[test]
+fn messages_come_out_of_the_inbox_whole_and_in_order() {
+    let said = [Said::Started { pid: 7 }, Said::NotStarted { errno: 2 }, Said::NotOnPath];
+    let stream: Vec<u8> = said.iter().flat_map(|one| one.frame().unwrap()).collect();
+    let (mut inbox, mut got) = (Inbox::default(), Vec::new());
+    for byte in stream {
+        inbox.0.push(byte);
+        got.extend(inbox.next().unwrap());
+    }
+    assert_eq!(got, said);
+    assert!(inbox.0.is_empty());
+}
+
+#[test]
+fn a_message_that_no_guard_ever_sends_is_refused_by_its_length_alone() {
+    let huge = u32::try_from(LONGEST_SAID).unwrap() + 1;
+    let mut inbox = Inbox(huge.to_le_bytes().to_vec());
+    assert_eq!(inbox.next().unwrap_err().kind(), io::ErrorKind::InvalidData);
+    let huge = u32::try_from(LONGEST_BRIEF).unwrap() + 1;
+    let refused = Brief::read(&mut huge.to_le_bytes().as_slice()).unwrap_err();
+    assert_eq!(refused.kind(), io::ErrorKind::InvalidData);
+}
+
+#[test]
+fn the_longest_that_a_guard_ever_sends_is_not_refused() {
+    let stray = Stray {
+        pid: i32::MAX,
+        name: "\u{1}".repeat(15),
+    };
+    let strays = || vec![stray.clone(); NAMED_AT_MOST];
+    let word = LastWord {
+        status: Some(i32::MAX),
+        asked: true,
+        oom: true,
+        usage: Usage::default(),
+        strays: Strays {
+            ended: strays(),
+            unkillable: strays(),
+        },
+        output_held: true,
+    };
+    let mut inbox = Inbox(Said::Ended(word.clone()).frame().unwrap());
+    assert_eq!(inbox.next().unwrap(), Some(Said::Ended(word)));
+}
+
+#[test]
+fn i4_more_words_than_any_kernel_takes_are_not_the_nodes_fault() {
+    let mut spec = ProcessSpec {
+        program: "x".into(),
+        argv0: None,
+        args: vec!["a".repeat(100 << 10).into(); 90],
+        env: Vec::new(),
+        directory: None,
+        ladder: Ladder(Vec::new()),
+        label: String::new(),
+    };
+    assert!(matches!(brief(&spec, &terms()), Err(StartError::Exec(Errno::E2BIG))));
+    spec.args.truncate(70);
+    assert!(brief(&spec, &terms()).is_ok());
+}
+
+#[test]
+fn an_order_is_a_byte() {
+    for order in [Order::Climb, Order::Force] {
+        assert_eq!(Order::from_byte(order.byte()), order);
+    }
+}
