@@ -23,7 +23,7 @@ use tokio::sync::oneshot;
 use super::cgroup::Place;
 use super::guard::GUARD_ROLE;
 use super::mark::MARK;
-use super::marked::end_marked;
+use super::marked::{end_escaped, end_marked};
 use super::messages::{Terms, brief};
 use super::reaper::{Children, GuardEnd, Reaper, SharedChildren};
 use super::session::Session;
@@ -164,7 +164,12 @@ impl Launcher {
         }
         let guard = self.start_guard(spec).map_err(StartError::Guard)?;
         let session = Session::new(guard, spec, &self.0.options.timings).map_err(StartError::Guard)?;
-        session.run(&brief, abort, hear).await
+        let mut finished = session.run(&brief, abort, hear).await?;
+        // Another program's may be where it should be.
+        if !self.0.children.borrow().has_programs() {
+            finished.strays.ended.extend(end_escaped(&self.0.options.mark));
+        }
+        Ok(finished)
     }
 
     /// Ends whoever bears our mark, for as long as `patience`: call it with the home's lock held, before anything is

@@ -15,6 +15,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use nix::libc::{RLIM_INFINITY, rlim_t};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::unistd::geteuid;
 
 /// The variable.
 pub const MARK: &str = "FLAMENCO_WORKER_MARK";
@@ -40,10 +41,36 @@ pub(super) fn carry(limit: rlim_t) {
     }
 }
 
-/// Whether this process was started with the mark, or by somebody who was.
+/// Whether this process was started with the mark, or by one that was.
+///
+/// The mark is no secret: anybody can compute it, and take on the limit, which everybody is shown. So the limit says
+/// nothing of another user's process, unless we are root, whom no process of another user's can withstand. The
+/// environment is shown to a process's own user and to root only.
 pub(super) fn bears_mark(pid: i32, mark: &str) -> bool {
-    let read = |file: &str| fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
-    has_variable(&read("environ"), mark) || has_limit(&read("limits"), as_limit(OsStr::new(mark)))
+    has_variable(&read(pid, "environ"), mark)
+        || (has_limit(&read(pid, "limits"), as_limit(OsStr::new(mark))) && is_in_our_power(pid))
+}
+
+/// The same of our own child: whoever's it has become, it did not come from another user.
+pub(super) fn child_bears_mark(pid: i32, mark: &str) -> bool {
+    has_variable(&read(pid, "environ"), mark) || has_limit(&read(pid, "limits"), as_limit(OsStr::new(mark)))
+}
+
+fn read(pid: i32, file: &str) -> Vec<u8> {
+    fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default()
+}
+
+fn is_in_our_power(pid: i32) -> bool {
+    let ours = geteuid();
+    ours.is_root() || has_user(&read(pid, "status"), ours.as_raw())
+}
+
+/// Whether this user is the real, effective, saved or file system one (proc_pid_status(5)): a program that turns into
+/// root keeps the real one.
+fn has_user(status: &[u8], user: u32) -> bool {
+    let text = String::from_utf8_lossy(status);
+    let users = text.lines().find_map(|line| line.strip_prefix("Uid:"));
+    users.is_some_and(|users| users.split_whitespace().any(|word| word.parse() == Ok(user)))
 }
 
 fn has_variable(environment: &[u8], mark: &str) -> bool {
@@ -70,6 +97,16 @@ mod tests {
         assert!(!has_variable(environ, "home"));
         assert!(!has_variable(environ, "home-2"));
         assert!(!has_variable(b"", "home-1"));
+    }
+
+    #[test]
+    fn i14_a_process_is_its_users_by_each_of_its_four_ids() {
+        let status = b"Name:\tx\nUid:\t1000\t0\t0\t7\nGid:\t5\t5\t5\t5\n";
+        for user in [1000, 0, 7] {
+            assert!(has_user(status, user), "{user}");
+        }
+        assert!(!has_user(status, 5));
+        assert!(!has_user(b"", 0));
     }
 
     #[test]

@@ -7,7 +7,9 @@
 //! gone, so whoever still bears it is ended: found by what it carries, held by a pidfd before that is
 //! read, so that no reused number is ever signalled.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -18,7 +20,7 @@ use tokio::time::{Instant, sleep};
 use super::cgroup::{Cgroup, Place};
 use super::guard::GUARD;
 use super::mark::bears_mark;
-use super::procfs::{Handle, Stat, everybody};
+use super::procfs::{Handle, Kin, Stat, everybody, still_lives};
 use super::tree::stray;
 use super::{Stray, Strays};
 
@@ -31,16 +33,20 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// A guard is left alone for the first half of that time: it has seen its worker go, is ending its
 /// tree, and knows more of it than the mark shows (a program can clear its environment).
 ///
+/// Whoever is below a guard is ours without any mark: it may have become another user's, of whom no mark is believed.
+///
 /// Who could not be ended is another user's by now, or hangs in the kernel.
 pub(super) async fn end_marked(mark: &str, patience: Duration) -> Strays {
     let began = Instant::now();
     let spared = ourselves_and_ancestors();
     let groups = Place::find(mark).map_or_else(Vec::new, |place| place.leftovers());
     let mut ended: Vec<Stray> = Vec::new();
+    let mut family = Family::default();
     loop {
         let guards_too = began.elapsed() >= patience / 2;
         let mut found = end_once(mark, &spared, guards_too);
-        for stray in groups.iter().flat_map(end_group) {
+        found.iter().for_each(|one| family.add_below(one));
+        for stray in groups.iter().flat_map(end_group).chain(family.living()) {
             if !found.contains(&stray) {
                 found.push(stray);
             }
@@ -69,26 +75,58 @@ fn end_group(group: &Cgroup) -> Vec<Stray> {
     members
 }
 
-/// Signals whoever bears the mark now, and says who that was.
-fn end_once(mark: &str, spared: &HashSet<i32>, guards_too: bool) -> Vec<Stray> {
-    let mut found = Vec::new();
-    for pid in everybody() {
-        if spared.contains(&pid) {
-            continue;
+/// Ends who bears the mark in another PID namespace, and says who that was. Whoever enters one, and loses its parent
+/// there, is the child of that namespace's first process: it never comes back to its guard.
+pub(super) fn end_escaped(mark: &str) -> Vec<Stray> {
+    let namespace = |pid: i32| fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
+    let own: Option<PathBuf> = namespace(getpid().as_raw());
+    let is_elsewhere = |pid: &i32| namespace(*pid).is_some_and(|other| Some(other) != own);
+    let elsewhere = everybody().into_iter().filter(is_elsewhere);
+    elsewhere.filter_map(|pid| end_one(pid, mark, true)).collect()
+}
+
+/// Who was seen below a guard, and when each began.
+#[derive(Default)]
+struct Family(HashMap<i32, (Stray, u64)>);
+
+impl Family {
+    /// Takes in all below `one`, if it is a guard.
+    fn add_below(&mut self, one: &Stray) {
+        if one.name != GUARD {
+            return;
         }
-        let Some(handle) = Handle::open(pid) else { continue };
-        if !bears_mark(pid, mark) {
-            continue;
-        }
-        let Some(stat) = Stat::read(pid).filter(|stat| !stat.is_dead()) else {
-            continue;
-        };
-        let leave = stat.name == GUARD && !guards_too;
-        if leave || handle.send(Signal::SIGKILL) != Err(Errno::ESRCH) {
-            found.push(stray(&stat));
+        let kin = Kin::look();
+        let mut open = kin.children(one.pid);
+        while let Some(pid) = open.pop() {
+            if let Some(stat) = Stat::read(pid) {
+                self.0.insert(pid, (stray(&stat), stat.start));
+                open.extend(kin.children(pid));
+            }
         }
     }
-    found
+
+    /// Those who are left, each killed once more.
+    fn living(&mut self) -> Vec<Stray> {
+        self.0.retain(|pid, (_, start)| still_lives(*pid, *start));
+        self.0.values().map(|(one, _)| one.clone()).collect()
+    }
+}
+
+/// Signals whoever bears the mark now, and says who that was.
+fn end_once(mark: &str, spared: &HashSet<i32>, guards_too: bool) -> Vec<Stray> {
+    let others = everybody().into_iter().filter(|pid| !spared.contains(pid));
+    others.filter_map(|pid| end_one(pid, mark, guards_too)).collect()
+}
+
+/// Signals this process if it bears the mark and lives; a guard is left alone without `guards_too`.
+fn end_one(pid: i32, mark: &str, guards_too: bool) -> Option<Stray> {
+    let handle = Handle::open(pid)?;
+    if !bears_mark(pid, mark) {
+        return None;
+    }
+    let stat = Stat::read(pid).filter(|stat| !stat.is_dead())?;
+    let leave = stat.name == GUARD && !guards_too;
+    (leave || handle.send(Signal::SIGKILL) != Err(Errno::ESRCH)).then(|| stray(&stat))
 }
 
 fn ourselves_and_ancestors() -> HashSet<i32> {

@@ -198,6 +198,13 @@ impl Handle {
     }
 }
 
+/// `true` while this very process lives, which is killed once more.
+pub(super) fn still_lives(pid: i32, start: u64) -> bool {
+    let Some(handle) = Handle::open(pid) else { return false };
+    let lives = Stat::read(pid).is_some_and(|stat| stat.start == start && !stat.is_dead());
+    lives && handle.send(Signal::SIGKILL) != Err(Errno::ESRCH)
+}
+
 /// How many children are taken in one turn. `waitpid` passes by all who live to find one who does not:
 /// among a thousand stopped ones it was seen to be slower than others died, and never to come to an end.
 const TURN: usize = 512;

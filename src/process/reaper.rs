@@ -21,7 +21,6 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use nix::errno::Errno;
 use nix::libc;
 use nix::sys::signal::Signal::{SIGCONT, SIGKILL};
 use nix::sys::signal::kill;
@@ -31,9 +30,9 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::sleep;
 
 use super::cgroup::Cgroup;
-use super::mark::bears_mark;
+use super::mark::child_bears_mark;
 use super::messages::Terms;
-use super::procfs::{Handle, Kin, Reaped, Stat, now, reap_some};
+use super::procfs::{Kin, Reaped, Stat, now, reap_some, still_lives};
 use super::tree::{Patience, Sweep, hidden_child, stray};
 use super::{Stray, Strays};
 
@@ -128,6 +127,11 @@ impl Children {
             .iter()
             .filter_map(|one| Some((one.clone(), Stat::read(one.pid)?.start)));
         self.inherited = known.collect();
+    }
+
+    /// A program runs, and its end is waited for.
+    pub(super) fn has_programs(&self) -> bool {
+        self.guards.values().any(|sender| !sender.is_closed())
     }
 
     /// See [`Launcher::survivors`](super::Launcher::survivors).
@@ -264,7 +268,7 @@ impl Children {
     /// PID 1 is given everybody's orphans: there the mark must tell.
     fn is_ours(&self, pid: i32) -> bool {
         !self.earlier.contains(&pid)
-            && (own_pid() != 1 || self.guards.contains_key(&pid) || bears_mark(pid, &self.mark))
+            && (own_pid() != 1 || self.guards.contains_key(&pid) || child_bears_mark(pid, &self.mark))
     }
 }
 
@@ -316,13 +320,6 @@ impl std::fmt::Debug for Children {
             .field("guards", &self.guards.keys())
             .finish_non_exhaustive()
     }
-}
-
-/// `true` while this very process lives, which is killed once more.
-fn still_lives(pid: i32, start: u64) -> bool {
-    let Some(handle) = Handle::open(pid) else { return false };
-    let lives = Stat::read(pid).is_some_and(|stat| stat.start == start && !stat.is_dead());
-    lives && handle.send(SIGKILL) != Err(Errno::ESRCH)
 }
 
 fn own_pid() -> i32 {

@@ -30,12 +30,10 @@ fn i4_a_task_whose_name_is_too_long_for_the_kernel_runs() {
 fn i4_a_task_whose_program_or_words_are_too_long_for_the_kernel_fails_and_the_next_one_runs() {
     let farm = Farm::new();
     let node = farm.awake_node();
-    let many: Vec<String> = (0..90).map(|_| "a".repeat(100 << 10)).collect();
     let cases = [
         (exec(&"x".repeat(140_000), json!([])), "ENAMETOOLONG"),
         (exec(&format!("/{}", "x".repeat(140_000)), json!([])), "ENAMETOOLONG"),
         (exec("true", json!(["a".repeat(140_000)])), "E2BIG"),
-        (exec("true", json!(many)), "E2BIG"),
     ];
     for (command, why) in cases {
         let task = farm.task(&[command]);

@@ -27,6 +27,7 @@ mod history;
 mod hosts;
 mod left_running;
 mod machine;
+mod marks;
 mod means;
 mod network;
 mod node;
