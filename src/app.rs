@@ -13,6 +13,7 @@
 mod explain;
 pub(crate) mod parts;
 mod reload;
+mod room;
 mod status;
 
 use std::convert::Infallible;
@@ -24,6 +25,7 @@ use tracing::{debug, error, info, warn};
 
 use self::parts::{OURSELVES, bytes_of_memory, manager_url, reach, requirements, tools_folder};
 use self::reload::Running;
+use self::room::Patience;
 use self::status::Status;
 use crate::cli::{Arguments, VERSION};
 use crate::config::{Config, Environment};
@@ -36,7 +38,7 @@ use crate::node::Node;
 use crate::process::{Launcher, LauncherOptions, Reaper, Strays};
 use crate::report::Pictures;
 use crate::signals::{Early, Order, Orders};
-use crate::spool::{Limits, Spool};
+use crate::spool::{Limits, Sender, Spool};
 use crate::systemd::Systemd;
 use crate::task::{self, Said, Scratch, Tools};
 use crate::worker::{Inbox, Surroundings, Worker};
@@ -106,8 +108,8 @@ async fn serve(running: Running<'_>, early: Early) -> Result<Departure, Departur
     tokio::task::spawn_blocking(|| ())
         .await
         .map_err(failure("start a thread"))?;
-    let home = tokio::select! {
-        home = open_home(config, environment) => home?,
+    let (home, spool, sender) = tokio::select! {
+        opened = open(config, environment, systemd) => opened?,
         () = told_to_leave(&mut signals, &tell) => return Err(Departure::Signalled),
     };
     let (launcher, reaper) = launcher(config, &home).map_err(failure("prepare to start programs"))?;
@@ -116,7 +118,6 @@ async fn serve(running: Running<'_>, early: Early) -> Result<Departure, Departur
     if let Some(known) = home.credentials().map_err(unusable)? {
         manager.identify(&known);
     }
-    let (spool, sender) = Spool::open(&home.spool_dir(), limits(config), &config.timings).map_err(unusable)?;
     let (pictures, desk) = Pictures::new(home.dir(), &config.timings);
     let (hints, source) = hints(&config.timings);
     let listener = config.push.then(|| Listener::new(source, &config.timings));
@@ -175,9 +176,27 @@ async fn told_to_leave(signals: &mut Orders, tell: &UnboundedSender<Order>) {
     }
 }
 
-async fn open_home(config: &Config, environment: &Environment) -> Result<Home, Departure> {
+/// The home and the spool in it. Waits while the disk has no room for them.
+async fn open(
+    config: &Config,
+    environment: &Environment,
+    systemd: &Systemd,
+) -> Result<(Home, Spool, Sender), Departure> {
+    let patience = Patience {
+        systemd,
+        pause: config.timings.idle_min,
+    };
+    let home = open_home(config, environment, &patience).await?;
+    let folder = home.spool_dir();
+    let opened = patience.until_there_is_room(async || Spool::open(&folder, limits(config), &config.timings));
+    let (spool, sender) = opened.await.map_err(unusable)?;
+    Ok((home, spool, sender))
+}
+
+async fn open_home(config: &Config, environment: &Environment, patience: &Patience<'_>) -> Result<Home, Departure> {
     let folder = home::locate(config, environment).map_err(unusable)?;
-    let home = Home::open(folder, config.timings.lock)
+    let home = patience
+        .until_there_is_room(async || Home::open(folder.clone(), config.timings.lock).await)
         .await
         .map_err(|error| match error {
             HomeError::InUse { .. } => {

@@ -18,6 +18,7 @@ const TABLE: &[(&str, &str)] = &[
         "app",
         "abort cli command config departure home logging manager node process protocol report signals spool systemd task timings worker",
     ),
+    ("bounded", ""),
     ("control", "home config"),
     ("departure", ""),
     (
@@ -28,12 +29,12 @@ const TABLE: &[(&str, &str)] = &[
     ("systemd", ""),
     ("timings", ""),
     ("trees", ""),
-    ("logging", "config"),
+    ("logging", "bounded config"),
     ("config", "cli departure timings"),
     ("home", "config"),
     ("node", "config timings trees"),
-    ("protocol", ""),
-    ("manager", "protocol home timings abort"),
+    ("protocol", "bounded"),
+    ("manager", "bounded protocol home timings abort"),
     ("spool", "manager protocol home timings trees"),
     ("report", "spool manager protocol process timings abort"),
     ("process", "abort timings"),
@@ -41,7 +42,7 @@ const TABLE: &[(&str, &str)] = &[
     ("task", "command report protocol abort process trees"),
     (
         "worker",
-        "task report spool manager node protocol process home abort departure signals systemd timings",
+        "bounded task report spool manager node protocol process home abort departure signals systemd timings",
     ),
 ];
 

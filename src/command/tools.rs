@@ -97,7 +97,7 @@ impl Identity {
     /// `FLAMENCO_TASK_ID`, `FLAMENCO_JOB_ID`, `FLAMENCO_TASK_NAME` and `TMPDIR`.
     pub fn new(task: &AssignedTask, tmpdir: &Path) -> Self {
         let mut env: Vec<_> = [
-            ("FLAMENCO_TASK_ID", &task.uuid),
+            ("FLAMENCO_TASK_ID", task.uuid.as_str()),
             ("FLAMENCO_JOB_ID", &task.job),
             ("FLAMENCO_TASK_NAME", &task.name),
         ]

@@ -25,6 +25,10 @@ use crate::config::yaml;
 
 const NAME: &str = "flamenco-worker-credentials.yaml";
 
+/// What is written and removed to see whether there is room, and how much: more than credentials ever take.
+const TRIAL: &str = "room";
+const TRIAL_BYTES: usize = 4096;
+
 /// bcrypt takes no more, and the Manager uses that.
 const MAX_SECRET_BYTES: usize = 72;
 /// 32 random bytes in hex, as in the Go worker.
@@ -64,6 +68,18 @@ pub enum CredentialsError {
     },
     #[error("the system has no random numbers")]
     Random(#[source] getrandom::Error),
+}
+
+impl CredentialsError {
+    /// The disk has no room, or none for us: that passes.
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::Io { source, .. } => {
+                matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+            }
+            Self::Broken(_) | Self::Random(_) => false,
+        }
+    }
 }
 
 impl Credentials {
@@ -132,7 +148,9 @@ impl Credentials {
 
     fn text(&self) -> String {
         let now = jiff::ZonedDateTime::now().strftime("%Y-%m-%d %H:%M:%S %:z");
-        // In quotes: sixty-four digits with an `e` among them are a number to YAML.
+        // In quotes: sixty-four digits with an `e` among them are a number to YAML. And as JSON, which is YAML: nothing in
+        // an id can end its line.
+        let [id, secret] = [&self.id, &self.secret].map(|text| serde_json::Value::from(text.as_str()));
         format!(
             "# Credentials of this Flamenco Worker: who it is to the Manager. Not meant to be edited.\n\
              #\n\
@@ -141,8 +159,7 @@ impl Credentials {
              # Whoever reads the secret can speak for this worker.\n\
              #\n\
              # This file was written on {now}\n\n\
-             worker_id: \"{}\"\nworker_secret: \"{}\"\n",
-            self.id, self.secret
+             worker_id: {id}\nworker_secret: {secret}\n"
         )
     }
 }
@@ -203,6 +220,21 @@ impl Home {
             // First, so that the new credentials never stand beside another machine's name.
             machine::note(&machine).map_err(|source| io_error("write", &machine, source))?;
             replace(&path, text.as_bytes()).map_err(|source| io_error("write", &path, source))
+        })
+        .await
+    }
+
+    /// Whether new credentials could be saved: a registration that cannot be kept would be made again, and each stays at
+    /// the Manager.
+    ///
+    /// # Errors
+    /// Whatever the file system says.
+    pub async fn has_room_for_credentials(&self) -> Result<(), CredentialsError> {
+        let path = self.dir.join(TRIAL);
+        off_loop(move || {
+            let tried = replace(&path, &[b'\n'; TRIAL_BYTES]);
+            drop(fs::remove_file(&path));
+            tried.map_err(|source| io_error("write", &path, source))
         })
         .await
     }

@@ -12,9 +12,13 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFi
 use tracing_subscriber::registry::{LookupSpan, Scope};
 
 use super::Form;
+use crate::bounded;
 
 const DIM: &str = "\x1b[2m";
 const RESET: &str = "\x1b[0m";
+
+/// So much of a message is written, and as much of its fields, in bytes: others have a say in both.
+const LONGEST: usize = 4 << 10;
 
 /// How an event becomes a line.
 #[derive(Debug, Clone, Copy)]
@@ -51,8 +55,9 @@ impl Lines {
             Form::Journal => format!("\n{front}  "),
             Form::Terminal { .. } | Form::Plain => "\n    ".to_owned(),
         };
-        let message = message.replace('\n', &next);
-        let fields = match fields.trim_start() {
+        let message = bounded::text(message, LONGEST).replace('\n', &next);
+        let fields = bounded::text(fields.trim_start(), LONGEST);
+        let fields = match &*fields {
             "" => String::new(),
             fields => format!("{gap}{dim}{}{reset}", fields.replace('\n', &next)),
         };

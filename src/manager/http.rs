@@ -20,21 +20,21 @@ use url::Url;
 use super::contact::Contact;
 use super::push::Line;
 use super::reach::{AGENT, HttpError, Reach, client};
-use super::reply::Reply;
+use super::reply::{Body, Reply};
 use super::{
     Acknowledgement, Assignment, Delivery, Greeting, Manager, ManagerError, Picture, PictureAnswer, Row, Verdict,
     Welcome, Wish,
 };
 use crate::home::Credentials;
 use crate::protocol::{
-    AssignedTask, ErrorBody, MayKeepRunning, Registered, Registration, SignOn, StateChange, StateChanged, TaskUpdate,
-    WorkerStatus,
+    ErrorBody, MayKeepRunning, Registered, Registration, SignOn, StateChange, StateChanged, TaskUpdate, WorkerStatus,
 };
 use crate::timings::Timings;
 
-/// The largest answer that is read. A task with a 4 KB script is the largest seen; a proxy's error page
-/// or a stranger on that port may send anything.
-const LARGEST_ANSWER: usize = 16 << 20;
+/// The largest answer that is read, but for a task. A proxy's error page or a stranger on that port may send anything.
+const LARGEST_ANSWER: usize = 1 << 20;
+/// The largest task that is read. One with a 4 KB script is the largest seen; read into values, it takes a multiple.
+const LARGEST_TASK: usize = 64 << 20;
 
 /// The Manager at one URL.
 #[derive(Debug)]
@@ -55,6 +55,8 @@ struct Call<'a> {
     content: Option<(&'static str, Vec<u8>)>,
     limit: Duration,
     authenticated: bool,
+    /// Of an answer with more bytes than this only the end is kept.
+    most: usize,
 }
 
 impl HttpManager {
@@ -157,14 +159,9 @@ impl HttpManager {
         let failed = |error| failure(error, call.limit);
         let mut response = request.send().await.map_err(failed)?;
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
-        let mut body = Vec::new();
+        let mut body = Body::new(call.most);
         while let Some(chunk) = response.chunk().await.map_err(failed)? {
-            if body.len() + chunk.len() > LARGEST_ANSWER {
-                return Err(ManagerError::NotTheManager(format!(
-                    "more than {LARGEST_ANSWER} bytes came"
-                )));
-            }
-            body.extend_from_slice(&chunk);
+            body.add(&chunk);
         }
         let reply = Reply { status, headers, body };
         if let Some(redirect) = reply.redirect(&self.base, &url, call.path) {
@@ -180,6 +177,7 @@ impl HttpManager {
             content: None,
             limit,
             authenticated: true,
+            most: LARGEST_ANSWER,
         })
         .await
     }
@@ -191,6 +189,7 @@ impl HttpManager {
             content: None,
             limit,
             authenticated: true,
+            most: LARGEST_ANSWER,
         })
         .await
     }
@@ -204,6 +203,7 @@ impl HttpManager {
             content,
             limit,
             authenticated: true,
+            most: LARGEST_ANSWER,
         })
         .await
     }
@@ -225,6 +225,7 @@ impl Manager for HttpManager {
             content: None,
             limit: self.timings.ask,
             authenticated: false,
+            most: LARGEST_ANSWER,
         };
         let reply = self.call(call).await?;
         match reply.status.as_u16() {
@@ -281,12 +282,21 @@ impl Manager for HttpManager {
     }
 
     async fn fetch(&self) -> Result<Assignment, ManagerError> {
-        let reply = self.post("api/v3/worker/task", self.timings.answer).await?;
+        let call = Call {
+            method: Method::POST,
+            path: "api/v3/worker/task",
+            content: None,
+            limit: self.timings.answer,
+            authenticated: true,
+            most: LARGEST_TASK,
+        };
+        let reply = self.call(call).await?;
         match reply.status.as_u16() {
-            200 => Ok(Assignment::Task(Box::new(reply.json::<AssignedTask>()?))),
+            200 => reply.task(),
             204 => Ok(Assignment::Nothing),
             423 => Ok(Assignment::GoTo(reply.json::<StateChange>()?.status_requested)),
             409 if reply.is_own_error() => Ok(Assignment::NotAwake(reply.message())),
+            400 if reply.is_own_error() => Ok(Assignment::Refused(reply.message())),
             403 if reply.is_denial() => Ok(Assignment::Denied),
             _ => Err(reply.error()),
         }
@@ -315,7 +325,7 @@ impl Manager for HttpManager {
             404 if reply.is_own_error() => Ok(Delivery::Gone),
             409 if reply.is_own_error() => Ok(Delivery::NotOurs),
             413 => Ok(Delivery::TooLarge),
-            400 if ErrorBody::parse(&reply.body).is_some() => Ok(Delivery::Refused(reply.message())),
+            400 if ErrorBody::parse(reply.body.whole()).is_some() => Ok(Delivery::Refused(reply.message())),
             _ => Err(reply.error()),
         }
     }
@@ -328,6 +338,7 @@ impl Manager for HttpManager {
             content: Some((picture.mime, picture.bytes)),
             limit: self.timings.update,
             authenticated: true,
+            most: LARGEST_ANSWER,
         };
         let reply = self.call(call).await?;
         match reply.status.as_u16() {
@@ -345,6 +356,7 @@ impl Manager for HttpManager {
             content: None,
             limit: self.timings.ask,
             authenticated: false,
+            most: LARGEST_ANSWER,
         };
         let reply = self.call(call).await?;
         match reply.status.as_u16() {

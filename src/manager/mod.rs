@@ -24,7 +24,7 @@ mod trust;
 
 use crate::home::Credentials;
 use crate::protocol::{
-    AssignedTask, ManagerVersion, MayKeepRunning, Registered, Registration, SignOn, TaskUpdate, WorkerStatus,
+    AssignedTask, Id, ManagerVersion, MayKeepRunning, Registered, Registration, SignOn, TaskUpdate, WorkerStatus,
 };
 
 pub use backoff::{Backoff, chain, random};
@@ -56,11 +56,18 @@ pub enum Welcome {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Assignment {
     Task(Box<AssignedTask>),
+    /// A task that nothing here can read; why.
+    Unreadable {
+        task: Id,
+        why: String,
+    },
     Nothing,
     /// A change of state is asked, in either flavour.
     GoTo(WorkerStatus),
     /// The Manager does not have us as awake, and says so.
     NotAwake(String),
+    /// 400: it finds fault with how we came, such as too many sign-ons without a sign-off. In its words.
+    Refused(String),
     /// 403, as [`Welcome::Denied`].
     Denied,
 }

@@ -9,23 +9,82 @@ use reqwest::header::{DATE, HeaderMap, LOCATION, RETRY_AFTER};
 use serde::de::DeserializeOwned;
 use url::Url;
 
-use super::{Acknowledgement, ManagerError};
-use crate::protocol::ErrorBody;
+use super::{Acknowledgement, Assignment, ManagerError};
+use crate::bounded;
+use crate::protocol::{AssignedTask, END, ErrorBody, Unreadable};
 
 /// How much of an answer that is not understood goes into an error.
 const EXCERPT: usize = 200;
+
+/// Longest wait that is granted to who asks for one.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// What came back.
 pub(super) struct Reply {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
-    pub(super) body: Vec<u8>,
+    pub(super) body: Body,
+}
+
+/// What came, as far as it was kept.
+#[derive(Debug)]
+pub(super) struct Body {
+    /// All of it, or the end of what was too long.
+    kept: Vec<u8>,
+    most: usize,
+    too_long: bool,
+}
+
+impl Body {
+    /// Of more than `most` bytes only the end will be kept.
+    pub(super) fn new(most: usize) -> Self {
+        Self {
+            kept: Vec::new(),
+            most,
+            too_long: false,
+        }
+    }
+
+    pub(super) fn add(&mut self, chunk: &[u8]) {
+        self.kept.extend_from_slice(chunk);
+        if self.kept.len() > self.most || self.too_long {
+            self.too_long = true;
+            self.kept.drain(..self.kept.len().saturating_sub(END));
+            self.kept.shrink_to(2 * END);
+        }
+    }
+
+    /// Nothing of what was too long.
+    pub(super) fn whole(&self) -> &[u8] {
+        if self.too_long { &[] } else { &self.kept }
+    }
 }
 
 impl Reply {
     pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, ManagerError> {
-        serde_json::from_slice(&self.body)
-            .map_err(|error| ManagerError::NotTheManager(format!("{error}; it begins {:?}", self.excerpt())))
+        if self.body.too_long {
+            let most = self.body.most;
+            return Err(ManagerError::NotTheManager(format!("more than {most} bytes came")));
+        }
+        serde_json::from_slice(self.body.whole()).map_err(|error| self.unreadable(&error.to_string()))
+    }
+
+    fn unreadable(&self, why: &str) -> ManagerError {
+        let why = bounded::text(why, bounded::WORDS);
+        ManagerError::NotTheManager(format!("{why}; it begins {:?}", self.excerpt()))
+    }
+
+    /// The task that was fetched. Without an id there is nothing to be done for one that cannot be read.
+    pub(super) fn task(&self) -> Result<Assignment, ManagerError> {
+        let read = match self.body.too_long {
+            true => Err(Unreadable::too_long(&self.body.kept, self.body.most)),
+            false => AssignedTask::parse(self.body.whole()),
+        };
+        match read {
+            Ok(task) => Ok(Assignment::Task(Box::new(task))),
+            Err(Unreadable { task: Some(task), why }) => Ok(Assignment::Unreadable { task, why }),
+            Err(Unreadable { task: None, why }) => Err(self.unreadable(&why)),
+        }
     }
 
     pub(super) fn acknowledgement(&self) -> Result<Acknowledgement, ManagerError> {
@@ -38,23 +97,24 @@ impl Reply {
 
     /// The shape of the Manager's own handlers: a `code` that repeats the status.
     pub(super) fn is_own_error(&self) -> bool {
-        ErrorBody::parse(&self.body).is_some_and(|error| error.code == Some(self.status.as_u16()))
+        ErrorBody::parse(self.body.whole()).is_some_and(|error| error.code == Some(self.status.as_u16()))
     }
 
     /// The words of the Manager's authentication, which a proxy in front of it does not use.
     pub(super) fn is_denial(&self) -> bool {
-        ErrorBody::parse(&self.body).is_some_and(|error| error.message.starts_with("security requirements failed"))
+        ErrorBody::parse(self.body.whole())
+            .is_some_and(|error| error.message.starts_with("security requirements failed"))
     }
 
     /// Whether the Manager itself has seen us: its own answers are 2xx, 423 or shaped like its errors. A page for a
     /// browser is none, such as it gives itself for what is below `/app/`.
     pub(super) fn is_of_the_manager(&self) -> bool {
         let for_workers = self.status.is_success() || self.status == StatusCode::LOCKED;
-        (for_workers && !self.body.trim_ascii_start().starts_with(b"<")) || self.is_own_error()
+        (for_workers && !self.body.whole().trim_ascii_start().starts_with(b"<")) || self.is_own_error()
     }
 
     pub(super) fn message(&self) -> String {
-        ErrorBody::parse(&self.body).map_or_else(|| self.excerpt(), |error| error.message)
+        ErrorBody::parse(self.body.whole()).map_or_else(|| self.excerpt(), |error| error.message)
     }
 
     /// The clock of who answered (RFC 9110, 6.6.1).
@@ -64,7 +124,8 @@ impl Reply {
     }
 
     fn excerpt(&self) -> String {
-        let start = self.body.get(..EXCERPT).unwrap_or(&self.body);
+        let body = self.body.whole();
+        let start = body.get(..EXCERPT).unwrap_or(body);
         String::from_utf8_lossy(start).trim().to_owned()
     }
 
@@ -75,7 +136,7 @@ impl Reply {
             .and_then(|value| value.to_str().ok())
             .and_then(retry_after);
         let code = self.status.as_u16();
-        match ErrorBody::parse(&self.body) {
+        match ErrorBody::parse(self.body.whole()) {
             Some(error) => ManagerError::Status {
                 code,
                 message: error.message,
@@ -105,31 +166,62 @@ impl Reply {
         let manager = to.as_str().strip_suffix(path).filter(|other| *other != base.as_str());
         Some(ManagerError::Redirected {
             code: self.status.as_u16(),
-            manager: manager.map(str::to_owned),
-            to: to.into(),
+            manager: manager.map(|url| bounded::words(url.to_owned())),
+            to: bounded::words(to.into()),
         })
     }
 }
 
-/// `Retry-After` is a number of seconds or an HTTP date (RFC 9110, 10.2.3).
+/// `Retry-After` is a number of seconds or an HTTP date (RFC 9110, 10.2.3), and no more than we grant: meanwhile nobody
+/// is asked for work, and no click is heard.
 fn retry_after(value: &str) -> Option<Duration> {
-    if let Ok(seconds) = value.trim().parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let then = jiff::fmt::rfc2822::parse(value.trim()).ok()?;
-    then.timestamp().duration_since(jiff::Timestamp::now()).try_into().ok()
+    let value = value.trim();
+    let asked = if value.bytes().all(|byte| byte.is_ascii_digit()) && !value.is_empty() {
+        value.parse().map_or(LONGEST_WAIT, Duration::from_secs)
+    } else {
+        let then = jiff::fmt::rfc2822::parse(value).ok()?;
+        then.timestamp()
+            .duration_since(jiff::Timestamp::now())
+            .try_into()
+            .ok()?
+    };
+    Some(asked.min(LONGEST_WAIT))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn whole(bytes: &[u8]) -> Body {
+        let mut body = Body::new(bytes.len());
+        body.add(bytes);
+        body
+    }
+
     fn reply(status: u16, body: &str) -> Reply {
         Reply {
             status: StatusCode::from_u16(status).unwrap(),
             headers: HeaderMap::new(),
-            body: body.as_bytes().to_vec(),
+            body: whole(body.as_bytes()),
         }
+    }
+
+    #[test]
+    fn i3_of_an_answer_that_is_too_long_the_end_is_kept_and_names_the_task() {
+        let mut reply = reply(200, "");
+        reply.body = Body::new(1 << 20);
+        reply.body.add(br#"{"commands":[{"name":""#);
+        for _ in 0..300 {
+            reply.body.add(&[b'x'; 10_000]);
+            assert!(reply.body.kept.len() <= (1 << 20));
+        }
+        assert!(reply.body.kept.capacity() < 100_000);
+        reply.body.add(br#""}],"uuid":"t1"}"#);
+        let Ok(Assignment::Unreadable { task, why }) = reply.task() else {
+            panic!("not read");
+        };
+        assert_eq!((task.as_str(), why.as_str()), ("t1", "it has more than 1048576 bytes"));
+        assert!(reply.json::<serde_json::Value>().is_err());
     }
 
     #[test]
@@ -188,12 +280,21 @@ mod tests {
     #[test]
     fn retry_after_is_seconds_or_a_date() {
         assert_eq!(retry_after("3"), Some(Duration::from_secs(3)));
-        let date = (jiff::Timestamp::now() + Duration::from_secs(100)).to_zoned_datetime(jiff::tz::TimeZone::UTC);
+        let date = (jiff::Timestamp::now() + Duration::from_secs(50)).to_zoned_datetime(jiff::tz::TimeZone::UTC);
         let text = date.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
         assert!(
-            retry_after(&text).is_some_and(|wait| wait > Duration::from_secs(90) && wait <= Duration::from_secs(100))
+            retry_after(&text).is_some_and(|wait| wait > Duration::from_secs(40) && wait <= Duration::from_secs(50))
         );
         assert_eq!(retry_after("Tue, 15 Nov 1994 08:12:31 GMT"), None);
         assert_eq!(retry_after("soon"), None);
+        assert_eq!(retry_after(""), None);
+    }
+
+    #[test]
+    fn i12_no_peer_is_waited_for_longer_than_a_minute() {
+        let far = "Fri, 01 Jan 2094 00:00:00 GMT";
+        for value in ["86400", "18446744073709551615", "99999999999999999999999", far] {
+            assert_eq!(retry_after(value), Some(Duration::from_secs(60)), "{value}");
+        }
     }
 }

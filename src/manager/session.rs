@@ -112,6 +112,8 @@ impl<'a, M: Manager> Session<'a, M> {
             platform: "linux".into(),
             supported_task_types: self.introduction.task_types.clone(),
         };
+        self.with_room(async || self.home.has_room_for_credentials().await)
+            .await?;
         let mut backoff = self.backoff();
         let registered = loop {
             self.registering.set(true);
@@ -124,13 +126,32 @@ impl<'a, M: Manager> Session<'a, M> {
         };
         backoff.succeeded("registration");
         let own = Credentials {
-            id: registered.uuid,
+            id: registered.uuid.into(),
             secret,
         };
-        self.home.save_credentials(&own).await?;
+        self.with_room(async || self.home.save_credentials(&own).await).await?;
         info!(id = own.id, name = self.introduction.name, "registered at the Manager");
         self.manager.identify(&own);
         Ok(())
+    }
+
+    /// Tries again for as long as the disk is full.
+    async fn with_room(&self, attempt: impl AsyncFn() -> Result<(), CredentialsError>) -> Result<(), CredentialsError> {
+        let mut said = false;
+        loop {
+            match attempt().await {
+                Err(error) if error.is_full() => {
+                    if !std::mem::replace(&mut said, true) {
+                        warn!(
+                            error = chain(&error),
+                            "no room for this worker's identity: waiting until there is some"
+                        );
+                    }
+                    sleep(self.timings.idle_min).await;
+                }
+                done => return done,
+            }
+        }
     }
 
     /// Signs on, for as long as it takes, and says which state the Manager wants.

@@ -2,15 +2,16 @@
 
 //! What the Manager says to us.
 
-use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::{Map, Value};
+use serde::{Deserialize, Deserializer};
 
+use super::id::Id;
 use super::status::WorkerStatus;
+use crate::bounded;
 
 /// Answer to `register-worker`. The other fields are echoes, some of them empty.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Registered {
-    pub uuid: String,
+    pub uuid: Id,
 }
 
 /// Answer to `sign-on`, `state` and (with 423) the fetch.
@@ -24,50 +25,18 @@ pub struct StateChange {
 #[serde(rename_all = "camelCase")]
 pub struct MayKeepRunning {
     pub may_keep_running: bool,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "words")]
     pub reason: String,
     #[serde(default)]
     pub status_change_requested: bool,
 }
 
-/// A task to run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct AssignedTask {
-    pub uuid: String,
-    /// The job's UUID.
-    pub job: String,
-    #[serde(default)]
-    pub name: String,
-    #[serde(default)]
-    pub job_type: String,
-    #[serde(default)]
-    pub task_type: String,
-    /// `null` on the wire when there are none.
-    #[serde(default, deserialize_with = "null_is_empty")]
-    pub commands: Vec<WireCommand>,
-    /// May be 0: nothing counts steps.
-    #[serde(default)]
-    pub steps_total: u32,
-}
-
-/// One command of a task, before anything is known of its parameters.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct WireCommand {
-    pub name: String,
-    /// Any JSON; `null` on the wire when there are none.
-    #[serde(default, deserialize_with = "null_is_empty")]
-    pub parameters: Map<String, Value>,
-    /// 0: the command counts as one step when it has ended well.
-    #[serde(default)]
-    pub total_step_count: u32,
-}
-
 /// Answer to `version`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct ManagerVersion {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "words")]
     pub name: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "words")]
     pub version: String,
 }
 
@@ -88,19 +57,20 @@ impl ErrorBody {
             Object { code: Option<u16>, message: String },
             Text(String),
         }
-        match serde_json::from_slice(body).ok()? {
-            Shape::Object { code, message } => Some(Self { code, message }),
-            Shape::Text(message) => Some(Self { code: None, message }),
-        }
+        let (code, message) = match serde_json::from_slice(body).ok()? {
+            Shape::Object { code, message } => (code, message),
+            Shape::Text(message) => (None, message),
+        };
+        Some(Self {
+            code,
+            message: bounded::words(message),
+        })
     }
 }
 
-fn null_is_empty<'de, D, T>(deserializer: D) -> Result<T, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Default + Deserialize<'de>,
-{
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+/// What the Manager says to people; it may be of any length.
+fn words<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    String::deserialize(deserializer).map(bounded::words)
 }
 
 #[cfg(test)]
@@ -108,21 +78,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn null_lists_and_parameters_are_empty() {
-        let text = r#"{"uuid":"t","job":"j","name":"n","commands":null,"steps_total":0,"new_field":[1]}"#;
-        let task: AssignedTask = serde_json::from_str(text).unwrap();
-        assert!(task.commands.is_empty());
-        let command: WireCommand =
-            serde_json::from_str(r#"{"name":"echo","parameters":null,"total_step_count":0}"#).unwrap();
-        assert!(command.parameters.is_empty());
+    fn a_registration_answer_with_an_empty_status_is_read() {
+        let text = r#"{"address":"127.0.0.1","name":"n","platform":"linux","software":"","status":"","supported_task_types":["misc"],"uuid":"u"}"#;
+        assert_eq!(serde_json::from_str::<Registered>(text).unwrap().uuid.as_str(), "u");
+        let change: StateChange = serde_json::from_str(r#"{"status_requested":""}"#).unwrap();
+        assert_eq!(change.status_requested, WorkerStatus::Other(String::new()));
     }
 
     #[test]
-    fn a_registration_answer_with_an_empty_status_is_read() {
-        let text = r#"{"address":"127.0.0.1","name":"n","platform":"linux","software":"","status":"","supported_task_types":["misc"],"uuid":"u"}"#;
-        assert_eq!(serde_json::from_str::<Registered>(text).unwrap().uuid, "u");
-        let change: StateChange = serde_json::from_str(r#"{"status_requested":""}"#).unwrap();
-        assert_eq!(change.status_requested, WorkerStatus::Other(String::new()));
+    fn i26_words_of_any_length_are_kept_at_a_bound() {
+        let long = "x".repeat(4_000_000);
+        let message = ErrorBody::parse(format!(r#"{{"message":"{long}"}}"#).as_bytes()).unwrap();
+        let no = format!(r#"{{"mayKeepRunning":false,"reason":"{long}"}}"#);
+        let no: MayKeepRunning = serde_json::from_str(&no).unwrap();
+        let change: StateChange = serde_json::from_str(&format!(r#"{{"status_requested":"{long}"}}"#)).unwrap();
+        for words in [&message.message, &no.reason, change.status_requested.as_str()] {
+            assert!(words.len() < 2000, "{} bytes", words.len());
+        }
     }
 
     #[test]
@@ -145,19 +117,6 @@ mod tests {
             let _not_an_error = ErrorBody::parse(&body);
             let _not_this = serde_json::from_slice::<Registered>(&body).is_ok();
             let _not_this = serde_json::from_slice::<MayKeepRunning>(&body).is_ok();
-            let _not_this = serde_json::from_slice::<AssignedTask>(&body).is_ok();
-        }
-
-        /// It waits in the spool, and a later process reads it.
-        #[test]
-        fn a_task_survives_being_kept(name: String, exe: String, number: f64, steps: u32) {
-            let task = serde_json::json!({
-                "uuid": "u", "job": "j", "name": name, "steps_total": steps,
-                "commands": [{ "name": "exec", "parameters": { "exe": exe, "args": [number, null, [true]] } }],
-            });
-            let task: AssignedTask = serde_json::from_value(task).unwrap();
-            let kept = serde_json::to_vec(&task).unwrap();
-            proptest::prop_assert_eq!(serde_json::from_slice::<AssignedTask>(&kept).unwrap(), task);
         }
     }
 }

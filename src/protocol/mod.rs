@@ -5,7 +5,9 @@
 //! ```text
 //! status    words: worker and task status
 //! requests  what we say:   registration, sign-on, state, task update
-//! answers   what we hear:  registered, state change, task, may-i-run, error body
+//! answers   what we hear:  registered, state change, may-i-run, error body
+//! task      the same:      what is to be run
+//! id        the names that the Manager gives to tasks and workers
 //! events    what we overhear: the Manager's Socket.IO
 //! ```
 //!
@@ -15,10 +17,14 @@
 
 mod answers;
 mod events;
+mod id;
 mod requests;
 mod status;
+mod task;
 
-pub use answers::{AssignedTask, ErrorBody, ManagerVersion, MayKeepRunning, Registered, StateChange, WireCommand};
+pub use answers::{ErrorBody, ManagerVersion, MayKeepRunning, Registered, StateChange};
 pub use events::{Handshake, JobEvent, LifecycleEvent, Subscription, SubscriptionChange, TaskEvent, WorkerEvent};
+pub use id::{Id, NotAnId};
 pub use requests::{Registration, SignOn, StateChanged, TaskUpdate};
 pub use status::{TaskStatus, WorkerStatus};
+pub use task::{AssignedTask, END, Unreadable, WireCommand};

@@ -6,6 +6,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bounded;
+
 /// What a worker is, or is asked to be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
@@ -47,7 +49,7 @@ impl From<String> for WorkerStatus {
             "testing" => Self::Testing,
             "offline" => Self::Offline,
             "restart" => Self::Restart,
-            _ => Self::Other(word),
+            _ => Self::Other(bounded::words(word)),
         }
     }
 }

@@ -41,7 +41,7 @@ impl TaskReporter {
     pub async fn begin(spool: &Spool, pictures: &Pictures, task: &AssignedTask) -> Result<Self, SpoolError> {
         let entry = spool.begin(task)?;
         Ok(Self {
-            task: task.uuid.clone(),
+            task: task.uuid.to_string(),
             name: task.name.clone(),
             entry,
             pictures: pictures.clone(),

@@ -140,6 +140,7 @@ impl Folder {
     pub(super) fn reopen(&mut self) {
         self.running = Some(Instant::now());
         self.record.end = None;
+        self.record.seen = false;
         self.over_since = None;
         self.synced = false;
         self.log.reopen();
@@ -153,6 +154,18 @@ impl Folder {
     /// Whether its outcome was given up: the task must not run here again.
     pub(super) fn is_set_aside(&self) -> bool {
         self.record.has_outcome() && self.record.fate == Some(Fate::SetAside)
+    }
+
+    /// Whether the worker ended with this task, and no start has noted that yet.
+    pub(super) fn ended_unseen(&self) -> bool {
+        let end = self.record.end.as_ref().map(|end| &end.cause);
+        matches!(end, None | Some(Cause::CutOff)) && !self.is_running() && !self.record.seen
+    }
+
+    /// It is noted.
+    pub(super) fn end_seen(&mut self) {
+        self.record.seen = true;
+        self.save();
     }
 
     pub(super) fn is_running(&self) -> bool {

@@ -117,6 +117,7 @@ fn read(path: &Path, standing: Standing) -> io::Result<Kept> {
     #[derive(Deserialize)]
     struct Task {
         uuid: String,
+        #[serde(default)]
         job: String,
         #[serde(default)]
         name: String,

@@ -15,6 +15,7 @@
 //! anew, still wants the task run: late, it would bring a cancelled job back; `active` never.
 
 mod count;
+mod cut_short;
 mod disk;
 mod end;
 mod entry;
@@ -136,6 +137,21 @@ impl Spool {
     /// set aside. One that was delivered does not count: a user may have requeued the task since.
     pub fn holds(&self, task: &str) -> bool {
         self.0.holds(task)
+    }
+
+    /// How often in a row the worker ended while it ran this task: killed, or told to stop as soon as it had begun.
+    pub fn cut_short(&self, task: &str) -> u32 {
+        self.0.cut_short.borrow().times(task)
+    }
+
+    /// The worker has to end, and this task had hardly begun.
+    pub fn count_cut_short(&self, task: &str) {
+        self.0.cut_short.borrow_mut().add(task);
+    }
+
+    /// A run of this task ended, and the worker did not end with it.
+    pub fn forget_cut_short(&self, task: &str) {
+        self.0.cut_short.borrow_mut().forget(task);
     }
 
     /// Steps that a task has done so far; none for one that is not here.

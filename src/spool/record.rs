@@ -33,6 +33,9 @@ pub(super) struct Record {
     /// `None` while it runs, and where the worker died with it.
     #[serde(default)]
     pub(super) end: Option<End>,
+    /// A later start has seen that it ended with the worker.
+    #[serde(default)]
+    pub(super) seen: bool,
     /// Why nothing of this folder waits any more; `None` while something does, and in the history for one that was
     /// delivered.
     #[serde(default)]

@@ -12,6 +12,7 @@ use std::rc::Rc;
 use tokio::sync::{Notify, watch};
 use tracing::{info, warn};
 
+use super::cut_short::CutShort;
 use super::folder::Folder;
 use super::history::Places;
 use super::limits::Limits;
@@ -32,6 +33,7 @@ pub(super) struct Shared {
     folders: RefCell<Vec<SharedFolder>>,
     /// Names of folders whose outcome could not be delivered.
     set_aside: RefCell<BTreeSet<String>>,
+    pub(super) cut_short: RefCell<CutShort>,
     /// No two folders begin at the same time, however the clock jumps.
     last_begun: Cell<u64>,
     notices: RefCell<VecDeque<Notice>>,
@@ -46,7 +48,12 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn open(folder: &Path, limits: Limits, timings: &Timings) -> io::Result<Self> {
         let places = Places::make(folder)?;
-        let (found, set_aside) = places.scan(&limits, timings)?;
+        let (mut found, set_aside) = places.scan(&limits, timings)?;
+        let mut cut_short = CutShort::read(folder);
+        for folder in found.iter_mut().filter(|folder| folder.ended_unseen()) {
+            cut_short.add(&folder.task);
+            folder.end_seen();
+        }
         let shared = Self {
             places,
             limits,
@@ -54,6 +61,7 @@ impl Shared {
             last_begun: Cell::new(found.last().map_or(0, |folder| folder.begun)),
             folders: RefCell::new(found.into_iter().map(|folder| Rc::new(RefCell::new(folder))).collect()),
             set_aside: RefCell::new(set_aside),
+            cut_short: RefCell::new(cut_short),
             notices: RefCell::default(),
             noticed: Notify::new(),
             work: Notify::new(),
@@ -74,10 +82,10 @@ impl Shared {
 
     pub(super) fn begin(&self, task: &AssignedTask) -> Result<SharedFolder, SpoolError> {
         let id = &task.uuid;
-        let name = folder_name(id).ok_or_else(|| SpoolError::NotAnId(id.clone()))?;
+        let name = folder_name(id).ok_or_else(|| SpoolError::NotAnId(id.to_string()))?;
         if self.holds(id) {
             self.take_back(&name);
-            return Err(SpoolError::Held(id.clone()));
+            return Err(SpoolError::Held(id.to_string()));
         }
         self.room()?;
         let path = self.places.spool.join(&name);
@@ -87,7 +95,7 @@ impl Shared {
         };
         let begun = now_millis().max(self.last_begun.get().saturating_add(1));
         self.last_begun.set(begun);
-        self.notices.borrow_mut().retain(|notice| notice.task() != id);
+        self.notices.borrow_mut().retain(|notice| notice.task() != id.as_str());
         if let Some(folder) = self.folder(id) {
             if folder.borrow().fate().is_none() && !folder.borrow().is_running() {
                 disk::replace(&path.join(ASSIGNED), &Assigned { begun, task }).map_err(failed)?;

@@ -129,7 +129,7 @@ async fn commands(commands: &[WireCommand], stage: &mut Stage<'_>) -> Result<(),
         let command = Command::try_from(wire).map_err(|error| Ending::Failed(error.to_string()))?;
         command.run(stage).await?;
         // A command with steps of its own has told them.
-        if wire.total_step_count == 0 {
+        if wire.total_step_count <= 0 {
             stage.voice.step();
         }
     }

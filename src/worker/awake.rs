@@ -8,17 +8,21 @@ use tracing::{info, warn};
 use super::{Inbox, Rest, State, Worker, heed};
 use crate::manager::push::Interest;
 use crate::manager::{Assignment, Backoff, Manager, ManagerError, Wish, random};
-use crate::protocol::{AssignedTask, WorkerStatus};
+use crate::protocol::{AssignedTask, Id, WorkerStatus};
 use crate::task::HandBack;
 
 /// What the answer to a fetch means.
 enum Step {
     Run(Box<AssignedTask>),
+    /// It cannot be read; why.
+    Refuse(Id, String),
     /// Nothing to do: ask again after the idle pause.
     Rest,
     Go(State),
     /// The Manager does not have us as awake.
     SayAwake(String),
+    /// The Manager takes no request for tasks from who comes as we did.
+    SignOnAnew(String),
 }
 
 impl<M: Manager> Worker<'_, M> {
@@ -43,6 +47,10 @@ impl<M: Manager> Worker<'_, M> {
                     refused.succeeded("fetching tasks");
                     self.pace.quicken();
                 }
+                Step::Refuse(task, why) => {
+                    self.refuse_task(task, &why).await?;
+                    self.pace.quicken();
+                }
                 Step::Rest => {
                     refused.succeeded("fetching tasks");
                     self.around.hints.care_for(Interest::Work);
@@ -51,6 +59,12 @@ impl<M: Manager> Worker<'_, M> {
                 }
                 Step::Go(next) => return Err(next),
                 Step::SayAwake(words) => self.say_awake(&mut refused, &words).await?,
+                Step::SignOnAnew(words) => {
+                    let pause = refused.failed("fetch a task", &ManagerError::said(400, &*words));
+                    warn!(words, "the Manager refuses to hand out tasks: signing off and on again");
+                    heed(&mut self.around.orders, &State::Awake, sleep(pause)).await?;
+                    return Err(State::Starting);
+                }
             }
         }
     }
@@ -74,9 +88,11 @@ impl<M: Manager> Worker<'_, M> {
             let answer = heed(&mut self.around.orders, &State::Awake, self.manager.fetch()).await?;
             let answer = answer.map(|answer| match answer {
                 Assignment::Task(task) => Some(Step::Run(task)),
+                Assignment::Unreadable { task, why } => Some(Step::Refuse(task, why)),
                 Assignment::Nothing => Some(Step::Rest),
                 Assignment::GoTo(status) => Some(Step::Go(State::requested(&status, self.around.restart_code))),
                 Assignment::NotAwake(words) => Some(Step::SayAwake(words)),
+                Assignment::Refused(words) => Some(Step::SignOnAnew(words)),
                 Assignment::Denied => None,
             });
             let pause = match self.undenied(&State::Awake, answer).await? {

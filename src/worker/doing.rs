@@ -8,10 +8,14 @@ use tokio::time::Instant;
 
 use super::State;
 use crate::abort::AbortReason;
+use crate::bounded;
 use crate::protocol::AssignedTask;
 
 /// What renders: its steps are frames.
 const RENDERER: &str = "blender-render";
+
+/// So much of a task's name is shown, in bytes.
+const LONGEST_NAME: usize = 200;
 
 /// As the worker itself has it.
 #[derive(Debug, Clone)]
@@ -124,9 +128,9 @@ impl Current {
     fn new(task: &AssignedTask) -> Self {
         Self {
             course: Course::On,
-            id: task.uuid.clone(),
-            name: task.name.clone(),
-            steps: task.steps_total,
+            id: task.uuid.to_string(),
+            name: bounded::text(&task.name, LONGEST_NAME).into_owned(),
+            steps: u32::try_from(task.steps_total.max(0)).unwrap_or(u32::MAX),
             renders: !task.commands.is_empty() && task.commands.iter().all(|command| command.name == RENDERER),
         }
     }

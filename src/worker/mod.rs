@@ -22,6 +22,7 @@ mod inbox;
 mod keep_running;
 mod leaving;
 mod pace;
+mod repeats;
 mod running;
 mod starting;
 mod state;
@@ -32,7 +33,7 @@ mod tests;
 
 use tokio::sync::watch;
 use tokio::time::sleep;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::departure::{Departure, RestartCode};
 use crate::home::Home;
@@ -47,7 +48,8 @@ use crate::timings::Timings;
 
 pub use doing::{Beside, Doing};
 pub use inbox::Inbox;
-use pace::Pace;
+use pace::{Pace, Turns};
+use repeats::Repeats;
 pub use state::{Rest, State};
 use strikes::Strikes;
 
@@ -74,7 +76,9 @@ pub struct Worker<'a, M> {
     session: Session<'a, M>,
     around: Surroundings<'a>,
     pace: Pace,
+    turns: Turns,
     strikes: Strikes,
+    repeats: Repeats,
     doing: watch::Sender<Doing>,
     /// The Manager has accepted a sign-on of this process.
     signed_on: bool,
@@ -83,14 +87,18 @@ pub struct Worker<'a, M> {
 impl<'a, M: Manager> Worker<'a, M> {
     pub fn new(manager: &'a M, session: Session<'a, M>, around: Surroundings<'a>) -> Self {
         let pace = Pace::new(around.timings.idle_min, around.timings.idle_max);
+        let turns = Turns::new(around.timings.idle_min);
         let timings = &around.timings;
         let strikes = Strikes::new(around.strikes, timings.strike_pause_min, timings.strike_pause_max);
+        let repeats = Repeats::new(timings.strike_pause_min, timings.strike_pause_max);
         Self {
             manager,
             session,
             around,
             pace,
+            turns,
             strikes,
+            repeats,
             doing: watch::Sender::new(Doing::new(State::Starting)),
             signed_on: false,
         }
@@ -113,7 +121,22 @@ impl<'a, M: Manager> Worker<'a, M> {
             };
             info!(state = %next, "now {next}");
             self.doing.send_modify(|doing| doing.becomes(next.clone()));
-            state = next;
+            state = match self.turn_to(&next).await {
+                Ok(()) => next,
+                Err(ordered) => ordered,
+            };
+        }
+    }
+
+    /// Takes its time where one state follows the other without end: a Manager that says `awake` to who is awake, or
+    /// asks for a restart at each fetch, would else be obeyed as fast as it answers.
+    async fn turn_to(&mut self, next: &State) -> Result<(), State> {
+        match (next, self.turns.take()) {
+            (State::Leaving(_), _) | (_, None) => Ok(()),
+            (State::Starting | State::Awake | State::Asleep(_), Some(pause)) => {
+                warn!(?pause, "one state follows the other without end: taking time");
+                heed(&mut self.around.orders, next, sleep(pause)).await
+            }
         }
     }
 

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! How often to ask: pure.
+//! How often to ask, and how often to turn from one state to another: pure, but for the clock.
 
 use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// Each pause is drawn within a fifth of its length to either side, so that workers started together drift apart.
 const SPREAD: f64 = 0.2;
@@ -33,6 +35,36 @@ impl Pace {
     }
 }
 
+/// So many changes of state may follow each other at once: a person who clicks, an end that needs a few.
+const TURNS_AT_ONCE: u32 = 10;
+
+/// Keeps whoever sends us from one state to the next from doing it as fast as we answer: a few turns are free, and one
+/// more with each `every` that passes.
+#[derive(Debug)]
+pub(super) struct Turns {
+    every: Duration,
+    /// Until when the turns so far would have taken, at one in `every`.
+    until: Instant,
+}
+
+impl Turns {
+    pub(super) fn new(every: Duration) -> Self {
+        Self {
+            every,
+            until: Instant::now(),
+        }
+    }
+
+    /// One more turn: how long to wait before it is taken; `None` for one that is free.
+    pub(super) fn take(&mut self) -> Option<Duration> {
+        let now = Instant::now();
+        let free = now + self.every * TURNS_AT_ONCE;
+        self.until = (self.until.max(now) + self.every).min(free + self.every);
+        let pause = self.until.saturating_duration_since(free);
+        (!pause.is_zero()).then_some(pause)
+    }
+}
+
 /// `length` +-20 %, for a random number in `0.0..1.0`.
 pub(super) fn spread(length: Duration, random: f64) -> Duration {
     length.mul_f64(1.0 - SPREAD + 2.0 * SPREAD * random)
@@ -50,5 +82,25 @@ mod tests {
         assert!(pace.pause(1.0) <= Duration::from_secs(24));
         pace.quicken();
         assert_eq!(pace.pause(0.0), Duration::from_secs(4));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn i26_a_few_turns_are_free_and_then_one_in_a_while() {
+        let every = Duration::from_secs(5);
+        let mut turns = Turns::new(every);
+        let began = Instant::now();
+        for _ in 0..40 {
+            if let Some(pause) = turns.take() {
+                tokio::time::sleep(pause).await;
+            }
+        }
+        let took = began.elapsed().as_secs();
+        assert_eq!(took, 30 * 5);
+        tokio::time::sleep(Duration::from_secs(10_000)).await;
+        assert_eq!(
+            (0..20).filter(|_| turns.take().is_none()).count(),
+            10,
+            "none is saved up"
+        );
     }
 }

@@ -6,23 +6,31 @@
 use std::convert::Infallible;
 use std::future::pending;
 use std::pin::pin;
+use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{info, warn};
 
 use super::doing::Course;
 use super::keep_running::keep_running;
+use super::repeats::growing;
 use super::{Doing, Rest, State, Worker};
 use crate::abort::{AbortReason, AbortSource};
 use crate::departure::Departure;
 use crate::manager::push::Interest;
 use crate::manager::{Manager, chain};
 use crate::node::Node;
-use crate::protocol::AssignedTask;
+use crate::protocol::{AssignedTask, Id};
 use crate::report::TaskReporter;
 use crate::signals::Order;
 use crate::spool::{Notice, Spool};
 use crate::task::{self, HandBack, Outcome};
+
+/// A task that ended its worker so often in a row is not run again.
+const CUT_SHORT: u32 = 3;
+
+/// A stop so soon after the start of a task may be the task's doing. A person's comes later, and not three times.
+const HARDLY_BEGUN: Duration = Duration::from_secs(60);
 
 /// What happens while a task runs.
 #[derive(Debug)]
@@ -42,32 +50,38 @@ impl<M: Manager> Worker<'_, M> {
     /// Runs one task. `Ok`: fetch again, its answer says where to.
     pub(super) async fn run_task(&mut self, task: &AssignedTask) -> Result<(), State> {
         info!(
-            task = task.uuid,
+            task = task.uuid.as_str(),
             name = task.name,
             job = task.job,
             "running task {}",
             task.name
         );
-        let reporter = match TaskReporter::begin(&self.around.spool, &self.around.pictures, task).await {
-            Ok(reporter) => reporter,
-            Err(error) => {
-                let cause = HandBack::Spool(chain(&error));
-                warn!(task = task.uuid, %cause, "handing the task back");
-                return Err(State::Asleep(Rest::HandedBack(cause)));
+        let mut reporter = self.reporter(task).await?;
+        let wait = match self.before(task) {
+            Ok(None) => Duration::ZERO,
+            Ok(Some((pause, why))) => {
+                warn!(task = task.uuid.as_str(), ?pause, "{why}");
+                reporter.line(&format!("{why}: waiting for {pause:?}"));
+                pause
+            }
+            Err(why) => {
+                self.around.spool.forget_cut_short(&task.uuid);
+                reporter.failed(&why).await;
+                return Ok(());
             }
         };
-        self.around.hints.care_for(Interest::Task {
-            job: task.job.clone(),
-            task: task.uuid.clone(),
-        });
+        self.around.hints.care_for(interest(task));
         self.doing.send_modify(|doing| doing.begins(task));
-        let (outcome, afterwards) = self.watch_over(task, reporter).await;
+        let began = Instant::now();
+        let (outcome, afterwards) = self.watch_over(task, wait, reporter).await;
         self.doing.send_modify(Doing::ended);
         // The reporter has told a failure, with more.
         if !matches!(outcome, Outcome::Failed(_) | Outcome::Unwell(_)) {
-            info!(task = task.uuid, "task {}: {outcome}", task.name);
+            info!(task = task.uuid.as_str(), "task {}: {outcome}", task.name);
         }
         self.strikes.note(&outcome);
+        self.repeats.note(&task.uuid, &outcome);
+        self.note_stop(&task.uuid, &outcome, began.elapsed().saturating_sub(wait));
         match (outcome, afterwards.0) {
             (_, Some(next)) => Err(next),
             (Outcome::HandedBack(cause), None) => Err(State::Asleep(Rest::HandedBack(cause))),
@@ -75,11 +89,69 @@ impl<M: Manager> Worker<'_, M> {
         }
     }
 
-    async fn watch_over(&mut self, task: &AssignedTask, reporter: TaskReporter) -> (Outcome, Afterwards) {
+    /// Fails a task that cannot be read. It would come again for as long as we ask for tasks.
+    pub(super) async fn refuse_task(&mut self, task: Id, why: &str) -> Result<(), State> {
+        let reporter = self.reporter(&AssignedTask::unread(task)).await?;
+        let why = format!("this worker cannot read what the Manager says of the task: {why}");
+        reporter.failed(&why).await;
+        Ok(())
+    }
+
+    /// What the past of a task says before it is run: a pause and why, or, as an error, why it is not run any more.
+    fn before(&mut self, task: &AssignedTask) -> Result<Option<(Duration, String)>, String> {
+        let timings = &self.around.timings;
+        let times = self.around.spool.cut_short(&task.uuid);
+        if times >= CUT_SHORT {
+            return Err(format!(
+                "{times} times in a row this worker was killed or told to stop as soon as it ran this task: does the task \
+                 end it?"
+            ));
+        }
+        if let Some(doublings) = times.checked_sub(1) {
+            let pause = growing(timings.backoff_min, doublings, timings.backoff_max);
+            let why =
+                format!("this worker ended while it ran this task, {times} of {CUT_SHORT} times before it has failed");
+            return Ok(Some((pause, why)));
+        }
+        let pause = self.repeats.handed_out(&task.uuid);
+        Ok(pause.map(|pause| (pause, "the Manager hands this task out again and again".to_owned())))
+    }
+
+    /// A task that has its worker stopped comes back after each start: see [`Spool::cut_short`].
+    fn note_stop(&self, task: &Id, outcome: &Outcome, ran: Duration) {
+        match outcome {
+            Outcome::Aborted(AbortReason::Shutdown | AbortReason::Force) if ran < HARDLY_BEGUN => {
+                self.around.spool.count_cut_short(task);
+            }
+            Outcome::Aborted(_) => {}
+            Outcome::Completed | Outcome::Failed(_) | Outcome::Unwell(_) | Outcome::HandedBack(_) => {
+                self.around.spool.forget_cut_short(task);
+            }
+        }
+    }
+
+    /// Opens the task's report; a task that cannot be reported is handed back.
+    async fn reporter(&self, task: &AssignedTask) -> Result<TaskReporter, State> {
+        let begun = TaskReporter::begin(&self.around.spool, &self.around.pictures, task).await;
+        begun.map_err(|error| {
+            let cause = HandBack::Spool(chain(&error));
+            warn!(task = task.uuid.as_str(), %cause, "handing the task back");
+            State::Asleep(Rest::HandedBack(cause))
+        })
+    }
+
+    async fn watch_over(
+        &mut self,
+        task: &AssignedTask,
+        wait: Duration,
+        reporter: TaskReporter,
+    ) -> (Outcome, Afterwards) {
         let (source, mut abort) = AbortSource::new();
         let mut afterwards = Afterwards::default();
         let (node, tools, repute) = (&self.around.node, &self.around.tools, self.strikes.repute());
         let mut running = pin!(async {
+            // Stopped meanwhile, the task does not begin.
+            let _raised = timeout(wait, abort.raised()).await;
             match node.fit().await {
                 Ok(()) => task::run(task, tools, repute, &mut abort, reporter).await,
                 Err(unfit) => task::hand_back(HandBack::Unfit(unfit.to_string()), reporter).await,
@@ -106,9 +178,9 @@ impl<M: Manager> Worker<'_, M> {
                 never = &mut warning => match never {},
             };
             stopped |= matches!(event, Event::Stop(_));
-            info!(task = task.uuid, "while the task runs: {event:?}");
+            info!(task = task.uuid.as_str(), "while the task runs: {event:?}");
             if let Some(reason) = afterwards.decide(event, &task.uuid) {
-                info!(task = task.uuid, "ending the task: {reason}");
+                info!(task = task.uuid.as_str(), "ending the task: {reason}");
                 self.doing
                     .send_modify(|doing| doing.goes(Course::Ending(reason.clone())));
                 source.raise(reason);
@@ -117,6 +189,17 @@ impl<M: Manager> Worker<'_, M> {
                 self.doing.send_modify(|doing| doing.goes(Course::Last));
             }
         }
+    }
+}
+
+/// What is heard of a job without an id would be that of all.
+fn interest(task: &AssignedTask) -> Interest {
+    match task.job.is_empty() {
+        true => Interest::Wishes,
+        false => Interest::Task {
+            job: task.job.clone(),
+            task: task.uuid.to_string(),
+        },
     }
 }
 

@@ -25,9 +25,14 @@ impl SmallDisk {
     }
 
     /// The same with a node that has its configuration.
-    pub(crate) fn start_node(mut node: Node, options: &str) -> Option<Self> {
+    pub(crate) fn start_node(node: Node, options: &str) -> Option<Self> {
+        Self::start_prepared(node, options, ":")
+    }
+
+    /// The same after a command of the shell's, which finds the disk at `$FLAMENCO_HOME`.
+    pub(crate) fn start_prepared(mut node: Node, options: &str, prepare: &str) -> Option<Self> {
         fs::create_dir(node.home()).unwrap();
-        let mount = format!("mount -t tmpfs -o {options} tmpfs \"$FLAMENCO_HOME\"");
+        let mount = format!("mount -t tmpfs -o {options} tmpfs \"$FLAMENCO_HOME\" && {{ {prepare}; true; }}");
         start_among_mounts(&mut node, &mount).then_some(Self { node })
     }
 

@@ -15,7 +15,7 @@ fuzz_target!(|body: &[u8]| {
     let _not_this = serde_json::from_slice::<StateChange>(body).is_ok();
     let _not_this = serde_json::from_slice::<MayKeepRunning>(body).is_ok();
     let _not_this = serde_json::from_slice::<ManagerVersion>(body).is_ok();
-    if let Ok(task) = serde_json::from_slice::<AssignedTask>(body) {
+    if let Ok(task) = AssignedTask::parse(body) {
         // It is kept in the spool, and read from there by a later process.
         let kept = serde_json::to_vec(&task).expect("it was read from the same");
         assert_eq!(serde_json::from_slice::<AssignedTask>(&kept).ok(), Some(task));

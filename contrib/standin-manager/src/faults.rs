@@ -48,6 +48,8 @@ pub enum FaultKind {
     CloseBefore,
     /// Handled; the header claims the whole length, so many bytes of the body follow, then the connection is closed.
     CutBody(usize),
+    /// Handled, and the text of the answer is what this makes of it.
+    Rewritten(fn(String) -> String),
     /// Not handled: 200 with these bytes.
     Nonsense { body: Vec<u8>, content_type: String },
 }

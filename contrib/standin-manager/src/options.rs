@@ -33,6 +33,9 @@ pub struct Options {
     pub name: String,
     pub version: Version,
     pub push: PushOptions,
+    /// A worker that signed on more often than this without a sign-off in between does not get back the task it has: it is
+    /// failed softly, and the fetch answered with 400. `None`: as in the releases so far. Managers to come: 3.
+    pub unclean_sign_ons: Option<u32>,
     /// So many requests are remembered; then the oldest quarter of them is forgotten at once.
     pub requests_kept: usize,
 }
@@ -57,6 +60,7 @@ impl Default for Options {
             name: "Stand-in".to_owned(),
             version: Version::default(),
             push: PushOptions::default(),
+            unclean_sign_ons: None,
             requests_kept: 100_000,
         }
     }

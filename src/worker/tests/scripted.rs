@@ -143,7 +143,9 @@ impl Manager for Scripted {
         self.called("register");
         // It is known again.
         self.welcomes.borrow_mut().clear();
-        Ok(Registered { uuid: "new-id".into() })
+        Ok(Registered {
+            uuid: String::from("new-id").try_into().unwrap(),
+        })
     }
     async fn sign_on(&self, _: &SignOn) -> Result<Welcome, ManagerError> {
         self.called("sign-on");

@@ -116,7 +116,7 @@ fn new_task(job: &str, index: usize, spec: TaskSpec, after: Vec<String>, now: Ti
             .commands
             .iter()
             .map(|command| command.total_step_count.max(1))
-            .sum(),
+            .fold(0, i64::wrapping_add),
         worker: None,
         commands: (!spec.commands.is_empty()).then(|| Arc::new(spec.commands)),
         after,

@@ -58,6 +58,9 @@ pub struct Worker {
     pub updated: Option<Timestamp>,
     /// Deleted workers stay, since they are counted when it is decided who could still run a task.
     pub deleted: bool,
+    /// Sign-ons since its last sign-off that no sign-off came before: counted by Managers to come
+    /// ([`Options::unclean_sign_ons`](crate::Options::unclean_sign_ons)).
+    pub unclean_sign_ons: u32,
     pub(crate) secret: String,
 }
 

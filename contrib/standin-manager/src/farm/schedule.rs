@@ -53,7 +53,13 @@ impl Farm {
             let message = format!("worker is in state \"{status}\", requires state \"awake\" to execute tasks");
             return Err(Refused::new(409, message));
         }
+        let unclean = self.workers[worker].unclean_sign_ons;
+        let too_many = self.options.unclean_sign_ons.is_some_and(|most| unclean > most);
         let at = match self.still_running(worker) {
+            Some(at) if too_many => {
+                self.set_task_status(at, TaskStatus::SoftFailed);
+                return Err(Refused::new(400, "too many unclean sign-on requests detected"));
+            }
             Some(at) => at,
             None => match self.find_task(worker) {
                 Some(at) => {

@@ -46,6 +46,7 @@ impl Farm {
             last_seen: None,
             updated: None,
             deleted: false,
+            unclean_sign_ons: 0,
             secret: wish.secret,
         });
         Ok(self.workers.len() - 1)
@@ -56,6 +57,9 @@ impl Farm {
         let worker = &mut self.workers[at];
         let previous = worker.status;
         worker.status = WorkerStatus::Starting;
+        if !matches!(previous, WorkerStatus::Offline | WorkerStatus::Restart) {
+            worker.unclean_sign_ons += 1;
+        }
         worker.name = wish.name;
         worker.version = wish.version;
         worker.can_restart = wish.can_restart;
@@ -73,6 +77,7 @@ impl Farm {
         let worker = &mut self.workers[at];
         let previous = worker.status;
         worker.status = WorkerStatus::Offline;
+        worker.unclean_sign_ons = 0;
         let leaving = |asked: &RequestedAction| matches!(asked.status, WorkerStatus::Offline | WorkerStatus::Restart);
         if worker.requested.as_ref().is_some_and(leaving) {
             worker.requested = None;

@@ -307,6 +307,11 @@ impl Connection {
                 self.handle(call, asked);
                 Answer::error(code, "injected after handling")
             }
+            FaultKind::Rewritten(rewrite) => {
+                let mut answer = self.handle(call, asked);
+                answer.body = rewrite(String::from_utf8_lossy(&answer.body).into_owned()).into_bytes();
+                answer
+            }
             FaultKind::Hang => std::future::pending().await,
             FaultKind::HangAfter => {
                 self.handle(call, asked);

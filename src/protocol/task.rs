@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! A task as the Manager hands it out. It is read as widely as the Manager may write it: a task that is not understood
+//! comes again for as long as its worker asks, and nothing else is done meanwhile.
+
+use std::collections::BTreeMap;
+
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Map, Number, Value};
+
+use super::id::Id;
+use crate::bounded;
+
+/// Values nested deeper than this stay text: each level takes stack wherever the value is read, shown or dropped.
+const DEEPEST: usize = 512;
+
+/// So many layers of one that is too deep are looked into: a list, and what stands in it.
+const LAYERS: u32 = 2;
+
+/// So much of the end of an answer that is too long is enough to find the id, which is the last thing in it.
+pub const END: usize = 4 << 10;
+
+/// A task to run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AssignedTask {
+    pub uuid: Id,
+    /// The job's UUID.
+    #[serde(default, deserialize_with = "null_is_empty")]
+    pub job: String,
+    #[serde(default, deserialize_with = "null_is_empty")]
+    pub name: String,
+    #[serde(default, deserialize_with = "null_is_empty")]
+    pub job_type: String,
+    #[serde(default, deserialize_with = "null_is_empty")]
+    pub task_type: String,
+    /// `null` on the wire when there are none.
+    #[serde(default, deserialize_with = "commands")]
+    pub commands: Vec<WireCommand>,
+    /// 0, or less: nothing counts steps.
+    #[serde(default, deserialize_with = "steps")]
+    pub steps_total: i64,
+}
+
+/// One command of a task, before anything is known of its parameters.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct WireCommand {
+    #[serde(default, deserialize_with = "null_is_empty")]
+    pub name: String,
+    /// Any JSON; `null` on the wire when there are none.
+    #[serde(default, deserialize_with = "parameters")]
+    pub parameters: Map<String, Value>,
+    /// 0, or less: the command counts as one step when it has ended well.
+    #[serde(default, deserialize_with = "steps")]
+    pub total_step_count: i64,
+}
+
+/// An answer that should be a task, and cannot be read as one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Which task it is, where that can be found.
+    pub task: Option<Id>,
+    pub why: String,
+}
+
+impl AssignedTask {
+    /// Reads the answer to a fetch.
+    ///
+    /// # Errors
+    /// When it is not a task that could be run. Nothing of it is too deep or too large a number for that.
+    pub fn parse(body: &[u8]) -> Result<Self, Unreadable> {
+        #[derive(Deserialize)]
+        struct OnlyId {
+            uuid: Id,
+        }
+        serde_json::from_slice(body).map_err(|error| Unreadable {
+            task: serde_json::from_slice(body).ok().map(|OnlyId { uuid }| uuid),
+            why: bounded::words(error.to_string()),
+        })
+    }
+
+    /// Nothing but the id is known.
+    pub fn unread(task: Id) -> Self {
+        Self {
+            uuid: task,
+            job: String::new(),
+            name: String::new(),
+            job_type: String::new(),
+            task_type: String::new(),
+            commands: Vec::new(),
+            steps_total: 0,
+        }
+    }
+}
+
+impl Unreadable {
+    /// An answer of which only the `end` was kept, as it was longer than `most` bytes.
+    pub fn too_long(end: &[u8], most: usize) -> Self {
+        Self {
+            task: id_at_the_end(end),
+            why: format!("it has more than {most} bytes"),
+        }
+    }
+}
+
+/// The Manager writes its fields in alphabetical order: `"uuid":"..."}` closes a task. Nothing inside of it can look so,
+/// as the last brace of all is the task's own.
+fn id_at_the_end(end: &[u8]) -> Option<Id> {
+    let text = String::from_utf8_lossy(end);
+    let fields = text.trim_end().strip_suffix('}')?.trim_end().strip_suffix('"')?;
+    let (before, id) = fields.rsplit_once('"')?;
+    let key = before.trim_end().strip_suffix(':')?.trim_end();
+    key.ends_with("\"uuid\"").then(|| Id::try_from(id.to_owned()).ok())?
+}
+
+fn null_is_empty<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+fn commands<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<WireCommand>, D::Error> {
+    let commands: Vec<Option<WireCommand>> = null_is_empty(deserializer)?;
+    Ok(commands.into_iter().map(Option::unwrap_or_default).collect())
+}
+
+/// Any number: all that depends on it is whether there is anything to count.
+fn steps<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    let number: Option<Number> = Option::deserialize(deserializer)?;
+    Ok(number.map_or(0, |number| number.as_i64().unwrap_or_else(|| nearest(&number))))
+}
+
+/// A number that is no whole one, or too large for one.
+#[expect(clippy::cast_possible_truncation, reason = "it goes to the nearest that there is")]
+fn nearest(number: &Number) -> i64 {
+    number.as_f64().map_or(0, |count| count as i64)
+}
+
+/// Each value as deep as it is; what is deeper than [`DEEPEST`] as its text.
+fn parameters<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Map<String, Value>, D::Error> {
+    let raw: BTreeMap<String, Box<RawValue>> = null_is_empty(deserializer)?;
+    let read = |(name, raw): (String, Box<RawValue>)| Ok((name, value(raw.get(), LAYERS).map_err(D::Error::custom)?));
+    raw.into_iter().map(read).collect()
+}
+
+fn value(json: &str, layers: u32) -> serde_json::Result<Value> {
+    if depth(json) > DEEPEST {
+        return layer(json, layers);
+    }
+    let mut deserializer = serde_json::Deserializer::from_str(json);
+    deserializer.disable_recursion_limit();
+    Value::deserialize(&mut deserializer)
+}
+
+/// The outermost layer of what is too deep, so that only what is deep in it becomes text, and not what stands beside it.
+fn layer(json: &str, layers: u32) -> serde_json::Result<Value> {
+    let Some(below) = layers.checked_sub(1) else {
+        return Ok(Value::String(json.to_owned()));
+    };
+    if json.starts_with('[') {
+        let items: Vec<&RawValue> = serde_json::from_str(json)?;
+        return items.into_iter().map(|item| value(item.get(), below)).collect();
+    }
+    let fields: BTreeMap<String, &RawValue> = serde_json::from_str(json)?;
+    let read = |(name, field): (String, &RawValue)| Ok((name, value(field.get(), below)?));
+    fields.into_iter().map(read).collect()
+}
+
+/// How deep a text of JSON is nested.
+fn depth(json: &str) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0);
+    let mut bytes = json.bytes();
+    let mut inside_text = false;
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'\\' => drop(bytes.next()),
+            b'"' => inside_text = !inside_text,
+            b'[' | b'{' if !inside_text => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b']' | b'}' if !inside_text => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(rest: &str) -> AssignedTask {
+        AssignedTask::parse(format!(r#"{{{rest},"uuid":"t1"}}"#).as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn null_lists_and_parameters_are_empty() {
+        let task = parsed(r#""job":"j","name":"n","commands":null,"steps_total":0,"new_field":[1]"#);
+        assert!(task.commands.is_empty());
+        let task = parsed(r#""commands":[{"name":"echo","parameters":null,"total_step_count":0},null]"#);
+        assert_eq!(task.commands[0].name, "echo");
+        assert_eq!(task.commands[1], WireCommand::default());
+    }
+
+    #[test]
+    fn i3_numbers_nulls_and_depth_beyond_ours_are_read() {
+        for (number, read) in [
+            ("-1", -1),
+            ("5000000000", 5_000_000_000),
+            ("1.5", 1),
+            ("-2e30", i64::MIN),
+            ("99999999999999999999", i64::MAX),
+            ("null", 0),
+        ] {
+            let task = parsed(&format!(
+                r#""steps_total":{number},"commands":[{{"name":"x","total_step_count":{number}}}]"#
+            ));
+            assert_eq!((task.steps_total, task.commands[0].total_step_count), (read, read));
+        }
+        let task = parsed(r#""job":null,"name":null,"job_type":null,"task_type":null"#);
+        assert_eq!(task, AssignedTask::unread(task.uuid.clone()));
+    }
+
+    #[test]
+    fn i3_a_value_is_read_as_deep_as_it_is_and_a_deeper_one_is_its_text() {
+        let nested = |levels: usize| format!("{}\"]{{\\\"\"{}", "[".repeat(levels), "]".repeat(levels));
+        let read = |levels: usize| {
+            let text = format!(r#""commands":[{{"name":"x","parameters":{{"p":{}}}}}]"#, nested(levels));
+            parsed(&text).commands.remove(0).parameters.remove("p").unwrap()
+        };
+        let mut value = &read(DEEPEST);
+        let mut levels = 0;
+        while let Value::Array(list) = value {
+            value = &list[0];
+            levels += 1;
+        }
+        assert_eq!((levels, value), (DEEPEST, &Value::from("]{\"")));
+        assert_eq!(read(DEEPEST + 1), serde_json::json!([read(DEEPEST)]));
+        let deep = 100_000;
+        assert_eq!(read(deep), serde_json::json!([[nested(deep - 2)]]));
+    }
+
+    #[test]
+    fn i3_what_cannot_be_read_has_its_id_found_wherever_it_is() {
+        for body in [
+            r#"{"uuid":"t1","commands":7}"#,
+            r#"{"commands":[{"name":5,"parameters":{"uuid":"other"}}],"uuid":"t1"}"#,
+            r#"{"steps_total":"many","uuid":"t1"}"#,
+        ] {
+            let unreadable = AssignedTask::parse(body.as_bytes()).unwrap_err();
+            assert_eq!(unreadable.task.as_deref(), Some("t1"), "{unreadable:?}");
+        }
+        for body in ["", "<html>", "[]", "{}", r#"{"uuid":"../x"}"#, r#"{"uuid":null}"#] {
+            assert_eq!(AssignedTask::parse(body.as_bytes()).unwrap_err().task, None, "{body}");
+        }
+        let end = |text: &str| id_at_the_end(text.as_bytes()).map(String::from);
+        assert_eq!(
+            end("9,9],\"task_type\":\"misc\",\"uuid\":\"t1\"}\n"),
+            Some("t1".to_owned())
+        );
+        for other in [
+            "\"uuid\":\"t1\"},1]}",
+            "\"uuid\":\"t1\",\"x\":\"y\"}",
+            "\"x\":\"t1\"}",
+            "\"uuid\":\"a/b\"}",
+        ] {
+            assert_eq!(end(other), None, "{other}");
+        }
+    }
+
+    proptest::proptest! {
+        /// A proxy may answer anything at all.
+        #[test]
+        fn no_body_is_too_odd_to_be_read_as_a_task(body: Vec<u8>) {
+            let _not_this = AssignedTask::parse(&body).is_ok();
+            let _not_found = id_at_the_end(&body);
+        }
+
+        /// It waits in the spool, and a later process reads it.
+        #[test]
+        fn a_task_survives_being_kept(name: String, exe: String, number: f64, steps: i64) {
+            let task = serde_json::json!({
+                "uuid": "u", "job": "j", "name": name, "steps_total": steps,
+                "commands": [{ "name": "exec", "parameters": { "exe": exe, "args": [number, null, [true]] } }],
+            });
+            let task: AssignedTask = serde_json::from_value(task).unwrap();
+            let kept = serde_json::to_vec(&task).unwrap();
+            proptest::prop_assert_eq!(serde_json::from_slice::<AssignedTask>(&kept).unwrap(), task);
+        }
+    }
+}

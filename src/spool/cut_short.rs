@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! Tasks whose runs ended together with the worker, and how often in a row: `spool/cut-short.json`.
+//!
+//! A program that kills its worker, restarts its unit or has its whole control group killed would be run again by each
+//! start, for as long as a supervisor makes them. What is counted here outlives every process.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use tracing::warn;
+
+use super::disk;
+use super::record::now_millis;
+
+const NAME: &str = "cut-short.json";
+
+/// So many tasks are remembered; the oldest go.
+const REMEMBERED: usize = 100;
+
+/// After this long it is another story, in milliseconds: a week.
+const FORGOTTEN: u64 = 7 * 86_400_000;
+
+#[derive(Debug)]
+pub(super) struct CutShort {
+    path: PathBuf,
+    tasks: BTreeMap<String, Runs>,
+}
+
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+struct Runs {
+    times: u32,
+    /// Milliseconds since 1970.
+    last: u64,
+}
+
+impl CutShort {
+    /// As it was left; what cannot be read counts as nothing.
+    pub(super) fn read(spool: &Path) -> Self {
+        let path = spool.join(NAME);
+        let tasks = disk::read(&path).unwrap_or_else(|error| {
+            warn!(path = %path.display(), %error, "cannot read which tasks ended with their worker");
+            None
+        });
+        Self {
+            path,
+            tasks: tasks.unwrap_or_default(),
+        }
+    }
+
+    /// How often in a row the worker ended with this task.
+    pub(super) fn times(&self, task: &str) -> u32 {
+        self.tasks.get(task).map_or(0, |runs| runs.times)
+    }
+
+    /// It happened once more.
+    pub(super) fn add(&mut self, task: &str) {
+        let now = now_millis();
+        self.tasks.retain(|_, runs| now.saturating_sub(runs.last) < FORGOTTEN);
+        let oldest = self.tasks.iter().min_by_key(|(_, runs)| runs.last);
+        if self.tasks.len() >= REMEMBERED
+            && let Some(oldest) = oldest.map(|(task, _)| task.clone())
+        {
+            self.tasks.remove(&oldest);
+        }
+        let times = self.times(task).saturating_add(1);
+        self.tasks.insert(task.to_owned(), Runs { times, last: now });
+        self.save();
+    }
+
+    /// A run of it ended, and the worker did not.
+    pub(super) fn forget(&mut self, task: &str) {
+        if self.tasks.remove(task).is_some() {
+            self.save();
+        }
+    }
+
+    fn save(&self) {
+        if let Err(error) = disk::replace(&self.path, &self.tasks) {
+            warn!(path = %self.path.display(), %error, "cannot note which tasks ended with their worker");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn i6_what_ended_with_the_worker_is_known_to_the_next_one_until_it_ends_well() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut first = CutShort::read(folder.path());
+        first.add("a");
+        first.add("b");
+        first.add("a");
+        let mut next = CutShort::read(folder.path());
+        assert_eq!((next.times("a"), next.times("b"), next.times("c")), (2, 1, 0));
+        next.forget("a");
+        next.forget("c");
+        assert_eq!(CutShort::read(folder.path()).times("a"), 0);
+        for n in 0..300 {
+            next.add(&format!("t{n}"));
+        }
+        assert_eq!(next.tasks.len(), REMEMBERED);
+        std::fs::write(folder.path().join(NAME), "{").unwrap();
+        assert_eq!(CutShort::read(folder.path()).times("t299"), 0);
+    }
+}

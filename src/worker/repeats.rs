@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! Tasks that come again at once although the Manager was told what became of them: pure, but for the clock.
+//!
+//! A database that was put back, or a Manager that takes an outcome and forgets it, hands the same task out for as long as
+//! we ask. It may be run again, as a person may want just that, but not a hundred times a minute and without a word.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::abort::AbortReason;
+use crate::protocol::Id;
+use crate::task::Outcome;
+
+/// So many tasks are remembered.
+const REMEMBERED: usize = 16;
+
+/// A task that comes later than this after its end was queued again by a person.
+const AT_ONCE: Duration = Duration::from_secs(30);
+
+/// A task that comes back once is no loop yet.
+const BY_CHANCE: u32 = 1;
+
+#[derive(Debug)]
+pub(super) struct Repeats {
+    min: Duration,
+    max: Duration,
+    /// The newest last.
+    over: VecDeque<Over>,
+}
+
+/// A task whose run here is over.
+#[derive(Debug)]
+struct Over {
+    task: Id,
+    ended: Instant,
+    /// How often in a row it came back at once.
+    times: u32,
+}
+
+impl Repeats {
+    /// The shortest and the longest pause.
+    pub(super) fn new(min: Duration, max: Duration) -> Self {
+        Self {
+            min,
+            max,
+            over: VecDeque::new(),
+        }
+    }
+
+    /// A task was handed out: how long to wait before it is run, if it is one that keeps coming.
+    pub(super) fn handed_out(&mut self, task: &Id) -> Option<Duration> {
+        let over = self.over.iter_mut().find(|over| over.task == *task)?;
+        over.times = match over.ended.elapsed() <= AT_ONCE {
+            true => over.times.saturating_add(1),
+            false => 0,
+        };
+        let beyond = over.times.checked_sub(BY_CHANCE + 1)?;
+        Some(growing(self.min, beyond, self.max))
+    }
+
+    /// A run is over. What was handed back, or cut short by a stop of ours, comes back rightly.
+    pub(super) fn note(&mut self, task: &Id, outcome: &Outcome) {
+        match outcome {
+            Outcome::Completed | Outcome::Failed(_) | Outcome::Unwell(_) => {}
+            Outcome::Aborted(AbortReason::Reassigned | AbortReason::ManagerStopped(_)) => {}
+            Outcome::Aborted(_) | Outcome::HandedBack(_) => return,
+        }
+        let known = self.over.iter().position(|over| over.task == *task);
+        let times = known.and_then(|at| self.over.remove(at)).map_or(0, |over| over.times);
+        if self.over.len() >= REMEMBERED {
+            self.over.pop_front();
+        }
+        self.over.push_back(Over {
+            task: task.clone(),
+            ended: Instant::now(),
+            times,
+        });
+    }
+}
+
+/// `min`, doubled so many times, and at most `max`.
+pub(super) fn growing(min: Duration, doublings: u32, max: Duration) -> Duration {
+    min.saturating_mul(1u32.checked_shl(doublings).unwrap_or(u32::MAX))
+        .min(max)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(text: &str) -> Id {
+        text.to_owned().try_into().unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn i10_the_pause_grows_from_the_second_time_on_and_ends_when_it_stays_away() {
+        let seconds = Duration::from_secs;
+        let mut repeats = Repeats::new(seconds(10), seconds(60));
+        let task = id("t");
+        let mut pauses = Vec::new();
+        for _ in 0..7 {
+            pauses.push(repeats.handed_out(&task).map(|pause| pause.as_secs()));
+            repeats.note(&task, &Outcome::Completed);
+        }
+        assert_eq!(pauses, [None, None, Some(10), Some(20), Some(40), Some(60), Some(60)]);
+        assert_eq!(repeats.handed_out(&id("other")), None);
+        tokio::time::advance(seconds(31)).await;
+        assert_eq!(repeats.handed_out(&task), None, "queued again by a person");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_handed_back_or_stopped_here_comes_back_rightly() {
+        let mut repeats = Repeats::new(Duration::from_secs(10), Duration::from_secs(60));
+        for _ in 0..9 {
+            repeats.note(&id("t"), &Outcome::Aborted(AbortReason::Shutdown));
+            assert_eq!(repeats.handed_out(&id("t")), None);
+        }
+        for n in 0..100 {
+            repeats.note(&id(&format!("t{n}")), &Outcome::Completed);
+        }
+        assert_eq!(repeats.over.len(), REMEMBERED);
+    }
+}
