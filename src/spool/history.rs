@@ -166,7 +166,8 @@ fn try_prune(history: &Path, tasks: usize, bytes: u64) -> io::Result<()> {
     entries.sort_by_key(|entry| std::cmp::Reverse(entry.file_name()));
     let mut total = 0;
     for (index, entry) in entries.iter().enumerate() {
-        total += size(&entry.path())?;
+        // One that cannot be looked into does not keep the others either.
+        total += size(&entry.path()).unwrap_or(0);
         if index >= tasks || total > bytes {
             // One that cannot go does not keep the others.
             if let Err(stays) = remove(&entry.path()) {
@@ -194,14 +195,17 @@ fn try_strip(set_aside: &Path, bytes: u64) -> io::Result<()> {
     folders.sort_by(|one, other| other.cmp(one));
     let mut total = 0;
     for (_, folder) in folders {
-        total += size(&folder)?;
+        total += size(&folder).unwrap_or(0);
         if total <= bytes {
             continue;
         }
-        for entry in fs::read_dir(&folder)? {
-            let entry = entry?;
-            if entry.file_name() != ASSIGNED && entry.file_name() != REPORT {
-                fs::remove_file(entry.path())?;
+        // What is no folder of a task has nothing that could go.
+        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+            if entry.file_name() != ASSIGNED
+                && entry.file_name() != REPORT
+                && let Err(stays) = remove(&entry.path())
+            {
+                warn!("cannot remove old logs: {stays}");
             }
         }
     }
@@ -258,6 +262,8 @@ mod tests {
             let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(60 * minute);
             folder.set_modified(time).unwrap();
         }
+        // A stray file is in nobody's way.
+        fs::write(home.path().join("stray"), "").unwrap();
         let files = |task| fs::read_dir(home.path().join(task)).unwrap().count();
         strip(home.path(), 800);
         assert_eq!((files("a"), files("b")), (4, 4));
