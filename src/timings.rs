@@ -75,6 +75,9 @@ timings! {
     /// In a farm of a thousand, the longest random wait between a hint of new work and the fetch; in a smaller one in
     /// proportion. 500 fetches in the same instant are about a second of the Manager's CPU.
     work_wait = seconds(2);
+    /// Between a step of some job and the fetch of an idle worker, as it may have freed a task; also the shortest pause
+    /// between two such fetches, longer in farms of more than 25 workers.
+    step_wait = seconds(1);
     /// Push: the connection with its upgrade, the first packet, an acknowledgement and a write may take this long each.
     push_answer = seconds(5);
     /// Push: between two pings, unless the Manager asks for more. It drops who is silent for 60 s.
@@ -88,6 +91,11 @@ timings! {
     push_window = seconds(60);
     /// Push: how long those rooms are left.
     push_rest = seconds(300);
+    /// Push: before a connection is closed, the Manager has this long to acknowledge that we have left its rooms. One that
+    /// closes while it is in a room can stop the Manager.
+    push_leave = seconds(1);
+    /// Push: nothing is heard and said for this long before a connection is closed, nor after it before a sign-off.
+    push_quiet = millis(50);
     /// How long a log may wait before it is sent although it is short.
     log_flush = seconds(2);
     /// How long steps and activity may wait, so that several become one update. The Manager sends two events to

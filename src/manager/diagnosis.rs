@@ -18,11 +18,11 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use jiff::Timestamp;
 use reqwest::header::HeaderMap;
-use tokio::net::{TcpStream, lookup_host};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use url::Url;
 
+use super::dial::{connect, lookup};
 use super::{Greeting, HttpManager, KNOWN, Manager, ManagerError, Reach, Trust, chain, is_known, tls};
 use crate::timings::Timings;
 
@@ -135,16 +135,9 @@ fn not_a_stranger(greeting: Greeting) -> Result<Greeting, ManagerError> {
 
 async fn addresses(url: &Url, patience: Duration) -> Result<Vec<SocketAddr>, Diagnosis> {
     let host = url.host_str().unwrap_or_default();
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
     let port = url.port_or_known_default().unwrap_or(PORT);
-    let why = match timeout(patience, lookup_host((bare, port))).await {
-        Ok(Ok(addresses)) => {
-            let addresses: Vec<_> = addresses.collect();
-            if !addresses.is_empty() {
-                return Ok(addresses);
-            }
-            "it has no address".to_owned()
-        }
+    let why = match timeout(patience, lookup(host, port)).await {
+        Ok(Ok(addresses)) => return Ok(addresses),
         Ok(Err(error)) => error.to_string(),
         Err(_) => format!("no answer within {patience:?}"),
     };
@@ -156,7 +149,7 @@ async fn addresses(url: &Url, patience: Duration) -> Result<Vec<SocketAddr>, Dia
 }
 
 async fn connection(url: &Url, addresses: &[SocketAddr], patience: Duration) -> Result<SocketAddr, Diagnosis> {
-    let connected = timeout(patience, TcpStream::connect(addresses)).await;
+    let connected = timeout(patience, connect(addresses)).await;
     let (why, advice) = match connected {
         Ok(Ok(stream)) => return Ok(stream.peer_addr().unwrap_or(addresses[0])),
         Ok(Err(error)) => (error.to_string(), nobody_there(url)),

@@ -17,6 +17,7 @@ use reqwest::{Client, Method};
 use serde::Serialize;
 use url::Url;
 
+use super::broadcasts::Broadcasts;
 use super::contact::Contact;
 use super::push::Line;
 use super::reach::{AGENT, HttpError, Reach, client};
@@ -45,6 +46,7 @@ pub struct HttpManager {
     base: Url,
     credentials: RefCell<Option<Credentials>>,
     contact: Contact,
+    broadcasts: Broadcasts,
     timings: Timings,
 }
 
@@ -68,11 +70,12 @@ impl HttpManager {
             base.set_path(&format!("{}/", base.path()));
         }
         Ok(Self {
-            client: RefCell::new(client(&reach, timings)?),
+            client: RefCell::new(client(&base, &reach, timings)?),
             reach: RefCell::new(reach),
             base,
             credentials: RefCell::new(None),
             contact: Contact::new(timings.contact_gap),
+            broadcasts: Broadcasts::default(),
             timings: timings.clone(),
         })
     }
@@ -80,6 +83,11 @@ impl HttpManager {
     /// The way to the Manager's Socket.IO, which is reached as the rest of it.
     pub(super) fn line(&self) -> Line {
         Line::new(&self.base, self.reach(), AGENT)
+    }
+
+    /// Waits until the Manager has had nothing of ours to tell everybody about for as long as `quiet`.
+    pub(super) async fn broadcasts_nothing_for(&self, quiet: Duration) {
+        self.broadcasts.none_for(quiet).await;
     }
 
     /// Our UUID; empty before the first registration.
@@ -96,7 +104,7 @@ impl HttpManager {
     /// # Errors
     /// When the client cannot be made; then nothing has changed.
     pub fn reach_by(&self, reach: Reach) -> Result<(), HttpError> {
-        *self.client.borrow_mut() = client(&reach, &self.timings)?;
+        *self.client.borrow_mut() = client(&self.base, &reach, &self.timings)?;
         *self.reach.borrow_mut() = reach;
         Ok(())
     }
@@ -139,6 +147,7 @@ impl HttpManager {
     }
 
     async fn exchange(&self, call: Call<'_>) -> Result<Reply, ManagerError> {
+        let _under_way = (call.method == Method::POST).then(|| self.broadcasts.begin());
         let url = self
             .base
             .join(call.path)

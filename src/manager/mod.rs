@@ -12,8 +12,10 @@
 //! network, a proxy or a Manager in trouble, is a [`ManagerError`], and never the Manager's decision.
 
 mod backoff;
+mod broadcasts;
 mod contact;
 mod diagnosis;
+mod dial;
 mod error;
 mod http;
 pub mod push;

@@ -8,7 +8,9 @@ use std::time::Duration;
 use reqwest::Client;
 use reqwest::header::HeaderMap;
 use rustls::ClientConfig;
+use url::Url;
 
+use super::dial::Living;
 use crate::timings::Timings;
 
 /// Connections that idle longer are not used again: proxies close them without a word after a minute.
@@ -34,13 +36,17 @@ pub struct HttpError(#[source] reqwest::Error);
 /// No proxy of the environment's is used: a farm's Manager is on its own network, where a proxy for the way out would
 /// only be in the way. No redirect is followed: nearly every call here is a POST, which must not become a GET, and
 /// each would be one more way to lose time; the error names the target instead.
-pub(super) fn client(reach: &Reach, timings: &Timings) -> Result<Client, HttpError> {
+pub(super) fn client(base: &Url, reach: &Reach, timings: &Timings) -> Result<Client, HttpError> {
     // reqwest panics without a provider; that there is one already is no error.
     rustls::crypto::ring::default_provider().install_default().ok();
     let builder = Client::builder()
         .user_agent(AGENT)
         .default_headers(reach.headers.clone())
         .connect_timeout(timings.connect)
+        .dns_resolver(Living {
+            port: base.port_or_known_default().unwrap_or(80),
+            patience: timings.connect / 2,
+        })
         .pool_idle_timeout(KEEP_IDLE)
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy();

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! The end: what was said is sent, then we sign off, each for a bounded time. No task runs any more.
+//! The end: what was said is sent, the connection that listens is given up, then we sign off, each for a bounded time.
+//! No task runs any more. The sign-off is broadcast, and one that meets a connection on its way out can stop the Manager:
+//! the connection is gone before it.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -10,7 +12,7 @@ use tracing::{info, warn};
 
 use super::{Inbox, Worker};
 use crate::departure::Departure;
-use crate::manager::push::Interest;
+use crate::manager::push::{Interest, longest_parting};
 use crate::manager::{Backoff, Manager, Session};
 use crate::signals::Order;
 
@@ -52,6 +54,13 @@ impl<M: Manager> Worker<'_, M> {
                 );
             }
         }
+        let limit = longest_parting(&timings).min(left().saturating_sub(timings.leave_starting));
+        exit.see_through(
+            limit.max(timings.push_leave),
+            self.around.hints.stop_listening(),
+            &mut self.around.orders,
+        )
+        .await;
         // Also when no answer to a sign-on has reached us: it may have reached the Manager.
         if self.around.home.signed_on() {
             let patient = self.signed_on && !exit.at_once;
@@ -99,6 +108,19 @@ impl Exit {
         let mut what = pin!(timeout(limit, what));
         let hurried = self.at_once;
         while self.at_once == hurried {
+            let order = tokio::select! {
+                biased;
+                order = orders.next() => order,
+                _in_time = &mut what => return,
+            };
+            self.hear(order);
+        }
+    }
+
+    /// Does `what` for at most `limit`, whatever is ordered meanwhile.
+    async fn see_through(&mut self, limit: Duration, what: impl Future<Output = ()>, orders: &mut Inbox) {
+        let mut what = pin!(timeout(limit, what));
+        loop {
             let order = tokio::select! {
                 biased;
                 order = orders.next() => order,

@@ -9,7 +9,7 @@ use tracing::{error, info};
 
 use super::{Rest, State, Worker, heed};
 use crate::departure::Departure;
-use crate::manager::push::Interest;
+use crate::manager::push::longest_parting;
 use crate::manager::{Manager, SessionError, Wish, chain};
 use crate::protocol::WorkerStatus;
 
@@ -18,7 +18,9 @@ const SIGN_ONS: u32 = 2;
 
 impl<M: Manager> Worker<'_, M> {
     pub(super) async fn starting(&mut self) -> State {
-        self.around.hints.care_for(Interest::Nothing);
+        if let Err(next) = self.stop_listening().await {
+            return next;
+        }
         // What came before has been obeyed.
         self.around.orders.take_sleep();
         match self.get_known().await {
@@ -50,6 +52,14 @@ impl<M: Manager> Worker<'_, M> {
             }
         }
         self.or_asleep(State::Awake)
+    }
+
+    /// Signing on and off is broadcast, which must not meet a connection of ours on its way out.
+    async fn stop_listening(&mut self) -> Result<(), State> {
+        let limit = longest_parting(&self.around.timings);
+        let gone = timeout(limit, self.around.hints.stop_listening());
+        let _late = heed(&mut self.around.orders, &State::Starting, gone).await?;
+        Ok(())
     }
 
     /// Somebody on this machine may have said meanwhile that no task is to be taken.

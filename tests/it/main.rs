@@ -40,6 +40,8 @@ mod paces;
 mod page;
 mod processes;
 mod push;
+mod push_flood;
+mod push_parting;
 mod push_trouble;
 mod render_node;
 mod restarts;

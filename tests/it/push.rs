@@ -5,7 +5,7 @@
 
 use std::fs;
 
-use standin_manager::{Endpoint, JobSpec, TaskSpec, TaskStatus, When, WorkerStatus};
+use standin_manager::{Endpoint, JobSpec, Seen, TaskSpec, TaskStatus, When, WorkerStatus};
 
 use crate::harness::{Farm, bash};
 use crate::machine::until;
@@ -263,4 +263,44 @@ fn it_comes_back_when_the_manager_does() {
     let task = farm.script("true");
     farm.completed(&task);
     node.finish();
+}
+
+#[test]
+fn what_the_last_step_of_another_node_frees_is_taken_although_nothing_else_tells_of_it() {
+    let until_told = |file: &str| bash(&format!("echo running; until [ -e {file} ]; do sleep 0.02; done"));
+    let (farm, first) = idle();
+    let tasks = farm.job(
+        JobSpec::new("job")
+            .task(
+                TaskSpec::new("frames")
+                    .command(until_told("go"))
+                    .command(bash("true").steps(1)),
+            )
+            .task(TaskSpec::new("left").after(0).command(until_told("over")))
+            .task(TaskSpec::new("right").after(0).command(until_told("over"))),
+    );
+    farm.says(&tasks[0], "> running");
+    let mut second = farm.node("second");
+    second.config.timings.extend(ONLY_ON_HINTS);
+    second.start();
+    // At its start, and when it had entered the rooms.
+    farm.wait("the second node to have nothing to do", |farm| {
+        let id = farm.worker_named("second")?.id.clone();
+        let of_it = |seen: &&Seen| seen.endpoint == Endpoint::FetchTask && seen.worker.as_ref() == Some(&id);
+        (farm.requests().iter().filter(of_it).count() >= 2).then_some(())
+    });
+    listens(&farm, &["/jobs", "/workers"]);
+    fs::write(first.folder.join("go"), "").unwrap();
+    for task in &tasks[1..] {
+        farm.says(task, "> running");
+    }
+    for node in [&first, &second] {
+        fs::write(node.folder.join("over"), "").unwrap();
+    }
+    for task in &tasks {
+        farm.completed(task);
+    }
+    first.finish();
+    second.finish();
+    harmless(&farm);
 }

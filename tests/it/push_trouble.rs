@@ -17,7 +17,7 @@ const NOW: When = When::Now;
 
 /// What may be held in memory by an idle worker of the debug build, whatever it is told. It is about 20 MiB; a flood that
 /// was kept would be hundreds.
-const MEMORY_KIB: u64 = 64 << 10;
+pub(crate) const MEMORY_KIB: u64 = 64 << 10;
 
 /// A life with questions at the usual short pauses of these tests: work, a cancelled job, sleep, waking, shut down.
 fn everything_works(farm: &Farm, mut node: Node) {
@@ -42,7 +42,7 @@ fn everything_works(farm: &Farm, mut node: Node) {
 }
 
 /// Largest resident memory of the node's worker so far.
-fn peak_kib(node: &Node) -> u64 {
+pub(crate) fn peak_kib(node: &Node) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", node.pid())).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()

@@ -31,7 +31,7 @@ pub use self::{
     farm::{Event, Job, Refused, RequestedAction, Task, Uploaded, When, Worker},
     faults::{Fault, FaultKind, Times},
     options::{Options, PushOptions, PushRefusal, Variable, Version},
-    push::{Killed, PushClient, PushCounts},
+    push::{Killed, Parted, PushClient, PushCounts},
     seen::{Outcome, Seen, SeenBody},
     shared::Snapshot,
     spec::{CommandSpec, JobSpec, Sample, TaskSpec},

@@ -78,6 +78,13 @@ pub struct PushOptions {
     pub lost: f64,
     /// What is answered instead of an upgrade, as by a proxy that knows of none.
     pub refused: Option<PushRefusal>,
+    /// A client that ends its connection while it is in a room that it could have left makes everything hang that is
+    /// broadcast, until the next start. In the real one this takes a broadcast in the same instant.
+    pub wedges: bool,
+    /// Pings are answered. In the real one always.
+    pub answers_pings: bool,
+    /// Subscriptions are acknowledged. In the real one always.
+    pub acknowledges: bool,
     /// On an orderly stop with clients: from the first `manager-shutdown` to the second, and from that to the end of their
     /// connections. Real value: half a second.
     pub farewell: Duration,
@@ -90,6 +97,9 @@ impl Default for PushOptions {
             idle_time: Duration::from_mins(1),
             lost: 0.0,
             refused: None,
+            wedges: false,
+            answers_pings: true,
+            acknowledges: true,
             farewell: Duration::from_millis(500),
         }
     }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::{
     farm::{Event, Farm, Job, Task, Uploaded, Worker},
     faults::Faults,
-    push::{Killed, Push, PushClient, PushCounts},
+    push::{Killed, Parted, Push, PushClient, PushCounts},
     seen::{Outcome, Seen},
 };
 
@@ -129,6 +129,11 @@ impl Inner {
         at.ok().map(|at| &mut self.requests[at])
     }
 
+    /// Whether what was just done has something to broadcast, which never comes to an end.
+    pub(crate) fn hangs(&self) -> bool {
+        self.push.wedged && self.farm.has_announced()
+    }
+
     fn tell(&mut self) {
         let events = self.farm.announced();
         for event in &events {
@@ -206,6 +211,18 @@ impl<'a> Snapshot<'a> {
     #[must_use]
     pub fn push_counts(&self) -> PushCounts {
         self.inner.push.counts
+    }
+
+    /// The clients of the Socket.IO that ended their connection themselves, in order.
+    #[must_use]
+    pub fn parted(&self) -> &[Parted] {
+        &self.inner.push.parted
+    }
+
+    /// Whether nothing is broadcast any more ([`PushOptions::wedges`](crate::PushOptions::wedges)).
+    #[must_use]
+    pub fn wedged(&self) -> bool {
+        self.inner.push.wedged
     }
 
     /// The packet that ended the Manager's process: the last one, and it stays known when the Manager was started again.

@@ -17,7 +17,7 @@ use crate::{
     farm::{Event, Farm, Job, Refused, Task, Uploaded, When, Worker},
     faults::Fault,
     options::Options,
-    push::{Killed, PushClient, PushCounts},
+    push::{Killed, Parted, PushClient, PushCounts},
     seen::Seen,
     shared::{Shared, Snapshot},
     spec::JobSpec,
@@ -275,6 +275,19 @@ impl StandIn {
     #[must_use]
     pub fn killed(&self) -> Option<Killed> {
         self.look(|snapshot| snapshot.killed().cloned())
+    }
+
+    /// The clients of the Socket.IO that ended their connection themselves, in order.
+    #[must_use]
+    pub fn parted(&self) -> Vec<Parted> {
+        self.look(|snapshot| snapshot.parted().to_vec())
+    }
+
+    /// Whether nothing is broadcast any more ([`PushOptions::wedges`](crate::PushOptions::wedges)): no worker may bring this
+    /// about.
+    #[must_use]
+    pub fn wedged(&self) -> bool {
+        self.shared.look(|inner| inner.push.wedged)
     }
 
     /// Ends every connection of the Socket.IO now, without a close frame. HTTP goes on, and they may come back.

@@ -172,7 +172,7 @@ async fn push(case: &Case, manager: &HttpManager) -> Option<Finding> {
     if !case.config.push {
         return Some(Finding::ok(NAME, "turned off: the worker asks and does not listen"));
     }
-    Some(match timeout(STEP, knock(manager, STEP)).await {
+    Some(match timeout(STEP, knock(manager, &case.config.timings, STEP)).await {
         Ok(Ok(())) => Finding::ok(
             NAME,
             "the Manager can be listened to: what is clicked there is done at once",

@@ -11,7 +11,8 @@ use tracing::{debug, info, trace};
 use super::crowd::Crowd;
 use super::ear::{Ear, Heard};
 use super::rooms::{Breadth, Rooms, Saying};
-use super::{Interest, Packet, Source};
+use super::steps::Steps;
+use super::{Interest, Link, Packet, Source};
 use crate::manager::random;
 use crate::protocol::Handshake;
 use crate::timings::Timings;
@@ -24,6 +25,7 @@ pub(super) struct Conversation<'a> {
     ear: Ear,
     rooms: Rooms,
     crowd: &'a mut Crowd,
+    steps: Steps,
     source: &'a Source,
     timings: &'a Timings,
     to_say: Vec<Saying>,
@@ -32,7 +34,7 @@ pub(super) struct Conversation<'a> {
     /// When the first ping was sent that has no answer yet.
     unanswered: Option<Instant>,
     /// When acknowledgements are no longer waited for.
-    settle_by: Option<Instant>,
+    answer_by: Option<Instant>,
     shutdown: bool,
 }
 
@@ -47,13 +49,14 @@ impl<'a> Conversation<'a> {
             ear,
             rooms: Rooms::default(),
             crowd,
+            steps: Steps::default(),
             source,
             timings,
             to_say: Vec::new(),
             ping_pause: timings.push_ping,
             next_ping: now + timings.push_ping,
             unanswered: None,
-            settle_by: None,
+            answer_by: None,
             shutdown: false,
         }
     }
@@ -67,26 +70,26 @@ impl<'a> Conversation<'a> {
         }
         self.next_ping = now + self.ping_pause;
         self.enter(now);
-        if self.rooms.settled() {
-            self.settled(now);
+        if !self.rooms.is_entering() {
+            self.entered(now);
         }
     }
 
     pub(super) fn care_for(&mut self, interest: Interest) {
         self.ear.turn_to(interest);
+        self.steps.forget();
         self.enter(Instant::now());
+    }
+
+    pub(super) fn interest(&self) -> &Interest {
+        self.ear.interest()
     }
 
     pub(super) fn hear(&mut self, text: &str) {
         let now = Instant::now();
         match Packet::parse(text) {
             Packet::Pong => self.unanswered = None,
-            Packet::Acknowledged(id) => {
-                self.rooms.acknowledged(id);
-                if self.settle_by.is_some() && self.rooms.settled() {
-                    self.settled(now);
-                }
-            }
+            Packet::Acknowledged(id) => self.moved(now, |rooms| rooms.acknowledged(id)),
             Packet::Event { name, payload } => self.event(name, payload, now),
             Packet::Open(_) | Packet::Other => {}
         }
@@ -95,7 +98,7 @@ impl<'a> Conversation<'a> {
     fn event(&mut self, name: &str, payload: &str, now: Instant) {
         if self.crowd.is_too_much(now, self.timings) {
             debug!("events come too fast: leaving the rooms of the whole farm for a while");
-            self.source.set_listening(false);
+            self.source.set_link(Link::Connected);
             self.enter(now);
         }
         if name == "/workers" {
@@ -112,6 +115,13 @@ impl<'a> Conversation<'a> {
                 let wait = self.crowd.work_wait(self.timings.work_wait, random());
                 self.source.ask_at(now + wait);
             }
+            Heard::Step => {
+                let wait = self.timings.step_wait;
+                let pause = self.crowd.step_pause(wait);
+                if let Some(at) = self.steps.heard(now, wait, pause, random()) {
+                    self.source.ask_at(at);
+                }
+            }
             Heard::Shutdown => {
                 info!("the Manager stops");
                 self.shutdown = true;
@@ -126,23 +136,63 @@ impl<'a> Conversation<'a> {
         } else {
             Breadth::All
         };
-        self.to_say.extend(self.rooms.change(self.ear.interest(), breadth));
-        if !self.rooms.settled() {
-            self.settle_by = Some(now + self.timings.push_answer);
+        let sayings = self.rooms.change(self.ear.interest(), breadth);
+        self.say(sayings, now);
+    }
+
+    /// Acknowledgements came, or are no longer waited for.
+    fn moved(&mut self, now: Instant, how: impl FnOnce(&mut Rooms) -> Vec<Saying>) {
+        let was_entering = self.rooms.is_entering();
+        let sayings = how(&mut self.rooms);
+        self.say(sayings, now);
+        if was_entering && !self.rooms.is_entering() {
+            self.entered(now);
         }
     }
 
-    /// We are in every room there is for us now; what happened before went unheard.
-    fn settled(&mut self, now: Instant) {
-        self.settle_by = None;
-        self.source.set_listening(!self.crowd.rests(now));
+    fn say(&mut self, sayings: Vec<Saying>, now: Instant) {
+        if !sayings.is_empty() {
+            self.answer_by = Some(now + self.timings.push_answer);
+        }
+        if !self.rooms.is_waiting() {
+            self.answer_by = None;
+        }
+        self.to_say.extend(sayings);
+    }
+
+    /// We are in every room of the whole farm that there is for us now; what happened before went unheard.
+    fn entered(&mut self, now: Instant) {
+        if *self.ear.interest() == Interest::Nothing {
+            return;
+        }
+        self.source.set_link(if self.crowd.rests(now) {
+            Link::Connected
+        } else {
+            Link::Listening
+        });
         self.source.ask_at(now);
+    }
+
+    /// Says what gets us out of every room.
+    pub(super) fn leave(&mut self) {
+        self.source.set_link(Link::Connected);
+        self.care_for(Interest::Nothing);
+    }
+
+    /// The same for rooms that the Manager does not say we are in.
+    pub(super) fn leave_blindly(&mut self) {
+        self.to_say.extend(self.rooms.presume_inside());
+    }
+
+    /// Whether the Manager has acknowledged that we are in no room.
+    pub(super) fn is_out(&self) -> bool {
+        self.rooms.is_out()
     }
 
     /// When [`act`](Self::act) has something to do.
     pub(super) fn due(&self) -> Instant {
         let lost = self.unanswered.map(|since| since + self.timings.push_silence);
-        [lost, self.settle_by, self.crowd.rest_until()]
+        [lost, self.answer_by, self.crowd.rest_until(), self.steps.due()]
             .into_iter()
             .flatten()
             .fold(self.next_ping, Instant::min)
@@ -165,9 +215,11 @@ impl<'a> Conversation<'a> {
             self.unanswered.get_or_insert(now);
             self.next_ping = now + self.ping_pause;
         }
-        if self.settle_by.is_some_and(|by| now >= by) {
-            self.rooms.settle();
-            self.settled(now);
+        if self.answer_by.is_some_and(|by| now >= by) {
+            self.moved(now, Rooms::settle);
+        }
+        if self.steps.again(now) {
+            self.source.ask_at(now);
         }
         if self.crowd.rest_until().is_some_and(|until| now >= until) {
             debug!("trying the rooms of the whole farm again");
@@ -307,12 +359,14 @@ mod tests {
             talk.hear(r#"42["/status",{"status":"active"}]"#);
         }
         assert_eq!(said(&mut talk).len(), 2, "left once");
+        talk.hear(r#"433["ok"]"#);
+        talk.hear(r#"434["ok"]"#);
         assert_eq!(asks_in(hints).await, 5, "as without a connection");
         advance(Duration::from_secs(300)).await;
         talk.act().unwrap();
         assert_eq!(said(&mut talk).len(), 3, "entered again, and a ping");
-        talk.hear(r#"433["ok"]"#);
-        talk.hear(r#"434["ok"]"#);
+        talk.hear(r#"435["ok"]"#);
+        talk.hear(r#"436["ok"]"#);
         assert_eq!(asks_in(hints).await, 0);
         assert_eq!(asks_in(hints).await, 10);
     }

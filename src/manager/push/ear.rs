@@ -18,6 +18,8 @@ pub enum Heard {
     GivenUp,
     /// There may be work: ask, but not all at once.
     Work,
+    /// A job has made a step, which may have freed work: ask, but seldom.
+    Step,
     /// The Manager is about to stop.
     Shutdown,
 }
@@ -48,7 +50,7 @@ impl Ear {
         match name {
             "/workers" if mentions(payload, &self.own) => self.worker(&read(payload)?),
             "/jobs" => match &self.interest {
-                Interest::Work => is_work(&read(payload)?).then_some(Heard::Work),
+                Interest::Work => work(&read(payload)?),
                 Interest::Task { job, .. } if mentions(payload, job) => may_end(&read(payload)?, job),
                 Interest::Nothing | Interest::Wishes | Interest::Task { .. } => None,
             },
@@ -82,13 +84,15 @@ impl Ear {
     }
 }
 
-/// A job is new or was queued again, or has become active. One that is active and stays so has made a step, which happens
-/// all the time; what that may have freed is for the next poll.
-fn is_work(event: &JobEvent) -> bool {
+/// A job is new or was queued again, or has become active. One that is active and stays so has made a step.
+fn work(event: &JobEvent) -> Option<Heard> {
     match event.status.as_deref() {
-        Some("queued") => true,
-        Some("active") => event.previous_status.as_deref().is_some_and(|was| was != "active"),
-        _ => false,
+        Some("queued") => Some(Heard::Work),
+        Some("active") => match event.previous_status.as_deref() {
+            None | Some("active") => Some(Heard::Step),
+            Some(_) => Some(Heard::Work),
+        },
+        _ => None,
     }
 }
 
@@ -155,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn new_work_is_heard_while_idle_and_the_progress_of_a_job_is_none() {
+    fn new_work_is_heard_while_idle_and_the_progress_of_a_job_as_less() {
         let job = |more: &str| format!(r#"{{"id":"{JOB}","priority":50{more}}}"#);
         let idle = |more: &str| hear(&Interest::Work, "/jobs", &job(more));
         assert_eq!(idle(r#","status":"queued""#), Some(Heard::Work));
@@ -167,7 +171,7 @@ mod tests {
             idle(r#","status":"active","previous_status":"paused""#),
             Some(Heard::Work)
         );
-        assert_eq!(idle(r#","status":"active","steps_completed":7"#), None);
+        assert_eq!(idle(r#","status":"active","steps_completed":7"#), Some(Heard::Step));
         assert_eq!(idle(r#","status":"completed","previous_status":"active""#), None);
         assert_eq!(hear(&Interest::Wishes, "/jobs", &job(r#","status":"queued""#)), None);
     }

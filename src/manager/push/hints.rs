@@ -14,11 +14,22 @@ use crate::timings::Timings;
 /// more than once, and the Manager tells some things twice.
 const BURST: u32 = 3;
 
+/// How far hints can reach us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Link {
+    /// There is no connection.
+    #[default]
+    Down,
+    /// There is one, or soon: not all that we want would reach us, or it is being given up.
+    Connected,
+    /// Every hint that we want would reach us.
+    Listening,
+}
+
 /// All that is known of the Manager's hints: a level.
 #[derive(Debug, Clone, Copy, Default)]
 struct Signal {
-    /// Every hint that we want would reach us.
-    listening: bool,
+    link: Link,
     /// When to ask because of a hint.
     ask_at: Option<Instant>,
     /// The Manager has put this worker in `error`.
@@ -93,6 +104,14 @@ impl Hints {
         }
     }
 
+    /// Listens to nothing any more, and waits until the connection is gone. A sign-on or sign-off is broadcast, and one that
+    /// meets a connection on its way out can stop the Manager for everybody: see `push::parting`.
+    pub async fn stop_listening(&mut self) {
+        self.care_for(Interest::Nothing);
+        // An error means that nobody is left who could be connected.
+        self.changes.wait_for(|signal| signal.link == Link::Down).await.ok();
+    }
+
     /// Waits until the next question is due: after `pause`, or at once on a hint, unless there were many: then every
     /// [`Timings::hint_pause`] at most. Dropped, it loses nothing.
     pub async fn due(&mut self, pause: impl Into<Pause>) {
@@ -100,7 +119,7 @@ impl Hints {
         let began = Instant::now();
         let hint = loop {
             let signal = *self.changes.borrow_and_update();
-            let pause = if signal.listening { hinted } else { alone };
+            let pause = if signal.link == Link::Listening { hinted } else { alone };
             let allowed = self.rested_at.and_then(|at| at.checked_sub(self.pause * (BURST - 1)));
             let hint = signal.ask_at.map(|at| allowed.map_or(at, |allowed| at.max(allowed)));
             let due = hint.map_or(began + pause, |hint| hint.min(began + pause));
@@ -137,10 +156,10 @@ impl Source {
         }
     }
 
-    /// Whether hints reach us.
-    pub fn set_listening(&self, listening: bool) {
+    /// How far hints can reach us from now on.
+    pub fn set_link(&self, link: Link) {
         self.signal
-            .send_if_modified(|signal| std::mem::replace(&mut signal.listening, listening) != listening);
+            .send_if_modified(|signal| std::mem::replace(&mut signal.link, link) != link);
     }
 
     /// There is a reason to ask, at `at` or before.
@@ -187,17 +206,17 @@ mod tests {
     async fn without_hints_the_shorter_pause_counts_and_with_a_connection_the_longer() {
         let (mut hints, source) = hints(&Timings::default());
         assert_eq!(due(&mut hints, 2).await, [5000, 10_000]);
-        source.set_listening(true);
+        source.set_link(Link::Listening);
         assert_eq!(due(&mut hints, 2).await, [10_000, 20_000]);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_lost_connection_shortens_the_pause_that_is_under_way() {
         let (mut hints, source) = hints(&Timings::default());
-        source.set_listening(true);
+        source.set_link(Link::Listening);
         let lose = async {
             tokio::time::sleep(3 * SECOND).await;
-            source.set_listening(false);
+            source.set_link(Link::Down);
         };
         assert_eq!(tokio::join!(due(&mut hints, 1), lose).0, [5000]);
     }
@@ -257,6 +276,26 @@ mod tests {
         );
         hints.care_for(Interest::Work);
         assert_eq!(due(&mut hints, 1).await, [0]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn i1_whoever_stops_listening_waits_until_the_connection_is_gone() {
+        let (mut hints, mut source) = hints(&Timings::default());
+        hints.care_for(Interest::Work);
+        source.set_link(Link::Listening);
+        let start = Instant::now();
+        let part = async {
+            source.interest_changed().await;
+            assert_eq!(source.interest(), Interest::Nothing);
+            tokio::time::sleep(SECOND).await;
+            source.set_link(Link::Connected);
+            tokio::time::sleep(SECOND).await;
+            source.set_link(Link::Down);
+        };
+        tokio::join!(hints.stop_listening(), part);
+        assert_eq!(start.elapsed(), 2 * SECOND);
+        hints.stop_listening().await;
+        assert_eq!(start.elapsed(), 2 * SECOND, "there is none");
     }
 
     #[tokio::test(start_paused = true)]

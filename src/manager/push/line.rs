@@ -2,15 +2,16 @@
 
 //! The websocket to the Manager, and what can be wrong with it.
 
+use std::future::pending;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::stream::FusedStream;
 use futures_util::{SinkExt, StreamExt};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -19,14 +20,26 @@ use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::http::header::USER_AGENT;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
+use tracing::debug;
 use url::{Host, Url};
 
 use crate::manager::Reach;
+use crate::manager::dial::{connect, lookup};
 
-/// Events are 200-350 bytes, more only where a task's activity is long. A larger one ends the connection, not our memory.
-const LARGEST: usize = 64 << 10;
+/// Events are 200-350 bytes; a task's name of 140 kB was seen, and its activity is free text. A larger one ends the
+/// connection, not our memory.
+const LARGEST: usize = 1 << 20;
 /// What is read at once; the 128 KiB that are usual would be kept for good.
 const READ_BUFFER: usize = 8 << 10;
+
+/// What waits to be written. We say little; answers to pings are what could be more, and of those only the last is owed.
+const UNWRITTEN: usize = 16 << 10;
+
+/// Bytes that are taken within a second. A thousand workers that wake at once are a twentieth of it; the rest of a flood
+/// waits at the other side.
+const INTAKE: usize = 8 << 20;
+/// What a frame counts beside its text.
+const FRAME: usize = 256;
 
 /// Where the Manager's Socket.IO is.
 #[derive(Debug, Clone)]
@@ -48,6 +61,8 @@ pub enum LineError {
     Refused(u16),
     #[error("the first packet is none of the Manager's")]
     Stranger,
+    #[error("a text of more than {LARGEST} bytes came")]
+    TooLarge,
     #[error("the connection broke")]
     Broken(#[source] Box<WebSocketError>),
     #[error("the other side closed the connection")]
@@ -64,6 +79,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Stream for T {}
 pub(super) struct Socket {
     stream: WebSocketStream<Box<dyn Stream>>,
     patience: Duration,
+    intake: Intake,
+    /// What came cannot be read, and neither can what follows; it can still be written.
+    deaf: bool,
 }
 
 impl Line {
@@ -83,7 +101,12 @@ impl Line {
         let stream = timeout(patience, self.upgrade())
             .await
             .map_err(|_| LineError::TimedOut(patience))??;
-        Ok(Socket { stream, patience })
+        Ok(Socket {
+            stream,
+            patience,
+            intake: Intake::new(),
+            deaf: false,
+        })
     }
 
     /// The Manager closes a connection whose header is not there after a second: TCP and TLS first, then all of it at once.
@@ -96,6 +119,7 @@ impl Line {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
             .write_buffer_size(0)
+            .max_write_buffer_size(UNWRITTEN)
             .max_message_size(Some(LARGEST))
             .max_frame_size(Some(LARGEST));
         let upgraded = tokio_tungstenite::client_async_with_config(request, stream, Some(config)).await;
@@ -104,34 +128,56 @@ impl Line {
 
     async fn connect(&self) -> io::Result<Box<dyn Stream>> {
         let port = self.url.port_or_known_default().unwrap_or(80);
-        let (tcp, name) = match self.url.host() {
-            Some(Host::Domain(name)) => (
-                TcpStream::connect((name, port)).await?,
-                ServerName::try_from(name.to_owned()),
-            ),
-            Some(Host::Ipv4(address)) => (TcpStream::connect((address, port)).await?, Ok(address.into())),
-            Some(Host::Ipv6(address)) => (TcpStream::connect((address, port)).await?, Ok(address.into())),
-            None => return Err(io::ErrorKind::InvalidInput.into()),
-        };
+        let tcp = connect(&lookup(self.url.host_str().unwrap_or_default(), port).await?).await?;
         tcp.set_nodelay(true)?;
         let Some(tls) = &self.reach.tls else {
             return Ok(Box::new(tcp));
         };
-        let name = name.map_err(io::Error::other)?;
+        let name = match self.url.host() {
+            Some(Host::Domain(name)) => ServerName::try_from(name.to_owned()).map_err(io::Error::other)?,
+            Some(Host::Ipv4(address)) => address.into(),
+            Some(Host::Ipv6(address)) => address.into(),
+            None => return Err(io::ErrorKind::InvalidInput.into()),
+        };
         Ok(Box::new(TlsConnector::from(Arc::clone(tls)).connect(name, tcp).await?))
     }
 }
 
 impl Socket {
-    /// The next text. Pings of the websocket are answered on the way; what is no text is nothing to us.
+    /// The next text. Pings of the websocket are answered on the way; what is no text is nothing to us. After
+    /// [`LineError::TooLarge`] there is none.
     pub(super) async fn next(&mut self) -> Result<Utf8Bytes, LineError> {
+        if self.deaf {
+            return pending().await;
+        }
         loop {
-            match self.stream.next().await {
+            self.intake.allows().await;
+            let message = self.stream.next().await;
+            if let Some(Ok(message)) = &message {
+                self.intake.takes(message.len());
+            }
+            match message {
                 Some(Ok(Message::Text(text))) => return Ok(text),
                 Some(Ok(Message::Close(_))) | None => return Err(LineError::Closed),
                 Some(Ok(Message::Binary(_) | Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
-                Some(Err(error)) => return Err(broken(error)),
+                Some(Err(error)) => {
+                    let error = broken(error);
+                    self.deaf = matches!(error, LineError::TooLarge);
+                    return Err(error);
+                }
             }
+        }
+    }
+
+    /// Says that it ends, and waits for as long as `patience` until the other side has ended it, too.
+    pub(super) async fn close(&mut self, patience: Duration) {
+        let closed = async {
+            if self.stream.close(None).await.is_ok() {
+                while self.next().await.is_ok() || !self.stream.is_terminated() {}
+            }
+        };
+        if timeout(patience, closed).await.is_err() {
+            debug!("the other side does not close the connection");
         }
     }
 
@@ -143,9 +189,42 @@ impl Socket {
     }
 }
 
+/// How much came lately.
+struct Intake {
+    since: Instant,
+    bytes: usize,
+}
+
+impl Intake {
+    fn new() -> Self {
+        Self {
+            since: Instant::now(),
+            bytes: 0,
+        }
+    }
+
+    /// Waits until more may come.
+    async fn allows(&mut self) {
+        let over = self.since + Duration::from_secs(1);
+        if self.bytes >= INTAKE {
+            sleep_until(over).await;
+        }
+        if Instant::now() >= over {
+            *self = Self::new();
+        }
+    }
+
+    fn takes(&mut self, bytes: usize) {
+        self.bytes += bytes + FRAME;
+    }
+}
+
 fn broken(error: WebSocketError) -> LineError {
     if let WebSocketError::Http(answer) = &error {
         return LineError::Refused(answer.status().as_u16());
+    }
+    if let WebSocketError::Capacity(_) = &error {
+        return LineError::TooLarge;
     }
     LineError::Broken(Box::new(error))
 }

@@ -12,8 +12,9 @@
 //!
 //! A hint is a level, not a queue: however many come, "ask at this instant" is all that is kept.
 //!
-//! What must never be said: a packet that starts with `43`. Four bytes of it end the whole Manager. All that is said
-//! is a [`Saying`](rooms::Saying), and none of those is one.
+//! Two things would harm the whole farm. A packet that starts with `43`, of which four bytes end the Manager: all that is
+//! said is a [`Saying`](rooms::Saying), and none of those is one. And a connection that is closed in a room: see
+//! [`parting`].
 
 mod conversation;
 mod crowd;
@@ -22,13 +23,16 @@ mod hints;
 mod line;
 mod listener;
 mod packet;
+mod parting;
 mod rooms;
+mod steps;
 
 pub use ear::{Ear, Heard};
-pub use hints::{Hints, Pause, Source, hints};
+pub use hints::{Hints, Link, Pause, Source, hints};
 pub use line::{Line, LineError};
 pub use listener::{Listener, knock};
 pub use packet::Packet;
+pub(crate) use parting::longest as longest_parting;
 
 /// What the worker wants to hear of. Each includes what concerns the worker itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -7,14 +7,14 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::scripted::{JOB, Pushed, Scripted, TASK, echo_task, live, sleep_task};
-use crate::manager::push::{Interest, Source};
+use crate::manager::push::{Interest, Link, Source};
 use crate::manager::{Assignment, Verdict, Wish};
 use crate::protocol::{MayKeepRunning, WorkerStatus};
 use crate::signals::Order;
 
 const ASK: fn(&Source) = |source| source.ask_at(Instant::now());
-const LISTENING: fn(&Source) = |source| source.set_listening(true);
-const LOST: fn(&Source) = |source| source.set_listening(false);
+const LISTENING: fn(&Source) = |source| source.set_link(Link::Listening);
+const LOST: fn(&Source) = |source| source.set_link(Link::Down);
 
 fn stop() -> Verdict {
     Verdict::Stop(MayKeepRunning {

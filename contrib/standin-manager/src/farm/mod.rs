@@ -238,6 +238,11 @@ impl Farm {
         self.outbox.push(event);
     }
 
+    /// Whether there is something that was not pushed yet.
+    pub(crate) fn has_announced(&self) -> bool {
+        !self.outbox.is_empty()
+    }
+
     /// What was announced since this was last asked, in order.
     pub(crate) fn announced(&mut self) -> Vec<Event> {
         std::mem::take(&mut self.outbox)

@@ -10,11 +10,13 @@
 //! The real one starts a goroutine per event and client, and these race for a channel with 500 places: that is the crowd,
 //! and the queue. So events come in any order, are dropped when there is no place, and a client with 499 waiting is dropped
 //! itself. `handshake` the request - `packet` what a client says - `room` what it wants - `event` what it is told -
-//! `talk` its connection.
+//! `talk` its connection -
+//! `parted` its end.
 
 mod event;
 mod handshake;
 mod packet;
+mod parted;
 mod room;
 mod talk;
 
@@ -28,6 +30,7 @@ use fastrand::Rng;
 use tokio::sync::Notify;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
+pub use self::parted::Parted;
 pub(crate) use self::{
     handshake::answer,
     room::Room,
@@ -89,12 +92,17 @@ pub(crate) struct Push {
     clients: BTreeMap<u64, Client>,
     rooms: HashMap<Room, BTreeSet<u64>>,
     dice: Rng,
+    options: PushOptions,
     pub(crate) lost_share: f64,
     status: FarmStatus,
     /// How many clients are behind.
     behind: usize,
     pub(crate) counts: PushCounts,
     pub(crate) killed: Option<Killed>,
+    /// In order.
+    pub(crate) parted: Vec<Parted>,
+    /// Nothing is broadcast any more.
+    pub(crate) wedged: bool,
     /// Nothing is served from the fatal packet on until a person starts the Manager again.
     pub(crate) down: bool,
 }
@@ -132,6 +140,9 @@ impl Push {
             rooms: HashMap::new(),
             dice: Rng::with_seed(options.seed),
             lost_share: options.lost,
+            options: options.clone(),
+            parted: Vec::new(),
+            wedged: false,
             status: FarmStatus::Starting,
             behind: 0,
             counts: PushCounts::default(),
@@ -245,7 +256,7 @@ impl Push {
 
     /// Tells whoever listens; costs a look or two where nobody does.
     pub(crate) fn tell(&mut self, event: &Event) {
-        if self.clients.is_empty() {
+        if self.clients.is_empty() || self.wedged {
             return;
         }
         for room in event::rooms(event) {
@@ -288,7 +299,7 @@ impl Push {
 
     /// The next Manager's process starts with what every process starts with.
     pub(crate) fn restarted(&mut self) {
-        (self.status, self.down) = (FarmStatus::Starting, false);
+        (self.status, self.down, self.wedged) = (FarmStatus::Starting, false, false);
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -44,6 +44,8 @@ pub(crate) enum Ended {
 /// How one half of a conversation ended.
 enum Over {
     Dropped,
+    /// By the client.
+    Parted,
     /// A close frame with 1002 and this reason goes first.
     Protocol(String),
     Killed,
@@ -76,6 +78,11 @@ pub(crate) async fn talk(shared: &Shared, upgraded: Upgraded, peer: SocketAddr, 
     };
     match over {
         Over::Dropped => Ended::Alone,
+        Over::Parted => {
+            let now = shared.since_start();
+            shared.change(|inner| inner.push.client_parts(number, now));
+            Ended::Alone
+        }
         Over::Killed => Ended::WithManager,
         Over::Protocol(reason) => {
             let frame = CloseFrame {
@@ -98,7 +105,8 @@ impl Seat<'_> {
                 // A close frame is answered while the end is waited for.
                 Ok(Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_)))) => continue,
                 Ok(Some(Err(Error::Protocol(problem)))) => return protocol_error(&problem),
-                Ok(Some(Ok(Message::Binary(_)) | Err(_)) | None) | Err(_) => return Over::Dropped,
+                Ok(Some(Err(_)) | None) => return Over::Parted,
+                Ok(Some(Ok(Message::Binary(_)))) | Err(_) => return Over::Dropped,
             };
             match self.react(&text) {
                 Some(over) => return over,
@@ -113,7 +121,7 @@ impl Seat<'_> {
             inner.push.note(self.number, text);
             match reaction {
                 Reaction::Nothing => {}
-                Reaction::Pong => inner.push.reply(self.number, Utf8Bytes::from_static("3")),
+                Reaction::Pong => inner.push.pong(self.number),
                 Reaction::Subscribe(wish, ack) => inner.push.subscribe(self.number, wish, ack),
                 Reaction::HangUp => return Some(Over::Dropped),
                 Reaction::KillManager => {
@@ -130,11 +138,11 @@ impl Seat<'_> {
             match self.shared.change(|inner| inner.push.next(self.number)) {
                 Next::HangUp => return Over::Dropped,
                 Next::Wait => self.bells.something_waits.notified().await,
-                Next::Write(texts) => {
-                    if !matches!(timeout(WRITE_TIME, send(sink, texts)).await, Ok(Ok(()))) {
-                        return Over::Dropped;
-                    }
-                }
+                Next::Write(texts) => match timeout(WRITE_TIME, send(sink, texts)).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(_)) => return Over::Parted,
+                    Err(_) => return Over::Dropped,
+                },
             }
         }
     }
@@ -148,7 +156,16 @@ async fn send(sink: &mut SplitSink<Socket, Message>, texts: Vec<Utf8Bytes>) -> R
 }
 
 impl super::Push {
+    fn pong(&mut self, number: u64) {
+        if self.options.answers_pings {
+            self.reply(number, Utf8Bytes::from_static("3"));
+        }
+    }
+
     fn subscribe(&mut self, number: u64, wish: Subscription, ack: Option<i64>) {
+        if self.wedged {
+            return;
+        }
         let answer = match wish.rooms() {
             Err(why) => why,
             Ok((wish, rooms)) => {
@@ -161,7 +178,9 @@ impl super::Push {
                 "ok"
             }
         };
-        if let Some(ack) = ack {
+        if let Some(ack) = ack
+            && self.options.acknowledges
+        {
             self.reply(number, packet::ack(ack, answer));
         }
     }

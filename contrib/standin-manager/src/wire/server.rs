@@ -286,8 +286,15 @@ impl Connection {
         }
     }
 
-    fn handle(&self, call: &Call, asked: &Asked<'_>) -> Answer {
-        self.shared.change(|inner| super::answer(&mut inner.farm, call, asked))
+    async fn handle(&self, call: &Call, asked: &Asked<'_>) -> Answer {
+        let (answer, hangs) = self.shared.change(|inner| {
+            let answer = super::answer(&mut inner.farm, call, asked);
+            (answer, inner.hangs())
+        });
+        if hangs {
+            std::future::pending::<()>().await;
+        }
+        answer
     }
 
     /// The answer, and after how many bytes of its body it is cut.
@@ -298,40 +305,40 @@ impl Connection {
         fault: Option<FaultKind>,
     ) -> Result<(Answer, Option<usize>), HungUp> {
         let Some(fault) = fault else {
-            return Ok((self.handle(call, asked), None));
+            return Ok((self.handle(call, asked).await, None));
         };
         let answer = match fault {
             FaultKind::Status { code, headers, body } => made_up(code, headers, body),
             FaultKind::Nonsense { body, content_type } => Answer::typed(200, &content_type, body),
             FaultKind::StatusAfter(code) => {
-                self.handle(call, asked);
+                self.handle(call, asked).await;
                 Answer::error(code, "injected after handling")
             }
             FaultKind::Rewritten(rewrite) => {
-                let mut answer = self.handle(call, asked);
+                let mut answer = self.handle(call, asked).await;
                 answer.body = rewrite(String::from_utf8_lossy(&answer.body).into_owned()).into_bytes();
                 answer
             }
             FaultKind::Hang => std::future::pending().await,
             FaultKind::HangAfter => {
-                self.handle(call, asked);
+                self.handle(call, asked).await;
                 std::future::pending().await
             }
             FaultKind::Delay(time) => {
                 sleep(time).await;
-                self.handle(call, asked)
+                self.handle(call, asked).await
             }
             FaultKind::DelayAnswer(time) => {
-                let answer = self.handle(call, asked);
+                let answer = self.handle(call, asked).await;
                 sleep(time).await;
                 answer
             }
             FaultKind::DropAnswer => {
-                self.handle(call, asked);
+                self.handle(call, asked).await;
                 return Err(HungUp);
             }
             FaultKind::CloseBefore => return Err(HungUp),
-            FaultKind::CutBody(after) => return Ok((self.handle(call, asked), Some(after))),
+            FaultKind::CutBody(after) => return Ok((self.handle(call, asked).await, Some(after))),
         };
         Ok((answer, None))
     }

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! What the Manager's Socket.IO makes of what a client sends: each oddity was seen at the real one.
 
-use std::time::Duration;
+use std::{
+    io::{ErrorKind, Read, Write},
+    time::Duration,
+};
 
 use serde_json::json;
 use standin_manager::{Options, PushOptions, StandIn};
@@ -312,4 +315,48 @@ fn a_broken_ack_ends_the_whole_manager_until_a_person_starts_it() {
         drop(connect(port));
         assert_eq!(Caller::anybody(&standin).api("GET", "version").status, 200);
     }
+}
+
+#[test]
+fn a_client_that_leaves_while_it_is_in_a_room_can_stop_all_that_is_broadcast() {
+    let push = PushOptions {
+        wedges: true,
+        ..PushOptions::default()
+    };
+    let standin = StandIn::start(Options {
+        push,
+        ..Options::default()
+    })
+    .unwrap();
+    let worker = Caller::registered(&standin, "worker");
+    let room = |op: &str| json!({"op": op, "type": "allWorkers"});
+    let parted = |count: usize| {
+        let parted = standin.wait_for(LONG, "a client to leave", |seen| {
+            (seen.parted().len() == count).then(|| seen.parted()[count - 1].clone())
+        });
+        parted.unwrap().rooms
+    };
+    let mut polite = Client::open(&standin);
+    polite.joins(&room("subscribe"));
+    polite.joins(&room("unsubscribe"));
+    drop(polite);
+    assert!(parted(1).is_empty() && !standin.wedged());
+    worker.sign_on("worker");
+
+    let mut rude = Client::open(&standin);
+    rude.joins(&room("subscribe"));
+    drop(rude);
+    assert_eq!(parted(2), ["/workers"]);
+    assert!(standin.wedged());
+    let mut asks = connect(standin.port());
+    asks.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+    let head = worker.head("POST", "/api/v3/worker/sign-off");
+    asks.write_all(format!("{head}Content-Length: 0\r\n\r\n").as_bytes())
+        .unwrap();
+    let silence = asks.read(&mut [0]).unwrap_err();
+    assert_eq!(silence.kind(), ErrorKind::WouldBlock, "{silence}");
+    assert_eq!(worker.call("GET", "/api/v3/worker/state").status, 204);
+    standin.stop();
+    standin.start_again().unwrap();
+    worker.sign_on("worker");
 }

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! Getting through to a name that has several addresses, of which some may be dead: "happy eyeballs" (RFC 8305). The one
+//! place for it, for HTTP, push and `doctor`.
+//!
+//! reqwest's own connector tries the other family after 300 ms, but within a family one address after the other, each for
+//! its share of the whole time. So its resolver is ours: where there are several addresses, it tries which answers and
+//! names that one first. That costs a connection more, which says nothing and is closed at once.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::{sleep, timeout};
+
+/// An address has this long before the next one is tried beside it. What RFC 8305 recommends.
+const HEAD_START: Duration = Duration::from_millis(250);
+
+/// Connects to the first address that answers.
+///
+/// # Errors
+/// Of the address that failed first, once all have.
+pub(super) async fn connect(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
+    let mut next = in_turns(addresses).into_iter();
+    let mut trying = FuturesUnordered::new();
+    let mut failure = None;
+    loop {
+        match next.next() {
+            Some(address) => trying.push(TcpStream::connect(address)),
+            None if trying.is_empty() => return Err(failure.unwrap_or_else(|| io::ErrorKind::NotFound.into())),
+            None => {}
+        }
+        let tried = tokio::select! {
+            Some(tried) = trying.next() => tried,
+            () = sleep(HEAD_START), if next.len() > 0 => continue,
+        };
+        match tried {
+            Ok(stream) => return Ok(stream),
+            Err(error) => failure.get_or_insert(error),
+        };
+    }
+}
+
+/// The addresses of a host, which may be one itself.
+///
+/// # Errors
+/// When there are none.
+pub(super) async fn lookup(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let addresses: Vec<_> = lookup_host((bare, port)).await?.collect();
+    if addresses.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::NotFound, "it has no address"));
+    }
+    Ok(addresses)
+}
+
+/// The families by turns, the one that came first in front: a whole family may be dead.
+fn in_turns(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
+    let first = addresses.first().is_some_and(SocketAddr::is_ipv4);
+    let (mut these, mut those): (Vec<_>, Vec<_>) = addresses
+        .iter()
+        .copied()
+        .partition(|address| address.is_ipv4() == first);
+    these.reverse();
+    those.reverse();
+    let mut turns = Vec::with_capacity(addresses.len());
+    while turns.len() < addresses.len() {
+        turns.extend(these.pop());
+        turns.extend(those.pop());
+    }
+    turns
+}
+
+/// The resolver for reqwest.
+#[derive(Debug)]
+pub(super) struct Living {
+    /// The Manager's, where addresses are tried.
+    pub(super) port: u16,
+    /// How long that may take.
+    pub(super) patience: Duration,
+}
+
+impl Resolve for Living {
+    fn resolve(&self, name: Name) -> Resolving {
+        let (port, patience) = (self.port, self.patience);
+        Box::pin(async move {
+            let mut addresses = lookup(name.as_str(), port).await?;
+            if addresses.len() > 1
+                && let Ok(Ok(stream)) = timeout(patience, connect(&addresses)).await
+                && let Ok(living) = stream.peer_addr()
+            {
+                addresses.sort_by_key(|address| address.ip() != living.ip());
+            }
+            Ok(Box::new(addresses.into_iter()) as Addrs)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn i16_families_take_turns() {
+        let list = |text: &str| -> Vec<SocketAddr> { text.split(' ').map(|word| word.parse().unwrap()).collect() };
+        assert_eq!(
+            in_turns(&list("[::1]:1 [::2]:1 [::3]:1 1.1.1.1:1")),
+            list("[::1]:1 1.1.1.1:1 [::2]:1 [::3]:1")
+        );
+        assert_eq!(in_turns(&list("1.1.1.1:1 [::1]:1")), list("1.1.1.1:1 [::1]:1"));
+        assert!(in_turns(&[]).is_empty());
+    }
+
+    #[tokio::test]
+    async fn i16_the_one_that_answers_is_taken_and_the_first_failure_is_told() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let living = listener.local_addr().unwrap();
+        let refusing = SocketAddr::from(([127, 0, 0, 77], living.port()));
+        let stream = connect(&[refusing, living]).await.unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), living);
+        let error = connect(&[refusing, refusing]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        assert_eq!(connect(&[]).await.unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+}
