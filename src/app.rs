@@ -20,6 +20,7 @@ use std::convert::Infallible;
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tracing::{debug, error, info, warn};
 
@@ -125,7 +126,7 @@ async fn serve(running: Running<'_>, early: Early) -> Result<Departure, Departur
         home: &home,
         spool: spool.clone(),
         pictures,
-        tools: Tools::new(launcher.clone(), &config.timings, tools_folder(), scratch(&home)),
+        tools: tools(config, &launcher, &home),
         orders: Inbox::new(orders, systemd.clone()),
         hints,
         node: Node::new(requirements(config, home.dir()), &config.timings),
@@ -144,14 +145,16 @@ async fn serve(running: Running<'_>, early: Early) -> Result<Departure, Departur
     };
     // Before the Manager is reached: it may be away for long, and we are none the less up.
     systemd.ready();
+    let looked_after = Notify::new();
     let live = async {
-        end_predecessors(config, &launcher, &home).await;
+        end_predecessors(config, &launcher, &home, &spool).await;
+        looked_after.notify_one();
         worker.run().await
     };
     let departure = tokio::select! {
         departure = live => departure,
         never = reaper.run() => match never {},
-        never = sender.run(&manager) => match never {},
+        never = send(sender, &manager, &looked_after) => match never {},
         never = desk.run(&manager, &launcher) => match never {},
         never = status.run() => match never {},
         never = beside(listener, &manager, &config.task_types) => match never {},
@@ -261,13 +264,30 @@ fn introduction(config: &Config) -> Introduction {
     }
 }
 
-/// Whoever bears our mark is of a worker that died, guard and all; and so are its temporary directories.
-async fn end_predecessors(config: &Config, launcher: &Launcher, home: &Home) {
+/// Whoever bears our mark is of a worker that died, guard and all; and so are its temporary directories, and the pictures
+/// that it began.
+async fn end_predecessors(config: &Config, launcher: &Launcher, home: &Home, spool: &Spool) {
     let ended = launcher.end_predecessors(config.timings.unkillable).await;
     if ended != Strays::default() {
         warn!(ended = ?ended.ended, unkillable = ?ended.unkillable, "ended what the last run left behind");
     }
+    for (task, line) in task::set_aside_leftovers(&home.rendering_dir()).await {
+        warn!(task, "{line}");
+        spool.remark_later(&task, &line);
+    }
     task::clean_leftovers(&scratch(home), launcher).await;
+}
+
+/// Sends what tasks say, once what an earlier run left is `looked_after`: that has its place in their logs.
+async fn send(sender: Sender, manager: &HttpManager, looked_after: &Notify) -> Infallible {
+    looked_after.notified().await;
+    sender.run(manager).await
+}
+
+/// What tasks need on this node.
+fn tools(config: &Config, launcher: &Launcher, home: &Home) -> Tools {
+    let tools = Tools::new(launcher.clone(), &config.timings, tools_folder(), scratch(home));
+    tools.with_journals(home.rendering_dir())
 }
 
 fn limits(config: &Config) -> Limits {

@@ -2,13 +2,14 @@
 
 //! `blender-render`: Blender, whose lines say which frames are done and which files were written.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::blender_lines;
 use super::ending::Ending;
 use super::parameters::{ParameterError, Parameters};
 use super::program::Program;
+use super::rendering::Rendering;
 use super::tools::Stage;
+use super::{blender_lines, crash_report};
 use crate::report::Voice;
 
 /// The command line is `exe`, the words of `exeArgs`, `argsBefore`, `blendfile` if it is not empty, `args`.
@@ -39,19 +40,33 @@ impl BlenderRender {
             self.args.clone(),
             stage.tools.blender_ladder.clone(),
         );
-        program.run(stage, &mut hear).await
+        let mut rendering = Rendering::begin(stage, &self.args).await;
+        let mut listen = |line: &str, voice: &mut dyn Voice| {
+            if let Some(path) = hear(line, voice) {
+                rendering.saved(path);
+            }
+        };
+        let (ended, writing) = program.run_and_tell(stage, &mut listen).await;
+        rendering.end(&ended, writing, stage).await;
+        if ended.is_err() {
+            crash_report::tell(stage).await;
+        }
+        ended
     }
 }
 
-fn hear(line: &str, voice: &mut dyn Voice) {
+/// Answers which file was saved.
+fn hear(line: &str, voice: &mut dyn Voice) -> Option<PathBuf> {
     let meaning = blender_lines::read(line);
     // Blender ran in our own directory, so its relative names are relative to that.
-    if let Some(path) = meaning.saved.and_then(|name| std::path::absolute(Path::new(name)).ok()) {
-        voice.produced(&path);
+    let saved = meaning.saved.and_then(|name| std::path::absolute(Path::new(name)).ok());
+    if let Some(path) = &saved {
+        voice.produced(path);
     }
     if meaning.step {
         voice.step();
     }
+    saved.or_else(|| meaning.saved_by_node.map(PathBuf::from))
 }
 
 #[cfg(test)]

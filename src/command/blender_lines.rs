@@ -16,6 +16,8 @@
 pub(super) struct Meaning<'a> {
     /// A file was written; as Blender names it.
     pub(super) saved: Option<&'a str>,
+    /// A file of a File Output node was written: Blender 3.4 names it without quotes.
+    pub(super) saved_by_node: Option<&'a str>,
     /// A frame was rendered, or skipped because its file exists. At most one step per line.
     pub(super) step: bool,
 }
@@ -23,7 +25,7 @@ pub(super) struct Meaning<'a> {
 /// Reads one line.
 pub(super) fn read(line: &str) -> Meaning<'_> {
     // Nearly every line of a render is a progress line; this keeps them cheap.
-    if !["Saved: '", "Time: ", "kipping existing frame"]
+    if !["Saved: ", "Time: ", "kipping existing frame"]
         .iter()
         .any(|mark| line.contains(mark))
     {
@@ -32,6 +34,7 @@ pub(super) fn read(line: &str) -> Meaning<'_> {
     let starts = || std::iter::once(line).chain(behind_render(line));
     Meaning {
         saved: starts().find_map(saved),
+        saved_by_node: starts().find_map(|start| start.strip_prefix("Saved: ").filter(|name| name.starts_with('/'))),
         step: is_time(line.trim_start_matches(is_blank)) || starts().any(|start| is_time(start) || is_skipped(start)),
     }
 }
@@ -163,6 +166,17 @@ Blender quit
         ] {
             assert_eq!(read(line), Meaning::default(), "{line:?}");
         }
+    }
+
+    #[test]
+    fn i2_a_file_of_a_node_is_named_without_quotes() {
+        let meaning = read("Saved: /render/nodes/depth0001.exr");
+        assert_eq!(
+            (meaning.saved, meaning.saved_by_node),
+            (None, Some("/render/nodes/depth0001.exr"))
+        );
+        assert_eq!(read("Saved: '/r/1.png'").saved_by_node, None);
+        assert_eq!(read("Info: Saved \"x.blend\"").saved_by_node, None);
     }
 
     #[test]

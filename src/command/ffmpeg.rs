@@ -146,6 +146,7 @@ mod tests {
             usage: Usage::default(),
             strays: Strays::default(),
             output_held: false,
+            writing: Vec::new(),
         };
         let lines: Vec<_> = lines.iter().map(|line| (*line).to_owned()).collect();
         verdict(Ok(finished), false, &lines)

@@ -14,21 +14,27 @@ mod appimage;
 mod aside;
 mod blender;
 mod blender_lines;
+mod blender_output;
 mod copy_file;
 mod copying;
+mod crash_report;
 mod diagnosis;
 mod echo;
 mod ending;
 mod exec;
 mod ffmpeg;
 mod frames_to_video;
+mod journal;
 mod make_directory;
 mod move_directory;
 mod parameters;
+mod picture;
 mod program;
+mod rendering;
 mod sleep;
 mod text;
 mod tools;
+mod unfinished;
 mod words;
 
 #[cfg(test)]
@@ -47,6 +53,7 @@ pub use frames_to_video::FramesToVideo;
 pub use make_directory::MakeDirectory;
 pub use move_directory::MoveDirectory;
 pub use parameters::ParameterError;
+pub(crate) use rendering::set_aside_leftovers;
 pub use sleep::Sleep;
 pub use tools::{Identity, Said, Scratch, Stage, Tools};
 

@@ -23,7 +23,7 @@ use super::diagnosis;
 use super::ending::{Ending, HandBack, names};
 use super::text::quoted;
 use super::tools::Stage;
-use crate::process::{Exit, Finished, Heard, Ladder, ProcessSpec, StartError, Stray, Usage};
+use crate::process::{Exit, Finished, Heard, Ladder, OpenFile, ProcessSpec, StartError, Stray, Usage};
 use crate::report::Voice;
 
 /// The program's own words are longer than any kernel takes them.
@@ -58,6 +58,15 @@ impl Program {
 
     /// Runs it to its end. Its lines are in the log when this returns, and nothing of it is left.
     pub(super) async fn run(self, stage: &mut Stage<'_>, hear: Hear<'_>) -> Result<(), Ending> {
+        self.run_and_tell(stage, hear).await.0
+    }
+
+    /// The same, with the files that were open for writing when it was ended.
+    pub(super) async fn run_and_tell(
+        self,
+        stage: &mut Stage<'_>,
+        hear: Hear<'_>,
+    ) -> (Result<(), Ending>, Vec<OpenFile>) {
         let spec = self.spec(stage);
         announce(&spec, stage);
         let Stage {
@@ -76,15 +85,16 @@ impl Program {
             })
             .await;
         match ended {
-            Ok(finished) => {
+            Ok(mut finished) => {
                 account(&finished, stage);
                 if finished.exit == Exit::Code(appimage::NOT_MOUNTED) {
                     self.hint_of_appimage(stage).await;
                 }
                 stage.voice.ended(&self.exe, &finished);
-                conclude(finished, stage.tools.crash)
+                let writing = std::mem::take(&mut finished.writing);
+                (conclude(finished, stage.tools.crash), writing)
             }
-            Err(error) => Err(self.not_started(error).await),
+            Err(error) => (Err(self.not_started(error).await), Vec::new()),
         }
     }
 
@@ -168,6 +178,7 @@ fn account(finished: &Finished, stage: &mut Stage<'_>) {
         usage,
         strays,
         output_held,
+        writing: _,
     } = finished;
     if !strays.ended.is_empty() {
         stage
@@ -242,7 +253,7 @@ fn signal_name(signal: i32) -> String {
 }
 
 /// Bytes for people, in powers of 1000.
-fn size(bytes: u64) -> String {
+pub(super) fn size(bytes: u64) -> String {
     const UNITS: [(u64, &str); 3] = [(1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB")];
     match UNITS.iter().find(|(unit, _)| bytes >= *unit) {
         Some((unit, name)) => format!("{}.{} {name}", bytes / unit, bytes % unit * 10 / unit),

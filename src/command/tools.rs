@@ -31,6 +31,8 @@ pub struct Tools {
     /// A program killed sooner after its start has crashed at once.
     pub(super) crash: Duration,
     scratch: Scratch,
+    /// Where it is kept of a run of Blender what the next start has to know; nowhere in some tests.
+    journals: Option<PathBuf>,
 }
 
 /// Where tasks get their temporary directories.
@@ -72,7 +74,22 @@ impl Tools {
             patience: timings.grace,
             crash: timings.crash,
             scratch,
+            journals: None,
         }
+    }
+
+    /// The same, which keeps what the next start has to know of a run of Blender in files in `folder`. It need not
+    /// be there.
+    #[must_use]
+    pub fn with_journals(self, folder: PathBuf) -> Self {
+        Self {
+            journals: Some(folder),
+            ..self
+        }
+    }
+
+    pub(super) fn journals(&self) -> Option<&Path> {
+        self.journals.as_deref()
     }
 
     /// How programs are started here.
@@ -91,6 +108,9 @@ impl Tools {
 pub struct Identity {
     pub(super) env: Vec<(OsString, Option<OsString>)>,
     pub(super) label: String,
+    /// The task's id.
+    pub(super) task: String,
+    pub(super) tmpdir: PathBuf,
 }
 
 impl Identity {
@@ -108,6 +128,8 @@ impl Identity {
         Self {
             env,
             label: task.name.clone(),
+            task: task.uuid.to_string(),
+            tmpdir: tmpdir.to_owned(),
         }
     }
 }

@@ -159,6 +159,11 @@ impl Home {
         spool_of(&self.dir)
     }
 
+    /// What is kept of runs of Blender that are not over; made by whoever fills it.
+    pub fn rendering_dir(&self) -> PathBuf {
+        self.dir.join("rendering")
+    }
+
     /// This home's identity, for the mark on every process it starts: device and inode of the directory,
     /// in hex. A copied home is another home with other processes, which an identity in a file would not
     /// know; a renamed one is still the same, which the path would not know. The device number of a network

@@ -22,13 +22,14 @@ use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
 use super::tree::Patience;
-use super::{Ladder, ProcessSpec, StartError, Stray, Strays, Usage};
+use super::{Ladder, OpenFile, ProcessSpec, StartError, Stray, Strays, Usage};
 
 /// The longest brief, in bytes. No program can be given more than 6 MiB of arguments and environment: three quarters of the
 /// kernel's `_STK_LIM` (execve(2)).
 const LONGEST_BRIEF: usize = 8 << 20;
-/// The longest of the others. The longest there are name two hundred processes in 15 bytes each, every byte escaped.
-const LONGEST_SAID: usize = 64 << 10;
+/// The longest of the others. The longest there are name two hundred processes in 15 bytes each, and 32 files in 1 KiB
+/// each, every byte escaped.
+const LONGEST_SAID: usize = 256 << 10;
 
 /// All a guard needs to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,6 +107,7 @@ pub(super) struct LastWord {
     pub(super) usage: Usage,
     pub(super) strays: Strays,
     pub(super) output_held: bool,
+    pub(super) writing: Vec<OpenFile>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

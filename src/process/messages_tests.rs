@@ -123,6 +123,13 @@ fn the_longest_that_a_guard_ever_sends_is_not_refused() {
             unkillable: strays(),
         },
         output_held: true,
+        writing: vec![
+            OpenFile {
+                path: "\u{1}".repeat(1024),
+                inode: Some(u64::MAX)
+            };
+            32
+        ],
     };
     let mut inbox = Inbox(Said::Ended(word.clone()).frame().unwrap());
     assert_eq!(inbox.next().unwrap(), Some(Said::Ended(word)));

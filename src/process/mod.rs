@@ -27,6 +27,7 @@ mod spec;
 mod status;
 mod title;
 mod tree;
+mod writing;
 
 pub use cgroup::Delegation;
 pub use guard::{GUARD_ROLE, guard_main};
@@ -34,6 +35,7 @@ pub use launcher::{Launcher, LauncherOptions};
 pub use mark::MARK;
 pub use reaper::Reaper;
 pub use spec::{Exit, Finished, Heard, Ladder, ProcessSpec, StartError, Stray, Strays, Usage};
+pub use writing::OpenFile;
 
 /// A launcher whose reaper does not run: for tests of what starts no program, in a process whose children are
 /// other tests'.

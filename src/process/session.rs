@@ -278,6 +278,7 @@ impl Session {
                 usage: word.usage,
                 strays: word.strays,
                 output_held: word.output_held || self.output_held,
+                writing: word.writing,
             }),
             (
                 Some(Said::Started { .. } | Said::OrderHeard | Said::Exited(_) | Said::LeftRunning(_)) | None,
@@ -291,6 +292,7 @@ impl Session {
                 Ok(Finished {
                     exit: self.exit(&word, abort).await,
                     usage: word.usage,
+                    writing: word.writing,
                     ..self.lost(pid, since)
                 })
             }
@@ -338,6 +340,7 @@ impl Session {
             },
             strays,
             output_held: self.output_held,
+            writing: Vec::new(),
         }
     }
 }

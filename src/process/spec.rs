@@ -12,6 +12,7 @@ use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
+use super::OpenFile;
 use crate::abort::AbortReason;
 
 /// A program to run. Its `Display` can be pasted into a shell.
@@ -78,6 +79,9 @@ pub struct Finished {
     pub strays: Strays,
     /// A descendant held the output open after the program's end, did nothing, and was not waited for any longer.
     pub output_held: bool,
+    /// What the program and its descendants had open for writing when they were told to end; some may have finished
+    /// with it since. Nothing of a program that ended by itself.
+    pub writing: Vec<OpenFile>,
 }
 
 /// How a program ended.

@@ -29,9 +29,10 @@ use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getpgrp, getpid};
 
-use super::Stray;
 use super::cgroup::Cgroup;
 use super::procfs::{Handle, Kin, Reaped, Stat, now};
+use super::writing::Writing;
+use super::{OpenFile, Stray};
 
 /// How many strays are told apart by name; of a fork bomb nobody reads more.
 pub(super) const NAMED_AT_MOST: usize = 100;
@@ -69,6 +70,7 @@ pub(super) struct Sweep {
     named: Vec<Stray>,
     left: Vec<Stray>,
     refused: bool,
+    writing: Writing,
 }
 
 impl Sweep {
@@ -86,6 +88,7 @@ impl Sweep {
             named: Vec::new(),
             left: Vec::new(),
             refused: false,
+            writing: Writing::default(),
         }
     }
 
@@ -157,6 +160,11 @@ impl Sweep {
         &self.named
     }
 
+    /// What they had open for writing.
+    pub(super) fn writing(&self) -> &[OpenFile] {
+        self.writing.files()
+    }
+
     /// Whoever was still there at the last round.
     pub(super) fn left(&self) -> &[Stray] {
         &self.left
@@ -184,6 +192,7 @@ impl Sweep {
             }
             // Whether it could be stopped shows when it is killed.
             handle.send(Signal::SIGSTOP).ok();
+            self.writing.look(stat.pid);
             if self.named.len() < NAMED_AT_MOST {
                 self.named.push(stray(stat));
             }

@@ -133,6 +133,11 @@ impl Spool {
         self.0.remark(task, line);
     }
 
+    /// The same in the log of one that an earlier process left, if not all of it is sent.
+    pub fn remark_later(&self, task: &str, line: &str) {
+        self.0.remark_later(task, line);
+    }
+
     /// Whether this task must not be run (again) here: its outcome waits to be delivered, or could not be and was
     /// set aside. One that was delivered does not count: a user may have requeued the task since.
     pub fn holds(&self, task: &str) -> bool {

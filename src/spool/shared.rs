@@ -115,6 +115,16 @@ impl Shared {
         Ok(folder)
     }
 
+    pub(super) fn remark_later(&self, task: &str, line: &str) {
+        let Some(folder) = self.folder(task) else { return };
+        let mut folder = folder.borrow_mut();
+        if !folder.is_running() && folder.fate().is_none() {
+            folder.append("", line, self.limits.early_send);
+            folder.log.close();
+            self.work.notify_one();
+        }
+    }
+
     /// Whether there is room for one more task.
     pub(super) fn room(&self) -> Result<(), SpoolError> {
         const MB: u64 = 1_000_000;

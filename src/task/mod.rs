@@ -21,6 +21,7 @@ use crate::command::{Command, Ending, Identity, Stage};
 use crate::protocol::{AssignedTask, WireCommand};
 use crate::report::LastWord;
 
+pub(crate) use crate::command::set_aside_leftovers;
 pub use crate::command::{HandBack, Said, Scratch, Tools};
 pub use tmpdir::clean_leftovers;
 

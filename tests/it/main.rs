@@ -21,6 +21,7 @@ mod deaths;
 mod disk;
 mod doctor;
 mod fighting;
+mod frames;
 mod full_starts;
 mod guards;
 mod harness;

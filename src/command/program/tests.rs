@@ -19,6 +19,7 @@ fn finished(exit: Exit) -> Finished {
         usage,
         strays: Strays::default(),
         output_held: false,
+        writing: Vec::new(),
     }
 }
 

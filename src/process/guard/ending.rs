@@ -124,6 +124,7 @@ impl Guard {
                 Rung::Wait(_) => return,
                 Rung::Top => return self.begin_sweep(),
                 Rung::Signal(signal) => {
+                    self.writing.look_below();
                     for group in groups.iter().flatten() {
                         let group = Pid::from_raw(-group);
                         // Nobody in it any more is seen at the next call; not allowed, at the sweep.

@@ -45,6 +45,7 @@ use self::stage::{End, Stage};
 use super::cgroup::Cgroup;
 use super::messages::{Brief, LastWord, Order, Said, Terms};
 use super::procfs::{Reaped, now, reap_some};
+use super::writing::Writing;
 use super::{Ladder, Stray, Strays};
 
 /// The hidden first argument that makes this binary a guard.
@@ -91,6 +92,8 @@ struct Guard {
     end: Option<End>,
     /// The worker was told what the program left running.
     left_is_said: bool,
+    /// What the program had open when it was asked to end.
+    writing: Writing,
     /// Told to end the program before it had ended by itself.
     asked: bool,
     /// Nobody listens any more: the worker is gone, or has had the last word.
@@ -127,6 +130,7 @@ impl Guard {
             stage: Stage::Running,
             end: None,
             left_is_said: false,
+            writing: Writing::default(),
             asked: false,
             alone: false,
             ladder: brief.ladder.clone(),
@@ -286,6 +290,7 @@ impl Guard {
             usage: usage(wall, self.cgroup.as_ref()),
             strays: Strays { ended, unkillable },
             output_held,
+            writing: self.stage.writing(self.writing.clone()),
         }
     }
 

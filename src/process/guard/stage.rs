@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use super::linger::Linger;
 use super::program::ExecPipe;
-use crate::process::Stray;
 use crate::process::ladder::Climb;
 use crate::process::messages::Said;
 use crate::process::tree::Sweep;
+use crate::process::writing::Writing;
+use crate::process::{OpenFile, Stray};
 
 /// What a guard is at.
 pub(super) enum Stage {
@@ -72,5 +73,14 @@ impl Stage {
             | Self::Lingering(_)
             | Self::Draining { .. } => (&[], false),
         }
+    }
+
+    /// What those who are told to end had open for writing: when they were asked, and when they were stopped.
+    pub(super) fn writing(&self, asked: Writing) -> Vec<OpenFile> {
+        let mut all = asked;
+        if let Self::Sweeping { sweep, .. } = self {
+            all.add_all(sweep.writing());
+        }
+        all.into_files()
     }
 }

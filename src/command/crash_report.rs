@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! What Blender writes when it crashes: `NAME.crash.txt` in its temporary directory, which goes with the task.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+use std::time::Duration;
+
+use nix::libc::{O_NOFOLLOW, O_NONBLOCK};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+use super::tools::Stage;
+
+/// So much of a report is copied: its end, where the backtrace is.
+const REPORT_MOST: u64 = 64 << 10;
+/// One Blender writes one; a task may have had several.
+const REPORTS_MOST: usize = 4;
+/// So many names of the directory are looked at.
+const NAMES_MOST: usize = 10_000;
+/// A file system that does not answer is not waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Copies the crash reports in the task's temporary directory into its log, if there are any.
+pub(super) async fn tell(stage: &mut Stage<'_>) {
+    let folder = stage.identity.tmpdir.clone();
+    let Ok(Ok(lines)) = timeout(PATIENCE, spawn_blocking(move || reports(&folder))).await else {
+        return;
+    };
+    for line in lines {
+        stage.voice.line(&line);
+    }
+}
+
+fn reports(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten().take(NAMES_MOST);
+    let named = entries.filter(|entry| entry.file_name().as_encoded_bytes().ends_with(b".crash.txt"));
+    let mut lines = Vec::new();
+    for entry in named.take(REPORTS_MOST) {
+        match report(&entry.path()) {
+            Ok((missing, text)) => {
+                let name = entry.file_name();
+                lines.push(format!("Blender wrote a crash report, {}:", name.display()));
+                if missing > 0 {
+                    lines.push(format!("    [... its first {missing} bytes are left out ...]"));
+                }
+                lines.extend(text.lines().map(|line| format!("    {line}")));
+            }
+            Err(error) => lines.push(format!(
+                "Cannot read the crash report {}: {error}",
+                entry.path().display()
+            )),
+        }
+    }
+    lines
+}
+
+/// How much is left out, and the rest.
+fn report(path: &Path) -> io::Result<(u64, String)> {
+    let file: File = OpenOptions::new()
+        .read(true)
+        .custom_flags(O_NOFOLLOW | O_NONBLOCK)
+        .open(path)?;
+    let data = file.metadata()?;
+    if !data.is_file() {
+        return Err(io::Error::other("it is not a file"));
+    }
+    let missing = data.len().saturating_sub(REPORT_MOST);
+    let mut bytes = vec![0; usize::try_from(data.len() - missing).unwrap_or(0)];
+    file.read_exact_at(&mut bytes, missing)?;
+    Ok((missing, String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn i11_the_end_of_a_report_is_told_and_what_is_no_file_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::write(at("blender.crash.txt"), "# Blender 3.4.1\n# backtrace\n").unwrap();
+        fs::write(at("other.txt"), "x").unwrap();
+        assert_eq!(
+            reports(folder.path()),
+            [
+                "Blender wrote a crash report, blender.crash.txt:",
+                "    # Blender 3.4.1",
+                "    # backtrace"
+            ]
+        );
+        fs::write(
+            at("blender.crash.txt"),
+            [vec![b'a'; 1000], vec![b'b'; 64 << 10]].concat(),
+        )
+        .unwrap();
+        let told = reports(folder.path());
+        assert_eq!(told[1], "    [... its first 1000 bytes are left out ...]");
+        assert!(told[2].ends_with('b') && !told[2].contains('a'));
+        fs::remove_file(at("blender.crash.txt")).unwrap();
+        symlink("/etc/passwd", at("a.crash.txt")).unwrap();
+        nix::unistd::mkfifo(&at("b.crash.txt"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let told = reports(folder.path());
+        assert!(
+            told.len() == 2 && told.iter().all(|line| line.starts_with("Cannot read")),
+            "{told:?}"
+        );
+    }
+}

@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! What the next start has to know of a run of Blender, should worker and guard die with it: a file while it runs,
+//! with a line at its beginning and one for each picture that was saved.
+//!
+//! ```text
+//! HOME/rendering/<begun>: {"task": ..., "arguments": [...], "before": [...]}
+//!                         "/render/0001.png"
+//! ```
+//!
+//! Written beside the event loop. A line that was lost costs nothing but the look whether that picture is whole.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use nix::libc::{O_NOFOLLOW, O_NONBLOCK};
+use nix::time::{ClockId, clock_gettime};
+use serde::{Deserialize, Serialize};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+use tracing::warn;
+
+use super::unfinished::Look;
+
+/// How long a home that does not answer may hold up a run.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// More is not read, of one file and of how many.
+const READ_MOST: u64 = 64 << 20;
+const FILES_MOST: usize = 100;
+/// What waits for a disk, at most.
+const WAITING_MOST: usize = 1 << 20;
+/// After the host is up again, what was on its way to a file server may still arrive, and clocks differ.
+const AFTER_BOOT: Duration = Duration::from_secs(30);
+
+/// Its first line.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Head {
+    pub(super) task: String,
+    /// Of which life of the host it was.
+    pub(super) boot: String,
+    pub(super) arguments: Vec<String>,
+    /// What relative paths were relative to.
+    pub(super) directory: PathBuf,
+    pub(super) before: Vec<(PathBuf, Look)>,
+}
+
+/// What a killed worker left.
+#[derive(Debug)]
+pub(super) struct Leftover {
+    pub(super) path: PathBuf,
+    pub(super) head: Head,
+    pub(super) saved: Vec<PathBuf>,
+    /// It had ended by then.
+    pub(super) not_after: Option<SystemTime>,
+}
+
+/// The file of one run.
+#[derive(Debug, Clone)]
+pub(super) struct Journal(Arc<Writer>);
+
+#[derive(Debug)]
+struct Writer {
+    path: PathBuf,
+    queue: Mutex<Queue>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    bytes: Vec<u8>,
+    is_written: bool,
+}
+
+impl Journal {
+    /// On return it is on disk, if the disk is not too slow. One that cannot be written is said, and done without.
+    pub(super) async fn begin(folder: &Path, head: &Head) -> Self {
+        let now = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
+        let journal = Self(Arc::new(Writer {
+            path: folder.join(now.as_nanos().to_string()),
+            queue: Mutex::default(),
+        }));
+        let mut line = serde_json::to_vec(head).unwrap_or_default();
+        line.push(b'\n');
+        let path = journal.0.path.clone();
+        let made = spawn_blocking(move || create(&path, &line));
+        match timeout(PATIENCE, made).await {
+            // A power cut may come; no program waits for a slow disk.
+            Ok(Ok(Ok(file))) => {
+                let folder = folder.to_owned();
+                drop(spawn_blocking(move || sync(&file, &folder)));
+            }
+            Ok(Ok(Err(error))) => warn!(path = %journal.0.path.display(), "cannot write: {error}"),
+            Ok(Err(_)) | Err(_) => warn!(path = %journal.0.path.display(), "cannot be written in time"),
+        }
+        journal
+    }
+
+    /// Adds a picture that was saved.
+    pub(super) fn saved(&self, path: &Path) {
+        let Ok(mut line) = serde_json::to_vec(path) else { return };
+        line.push(b'\n');
+        let mut queue = self.0.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        if queue.bytes.len() + line.len() > WAITING_MOST {
+            return;
+        }
+        queue.bytes.extend(line);
+        if !std::mem::replace(&mut queue.is_written, true) {
+            let writer = Arc::clone(&self.0);
+            drop(spawn_blocking(move || writer.write()));
+        }
+    }
+
+    /// The run is over, and all was done for it.
+    pub(super) async fn end(self) {
+        let removed = spawn_blocking(move || fs::remove_file(&self.0.path));
+        // One that stays is found by the next start, which sees that the pictures are whole.
+        drop(timeout(PATIENCE, removed).await);
+    }
+}
+
+impl Writer {
+    /// Until nothing waits. What cannot be written is let go.
+    fn write(&self) {
+        loop {
+            let bytes = {
+                let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+                if queue.bytes.is_empty() {
+                    queue.is_written = false;
+                    return;
+                }
+                std::mem::take(&mut queue.bytes)
+            };
+            let file = OpenOptions::new()
+                .append(true)
+                .custom_flags(O_NOFOLLOW | O_NONBLOCK)
+                .open(&self.path);
+            file.and_then(|mut file| file.write_all(&bytes)).ok();
+        }
+    }
+}
+
+fn create(path: &Path, line: &[u8]) -> io::Result<File> {
+    if let Some(folder) = path.parent() {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(line)?;
+    Ok(file)
+}
+
+fn sync(file: &File, folder: &Path) -> io::Result<()> {
+    file.sync_all()?;
+    File::open(folder)?.sync_all()?;
+    folder.parent().map_or(Ok(()), |home| File::open(home)?.sync_all())
+}
+
+/// What is in `folder`, oldest first. A file that tells nothing is removed, and said.
+pub(super) fn leftovers(folder: &Path) -> Vec<Leftover> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut paths: Vec<_> = entries.map(|entry| entry.path()).collect();
+    paths.sort();
+    let mut found = Vec::new();
+    for path in paths.into_iter().take(FILES_MOST) {
+        match read(&path) {
+            Ok(leftover) => found.push(leftover),
+            Err(error) => {
+                warn!(path = %path.display(), "cannot tell what a cut off run of Blender wrote: {error}");
+                fs::remove_file(&path).ok();
+            }
+        }
+    }
+    found
+}
+
+fn read(path: &Path) -> io::Result<Leftover> {
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(O_NOFOLLOW | O_NONBLOCK)
+        .open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is not a file"));
+    }
+    let mut lines = BufReader::new(file.take(READ_MOST)).split(b'\n');
+    let first = lines
+        .next()
+        .unwrap_or_else(|| Err(io::ErrorKind::UnexpectedEof.into()))?;
+    let head: Head = serde_json::from_slice(&first)?;
+    // The last line may be half.
+    let saved = lines
+        .map_while(Result::ok)
+        .filter_map(|line| serde_json::from_slice(&line).ok())
+        .collect();
+    let not_after = (head.boot != boot_id()).then(|| booted() + AFTER_BOOT);
+    Ok(Leftover {
+        path: path.to_owned(),
+        head,
+        saved,
+        not_after,
+    })
+}
+
+/// Names this life of the host; empty where the kernel does not tell.
+pub(super) fn boot_id() -> String {
+    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    id.trim().to_owned()
+}
+
+fn booted() -> SystemTime {
+    let up = clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from);
+    SystemTime::now().checked_sub(up).unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head() -> Head {
+        Head {
+            task: "t".into(),
+            boot: boot_id(),
+            arguments: vec!["-o".into(), "/r/ü".into()],
+            directory: "/r".into(),
+            before: Vec::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn i2_what_was_begun_and_saved_is_found_again_and_gone_after_a_good_end() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path().join("rendering");
+        assert!(leftovers(&folder).is_empty());
+        let journal = Journal::begin(&folder, &head()).await;
+        journal.saved(Path::new("/r/it's 1.png"));
+        journal.saved(Path::new("/r/2.png"));
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+        loop {
+            let found = leftovers(&folder);
+            assert_eq!((found.len(), found[0].head.task.as_str()), (1, "t"));
+            assert_eq!(found[0].not_after, None);
+            if found[0].saved == [Path::new("/r/it's 1.png"), Path::new("/r/2.png")] {
+                break;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "{found:?}");
+            tokio::task::yield_now().await;
+        }
+        journal.end().await;
+        assert!(leftovers(&folder).is_empty());
+    }
+
+    #[test]
+    fn i2_a_file_that_tells_nothing_is_no_hindrance_and_half_a_line_is_left_out() {
+        let home = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| fs::write(home.path().join(name), text).unwrap();
+        let mut other = head();
+        other.boot = "another".into();
+        let line = serde_json::to_string(&other).unwrap();
+        write("1", "");
+        write("2", &format!("{line}\n\"/r/1.png\"\n\"/r/2"));
+        write("3", &line[..20]);
+        nix::unistd::mkfifo(&home.path().join("4"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let found = leftovers(home.path());
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].saved, [Path::new("/r/1.png")]);
+        assert!(
+            found[0]
+                .not_after
+                .is_some_and(|end| end < SystemTime::now() + AFTER_BOOT)
+        );
+        assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1);
+    }
+}
