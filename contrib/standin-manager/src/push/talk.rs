@@ -208,6 +208,8 @@ fn protocol_error(problem: &ProtocolError) -> Over {
         ProtocolError::InvalidOpcode(code)
         | ProtocolError::UnknownControlFrameType(code)
         | ProtocolError::UnknownDataFrameType(code) => format!("bad opcode {code}"),
+        // Without a close frame.
+        ProtocolError::ResetWithoutClosingHandshake => return Over::Parted,
         _ => return Over::Dropped,
     };
     Over::Protocol(words)

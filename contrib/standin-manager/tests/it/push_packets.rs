@@ -355,7 +355,7 @@ fn a_client_that_leaves_while_it_is_in_a_room_can_stop_all_that_is_broadcast() {
         .unwrap();
     let silence = asks.read(&mut [0]).unwrap_err();
     assert_eq!(silence.kind(), ErrorKind::WouldBlock, "{silence}");
-    assert_eq!(worker.call("GET", "/api/v3/worker/state").status, 204);
+    assert_eq!(worker.call("GET", "state").status, 204);
     standin.stop();
     standin.start_again().unwrap();
     worker.sign_on("worker");
