@@ -36,6 +36,7 @@ use crate::logging;
 use crate::manager::push::{Listener, hints};
 use crate::manager::{HttpManager, Introduction, Manager, Session, chain};
 use crate::node::Node;
+use crate::printable;
 use crate::process::{Launcher, LauncherOptions, Reaper, Strays};
 use crate::report::Pictures;
 use crate::signals::{Early, Order, Orders};
@@ -58,7 +59,12 @@ pub fn run(arguments: &Arguments, early: Early) -> Departure {
         Ok(loaded) => loaded,
         Err(error) => {
             // There is no log yet, and the error is laid out in lines of its own.
-            writeln!(std::io::stderr(), "flamenco-worker: {error}").ok();
+            writeln!(
+                std::io::stderr(),
+                "flamenco-worker: {}",
+                printable::text(&error.to_string())
+            )
+            .ok();
             return Departure::BadConfiguration;
         }
     };
@@ -68,7 +74,7 @@ pub fn run(arguments: &Arguments, early: Early) -> Departure {
         })
         .ok();
     for warning in warnings {
-        warn!("{warning}");
+        warn!("{warning:#}");
     }
     info!(version = VERSION, pid = std::process::id(), "flamenco-worker starts");
     let systemd = Systemd::of(|name| environment.get(name));

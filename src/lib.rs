@@ -37,6 +37,7 @@ pub mod home;
 pub mod logging;
 pub mod manager;
 pub mod node;
+pub mod printable;
 pub mod process;
 pub mod protocol;
 pub mod report;

@@ -25,6 +25,8 @@ use nix::time::{ClockId, clock_gettime};
 use tokio::time::{Instant, sleep_until};
 use tracing::debug;
 
+use crate::printable;
+
 /// How long a message may wait for systemd to read the ones before it. Several hundred have room, so this much is
 /// waited for only where systemd hangs, and then we go on without it.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -34,6 +36,9 @@ const EXTEND_EVERY: Duration = Duration::from_secs(5);
 
 /// ... and so much of it, from then on: three may come late.
 const EXTENSION: Duration = Duration::from_secs(20);
+
+/// In bytes. Systemd passes over messages of more than 4096, and a terminal shows far less.
+const LONGEST_STATUS: usize = 1000;
 
 /// Systemd as it is reached from here. Clones are handles to the same.
 #[derive(Debug, Clone, Default)]
@@ -105,7 +110,9 @@ impl Systemd {
         let Some(notify) = &self.0 else { return };
         if notify.status.replace(line.to_owned()) != line {
             // A line end would begin another assignment.
-            self.tell(&format!("STATUS={}", line.replace('\n', " ")));
+            let line = printable::line(line);
+            let shown = &line[..line.floor_char_boundary(LONGEST_STATUS)];
+            self.tell(&format!("STATUS={shown}"));
         }
     }
 

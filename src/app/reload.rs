@@ -40,7 +40,7 @@ impl Running<'_> {
         let (arguments, environment) = (self.arguments.clone(), self.environment.clone());
         let manager_url = self.config.manager.clone();
         let reading = tokio::task::spawn_blocking(move || {
-            let (config, warnings) = Config::load(&arguments, &environment).map_err(|error| error.to_string())?;
+            let (config, warnings) = Config::load(&arguments, &environment).map_err(|error| error.line())?;
             let reach = manager_url.map(|url| reach(&url, &config)).transpose();
             Ok::<_, String>((config, warnings, reach.map_err(|error| chain(&error))?))
         });

@@ -9,11 +9,11 @@
 
 use std::io::{self, Write};
 
-use super::table::plain;
 use crate::app::parts::{NoManager, manager_url, reach};
 use crate::config::{Config, Effective, Environment, Written};
 use crate::home::{self, HomeError};
 use crate::manager::TrustError;
+use crate::printable;
 
 /// What a worker would not start with, although each value by itself can be used.
 #[derive(Debug, thiserror::Error)]
@@ -36,14 +36,18 @@ pub(super) fn check(config: &Config, environment: &Environment) -> Result<(), Un
 /// Prints all that holds.
 pub(super) fn show(config: &Config, environment: &Environment, out: &mut impl Write) -> io::Result<()> {
     match &config.file {
-        Some(file) => writeln!(out, "# read from {}", plain(&file.display().to_string()))?,
+        Some(file) => writeln!(out, "# read from {}", printable::line(&file.display().to_string()))?,
         None => writeln!(out, "# no file was found")?,
     }
     if let (None, Ok(home)) = (&config.home, home::locate(config, environment)) {
-        writeln!(out, "# the home is {}", plain(&home.display().to_string()))?;
+        writeln!(out, "# the home is {}", printable::line(&home.display().to_string()))?;
     }
     if let Some(filter) = &config.log.filter {
-        writeln!(out, "# the log is filtered by FLAMENCO_LOG: {}", plain(filter))?;
+        writeln!(
+            out,
+            "# the log is filtered by FLAMENCO_LOG: {}",
+            printable::line(filter)
+        )?;
     }
     for table in config.effective() {
         if !table.name.is_empty() && !table.values.is_empty() {
@@ -57,7 +61,10 @@ pub(super) fn show(config: &Config, environment: &Environment, out: &mut impl Wr
 }
 
 fn line(effective: &Effective<'_>, out: &mut impl Write) -> io::Result<()> {
-    let (name, origin) = (&effective.name, plain(&effective.origin.to_string()));
+    let (name, origin) = (
+        &effective.name,
+        printable::line(&effective.origin.to_string()).into_owned(),
+    );
     match &effective.value {
         Written::Value(value) => writeln!(out, "{name} = {value}  # {origin}"),
         Written::Unset => writeln!(out, "# {name} is not set"),

@@ -14,9 +14,10 @@ use std::path::{Path, PathBuf};
 use nix::sys::signal::Signal;
 use serde::Serialize;
 
-use super::table::{self, plain};
+use super::table;
 use crate::cli::HistoryArguments;
 use crate::home::{Holder, spool_of};
+use crate::printable::line;
 use crate::spool::{Cause, Count, Kept, ProgramEnd, Standing, Stretch, look};
 
 /// So much of an id is shown in a table; the start of one is enough to ask for a task.
@@ -193,8 +194,8 @@ impl<'a> Row<'a> {
     /// All about it, then its log.
     fn whole(&self, runs: usize, out: &mut impl Write) -> Result<(), HistoryError> {
         let kept = self.kept;
-        writeln!(out, "Task     {}  {}", plain(&kept.task), plain(&kept.name))?;
-        writeln!(out, "Job      {}", plain(&kept.job))?;
+        writeln!(out, "Task     {}  {}", line(&kept.task), line(&kept.name))?;
+        writeln!(out, "Job      {}", line(&kept.job))?;
         writeln!(out, "Begun    {}", local(kept.begun))?;
         if let Some(end) = &kept.end {
             writeln!(out, "Ended    {}, after {}", local(end.ended), seconds(end.took_ms))?;
@@ -202,7 +203,7 @@ impl<'a> Row<'a> {
         writeln!(out, "Outcome  {}", self.outcome())?;
         let why = self.cause().1;
         if !why.is_empty() {
-            writeln!(out, "Why      {}", plain(why))?;
+            writeln!(out, "Why      {}", line(why))?;
         }
         for program in self.programs() {
             writeln!(out, "Program  {}", told(program))?;
@@ -213,7 +214,7 @@ impl<'a> Row<'a> {
             "Log      {lines} lines, {bytes} bytes; the Manager does not get {} of the lines",
             kept.lost.lines
         )?;
-        writeln!(out, "Folder   {}", kept.folder.display())?;
+        writeln!(out, "Folder   {}", line(&kept.folder.to_string_lossy()))?;
         if runs > 1 {
             writeln!(out, "Runs     {runs} are kept, this is the last; --json shows all")?;
         }
@@ -244,7 +245,7 @@ impl<'a> Row<'a> {
 fn told(program: &ProgramEnd) -> String {
     let mut text = format!(
         "{} (pid {}): exit {}, {}, {} of CPU time, peak memory {} MB",
-        plain(&program.program),
+        line(&program.program),
         program.pid,
         exit(program),
         seconds(program.wall_ms),
@@ -256,7 +257,7 @@ fn told(program: &ProgramEnd) -> String {
         ("cannot be ended", &program.unkillable),
     ] {
         if !names.is_empty() {
-            text.push_str(&format!(", {what}: {}", plain(&names.join(", "))));
+            text.push_str(&format!(", {what}: {}", line(&names.join(", "))));
         }
     }
     text

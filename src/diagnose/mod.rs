@@ -24,6 +24,7 @@ use crate::control::{self, Command};
 use crate::departure::Departure;
 use crate::home::{self, SearchError};
 use crate::manager::chain;
+use crate::printable::{self, Printable};
 
 /// Runs an errand.
 ///
@@ -71,10 +72,10 @@ fn home(arguments: &Arguments) -> Result<PathBuf, Departure> {
 }
 
 /// Where an errand writes.
-type Out = BufWriter<StdoutLock<'static>>;
+type Out = BufWriter<Printable<StdoutLock<'static>>>;
 
 fn shown(show: impl FnOnce(&mut Out) -> Result<(), HistoryError>) -> Result<(), Departure> {
-    let mut out = BufWriter::new(io::stdout().lock());
+    let mut out = BufWriter::new(Printable::new(io::stdout().lock()));
     match show(&mut out).and_then(|()| Ok(out.flush()?)) {
         Ok(()) => Ok(()),
         // Who reads has seen enough: `| head`.
@@ -101,5 +102,5 @@ fn unusable(error: &impl Display) -> Departure {
 
 /// A closed stderr is nobody's loss.
 fn say(text: &impl Display) {
-    writeln!(io::stderr(), "flamenco-worker: {text}").ok();
+    writeln!(io::stderr(), "flamenco-worker: {}", printable::text(&text.to_string())).ok();
 }

@@ -4,6 +4,8 @@
 
 use std::io::{self, Write};
 
+use crate::printable;
+
 /// Names of tasks may be sentences.
 const WIDEST: usize = 40;
 
@@ -28,15 +30,10 @@ pub(super) fn write<const N: usize>(heading: [&str; N], rows: &[[String; N]], ou
     Ok(())
 }
 
-/// One line without control characters.
-pub(super) fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
-}
-
 fn fitted(text: &str) -> String {
-    let plain = plain(text);
+    let plain = printable::line(text);
     match plain.char_indices().nth(WIDEST) {
-        None => plain,
+        None => plain.into_owned(),
         Some(_) => plain.chars().take(WIDEST - 3).chain("...".chars()).collect(),
     }
 }
@@ -52,7 +49,7 @@ mod tests {
         write(["A", "B"], &[row("ü\x1b[2J", "1"), row(&"x".repeat(60), "")], &mut out).unwrap();
         let lines: Vec<_> = std::str::from_utf8(&out).unwrap().lines().collect();
         assert_eq!(lines[0], format!("A{}B", " ".repeat(41)));
-        assert_eq!(lines[1], format!("ü?[2J{}1", " ".repeat(37)));
+        assert_eq!(lines[1], format!("ü\\u001b[2J{}1", " ".repeat(32)));
         assert_eq!(lines[2], format!("{}...", "x".repeat(37)));
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! One event, one line: the level as a short word, the message, then its fields.
+//! One event, one line: the level as a short word, the message, then its fields. Whatever is in them (some of it was
+//! said by a Manager, a program or a file name), it stays one line and steers no terminal.
 
 use std::error::Error;
 use std::fmt::{self, Write};
@@ -13,6 +14,7 @@ use tracing_subscriber::registry::{LookupSpan, Scope};
 
 use super::Form;
 use crate::bounded;
+use crate::printable;
 
 const DIM: &str = "\x1b[2m";
 const RESET: &str = "\x1b[0m";
@@ -50,16 +52,11 @@ impl Lines {
                 " ",
             ),
         };
-        // A message of several lines stays one entry to the eye; to the journal each is an entry of its own.
-        let next = match self.form {
-            Form::Journal => format!("\n{front}  "),
-            Form::Terminal { .. } | Form::Plain => "\n    ".to_owned(),
-        };
-        let message = bounded::text(message, LONGEST).replace('\n', &next);
+        let message = bounded::text(message, LONGEST);
         let fields = bounded::text(fields.trim_start(), LONGEST);
         let fields = match &*fields {
             "" => String::new(),
-            fields => format!("{gap}{dim}{}{reset}", fields.replace('\n', &next)),
+            fields => format!("{gap}{dim}{fields}{reset}"),
         };
         format!("{front}{message}{fields}\n")
     }
@@ -109,7 +106,7 @@ where
                 .get::<FormattedFields<N>>()
                 .filter(|fields| !fields.is_empty())
             {
-                write!(parts.fields, " {}", clean(fields.as_str()))?;
+                write!(parts.fields, " {}", printable::line(fields.as_str()))?;
             }
         }
         // Whose words they are, where they are not ours.
@@ -131,10 +128,10 @@ struct Parts {
 impl Parts {
     fn keep(&mut self, field: &Field, text: &str) {
         if field.name() == "message" {
-            self.message = clean(text);
+            self.message = printable::line(text).into_owned();
         } else {
             // Into a String it cannot fail.
-            let _ = write!(self.fields, " {}={}", field.name(), clean(text));
+            let _ = write!(self.fields, " {}={}", field.name(), printable::line(text));
         }
     }
 }
@@ -164,19 +161,4 @@ impl Visit for Parts {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         self.keep(field, &format!("{value:?}"));
     }
-}
-
-/// Without what a terminal would obey: some of it was said by a Manager or a file name.
-fn clean(text: &str) -> String {
-    if !text.chars().any(|c| c.is_control() && c != '\n') {
-        return text.to_owned();
-    }
-    text.chars()
-        .flat_map(|c| {
-            let obeyed = c.is_control() && c != '\n' && c != '\t';
-            let escaped = obeyed.then(|| c.escape_default());
-            let kept = (!obeyed).then_some(c);
-            escaped.into_iter().flatten().chain(kept)
-        })
-        .collect()
 }

@@ -13,7 +13,7 @@ use crate::means::logged;
 use crate::render_node::Node;
 
 /// Runs `flamenco-worker history` for a node; its exit code, stdout and stderr.
-fn history(node: &Node, arguments: &[&str]) -> (i32, String, String) {
+pub(crate) fn history(node: &Node, arguments: &[&str]) -> (i32, String, String) {
     let output = command(node, arguments).output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))

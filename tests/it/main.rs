@@ -39,6 +39,7 @@ mod orders;
 mod output;
 mod paces;
 mod page;
+mod printable;
 mod processes;
 mod push;
 mod push_flood;

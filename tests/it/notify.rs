@@ -16,11 +16,11 @@ use crate::machine::PATIENCE;
 use crate::render_node::Node;
 
 /// The other end of a node's notifications.
-struct Ear(UnixDatagram);
+pub(crate) struct Ear(UnixDatagram);
 
 impl Ear {
     /// A path in the node's folder.
-    fn of(node: &mut Node) -> Self {
+    pub(crate) fn of(node: &mut Node) -> Self {
         let path = node.folder.join("notify");
         let socket = UnixDatagram::bind(&path).unwrap();
         Self::named(node, socket, path.into())
@@ -40,7 +40,7 @@ impl Ear {
     }
 
     /// All that is said up to a message that contains `text`, and that one.
-    fn until(&self, text: &str) -> Vec<String> {
+    pub(crate) fn until(&self, text: &str) -> Vec<String> {
         let mut heard = Vec::new();
         let end = Instant::now() + PATIENCE;
         while !heard.last().is_some_and(|last: &String| last.contains(text)) {

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::finding::{Finding, Verdict};
 use crate::cli::{DoctorArguments, VERSION};
-use crate::diagnose::table::plain;
+use crate::printable::line;
 
 /// Width of the longest name, `manager.credentials`.
 const NAMES: usize = 19;
@@ -57,9 +57,9 @@ impl Report {
     fn lines(&self, out: &mut impl Write) -> io::Result<()> {
         for finding in &self.findings {
             let word = finding.verdict.word();
-            writeln!(out, "{word:4}  {:NAMES$}  {}", finding.name, plain(&finding.seen))?;
+            writeln!(out, "{word:4}  {:NAMES$}  {}", finding.name, line(&finding.seen))?;
             if let Some(advice) = &finding.advice {
-                writeln!(out, "{:4}  {:NAMES$}  -> {}", "", "", plain(advice))?;
+                writeln!(out, "{:4}  {:NAMES$}  -> {}", "", "", line(advice))?;
             }
         }
         let count = |verdict| {
@@ -92,7 +92,7 @@ mod tests {
         report().write(DoctorArguments { json: false }, &mut out).unwrap();
         let text = String::from_utf8(out).unwrap();
         let expected = "ok    home                 fine
-FAIL  gpu                  not?[2J yours
+FAIL  gpu                  not\\u001b[2J yours
                            -> join the group
 warn  proc                 hidden
                            -> mount it anew
