@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 
 use super::text::quoted;
+use crate::files;
 
 /// How alike two names must be for one to be meant by the other: 0 to 1, by Jaro and Winkler.
 const ALIKE: f64 = 0.9;
@@ -164,7 +165,7 @@ fn of_file(path: &Path, errno: Errno) -> Option<String> {
 /// A binary for another system, or no program at all.
 fn of_binary(path: &Path) -> Option<String> {
     let mut start = [0; 4];
-    match fs::File::open(path).and_then(|mut file| file.read_exact(&mut start)) {
+    match files::open(path).and_then(|mut file| file.read_exact(&mut start)) {
         Ok(()) if start == *b"\x7fELF" => {
             Some("it is a binary for another architecture, or its loader is missing".to_owned())
         }
@@ -179,7 +180,7 @@ fn of_binary(path: &Path) -> Option<String> {
 
 fn interpreter(path: &Path) -> Option<String> {
     let mut start = Vec::new();
-    fs::File::open(path)
+    files::open(path)
         .ok()?
         .take(SHEBANG as u64)
         .read_to_end(&mut start)

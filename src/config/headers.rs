@@ -9,6 +9,7 @@ use std::path::Path;
 use reqwest::header::{HeaderName, HeaderValue};
 
 use super::tree::{Complaint, Entry, Node, Value};
+use crate::files;
 
 /// What a request needs for itself, and why it cannot be had.
 const TAKEN: [(&str, &str); 9] = [
@@ -25,6 +26,9 @@ const TAKEN: [(&str, &str); 9] = [
 
 /// A token is a few hundred bytes; servers stop at some 8 KiB for all headers together.
 const LONGEST: usize = 4096;
+
+/// The file that holds one may have a comment's worth of blanks around it.
+const LARGEST_FILE: u64 = 64 << 10;
 
 pub(super) fn name(entry: &Entry) -> Result<HeaderName, Complaint> {
     let complain = |what: String| Complaint {
@@ -78,7 +82,7 @@ fn file(node: &Node) -> Result<String, Complaint> {
     if !path.is_absolute() {
         return Err(node.complain("must be an absolute path, one that starts with a slash"));
     }
-    let text = std::fs::read_to_string(path)
+    let text = files::read_to_string(path, LARGEST_FILE)
         .map_err(|error| node.complain(format!("cannot be read from {}: {error}", path.display())))?;
     Ok(text.trim_end_matches(['\n', '\r']).to_owned())
 }

@@ -2,13 +2,14 @@
 
 //! Which file is read: the first that is there.
 
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::environment::Environment;
 use super::problem::{Problem, Source, Warning};
+use crate::files;
 
-/// A configuration is a page of text; this keeps out what was named by mistake (`/dev/zero`, a render).
+/// A configuration is a page of text; this keeps out what was named by mistake (a render).
 const MAX_BYTES: u64 = 1 << 20;
 
 const TOML: &str = "flamenco-worker.toml";
@@ -105,19 +106,19 @@ fn ignored_beside(path: &Path, other: &str) -> Option<Warning> {
 /// `None`: not there.
 fn read(path: &Path) -> Result<Option<String>, Problem> {
     let cannot = |error: io::Error| Problem::new(format!("{}: cannot be read: {error}", path.display()));
-    let bytes = match read_bytes(path) {
+    let bytes = match files::read(path, MAX_BYTES) {
         Ok(bytes) => bytes,
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             return Ok(None);
         }
+        Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+            return Err(Problem::new(format!(
+                "{}: this is no configuration file, it is larger than 1 MiB",
+                path.display()
+            )));
+        }
         Err(error) => return Err(cannot(error)),
     };
-    if bytes.len() as u64 > MAX_BYTES {
-        return Err(Problem::new(format!(
-            "{}: this is no configuration file, it is larger than 1 MiB",
-            path.display()
-        )));
-    }
     match String::from_utf8(bytes) {
         // Windows editors start with a byte order mark.
         Ok(text) => Ok(Some(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))),
@@ -130,10 +131,4 @@ fn read(path: &Path) -> Result<Option<String>, Problem> {
             Err(Problem::new("the file is not UTF-8").at(source.place(&(at..at))))
         }
     }
-}
-
-fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }

@@ -7,7 +7,6 @@
 //! 2026-03-01 10:58:03  3b241101  render-1-10  7c1a6a52  completed  62 s  0
 //! ```
 
-use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -19,6 +18,7 @@ use crate::cli::HistoryArguments;
 use crate::home::{Holder, spool_of};
 use crate::printable::line;
 use crate::spool::{Cause, Count, Kept, ProgramEnd, Standing, Stretch, look};
+use crate::{clock, files};
 
 /// So much of an id is shown in a table; the start of one is enough to ask for a task.
 const SHORT: usize = 8;
@@ -232,7 +232,7 @@ impl<'a> Row<'a> {
             match stretch {
                 Stretch::Note(note) => out.write_all(note.as_bytes())?,
                 Stretch::Lines(path) => {
-                    let mut file = File::open(&path).map_err(|error| unreadable(&path, error))?;
+                    let mut file = files::open(&path).map_err(|error| unreadable(&path, error))?;
                     io::copy(&mut file, out)?;
                 }
             }
@@ -289,7 +289,7 @@ fn utc(millis: u64) -> String {
 /// As a clock on the wall of the node shows it.
 fn local(millis: u64) -> String {
     timestamp(millis).map_or_else(String::new, |time| {
-        let zoned = time.to_zoned_datetime(jiff::tz::TimeZone::system());
+        let zoned = time.to_zoned_datetime(clock::zone());
         zoned.strftime("%Y-%m-%d %H:%M:%S").to_string()
     })
 }

@@ -11,8 +11,8 @@
 //! that were put there by `printf` or a secrets store).
 
 use std::fmt;
-use std::fs::{self, File, Permissions};
-use std::io::{self, Read};
+use std::fs::{self, Permissions};
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -22,6 +22,7 @@ use crate::config::Problem;
 use crate::config::problem::Source;
 use crate::config::tree::{Entry, Value};
 use crate::config::yaml;
+use crate::{clock, files};
 
 const NAME: &str = "flamenco-worker-credentials.yaml";
 
@@ -147,7 +148,7 @@ impl Credentials {
     }
 
     fn text(&self) -> String {
-        let now = jiff::ZonedDateTime::now().strftime("%Y-%m-%d %H:%M:%S %:z");
+        let now = clock::now().strftime("%Y-%m-%d %H:%M:%S %:z");
         // In quotes: sixty-four digits with an `e` among them are a number to YAML. And as JSON, which is YAML: nothing in
         // an id can end its line.
         let [id, secret] = [&self.id, &self.secret].map(|text| serde_json::Value::from(text.as_str()));
@@ -271,14 +272,11 @@ fn set_aside(path: &Path, now: &str) -> io::Result<Option<PathBuf>> {
 }
 
 fn read(path: &Path) -> io::Result<Option<String>> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let mut bytes = Vec::new();
-    file.take(MAX_FILE_BYTES).read_to_end(&mut bytes)?;
-    Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+    match files::read(path, MAX_FILE_BYTES) {
+        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 fn io_error(what: &'static str, path: &Path, source: io::Error) -> CredentialsError {

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use super::HomeError;
 use super::owner::described;
 use crate::config::hostname;
+use crate::files;
 
 pub(super) const NAME: &str = "flamenco-worker.lock";
 
@@ -63,14 +64,9 @@ impl HomeLock {
             source,
         };
         // Writable, because over NFS an exclusive lock asks for that. The standard library sets O_CLOEXEC.
-        let mut file = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path)
-            .map_err(|source| not_writable(path.clone(), source))?;
+        let mut options = File::options();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let mut file = files::open_with(&path, &mut options).map_err(|source| not_writable(path.clone(), source))?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Ok(Taken::Held(Holder::read(&mut file))),
@@ -118,7 +114,7 @@ impl Holder {
     /// Who has used the home `dir` last, by the text of its lock; the lock itself is left alone. `None` for a home
     /// that nobody used.
     pub fn of(dir: &Path) -> Option<Self> {
-        Self::read(&mut File::open(dir.join(NAME)).ok()?)
+        Self::read(&mut files::open(&dir.join(NAME)).ok()?)
     }
 
     /// Whether it still runs, on this host and since its last start; a pid may have been given to somebody else.

@@ -6,15 +6,17 @@
 //! `machine` holds the machine's id (machine-id(5)), which copies are told to make anew. It is no proof: a machine
 //! that was set up again with its old home looks the same. So it is said, and changes nothing.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::durable::replace;
 use super::{Home, off_loop};
+use crate::files;
 
 const NAME: &str = "machine";
 const MACHINE_ID: &str = "/etc/machine-id";
+/// Of both files.
+const LARGEST: u64 = 4096;
 
 impl Home {
     /// Whether the credentials were made on another machine: the path of the file that says so. Credentials
@@ -26,7 +28,7 @@ impl Home {
         let path = self.machine_file();
         off_loop(move || {
             let Some(here) = machine_id() else { return Ok(None) };
-            match fs::read_to_string(&path) {
+            match files::read_to_string(&path, LARGEST) {
                 Ok(there) => Ok((there.trim() != here).then_some(path)),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => note(&path).map(|()| None),
                 Err(error) => Err(error),
@@ -56,7 +58,7 @@ pub fn this_machine() -> String {
 
 /// `None` where there is none, as in many containers, or not yet (`uninitialized`, in a first boot).
 fn machine_id() -> Option<String> {
-    let text = fs::read_to_string(MACHINE_ID).ok()?;
+    let text = files::read_to_string(MACHINE_ID.as_ref(), LARGEST).ok()?;
     let id = text.trim();
     (id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit())).then(|| id.to_owned())
 }

@@ -34,7 +34,7 @@ pub use self::credentials::{Credentials, CredentialsError};
 pub use self::lock::Holder;
 use self::lock::{HomeLock, Taken};
 pub use self::machine::this_machine;
-pub use self::owner::described;
+pub use self::owner::{described, open_to_others};
 pub use self::search::{SearchError, search};
 use crate::config::{Config, Environment};
 
@@ -232,6 +232,12 @@ fn prepare(dir: &Path) -> Result<String, HomeError> {
     access(dir, AccessFlags::R_OK | AccessFlags::W_OK | AccessFlags::X_OK)
         .map_err(|errno| not_writable(errno.into()))?;
     let found = fs::metadata(dir).map_err(not_writable)?;
+    if let Some(how) = open_to_others(&found) {
+        tracing::warn!(
+            home = %dir.display(),
+            "the home can be changed by others ({how}): who can replace its credentials can be this worker"
+        );
+    }
     Ok(mark_of(&found))
 }
 

@@ -2,7 +2,7 @@
 
 //! Who owns a file and who we are: said where something cannot be written.
 
-use std::fs;
+use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -21,6 +21,15 @@ pub fn described(path: &Path) -> String {
         ),
         Err(error) => format!("{}: {error}; we are user {we}", path.display()),
     }
+}
+
+/// How others can change what is in a home: `mode 0777`; `None` when they cannot.
+pub fn open_to_others(home: &Metadata) -> Option<String> {
+    if home.mode() & 0o022 != 0 {
+        return Some(format!("mode {:04o}", home.mode() & 0o7777));
+    }
+    let owner = Uid::from_raw(home.uid());
+    (owner != geteuid() && !owner.is_root()).then(|| format!("it belongs to {}", user(owner)))
 }
 
 fn user(id: Uid) -> String {

@@ -5,11 +5,13 @@
 //! The Manager takes the state of a worker that signs off for what is wished of it the next time. A worker that
 //! sleeps because it handed a task back would so stay asleep until somebody wakes it.
 
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 
 use super::Home;
 use super::durable::remove_if_there;
+use crate::files;
 
 const NAME: &str = "resting";
 
@@ -23,7 +25,9 @@ impl Home {
     /// # Errors
     /// Whatever the file system says. A worker can go on without the mark.
     pub fn remember_rest(&self) -> io::Result<()> {
-        File::create(self.dir.join(NAME)).map(drop)
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        files::open_with(&self.dir.join(NAME), &mut options).map(drop)
     }
 
     /// # Errors

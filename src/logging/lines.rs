@@ -13,8 +13,7 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFi
 use tracing_subscriber::registry::{LookupSpan, Scope};
 
 use super::Form;
-use crate::bounded;
-use crate::printable;
+use crate::{bounded, clock, printable};
 
 const DIM: &str = "\x1b[2m";
 const RESET: &str = "\x1b[0m";
@@ -39,7 +38,7 @@ impl Lines {
             Form::Terminal { colours: true } => (DIM, RESET),
             Form::Terminal { colours: false } | Form::Journal | Form::Plain => ("", ""),
         };
-        let now = jiff::ZonedDateTime::now();
+        let now = clock::now();
         let (front, gap) = match self.form {
             Form::Terminal { .. } => {
                 let colour = if reset.is_empty() { "" } else { colour(level) };

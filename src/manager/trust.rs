@@ -20,6 +20,14 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 use url::Url;
 
+use crate::files;
+
+/// The authorities of all the world together are some 200 KB.
+const LARGEST: u64 = 16 << 20;
+
+/// Names the system's authorities, as OpenSSL has it.
+const SYSTEM_FILE: &str = "SSL_CERT_FILE";
+
 /// Files of the operator's, all PEM.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Trust {
@@ -66,6 +74,12 @@ pub enum TrustError {
         #[source]
         source: rustls::Error,
     },
+    #[error("cannot read ${SYSTEM_FILE}, {path}", path = .path.display())]
+    System {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
     #[error("cannot prepare TLS")]
     Protocol(#[source] rustls::Error),
 }
@@ -98,6 +112,13 @@ pub fn tls(url: &Url, trust: &Trust) -> Result<Option<Arc<ClientConfig>>, TrustE
 
 fn authorities(extra: Option<&Path>) -> Result<RootCertStore, TrustError> {
     let mut roots = RootCertStore::empty();
+    // The library opens whatever is named there.
+    if let Some(path) = std::env::var_os(SYSTEM_FILE).map(PathBuf::from)
+        && let Err(source) = files::open(&path)
+        && source.kind() != io::ErrorKind::NotFound
+    {
+        return Err(TrustError::System { path, source });
+    }
     let found = rustls_native_certs::load_native_certs();
     for error in &found.errors {
         tracing::debug!(%error, "a certificate of the system's is passed over");
@@ -132,7 +153,7 @@ fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TrustError> {
 }
 
 fn read(key: &'static str, path: &Path) -> Result<Vec<u8>, TrustError> {
-    std::fs::read(path).map_err(|source| TrustError::Unreadable {
+    files::read(path, LARGEST).map_err(|source| TrustError::Unreadable {
         key,
         path: path.to_owned(),
         source,

@@ -15,6 +15,7 @@ use tracing::debug;
 
 use super::picture::PICTURE_ROLE;
 use crate::abort::{AbortReason, AbortSource};
+use crate::files;
 use crate::manager::{Manager, Picture, chain};
 use crate::process::{Exit, Heard, Ladder, Launcher, ProcessSpec};
 use crate::timings::Timings;
@@ -126,12 +127,9 @@ impl PictureDesk {
     }
 
     fn read(&self) -> io::Result<Picture> {
-        if std::fs::metadata(&self.output)?.len() > LARGEST {
-            return Err(io::ErrorKind::FileTooLarge.into());
-        }
         Ok(Picture {
             mime: "image/jpeg",
-            bytes: std::fs::read(&self.output)?,
+            bytes: files::read(&self.output, LARGEST)?,
         })
     }
 }

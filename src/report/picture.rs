@@ -6,8 +6,9 @@
 //! and only it ends. It knows nothing of tasks and talks to nobody.
 
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -15,6 +16,8 @@ use image::codecs::jpeg::JpegEncoder;
 use image::imageops::FilterType;
 use image::{DynamicImage, ImageError, ImageFormat, ImageReader, Limits, RgbImage};
 use nix::sys::resource::{Resource, setrlimit};
+
+use crate::files;
 
 /// First argument that makes a `flamenco-worker` this process; then the image, then where the small one goes.
 pub const PICTURE_ROLE: &str = "__flamenco-picture";
@@ -81,7 +84,9 @@ fn shrink(input: &Path, output: &Path) -> Result<End, ImageError> {
     if image.width() > FITS.0 || image.height() > FITS.1 {
         image = image.resize(FITS.0, FITS.1, FilterType::Triangle);
     }
-    let mut file = BufWriter::new(File::create(output)?);
+    let mut made = OpenOptions::new();
+    made.write(true).create(true).truncate(true).mode(0o600);
+    let mut file = BufWriter::new(files::open_with(output, &mut made)?);
     JpegEncoder::new_with_quality(&mut file, QUALITY).encode_image(&over_black(image))?;
     file.flush()?;
     Ok(End::Done)

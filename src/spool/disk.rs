@@ -11,8 +11,13 @@ use nix::sys::statvfs::statvfs;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::files;
+
 /// End of the name of a file or folder that is not finished; whatever bears it at a start is removed.
 pub(super) const UNFINISHED: &str = ".new";
+
+/// What was assigned is some KB, and what the Manager may send in one answer at most.
+const LARGEST_RECORD: u64 = 64 << 20;
 
 /// Makes a folder for this user only, with those above it. It may be there already.
 pub(super) fn make_folder(path: &Path) -> io::Result<()> {
@@ -21,13 +26,9 @@ pub(super) fn make_folder(path: &Path) -> io::Result<()> {
 
 /// Opens a file to be read and written; other users of the machine cannot.
 pub(super) fn open_file(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path)
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    files::open_with(path, &mut options)
 }
 
 /// Puts `value` in the place of a file: after it, also after a crash, there is the old one or the new one.
@@ -36,12 +37,7 @@ pub(super) fn open_file(path: &Path) -> io::Result<File> {
 pub(super) fn replace(path: &Path, value: &impl Serialize) -> io::Result<()> {
     let mut unfinished = path.as_os_str().to_owned();
     unfinished.push(UNFINISHED);
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&unfinished)?;
+    let mut file = new_file(Path::new(&unfinished))?;
     let written = file.write_all(&serde_json::to_vec(value)?);
     if let Err(error) = written.and_then(|()| fs::rename(&unfinished, path)) {
         // On a full disk it would be in the way of the next try.
@@ -49,6 +45,20 @@ pub(super) fn replace(path: &Path, value: &impl Serialize) -> io::Result<()> {
         return Err(error);
     }
     Ok(())
+}
+
+/// Makes a file for this user only, or empties the one that is there. A task could have put anything in its place: what
+/// is no file goes.
+pub(super) fn new_file(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    match files::open_with(path, &mut options) {
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+            fs::remove_file(path)?;
+            files::open_with(path, &mut options)
+        }
+        opened => opened,
+    }
 }
 
 /// Whether the disk has no room, or none for us.
@@ -64,7 +74,7 @@ pub(super) fn free(folder: &Path) -> Option<u64> {
 
 /// Reads what [`replace`] wrote; `None` when there is no such file.
 pub(super) fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
-    match fs::read(path) {
+    match files::read(path, LARGEST_RECORD) {
         Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
@@ -76,7 +86,7 @@ pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         if entry.file_type()?.is_file() {
-            File::open(entry.path())?.sync_all()?;
+            files::open(&entry.path())?.sync_all()?;
         }
     }
     File::open(folder)?.sync_all()?;

@@ -11,7 +11,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, DirEntry};
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use tracing::{error, warn};
@@ -150,7 +150,7 @@ pub(super) fn can_write(folder: &Path) -> bool {
 
 fn try_write(folder: &Path) -> io::Result<()> {
     let path = folder.join(format!("writable{}", disk::UNFINISHED));
-    fs::write(&path, "x")?;
+    disk::new_file(&path)?.write_all(b"x")?;
     fs::remove_file(&path)
 }
 
@@ -161,21 +161,27 @@ fn prune(history: &Path, tasks: usize, bytes: u64) {
     }
 }
 
+/// What is not a task's stays, and does not count. What cannot be removed does not keep the rest.
 fn try_prune(history: &Path, tasks: usize, bytes: u64) -> io::Result<()> {
-    let mut entries: Vec<DirEntry> = fs::read_dir(history)?.collect::<Result<_, _>>()?;
-    entries.sort_by_key(|entry| std::cmp::Reverse(entry.file_name()));
+    let mut of_tasks = of_tasks(history)?;
+    of_tasks.sort_by_key(|entry| std::cmp::Reverse(entry.file_name()));
     let mut total = 0;
-    for (index, entry) in entries.iter().enumerate() {
-        // One that cannot be looked into does not keep the others either.
-        total += size(&entry.path()).unwrap_or(0);
-        if index >= tasks || total > bytes {
-            // One that cannot go does not keep the others.
-            if let Err(stays) = remove(&entry.path()) {
-                warn!("cannot prune the history of tasks: {stays}");
-            }
+    for (index, entry) in of_tasks.iter().enumerate() {
+        total += size(&entry.path());
+        if (index >= tasks || total > bytes)
+            && let Err(stays) = remove(&entry.path())
+        {
+            warn!("cannot prune the history of tasks: {stays}");
         }
     }
     Ok(())
+}
+
+/// Entries that bear the name of a task's folder.
+fn of_tasks(place: &Path) -> io::Result<Vec<DirEntry>> {
+    let mut entries = fs::read_dir(place)?.collect::<io::Result<Vec<_>>>()?;
+    entries.retain(|entry| Places::is_of_a_task(&entry.path()));
+    Ok(entries)
 }
 
 /// Removes the logs of the oldest folders until at most `bytes` are left. What was assigned and how it ended stays:
@@ -188,36 +194,32 @@ fn strip(set_aside: &Path, bytes: u64) {
 
 fn try_strip(set_aside: &Path, bytes: u64) -> io::Result<()> {
     let mut folders = Vec::new();
-    for entry in fs::read_dir(set_aside)? {
-        let path = entry?.path();
-        folders.push((fs::metadata(&path)?.modified()?, path));
+    for entry in of_tasks(set_aside)? {
+        let found = entry.metadata()?;
+        if found.is_dir() {
+            folders.push((found.modified()?, entry.path()));
+        }
     }
     folders.sort_by(|one, other| other.cmp(one));
-    let mut total = 0;
+    let (mut total, mut first_error) = (0, Ok(()));
     for (_, folder) in folders {
-        total += size(&folder).unwrap_or(0);
+        total += size(&folder);
         if total <= bytes {
             continue;
         }
-        // What is no folder of a task has nothing that could go.
-        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
-            if entry.file_name() != ASSIGNED
-                && entry.file_name() != REPORT
-                && let Err(stays) = remove(&entry.path())
-            {
-                warn!("cannot remove old logs: {stays}");
+        for entry in fs::read_dir(&folder)?.flatten() {
+            if entry.file_name() != ASSIGNED && entry.file_name() != REPORT {
+                first_error = first_error.and(fs::remove_file(entry.path()));
             }
         }
     }
-    Ok(())
+    first_error
 }
 
-fn size(folder: &Path) -> io::Result<u64> {
-    let metadata = fs::symlink_metadata(folder)?;
-    if !metadata.is_dir() {
-        return Ok(metadata.len());
-    }
-    fs::read_dir(folder)?.map(|entry| Ok(entry?.metadata()?.len())).sum()
+/// Bytes of the files in a folder, as far as they can be seen.
+fn size(folder: &Path) -> u64 {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter_map(|entry| Some(entry.metadata().ok()?.len())).sum()
 }
 
 #[cfg(test)]
@@ -228,7 +230,7 @@ mod tests {
     fn the_oldest_go_first_by_number_and_by_size() {
         let home = tempfile::tempdir().unwrap();
         for millis in 1..=6 {
-            let folder = home.path().join(dated(millis, Path::new("t")));
+            let folder = home.path().join(dated(millis, Path::new("x-74")));
             disk::make_folder(&folder).unwrap();
             fs::write(folder.join("log-000001"), vec![b'x'; 100]).unwrap();
         }
@@ -241,24 +243,22 @@ mod tests {
             names.sort();
             names
         };
-        // A stray file is in nobody's way.
-        fs::write(home.path().join("0000000000000-stray"), "x").unwrap();
         assert_eq!(left(4, 1000).len(), 4);
-        assert_eq!(left(4, 250), ["0000000000005-t", "0000000000006-t"]);
+        assert_eq!(left(4, 250), ["0000000000005-x-74", "0000000000006-x-74"]);
         assert_eq!(left(4, 0).len(), 0);
     }
 
     #[test]
     fn of_what_was_set_aside_only_the_old_logs_go() {
         let home = tempfile::tempdir().unwrap();
-        for task in ["a", "b"] {
+        for task in ["x-0a", "x-0b"] {
             let folder = home.path().join(task);
             disk::make_folder(&folder).unwrap();
             for file in [ASSIGNED, REPORT, "log-000001", "refused-000001-0"] {
                 fs::write(folder.join(file), vec![b'x'; 100]).unwrap();
             }
             let folder = fs::File::open(folder).unwrap();
-            let minute = if task == "a" { 1 } else { 2 };
+            let minute = if task == "x-0a" { 1 } else { 2 };
             let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(60 * minute);
             folder.set_modified(time).unwrap();
         }
@@ -266,8 +266,28 @@ mod tests {
         fs::write(home.path().join("stray"), "").unwrap();
         let files = |task| fs::read_dir(home.path().join(task)).unwrap().count();
         strip(home.path(), 800);
-        assert_eq!((files("a"), files("b")), (4, 4));
+        assert_eq!((files("x-0a"), files("x-0b")), (4, 4));
         strip(home.path(), 799);
-        assert_eq!((files("a"), files("b")), (2, 4));
+        assert_eq!((files("x-0a"), files("x-0b")), (2, 4));
+    }
+    #[test]
+    fn what_is_no_folder_of_a_task_stays_and_stops_no_pruning() {
+        let home = tempfile::tempdir().unwrap();
+        for millis in 1..=6 {
+            disk::make_folder(&home.path().join(dated(millis, Path::new("x-74")))).unwrap();
+        }
+        let path = |name: &str| home.path().join(name);
+        fs::write(path("notes.txt"), "mine").unwrap();
+        fs::write(path("0000000000002-x-75"), "a file by the name of a task").unwrap();
+        nix::unistd::mkfifo(&path("0000000000003-x-76"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        prune(home.path(), 2, 1000);
+        let mut names: Vec<_> = fs::read_dir(home.path())
+            .unwrap()
+            .map(|e| e.unwrap().file_name())
+            .collect();
+        names.sort();
+        assert_eq!(names, ["0000000000005-x-74", "0000000000006-x-74", "notes.txt"]);
+        strip(home.path(), 0);
+        assert!(path("notes.txt").exists());
     }
 }

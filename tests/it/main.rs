@@ -35,6 +35,7 @@ mod means;
 mod network;
 mod node;
 mod notify;
+mod odd_files;
 mod orders;
 mod output;
 mod paces;

@@ -14,7 +14,7 @@ use nix::unistd::{AccessFlags, User, access, geteuid};
 
 use super::Case;
 use super::finding::{Finding, look_all};
-use crate::home::{Holder, described};
+use crate::home::{Holder, described, open_to_others};
 use crate::spool::Limits;
 
 pub(super) async fn check(case: &Case) -> Vec<Finding> {
@@ -150,12 +150,14 @@ fn usable(home: &Path, found: &Metadata) -> Finding {
     let path = home.display();
     match try_out(home) {
         Err(error) => Finding::fail(NAME, format!("{path}: {error}"), error.advice(home)),
-        Ok(()) if found.mode() & 0o022 != 0 => Finding::warn(
-            NAME,
-            format!("{path} can be changed by others (mode {:04o})", found.mode() & 0o7777),
-            format!("chmod go-w {path}: who can replace the credentials can be this worker"),
-        ),
-        Ok(()) => Finding::ok(NAME, format!("{path} can be written to and locked")),
+        Ok(()) => match open_to_others(found) {
+            Some(how) => Finding::warn(
+                NAME,
+                format!("{path} can be changed by others ({how})"),
+                format!("chmod go-w {path}: who can replace the credentials can be this worker"),
+            ),
+            None => Finding::ok(NAME, format!("{path} can be written to and locked")),
+        },
     }
 }
 

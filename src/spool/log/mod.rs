@@ -40,6 +40,9 @@ const WRITE_AT: usize = 128 << 10;
 /// While it cannot be written, the buffer grows to this size before its lines are only counted.
 const BUFFER_MOST: usize = 256 << 10;
 
+/// A segment has a few MB (see `Limits`); a task could have made it larger.
+const LARGEST_SEGMENT: u64 = 256 << 20;
+
 /// Why lines are missing where a segment was dropped.
 const NOT_KEPT_UP: &str = "the Manager did not keep up";
 
@@ -308,7 +311,9 @@ impl Log {
             return false;
         };
         let path = files::segment(&self.folder, number);
-        let missing = fs::read(&path).map(|text| Count::of(&text)).unwrap_or_default();
+        let missing = crate::files::read(&path, LARGEST_SEGMENT)
+            .map(|text| Count::of(&text))
+            .unwrap_or_default();
         self.progress.lost.add(missing);
         let mut gap = Gap {
             first: number,

@@ -2,13 +2,14 @@
 
 //! The sender's end of a log: the next piece to send, and what becomes of it.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::os::unix::fs::FileExt;
 
 use tracing::warn;
 
 use super::{Gap, LONGEST_LINE, Log, NOT_KEPT_UP, Part, Position, Progress, files};
+use crate::files::open;
 use crate::spool::count::Count;
 use crate::spool::disk;
 
@@ -177,7 +178,7 @@ impl Log {
         let written_here = matches!(self.waiting.back(), Some(Part::Segment { number: last, .. }) if *last == number);
         match &self.writing {
             Some(file) if written_here => file.read_exact_at(into, from),
-            Some(_) | None => File::open(files::segment(&self.folder, number))?.read_exact_at(into, from),
+            Some(_) | None => open(&files::segment(&self.folder, number))?.read_exact_at(into, from),
         }
     }
 

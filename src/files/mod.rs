@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! Files as they are meant to be: regular ones, of a size that makes sense.
+//!
+//! Where a file is expected there may be anything: a named pipe, whose opening waits for somebody who writes; a device
+//! that never ends; a file of a terabyte. Everything that is read by a path from outside, or that a task could have put
+//! there, goes through here. A socket or a folder is refused as well, and links are followed.
+
+use std::fs::{self, File, FileType, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::path::Path;
+
+use nix::libc;
+
+/// Opens a file to be read.
+///
+/// # Errors
+/// What the system says; `InvalidInput` for what is no regular file, with what it is instead.
+pub fn open(path: &Path) -> io::Result<File> {
+    open_with(path, OpenOptions::new().read(true))
+}
+
+/// Opens or makes a file as `options` say, but for their flags. Never waits for the other end of a pipe.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_with(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    // Before it is opened: to open a device may do something (a watchdog begins to count). After: it may have changed.
+    if let Ok(found) = fs::metadata(path) {
+        regular(found.file_type())?;
+    }
+    // The standard library adds O_CLOEXEC. To a regular file O_NONBLOCK means nothing.
+    let file = options.custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
+    regular(file.metadata()?.file_type())?;
+    Ok(file)
+}
+
+/// All of a file, which has at most `most` bytes.
+///
+/// # Errors
+/// As [`open`]; `FileTooLarge`.
+pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open(path)?.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        return Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("it is larger than {most} bytes"),
+        ));
+    }
+    Ok(bytes)
+}
+
+/// The same of a text in UTF-8.
+///
+/// # Errors
+/// As [`read`]; `InvalidData`.
+pub fn read_to_string(path: &Path, most: u64) -> io::Result<String> {
+    String::from_utf8(read(path, most)?)
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not text in UTF-8"))
+}
+
+fn regular(kind: FileType) -> io::Result<()> {
+    let what = match kind {
+        kind if kind.is_file() => return Ok(()),
+        kind if kind.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
+        kind if kind.is_fifo() => "a named pipe",
+        kind if kind.is_socket() => "a socket",
+        _ => "a device",
+    };
+    Err(io::Error::new(
+        io::ErrorKind::InvalidInput,
+        format!("it is {what}, not a file"),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::sys::stat::Mode;
+    use nix::unistd::mkfifo;
+
+    use super::*;
+
+    #[test]
+    fn i22_what_is_no_file_is_named_and_never_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pipe");
+        mkfifo(&path, Mode::S_IRWXU).unwrap();
+        let said = |path: &Path| read(path, 10).unwrap_err().to_string();
+        assert_eq!(said(&path), "it is a named pipe, not a file");
+        assert_eq!(said(Path::new("/dev/zero")), "it is a device, not a file");
+        assert_eq!(read(dir.path(), 1).unwrap_err().kind(), io::ErrorKind::IsADirectory);
+        let mut write = OpenOptions::new();
+        write.write(true).create(true).truncate(true);
+        assert!(open_with(&path, &mut write).is_err());
+        // Also with somebody at the other end.
+        let _reader = OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        assert!(open_with(&path, &mut write).is_err());
+    }
+
+    #[test]
+    fn i22_a_file_is_read_whole_or_not_at_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        fs::write(&path, "12345").unwrap();
+        assert_eq!(read_to_string(&path, 5).unwrap(), "12345");
+        assert_eq!(read(&path, 4).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        fs::write(&path, b"\xff").unwrap();
+        assert_eq!(read_to_string(&path, 5).unwrap_err().kind(), io::ErrorKind::InvalidData);
+    }
+}
