@@ -70,7 +70,7 @@ fn messages_arrive_at_a_path_and_at_an_abstract_name() {
     systemd.status("idle");
     systemd.status("idle");
     systemd.status("one\nREADY=0");
-    assert_eq!(listener.heard(), ["READY=1", "STATUS=idle", "STATUS=one READY=0"]);
+    assert_eq!(listener.heard(), ["READY=1", "STATUS=idle", "STATUS=one\\nREADY=0"]);
 
     let name = format!("flamenco-test-{}", std::process::id());
     let socket = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
