@@ -234,7 +234,8 @@ pub(crate) fn files(node: &Node) -> Vec<(std::path::PathBuf, Vec<u8>)> {
 fn a_failed_task_is_a_warning_with_the_line_that_says_why_and_the_way_to_its_log() {
     let farm = Farm::new();
     let node = farm.awake_node();
-    logged(&node, "FFmpeg");
+    // Where it is, or that there is none.
+    logged(&node, "ffmpeg");
     let task =
         farm.script("echo 'Error: Cannot read file'; echo 'Error: Not freed memory blocks: 1'; echo bye; exit 3");
     farm.failed(&task);
