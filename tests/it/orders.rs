@@ -3,11 +3,13 @@
 //! Every signal in every state: starting, idle, running, asleep, leaving, and where the worker itself is stuck.
 
 use std::fs;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
-use nix::sys::stat::Mode;
-use nix::unistd::{Pid, mkfifo};
+use nix::unistd::Pid;
 use standin_manager::{Endpoint, Fault, FaultKind, TaskStatus, WorkerStatus};
 use tokio::time::Instant;
 
@@ -233,16 +235,14 @@ fn e9_a_stop_takes_20_seconds_at_the_most_with_the_worst_of_programs_and_manager
 #[test]
 fn e3_a_third_signal_ends_a_worker_that_is_stuck_itself() {
     let farm = Farm::new();
-    let mut node = farm.awake_node();
+    let mut node = farm.node("node");
+    let Some(library) = stuck_in_a_note(&node) else { return };
+    start_through(&mut node, ["env", &format!("LD_PRELOAD={}", library.display())]);
+    farm.awake();
     let task = farm.script("echo $$ > pid; echo running; sleep 1000");
     farm.says(&task, "> running");
-    // A note it makes when it hands a task back: opening this for writing waits for a reader, for ever.
-    mkfifo(&node.home().join("resting"), Mode::S_IRWXU).unwrap();
     kill(Pid::from_raw(node.children()[0]), Signal::SIGKILL).unwrap();
-    let stuck = || {
-        let wait = fs::read_to_string(format!("/proc/{}/wchan", node.pid())).unwrap_or_default();
-        (wait == "wait_for_partner" || node.log().contains("now asleep")).then_some(())
-    };
+    let stuck = || node.folder.join("stuck").exists().then_some(());
     until("the worker to be stuck", stuck, || node.log());
     let pid = node.pid();
     for _ in 0..2 {
@@ -259,6 +259,39 @@ fn e3_a_third_signal_ends_a_worker_that_is_stuck_itself() {
     node.signal_again(Signal::SIGTERM);
     assert_eq!(node.ended(), 130);
     node.nothing_left_but_files();
+}
+
+/// A library below which the note that a worker makes when it hands a task back never comes to its end; then there is a
+/// file `stuck`.
+fn stuck_in_a_note(node: &Node) -> Option<PathBuf> {
+    if missing("cc") {
+        return None;
+    }
+    let library = node.folder.join("stuck.so");
+    let source = r#"
+        #define _GNU_SOURCE
+        #include <fcntl.h>
+        #include <stdarg.h>
+        #include <string.h>
+        #include <unistd.h>
+        int open64(const char *path, int flags, ...) {
+            va_list more;
+            va_start(more, flags);
+            int mode = va_arg(more, int);
+            va_end(more);
+            if (strstr(path, "/home/resting") && (flags & O_ACCMODE) != O_RDONLY) {
+                close(openat(AT_FDCWD, "stuck", O_WRONLY | O_CREAT, 0600));
+                for (;;) pause();
+            }
+            return openat(AT_FDCWD, path, flags, mode);
+        }
+    "#;
+    let mut compiler = Command::new("cc");
+    compiler.args(["-shared", "-fPIC", "-x", "c", "-", "-o"]).arg(&library);
+    let mut compiler = compiler.stdin(Stdio::piped()).spawn().unwrap();
+    compiler.stdin.take().unwrap().write_all(source.as_bytes()).unwrap();
+    assert!(compiler.wait().unwrap().success());
+    Some(library)
 }
 
 /// timeout(1) sends what it gets to its child, and then to the group that the child is in.
