@@ -266,6 +266,7 @@ fn e9_a_manager_that_hangs_does_not_hold_a_worker_that_was_told_to_stop() {
     let mut node = farm.awake_node_with(&[
         ("leave_flush", "500ms"),
         ("leave_sign_off", "500ms"),
+        ("push_leave", "100ms"),
         ("grace", "500ms"),
     ]);
     let task = farm.script("trap '' TERM; echo running; until [ -e go ]; do sleep 0.02; done; echo unsent; sleep 1000");
