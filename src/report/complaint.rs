@@ -2,6 +2,8 @@
 
 //! Which line of a program's output says why it failed: the last that speaks of an error, or else the last.
 
+use memchr::memmem::Finder;
+
 /// How much of a line is looked at and kept, in bytes.
 const LONGEST: usize = 300;
 
@@ -12,21 +14,35 @@ const TELLING: [&str; 5] = ["rror", "ERROR", "denied", "No such", "not found"];
 const USUAL: &str = "Not freed memory";
 
 /// The line so far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Complaint {
+    /// Built once: a program may print millions of lines.
+    telling: [Finder<'static>; TELLING.len()],
+    usual: Finder<'static>,
     line: String,
     /// It speaks of an error.
     tells: bool,
+}
+
+impl Default for Complaint {
+    fn default() -> Self {
+        Self {
+            telling: TELLING.map(Finder::new),
+            usual: Finder::new(USUAL),
+            line: String::new(),
+            tells: false,
+        }
+    }
 }
 
 impl Complaint {
     pub(super) fn hear(&mut self, line: &str) {
         let start = line.trim_start();
         let start = &start[..start.floor_char_boundary(LONGEST)];
-        if start.is_empty() || start.contains(USUAL) {
+        if start.is_empty() || self.usual.find(start.as_bytes()).is_some() {
             return;
         }
-        let tells = TELLING.iter().any(|word| start.contains(word));
+        let tells = self.telling.iter().any(|word| word.find(start.as_bytes()).is_some());
         if tells || !self.tells {
             self.tells = tells;
             self.line.clear();
