@@ -106,6 +106,8 @@ fn c1_the_usual_outage_after_a_first_answer_is_told_in_a_line() {
     farm.manager.stop();
     logged(&node, "cannot reach the Manager: ");
     assert!(!node.log().contains("cannot be connected to"), "{}", node.log());
-    assert_eq!(node.log().matches(" warn ").count(), 1, "{}", node.log());
+    // An FFmpeg that is not installed is another matter.
+    let log = node.log().replace(" warn  no ffmpeg in ", "");
+    assert_eq!(log.matches(" warn ").count(), 1, "{log}");
     node.kill();
 }
