@@ -49,7 +49,7 @@ pub struct Identity {
 pub enum TrustError {
     #[error(
         "https needs authorities to trust, and this host has none: install the package ca-certificates, or set \
-         `ca_file` in the table [tls]"
+         `ca_file` in the table [tls]; a Manager without a proxy in front of it speaks http:// only"
     )]
     NoAuthorities,
     #[error("cannot read `{key}` of [tls], {path}", path = .path.display())]

@@ -10,6 +10,8 @@ use crate::doctor::Answer;
 use crate::harness::Farm;
 use crate::means::logged;
 
+use super::reach::Authority;
+
 /// A Manager where Flamenco's is by default, at an address of this test's own.
 fn usual(host: &str) -> Farm {
     let address: IpAddr = host.parse().unwrap();
@@ -25,6 +27,8 @@ fn c23_a_url_that_is_not_quite_right_is_answered_with_the_one_that_was_meant() {
     const HOST: &str = "127.14.6.1";
     let farm = usual(HOST);
     let right = format!("answers at http://{HOST}:8080/: set manager = \"http://{HOST}:8080/\"");
+    // A host that trusts nobody does not try https.
+    let authority = Authority::new(farm.folder.path());
     let cases = [
         (
             "port",
@@ -48,6 +52,7 @@ fn c23_a_url_that_is_not_quite_right_is_answered_with_the_one_that_was_meant() {
     for (name, url, finding, seen) in cases {
         let mut node = farm.node(name);
         node.url = url;
+        node.config.top.push(format!("tls.ca_file = {:?}", authority.file));
         node.start();
         logged(&node, &right);
         assert!(node.log().contains(seen), "{}", node.log());

@@ -241,13 +241,13 @@ enum Clients {
 }
 
 /// An authority of its own, with its certificate in a file.
-struct Authority {
+pub(super) struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
-    file: PathBuf,
+    pub(super) file: PathBuf,
 }
 
 impl Authority {
-    fn new(folder: &Path) -> Self {
+    pub(super) fn new(folder: &Path) -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         let name = folder.display().to_string();
         params.distinguished_name.push(DnType::CommonName, name);
