@@ -25,6 +25,7 @@ use tokio::time::timeout;
 use tracing::warn;
 
 use super::unfinished::Look;
+use crate::clock;
 
 /// How long a home that does not answer may hold up a run.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -77,11 +78,8 @@ struct Queue {
 impl Journal {
     /// On return it is on disk, if the disk is not too slow. One that cannot be written is said, and done without.
     pub(super) async fn begin(folder: &Path, head: &Head) -> Self {
-        let now = SystemTime::now()
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default();
         let journal = Self(Arc::new(Writer {
-            path: folder.join(now.as_nanos().to_string()),
+            path: folder.join(clock::since_1970().as_nanos().to_string()),
             queue: Mutex::default(),
         }));
         let mut line = serde_json::to_vec(head).unwrap_or_default();
@@ -212,7 +210,7 @@ pub(super) fn boot_id() -> String {
 
 fn booted() -> SystemTime {
     let up = clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from);
-    SystemTime::now().checked_sub(up).unwrap_or(SystemTime::UNIX_EPOCH)
+    clock::system().checked_sub(up).unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
 #[cfg(test)]
@@ -266,11 +264,7 @@ mod tests {
         let found = leftovers(home.path());
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].saved, [Path::new("/r/1.png")]);
-        assert!(
-            found[0]
-                .not_after
-                .is_some_and(|end| end < SystemTime::now() + AFTER_BOOT)
-        );
+        assert!(found[0].not_after.is_some_and(|end| end < clock::system() + AFTER_BOOT));
         assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1);
     }
 }

@@ -23,6 +23,7 @@ use super::ending::Ending;
 use super::parameters::{ParameterError, Parameters};
 use super::text::quoted;
 use super::tools::Stage;
+use crate::clock;
 use crate::trees::remove;
 
 /// The end of the name a source has while it is removed.
@@ -248,8 +249,7 @@ fn place(path: &Path) -> io::Result<PathBuf> {
 fn backup_name(dest: &Path) -> io::Result<PathBuf> {
     // A link's target counts, as in the Go worker; a link to nothing has a time of its own.
     let metadata = fs::metadata(dest).or_else(|_| fs::symlink_metadata(dest))?;
-    let changed = Timestamp::try_from(metadata.modified()?).map_err(io::Error::other)?;
-    let stamped = suffixed(dest, &stamp(changed, &TimeZone::system())?);
+    let stamped = suffixed(dest, &stamp(clock::at(metadata.modified()?), &clock::zone()));
     if fs::symlink_metadata(&stamped).is_err_and(|error| error.kind() == ErrorKind::NotFound) {
         return Ok(stamped);
     }
@@ -263,14 +263,12 @@ fn backup_name(dest: &Path) -> io::Result<PathBuf> {
 }
 
 /// Rounded half up to seconds.
-fn stamp(changed: Timestamp, zone: &TimeZone) -> io::Result<String> {
-    let rounded = changed
-        .round(TimestampRound::new().smallest(Unit::Second).mode(RoundMode::HalfCeil))
-        .map_err(io::Error::other)?;
-    Ok(rounded
-        .to_zoned_datetime(zone.clone())
-        .strftime("%Y-%m-%d_%H%M%S")
-        .to_string())
+fn stamp(changed: Timestamp, zone: &TimeZone) -> String {
+    let seconds = TimestampRound::new().smallest(Unit::Second).mode(RoundMode::HalfCeil);
+    // The calendar's last second cannot be rounded up.
+    let rounded = changed.round(seconds).unwrap_or(changed);
+    let zoned = rounded.to_zoned_datetime(zone.clone());
+    zoned.strftime("%Y-%m-%d_%H%M%S").to_string()
 }
 
 /// One more than the greatest number at the end of a name `BASE-...-NUMBER`.

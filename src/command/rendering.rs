@@ -22,6 +22,7 @@ use super::ending::Ending;
 use super::journal::{Head, Journal, boot_id, leftovers};
 use super::tools::Stage;
 use super::unfinished::{Pictures, Run, Unfinished, look};
+use crate::clock;
 use crate::process::OpenFile;
 
 /// How long a look at the output's folder may hold up Blender's start, and a search after its end the task.
@@ -54,7 +55,7 @@ impl Rendering {
             tmpdir: stage.identity.tmpdir.clone(),
             before: None,
             saved: Vec::new(),
-            began: SystemTime::now(),
+            began: clock::system(),
             journal: None,
         };
         if outputs.is_empty() {

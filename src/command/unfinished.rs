@@ -185,9 +185,9 @@ impl Run {
             return Ok(None);
         }
         let unfinished = open_without_links(parent).and_then(|folder| self.unfinished(folder, path));
-        let is_it = |one: &Unfinished| {
-            file.inode.is_none_or(|inode| inode == one.look.inode) && one.look.is_later_than(self.began - CLOCK_SKEW)
-        };
+        let began = self.began.checked_sub(CLOCK_SKEW).unwrap_or(self.began);
+        let is_it =
+            |one: &Unfinished| file.inode.is_none_or(|inode| inode == one.look.inode) && one.look.is_later_than(began);
         unfinished
             .map(|one| one.filter(is_it))
             .map_err(|error| cannot(path, &error))

@@ -283,17 +283,12 @@ fn seconds(millis: u64) -> String {
 }
 
 fn utc(millis: u64) -> String {
-    timestamp(millis).map_or_else(String::new, |time| time.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string())
+    let time = clock::of_millis(millis);
+    time.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
 }
 
 /// As a clock on the wall of the node shows it.
 fn local(millis: u64) -> String {
-    timestamp(millis).map_or_else(String::new, |time| {
-        let zoned = time.to_zoned_datetime(clock::zone());
-        zoned.strftime("%Y-%m-%d %H:%M:%S").to_string()
-    })
-}
-
-fn timestamp(millis: u64) -> Option<jiff::Timestamp> {
-    jiff::Timestamp::from_millisecond(i64::try_from(millis).ok()?).ok()
+    let zoned = clock::of_millis(millis).to_zoned_datetime(clock::zone());
+    zoned.strftime("%Y-%m-%d %H:%M:%S").to_string()
 }

@@ -248,7 +248,7 @@ impl Home {
     /// Whatever the file system says.
     pub async fn set_aside_credentials(&self) -> Result<Option<PathBuf>, CredentialsError> {
         let path = self.credentials_file();
-        let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
+        let now = clock::timestamp().strftime("%Y%m%dT%H%M%SZ").to_string();
         off_loop(move || set_aside(&path, &now).map_err(|source| io_error("set aside", &path, source))).await
     }
 }

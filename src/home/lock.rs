@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use super::HomeError;
 use super::owner::described;
 use crate::config::hostname;
-use crate::files;
+use crate::{clock, files};
 
 pub(super) const NAME: &str = "flamenco-worker.lock";
 
@@ -100,7 +100,7 @@ impl Holder {
             pid: nix::unistd::getpid().as_raw(),
             host: hostname(),
             boot: boot_id(),
-            started: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            started: clock::timestamp().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             leaving: false,
         }

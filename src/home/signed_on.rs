@@ -7,6 +7,7 @@ use std::io;
 use super::durable::{remove_if_there, replace};
 use super::lock::boot_id;
 use super::{Home, off_loop};
+use crate::clock;
 
 const NAME: &str = "signed-on";
 
@@ -28,7 +29,7 @@ impl Home {
             "pid: {}\nboot: {}\ntime: {}\n",
             nix::unistd::getpid(),
             boot_id(),
-            jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ")
+            clock::timestamp().strftime("%Y-%m-%dT%H:%M:%SZ")
         );
         off_loop(move || replace(&path, text.as_bytes())).await
     }

@@ -24,6 +24,7 @@ use url::Url;
 
 use super::dial::{connect, lookup};
 use super::{Greeting, HttpManager, KNOWN, Manager, ManagerError, Reach, Trust, chain, is_known, tls};
+use crate::clock;
 use crate::timings::Timings;
 
 /// Where the Manager listens unless it is told otherwise.
@@ -103,14 +104,14 @@ async fn meet(url: &Url, addresses: &[SocketAddr], reach: Reach, patience: Durat
         seen: "no connection can be prepared".to_owned(),
         advice: "is the table [headers] right?".to_owned(),
     })?;
-    let before = Timestamp::now();
+    let before = clock::timestamp();
     let greeting = manager.greet().await.and_then(not_a_stranger);
     let greeting = greeting.map_err(|error| refused(url, &error))?;
     Ok(Met {
         address,
         manager,
         greeting,
-        asked: (before, Timestamp::now()),
+        asked: (before, clock::timestamp()),
     })
 }
 

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use rustls::CertificateError;
 
+use crate::clock;
+
 /// A call that brought no answer of the Manager's that means anything.
 #[derive(Debug, thiserror::Error)]
 pub enum ManagerError {
@@ -138,23 +140,29 @@ fn inner<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'stati
 /// What is wrong and what to do, for those that happen.
 #[expect(clippy::wildcard_enum_match_arm, reason = "another crate's, and it grows")]
 fn advice(problem: &CertificateError) -> String {
-    let todo = match problem {
+    match problem {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            "it has expired; renew it there, or set the clock of this host"
+            let today = today();
+            format!("it has expired; renew it there, or set the clock of this host, which shows {today}")
         }
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            "it is not valid yet; is the clock of this host right?"
+            let today = today();
+            format!("it is not valid yet; is the clock of this host right? It shows {today}")
         }
         CertificateError::UnknownIssuer => {
             "its authority is unknown here; name the file with the authority's certificate as `ca_file` in the table \
              [tls]"
+                .to_owned()
         }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            "it is for another name than the one in the URL of the Manager"
+            "it is for another name than the one in the URL of the Manager".to_owned()
         }
-        other => return other.to_string(),
-    };
-    todo.to_owned()
+        other => other.to_string(),
+    }
+}
+
+fn today() -> String {
+    clock::now().strftime("%Y-%m-%d").to_string()
 }
 
 fn credentials(code: u16) -> &'static str {

@@ -10,8 +10,8 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 use super::{Acknowledgement, Assignment, ManagerError};
-use crate::bounded;
 use crate::protocol::{AssignedTask, END, ErrorBody, Unreadable};
+use crate::{bounded, clock};
 
 /// How much of an answer that is not understood goes into an error.
 const EXCERPT: usize = 200;
@@ -180,10 +180,7 @@ fn retry_after(value: &str) -> Option<Duration> {
         value.parse().map_or(LONGEST_WAIT, Duration::from_secs)
     } else {
         let then = jiff::fmt::rfc2822::parse(value).ok()?;
-        then.timestamp()
-            .duration_since(jiff::Timestamp::now())
-            .try_into()
-            .ok()?
+        then.timestamp().duration_since(clock::timestamp()).try_into().ok()?
     };
     Some(asked.min(LONGEST_WAIT))
 }
@@ -280,7 +277,7 @@ mod tests {
     #[test]
     fn retry_after_is_seconds_or_a_date() {
         assert_eq!(retry_after("3"), Some(Duration::from_secs(3)));
-        let date = (jiff::Timestamp::now() + Duration::from_secs(50)).to_zoned_datetime(jiff::tz::TimeZone::UTC);
+        let date = (clock::timestamp() + Duration::from_secs(50)).to_zoned_datetime(jiff::tz::TimeZone::UTC);
         let text = date.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
         assert!(
             retry_after(&text).is_some_and(|wait| wait > Duration::from_secs(40) && wait <= Duration::from_secs(50))

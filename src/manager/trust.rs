@@ -16,11 +16,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::time_provider::TimeProvider;
 use rustls::{ClientConfig, RootCertStore};
 use url::Url;
 
-use crate::files;
+use crate::{clock, files};
 
 /// The authorities of all the world together are some 200 KB.
 const LARGEST: u64 = 16 << 20;
@@ -93,7 +94,7 @@ pub fn tls(url: &Url, trust: &Trust) -> Result<Option<Arc<ClientConfig>>, TrustE
         return Ok(None);
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
+    let builder = ClientConfig::builder_with_details(provider, Arc::new(Clock))
         .with_safe_default_protocol_versions()
         .map_err(TrustError::Protocol)?
         .with_root_certificates(authorities(trust.ca_file.as_deref())?);
@@ -108,6 +109,17 @@ pub fn tls(url: &Url, trust: &Trust) -> Result<Option<Arc<ClientConfig>>, TrustE
         }
     };
     Ok(Some(Arc::new(config)))
+}
+
+/// The time that certificates are held against. Before 1970, where the library's own clock would end us, none is valid
+/// yet.
+#[derive(Debug)]
+struct Clock;
+
+impl TimeProvider for Clock {
+    fn current_time(&self) -> Option<UnixTime> {
+        Some(UnixTime::since_unix_epoch(clock::since_1970()))
+    }
 }
 
 fn authorities(extra: Option<&Path>) -> Result<RootCertStore, TrustError> {

@@ -46,8 +46,9 @@ impl Places {
     /// Whether a path in one of them is the folder of a task, by its name.
     pub(super) fn is_of_a_task(path: &Path) -> bool {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let undated = name.get(DATE..).and_then(|rest| rest.strip_prefix('-'));
-        is_folder_name(name) || undated.is_some_and(is_folder_name)
+        let dated = name.split_once('-');
+        let is_date = |date: &str| date.len() >= DATE && date.bytes().all(|byte| byte.is_ascii_digit());
+        is_folder_name(name) || dated.is_some_and(|(date, rest)| is_date(date) && is_folder_name(rest))
     }
 
     /// # Errors
@@ -132,7 +133,7 @@ impl Places {
     }
 }
 
-/// Digits of a time in milliseconds, until the year 2286.
+/// Digits of a time in milliseconds; from the year 2286 on there are more.
 const DATE: usize = 13;
 
 /// A name that sorts by time.
@@ -270,6 +271,17 @@ mod tests {
         strip(home.path(), 799);
         assert_eq!((files("x-0a"), files("x-0b")), (2, 4));
     }
+
+    #[test]
+    fn i23_a_folder_of_any_year_is_known_again() {
+        for millis in [0, 1_795_470_384_500, 316_000_000_000_000, u64::MAX] {
+            for task in ["x-74", "3b241101-e2bb-4255-8caf-4136c566a962"] {
+                let name = dated(millis, Path::new(task));
+                assert!(Places::is_of_a_task(Path::new(&name)), "{name}");
+            }
+        }
+    }
+
     #[test]
     fn what_is_no_folder_of_a_task_stays_and_stops_no_pruning() {
         let home = tempfile::tempdir().unwrap();

@@ -2,12 +2,11 @@
 
 //! What the two small files of a task's folder say.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use serde::{Deserialize, Serialize};
 
 use super::end::{Cause, End, Outcome};
 use super::log::Progress;
+use crate::clock;
 use crate::protocol::AssignedTask;
 
 /// `task.json`: what was assigned, written before it runs.
@@ -72,6 +71,5 @@ pub(super) enum Fate {
 
 /// Milliseconds since 1970; only compared with each other, so that a jump of the clock does no harm.
 pub(super) fn now_millis() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    clock::millis()
 }

@@ -25,6 +25,7 @@ fn command(node: &Node, arguments: &[&str]) -> Command {
         .arg("history")
         .args(arguments)
         .current_dir(&node.folder)
+        .envs(node.environment.iter().cloned())
         .env("FLAMENCO_HOME", node.home())
         .env("TZ", "UTC")
         .stdin(Stdio::null());

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! What a host does to a worker: it sleeps, its clock jumps, it runs out of memory, descriptors, processes or disk.
+//! What a host does to a worker: it sleeps, it runs out of memory, descriptors, processes or disk.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -13,7 +13,7 @@ use standin_manager::{Endpoint, TaskStatus, WorkerStatus};
 
 use crate::harness::{Farm, exec};
 use crate::machine::{file, lives, missing, until};
-use crate::means::{Group, Strace, as_user, cancel, dies, not_root, number, own_user, pass, start_through};
+use crate::means::{Group, Strace, as_user, dies, not_root, number, own_user, pass, start_through};
 use crate::render_node::Node;
 
 /// Stops all of a node, worker, guard and programs, for a time, as a host does that sleeps; `meanwhile` happens then.
@@ -74,68 +74,6 @@ fn f1_e12_a_host_that_wakes_ends_a_task_that_is_no_longer_wanted() {
     dies(pid, &node);
     assert_eq!(farm.outcomes(&task), [""; 0]);
     node.childless();
-    node.finish();
-}
-
-/// Where distributions keep it.
-fn faketime() -> Option<PathBuf> {
-    let found = fs::read_dir("/usr/lib").into_iter().flatten().flatten();
-    let mut places = found.map(|entry| entry.path().join("faketime/libfaketime.so.1"));
-    let library = places.find(|library| library.exists());
-    if library.is_none() {
-        test_needs::skipped_with_remedy("libfaketime is not installed", "apt-get install libfaketime");
-    }
-    library
-}
-
-#[test]
-fn f2_a_wall_clock_that_jumps_moves_no_timer() {
-    let Some(library) = faketime() else { return };
-    let farm = Farm::new();
-    let mut node = farm.node("node");
-    let clock = node.folder.join("clock");
-    let set = |offset: &str| {
-        let next = clock.with_extension("next");
-        fs::write(&next, format!("{offset}\n")).unwrap();
-        fs::rename(&next, &clock).unwrap();
-    };
-    set("+0");
-    node.environment.extend([
-        ("LD_PRELOAD".into(), library.into()),
-        ("FAKETIME_TIMESTAMP_FILE".into(), clock.clone().into()),
-        ("FAKETIME_NO_CACHE".into(), "1".into()),
-        ("FAKETIME_DONT_FAKE_MONOTONIC".into(), "1".into()),
-    ]);
-    node.set("may_i_run", "200ms")
-        .set("may_i_run_hinted", "200ms")
-        .set("grace", "10s");
-    node.start();
-    farm.awake();
-    for jump in ["+1h", "-1h", "+400d", "-400d"] {
-        let task = farm.script(
-            "trap 'date +%s > asked; exit 0' TERM; date +%s > began; echo running; while :; do sleep 0.02; done",
-        );
-        farm.says(&task, "> running");
-        set(jump);
-        // Neither never nor at once: the pace of questions goes on.
-        let before = farm.requests(Endpoint::MayIRun).len();
-        pass(Duration::from_millis(1000));
-        let asked = farm.requests(Endpoint::MayIRun).len() - before;
-        assert!((1..=10).contains(&asked), "{jump}: {asked} questions in a second");
-        cancel(&farm, &task);
-        let stamp = |name: &str| i64::from(number(&node.folder.join(name)));
-        assert!(
-            (stamp("asked") - stamp("began")).abs() > 3000,
-            "{jump}: the clock did not jump"
-        );
-        node.childless();
-        set("+0");
-        for name in ["asked", "began"] {
-            fs::remove_file(node.folder.join(name)).unwrap();
-        }
-    }
-    let task = farm.script("true");
-    farm.completed(&task);
     node.finish();
 }
 

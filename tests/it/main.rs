@@ -14,6 +14,7 @@ mod answers;
 mod beginnings;
 mod cgroups;
 mod check_config;
+mod clocks;
 mod command_line;
 mod commands;
 mod control;

@@ -25,7 +25,7 @@ impl Scene {
             saved: Vec::new(),
             writing: Vec::new(),
             tmpdir: folder.path().join("tmp"),
-            began: SystemTime::now(),
+            began: crate::clock::system(),
             not_after: None,
         };
         Self { folder, run }
@@ -175,7 +175,8 @@ fn i2_what_was_open_for_writing_goes_also_where_the_pattern_does_not_tell() {
     assert!(!scene.out("movie.mp4").exists());
     fs::write(scene.out("old.mp4"), "half").unwrap();
     let old = File::options().write(true).open(scene.out("old.mp4")).unwrap();
-    old.set_modified(SystemTime::now() - Duration::from_secs(3600)).unwrap();
+    old.set_modified(crate::clock::system() - Duration::from_secs(3600))
+        .unwrap();
     let old = scene.out("old.mp4");
     scene.is_open(&old);
     assert_eq!(scene.set_aside(), [""; 0]);
@@ -196,9 +197,9 @@ fn i2_what_somebody_else_writes_meanwhile_is_left_to_them() {
 fn i2_what_was_written_after_the_host_was_up_again_is_another_nodes() {
     let mut scene = Scene::new(|_| ());
     fs::write(scene.out("x0001.png"), "half").unwrap();
-    scene.run.not_after = Some(SystemTime::now() - Duration::from_secs(60));
+    scene.run.not_after = Some(crate::clock::system() - Duration::from_secs(60));
     assert_eq!(scene.set_aside(), [""; 0]);
-    scene.run.not_after = Some(SystemTime::now() + Duration::from_secs(60));
+    scene.run.not_after = Some(crate::clock::system() + Duration::from_secs(60));
     assert_eq!(scene.set_aside().len(), 1);
 }
 

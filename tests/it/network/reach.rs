@@ -16,6 +16,7 @@ use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
 use super::count;
 use super::relay::Relay;
+use crate::clocks::Clock;
 use crate::doctor::Answer;
 use crate::harness::Farm;
 use crate::machine::until;
@@ -193,6 +194,36 @@ fn c25_a_certificate_that_cannot_be_trusted_is_told_and_heals_when_it_is_replace
     farm.awake();
     Answer::of(&node).says("ok", "manager.tls", "is trusted");
     assert_eq!(farm.manager.workers().len(), 1);
+    node.finish();
+}
+
+#[test]
+fn i23_before_1970_and_after_9999_https_says_what_the_clock_shows_and_heals() {
+    let farm = Farm::new();
+    let relay = relay(&farm, "");
+    let authority = Authority::new(farm.folder.path());
+    relay.present(authority.server(2090, Clients::Any));
+    let mut node = farm.node("node");
+    let Some(clock) = Clock::of(&mut node) else { return };
+    node.url = format!("https://localhost:{}", relay.address.port());
+    node.config.top.push(format!("tls.ca_file = {:?}", authority.file));
+    clock.show(-10_000_000);
+    node.start();
+    let says = |node: &Node, text: &str| {
+        until(
+            "the trouble to be told",
+            || node.log().contains(text).then_some(()),
+            || node.log(),
+        );
+    };
+    let early = "it is not valid yet; is the clock of this host right? It shows 1969-09-07";
+    says(&node, early);
+    Answer::of(&node).says("fail", "manager.tls", early);
+    clock.show(400_000_000_000);
+    says(&node, "set the clock of this host, which shows 9999-12-30");
+    clock.set("+0");
+    farm.awake();
+    assert!(!node.log().contains("panicked"), "{}", node.log());
     node.finish();
 }
 
