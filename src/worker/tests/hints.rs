@@ -149,8 +149,8 @@ async fn what_is_listened_for_follows_the_state() {
         job: JOB.into(),
         task: TASK.into(),
     };
-    assert_eq!(
-        *manager.interests.borrow(),
-        [Interest::Nothing, Interest::Work, running, Interest::Wishes]
-    );
+    let mut heard = manager.interests.take();
+    // What comes first, the worker or its listener, is chance.
+    heard.retain(|interest| *interest != Interest::Nothing);
+    assert_eq!(heard, [Interest::Work, running, Interest::Wishes]);
 }
