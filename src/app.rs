@@ -11,6 +11,7 @@
 //! then the home's lock, with the process.
 
 mod explain;
+mod opening;
 pub(crate) mod parts;
 mod reload;
 mod room;
@@ -22,16 +23,16 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
-use tracing::{debug, error, info, warn};
+use tracing::{error, info, warn};
 
+use self::opening::{Opened, open};
 use self::parts::{OURSELVES, bytes_of_memory, manager_url, reach, requirements, tools_folder};
 use self::reload::Running;
-use self::room::Patience;
 use self::status::Status;
 use crate::cli::{Arguments, VERSION};
 use crate::config::{Config, Environment};
 use crate::departure::Departure;
-use crate::home::{self, Home, HomeError};
+use crate::home::{self, Home};
 use crate::logging;
 use crate::manager::push::{Listener, hints};
 use crate::manager::{HttpManager, Introduction, Manager, Session, chain};
@@ -40,7 +41,7 @@ use crate::printable;
 use crate::process::{Launcher, LauncherOptions, Reaper, Strays};
 use crate::report::Pictures;
 use crate::signals::{Early, Order, Orders};
-use crate::spool::{Limits, Sender, Spool};
+use crate::spool::{Sender, Spool};
 use crate::systemd::Systemd;
 use crate::task::{self, Said, Scratch, Tools};
 use crate::worker::{Inbox, Surroundings, Worker};
@@ -115,16 +116,17 @@ async fn serve(running: Running<'_>, early: Early) -> Result<Departure, Departur
     tokio::task::spawn_blocking(|| ())
         .await
         .map_err(failure("start a thread"))?;
-    let (home, spool, sender) = tokio::select! {
+    let Opened { home, known, contents } = tokio::select! {
         opened = open(config, environment, systemd) => opened?,
         () = told_to_leave(&mut signals, &tell) => return Err(Departure::Signalled),
     };
     let (launcher, reaper) = launcher(config, &home).map_err(failure("prepare to start programs"))?;
     let manager = manager(config)?;
     // Before anything is sent: what an earlier run left goes out at once.
-    if let Some(known) = home.credentials().map_err(unusable)? {
+    if let Some(known) = known {
         manager.identify(&known);
     }
+    let (spool, sender) = Spool::of(contents);
     let (pictures, desk) = Pictures::new(home.dir(), &config.timings);
     let (hints, source) = hints(&config.timings);
     let listener = config.push.then(|| Listener::new(source, &config.timings));
@@ -185,65 +187,6 @@ async fn told_to_leave(signals: &mut Orders, tell: &UnboundedSender<Order>) {
     }
 }
 
-/// The home and the spool in it. Waits while the disk has no room for them.
-async fn open(
-    config: &Config,
-    environment: &Environment,
-    systemd: &Systemd,
-) -> Result<(Home, Spool, Sender), Departure> {
-    let patience = Patience {
-        systemd,
-        pause: config.timings.idle_min,
-    };
-    let home = open_home(config, environment, &patience).await?;
-    let folder = home.spool_dir();
-    let opened = patience.until_there_is_room(async || Spool::open(&folder, limits(config), &config.timings));
-    let (spool, sender) = opened.await.map_err(unusable)?;
-    Ok((home, spool, sender))
-}
-
-async fn open_home(config: &Config, environment: &Environment, patience: &Patience<'_>) -> Result<Home, Departure> {
-    let folder = home::locate(config, environment).map_err(unusable)?;
-    let home = patience
-        .until_there_is_room(async || Home::open(folder.clone(), config.timings.lock).await)
-        .await
-        .map_err(|error| match error {
-            HomeError::InUse { .. } => {
-                error!("{}", chain(&error));
-                Departure::HomeInUse
-            }
-            HomeError::NoPlace
-            | HomeError::Create { .. }
-            | HomeError::NotADirectory(_)
-            | HomeError::NotWritable { .. }
-            | HomeError::NoLocks { .. } => unusable(error),
-        })?;
-    // Looked at here already: a broken file is for the operator, and better said now than after a wait.
-    if home.credentials().map_err(unusable)?.is_some() {
-        tell_a_copy(&home).await;
-    }
-    debug!(home = %home.dir().display(), "home is ours");
-    Ok(home)
-}
-
-/// A node that was copied with its credentials works, but not alone.
-async fn tell_a_copy(home: &Home) {
-    match home.of_another_machine().await {
-        Ok(None) => {}
-        Ok(Some(file)) => warn!(
-            credentials = %home.credentials_file().display(),
-            machine = %file.display(),
-            "this worker's identity was made on another machine. If that one still uses it, both are one worker to the \
-             Manager and take each other's tasks: stop this one, delete the file of its credentials, start it again, \
-             and it registers as a worker of its own. If not, delete the file of the machine"
-        ),
-        Err(error) => debug!(
-            error = chain(&error),
-            "cannot tell on which machine the credentials were made"
-        ),
-    }
-}
-
 fn launcher(config: &Config, home: &Home) -> std::io::Result<(Launcher, Reaper)> {
     Launcher::new(LauncherOptions {
         guard: OURSELVES.into(),
@@ -294,14 +237,6 @@ async fn send(sender: Sender, manager: &HttpManager, looked_after: &Notify) -> I
 fn tools(config: &Config, launcher: &Launcher, home: &Home) -> Tools {
     let tools = Tools::new(launcher.clone(), &config.timings, tools_folder(), scratch(home));
     tools.with_journals(home.rendering_dir())
-}
-
-fn limits(config: &Config) -> Limits {
-    Limits {
-        task_log_bytes: config.spool.task_log_limit,
-        history_tasks: config.spool.history_tasks,
-        ..Limits::default()
-    }
 }
 
 /// Where the temporary directories of tasks are made.

@@ -9,6 +9,8 @@
 //!   └── Ok, or Unfit: in words for the Manager, or no answer in time ◄──┘
 //! ```
 
+mod mounts;
+
 use std::fmt;
 use std::fs::{self, File};
 use std::io;
@@ -20,8 +22,9 @@ use tokio::sync::Mutex;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{sleep, timeout};
 
+use self::mounts::looked_at;
+pub use self::mounts::not_mounted_yet;
 use crate::timings::Timings;
-use crate::trees::mounts;
 
 /// What the operator says that tasks on this node need. Empty: nothing is looked at.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -156,9 +159,7 @@ impl Requirements {
     /// Blocks on the file systems.
     fn met(&self) -> Result<(), Unfit> {
         for path in &self.mounted {
-            // An automounter mounts when somebody looks.
-            let _looked = fs::metadata(path.join("."));
-            if !is_mounted(path) {
+            if !looked_at(path) {
                 return Err(Unfit::NotMounted(path.clone()));
             }
         }
@@ -186,13 +187,6 @@ impl Requirements {
             least: self.free_space,
         })
     }
-}
-
-/// Whether the kernel lists a file system there. An automounter's own does not count.
-fn is_mounted(path: &Path) -> bool {
-    let wanted = path.components().collect::<PathBuf>();
-    let there = mounts().unwrap_or_default();
-    there.iter().any(|mount| mount.at == wanted && mount.kind != "autofs")
 }
 
 fn read(path: &Path) -> io::Result<()> {

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use tracing::{info, warn};
 
 use crate::manager::chain;
-use crate::systemd::{Beat, Systemd};
+use crate::systemd::Systemd;
 
 /// How a start that has to wait is told, and how often it tries.
 pub(super) struct Patience<'a> {
@@ -28,7 +28,6 @@ impl Patience<'_> {
         &self,
         mut attempt: impl AsyncFnMut() -> Result<T, E>,
     ) -> Result<T, E> {
-        let mut beat = Beat::new(self.systemd.clone());
         let mut said = false;
         loop {
             let error = match attempt().await {
@@ -45,22 +44,17 @@ impl Patience<'_> {
                     error = chain(&error),
                     "no room on the disk: waiting until there is some"
                 );
-                self.systemd.ready();
-                self.systemd.status("waiting for room on the disk");
+                self.tell("waiting for room on the disk");
                 said = true;
             }
-            self.rest(&mut beat).await;
+            sleep(self.pause).await;
         }
     }
 
-    async fn rest(&self, beat: &mut Beat) {
-        let mut rest = std::pin::pin!(sleep(self.pause));
-        loop {
-            tokio::select! {
-                () = &mut rest => return,
-                () = beat.due() => beat.tell(),
-            }
-        }
+    /// We are up, and this is what we wait for.
+    pub(super) fn tell(&self, what: &str) {
+        self.systemd.ready();
+        self.systemd.status(what);
     }
 }
 

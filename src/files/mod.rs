@@ -5,6 +5,11 @@
 //! Where a file is expected there may be anything: a named pipe, whose opening waits for somebody who writes; a device
 //! that never ends; a file of a terabyte. Everything that is read by a path from outside, or that a task could have put
 //! there, goes through here. A socket or a folder is refused as well, and links are followed.
+//!
+//! A file system may also stand still (a frozen snapshot, a server that is gone): what the event loop has to do with the
+//! files of the home it lets a [`Thread`] do.
+
+mod thread;
 
 use std::fs::{self, File, FileType, OpenOptions};
 use std::io::{self, Read};
@@ -12,6 +17,8 @@ use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
 use nix::libc;
+
+pub use self::thread::{Thread, is_standstill};
 
 /// Opens a file to be read.
 ///

@@ -190,6 +190,11 @@ fn offset(text: &str, line: usize, column: usize) -> usize {
     within.map_or(text.len(), |(at, _)| start + at)
 }
 
+/// Whether somebody registered in the home `dir`. Blocks.
+pub fn has_credentials(dir: &Path) -> bool {
+    dir.join(NAME).exists()
+}
+
 impl Home {
     /// Where the credentials are, or would be.
     pub fn credentials_file(&self) -> PathBuf {
@@ -201,13 +206,16 @@ impl Home {
     ///
     /// # Errors
     /// A file that is there and cannot be used, whatever is wrong with it.
-    pub fn credentials(&self) -> Result<Option<Credentials>, CredentialsError> {
-        let path = self.credentials_file();
-        // Quietly, and without a fuss where it is not ours to change (a mounted secret).
-        if fs::metadata(&path).is_ok_and(|file| file.permissions().mode() & 0o077 != 0) {
-            drop(fs::set_permissions(&path, Permissions::from_mode(0o600)));
-        }
-        Credentials::of(&self.dir)
+    pub async fn credentials(&self) -> Result<Option<Credentials>, CredentialsError> {
+        let (path, dir) = (self.credentials_file(), self.dir.clone());
+        off_loop(move || {
+            // Quietly, and without a fuss where it is not ours to change (a mounted secret).
+            if fs::metadata(&path).is_ok_and(|file| file.permissions().mode() & 0o077 != 0) {
+                drop(fs::set_permissions(&path, Permissions::from_mode(0o600)));
+            }
+            Credentials::of(&dir)
+        })
+        .await
     }
 
     /// Replaces the credentials; they are on the disk when this returns. Old ones are lost: see

@@ -13,6 +13,7 @@ use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::HomeError;
 use super::owner::described;
@@ -27,10 +28,10 @@ const LEAVING: &str = "leaving: yes\n";
 /// Far more than a holder writes; the file may be anything.
 const MAX_BYTES: u64 = 4096;
 
-/// The lock. Dropping it lets the home go.
-#[derive(Debug)]
+/// The lock. Dropping it, and its clones, lets the home go.
+#[derive(Debug, Clone)]
 pub(super) struct HomeLock {
-    file: File,
+    file: Arc<File>,
 }
 
 /// Who holds a home, by its own word.
@@ -80,12 +81,12 @@ impl HomeLock {
             }
             Err(source) => return Err(not_writable(path, source)),
         }
-        Ok(Taken::Ours(Self { file }))
+        Ok(Taken::Ours(Self { file: Arc::new(file) }))
     }
 
     /// Notes for a successor that it is worth its while to wait.
     pub(super) fn leaving(&self) -> io::Result<()> {
-        let mut file = &self.file;
+        let mut file = self.file.as_ref();
         file.write_all(LEAVING.as_bytes())
     }
 }
@@ -195,7 +196,7 @@ mod tests {
         we.write(&mut file).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
         assert_eq!(Holder::parse(&text), Some(we.clone()));
-        HomeLock { file }.leaving().unwrap();
+        HomeLock { file: Arc::new(file) }.leaving().unwrap();
         let leaving = Holder::parse(&std::fs::read_to_string(&path).unwrap());
         assert_eq!(leaving, Some(Holder { leaving: true, ..we }));
         for cut in 0..text.len() {

@@ -15,6 +15,7 @@
 
 mod credentials;
 mod durable;
+mod identity;
 mod lock;
 mod machine;
 mod owner;
@@ -22,6 +23,7 @@ mod rest;
 mod search;
 mod signed_on;
 
+use std::cell::RefCell;
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
@@ -30,13 +32,15 @@ use std::time::Duration;
 
 use nix::unistd::{AccessFlags, access};
 
-pub use self::credentials::{Credentials, CredentialsError};
+pub use self::credentials::{Credentials, CredentialsError, has_credentials};
+use self::identity::{Claim, Claimed};
 pub use self::lock::Holder;
 use self::lock::{HomeLock, Taken};
 pub use self::machine::this_machine;
 pub use self::owner::{described, open_to_others};
 pub use self::search::{SearchError, search};
 use crate::config::{Config, Environment};
+use crate::files;
 
 /// A home that is ours: the lock is held until this is dropped, or the process ends in whatever way.
 #[derive(Debug)]
@@ -44,9 +48,13 @@ pub struct Home {
     dir: PathBuf,
     mark: String,
     lock: HomeLock,
+    /// Of the id in the credentials, once it is known.
+    claim: RefCell<Option<Claim>>,
+    /// Does what is small on the disk, and does not keep the event loop when that stands still.
+    files: files::Thread,
 }
 
-/// The home cannot be used. All but [`InUse`](Self::InUse) are for the operator to repair (exit code 78).
+/// The home cannot be used. All but [`InUse`](Self::InUse) and [`Copied`](Self::Copied) are for the operator to repair (exit code 78).
 #[derive(Debug, thiserror::Error)]
 pub enum HomeError {
     /// Neither a setting nor a user's home directory to derive one from.
@@ -76,6 +84,20 @@ pub enum HomeError {
         dir: PathBuf,
         /// `None` when the file does not say: a file system that hides it, or a start a moment ago.
         holder: Option<Box<Holder>>,
+    },
+    #[error("cannot start a thread")]
+    Thread(#[source] io::Error),
+    /// Exit code 75.
+    #[error(
+        "another worker of this host, with process id {pid}, is the one of the credentials in {dir}, as after a copy of \
+         its home: both would be one worker to the Manager. Delete {credentials} and start again, and it registers as a \
+         worker of its own; or stop the other one",
+        dir = .dir.display(), credentials = .credentials.display()
+    )]
+    Copied {
+        dir: PathBuf,
+        credentials: PathBuf,
+        pid: i32,
     },
     /// ENOLCK and the like: an NFS mount without a lock daemon, or with `nolock` on the server's side.
     #[error("the file system of {path} has no locks; set FLAMENCO_HOME to a directory on a local disk", path = .path.display())]
@@ -140,7 +162,39 @@ impl Home {
         let made = dir.clone();
         let mark = off_loop(move || prepare(&made)).await?;
         let lock = lock_patiently(&dir, patience).await?;
-        Ok(Self { dir, mark, lock })
+        let files = files::Thread::start().map_err(HomeError::Thread)?;
+        Ok(Self {
+            dir,
+            mark,
+            lock,
+            claim: RefCell::default(),
+            files,
+        })
+    }
+
+    /// Sees that no other worker of this host is the one of these credentials, and keeps it so.
+    ///
+    /// # Errors
+    /// [`HomeError::Copied`]. Where it cannot be told there is none.
+    pub fn claim(&self, id: &str) -> Result<(), HomeError> {
+        // Of the id before, if there was one.
+        self.claim.take();
+        match Claim::take(id) {
+            Ok(Claimed::Ours(claim)) => drop(self.claim.replace(Some(claim))),
+            Ok(Claimed::Held(pid)) => {
+                return Err(HomeError::Copied {
+                    dir: self.dir.clone(),
+                    credentials: self.credentials_file(),
+                    pid,
+                });
+            }
+            Ok(Claimed::Taken) => tracing::warn!(
+                id,
+                "another user's process has taken the name that would keep this worker from running twice on this host"
+            ),
+            Err(error) => tracing::debug!(%error, "cannot tell whether this worker runs twice on this host"),
+        }
+        Ok(())
     }
 
     pub fn dir(&self) -> &Path {
@@ -149,7 +203,8 @@ impl Home {
 
     /// Tells whoever wants this home that it will be free soon. May be told more than once.
     pub fn leaving(&self) {
-        if let Err(error) = self.lock.leaving() {
+        let noting = self.lock.clone();
+        if let Err(error) = self.files.run(move || noting.leaving()) {
             tracing::debug!(%error, "cannot note that this worker leaves");
         }
     }

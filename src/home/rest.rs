@@ -17,7 +17,8 @@ const NAME: &str = "resting";
 
 impl Home {
     pub fn rests(&self) -> bool {
-        self.dir.join(NAME).exists()
+        let path = self.dir.join(NAME);
+        self.files.run(move || path.try_exists()).unwrap_or(false)
     }
 
     /// Empty, so that it can be made on a full disk, too. Not synced: after a power cut there is at most a sleeper.
@@ -25,14 +26,18 @@ impl Home {
     /// # Errors
     /// Whatever the file system says. A worker can go on without the mark.
     pub fn remember_rest(&self) -> io::Result<()> {
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true).mode(0o600);
-        files::open_with(&self.dir.join(NAME), &mut options).map(drop)
+        let path = self.dir.join(NAME);
+        self.files.run(move || {
+            let mut options = OpenOptions::new();
+            options.write(true).create(true).truncate(true).mode(0o600);
+            files::open_with(&path, &mut options).map(drop)
+        })
     }
 
     /// # Errors
     /// Whatever the file system says.
     pub fn forget_rest(&self) -> io::Result<()> {
-        remove_if_there(&self.dir.join(NAME))
+        let path = self.dir.join(NAME);
+        self.files.run(move || remove_if_there(&path))
     }
 }

@@ -3,6 +3,9 @@
 //! Whether the last run said goodbye: `signed-on` is there from before a sign-on until after a sign-off.
 
 use std::io;
+use std::time::Duration;
+
+use tokio::time::timeout;
 
 use super::durable::{remove_if_there, replace};
 use super::lock::boot_id;
@@ -11,11 +14,15 @@ use crate::clock;
 
 const NAME: &str = "signed-on";
 
+/// A disk that does not answer keeps nobody from work.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 impl Home {
     /// Whether a run signed on and did not sign off: the Manager may still think it has a task. Where this
     /// cannot be told it is taken to be so; repairing what was well costs one request.
     pub fn signed_on(&self) -> bool {
-        self.dir.join(NAME).try_exists().unwrap_or(true)
+        let path = self.dir.join(NAME);
+        self.files.run(move || path.try_exists()).unwrap_or(true)
     }
 
     /// Before a sign-on. On the disk when this returns: after a power cut it must be there, and it is that
@@ -31,7 +38,10 @@ impl Home {
             boot_id(),
             clock::timestamp().strftime("%Y-%m-%dT%H:%M:%SZ")
         );
-        off_loop(move || replace(&path, text.as_bytes())).await
+        let written = off_loop(move || replace(&path, text.as_bytes()));
+        timeout(PATIENCE, written)
+            .await
+            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 
     /// After a sign-off. Not synced: should a power cut bring it back, the next start signs off once more.
@@ -39,6 +49,7 @@ impl Home {
     /// # Errors
     /// Whatever the file system says.
     pub fn forget_signed_on(&self) -> io::Result<()> {
-        remove_if_there(&self.dir.join(NAME))
+        let path = self.dir.join(NAME);
+        self.files.run(move || remove_if_there(&path))
     }
 }

@@ -221,9 +221,9 @@ async fn d3_a_home_that_cannot_be_is_refused_with_what_is_in_the_way() {
 #[tokio::test]
 async fn credentials_are_kept_and_closed_to_others() {
     let (_dir, home) = home().await;
-    assert_eq!(home.credentials().unwrap(), None);
+    assert_eq!(home.credentials().await.unwrap(), None);
     home.save_credentials(&ours()).await.unwrap();
-    assert_eq!(home.credentials().unwrap(), Some(ours()));
+    assert_eq!(home.credentials().await.unwrap(), Some(ours()));
     let path = home.dir().join(NAME);
     assert_eq!(mode(&path), 0o600);
     assert!(
@@ -233,7 +233,7 @@ async fn credentials_are_kept_and_closed_to_others() {
     );
     fs::write(&path, go_file()).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-    assert_eq!(home.credentials().unwrap(), Some(ours()));
+    assert_eq!(home.credentials().await.unwrap(), Some(ours()));
     assert_eq!(mode(&path), 0o600);
 }
 
@@ -256,7 +256,7 @@ async fn credentials_are_set_aside_and_not_over_older_ones() {
         );
         assert!(seen.insert(aside));
     }
-    assert_eq!(home.credentials().unwrap(), None);
+    assert_eq!(home.credentials().await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -271,16 +271,16 @@ async fn b10_credentials_cut_off_anywhere_are_never_half_a_secret() {
         std::mem::take(&mut other),
     ] {
         fs::write(&path, &text).unwrap();
-        let whole = home.credentials().unwrap();
+        let whole = home.credentials().await.unwrap();
         for cut in 0..text.len() {
             fs::write(&path, &text[..cut]).unwrap();
-            match home.credentials() {
+            match home.credentials().await {
                 Ok(found) => assert_eq!((&found, cut), (&whole, text.len() - 1), "{:?}", &text[..cut]),
                 Err(error) => assert!(!format!("{error} {error:?}").contains("0123456789ab"), "{error}"),
             }
             // A file system that made the file long before it wrote it.
             fs::write(&path, format!("{:\0<1$}", &text[..cut], text.len())).unwrap();
-            assert!(home.credentials().is_err(), "{cut}");
+            assert!(home.credentials().await.is_err(), "{cut}");
         }
     }
 }
@@ -311,7 +311,7 @@ async fn broken_credentials_are_told_with_their_place() {
         ),
     ] {
         fs::write(&path, text).unwrap();
-        let error = home.credentials().unwrap_err().to_string();
+        let error = home.credentials().await.unwrap_err().to_string();
         assert!(
             error.starts_with(path.to_str().unwrap()) && error.contains(wrong),
             "{text:?}: {error}"
@@ -364,7 +364,7 @@ proptest! {
         fs::write(dir.path().join(NAME), text).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let home = runtime.block_on(Home::open(dir.path().to_owned(), Duration::ZERO)).unwrap();
-        if let Err(error) = home.credentials() {
+        if let Err(error) = runtime.block_on(home.credentials()) {
             prop_assert!(error.to_string().contains(NAME));
         }
     }

@@ -97,7 +97,7 @@ impl<'a, M: Manager> Session<'a, M> {
     /// # Errors
     /// When credentials can be neither read nor kept.
     pub async fn identify(&self) -> Result<(), SessionError> {
-        if let Some(own) = self.home.credentials()? {
+        if let Some(own) = self.home.credentials().await? {
             self.manager.identify(&own);
             return Ok(());
         }
@@ -130,6 +130,9 @@ impl<'a, M: Manager> Session<'a, M> {
             secret,
         };
         self.with_room(async || self.home.save_credentials(&own).await).await?;
+        if let Err(error) = self.home.claim(&own.id) {
+            warn!("{error}");
+        }
         info!(id = own.id, name = self.introduction.name, "registered at the Manager");
         self.manager.identify(&own);
         Ok(())

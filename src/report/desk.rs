@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tracing::debug;
 
@@ -76,7 +77,8 @@ impl PictureDesk {
                     debug!(path = %candidate.path.display(), error = chain(&error), "no picture of this");
                 }
             }
-            drop(std::fs::remove_file(&self.output));
+            let output = self.output.clone();
+            drop(spawn_blocking(move || std::fs::remove_file(output)).await);
         }
     }
 
@@ -108,7 +110,7 @@ impl PictureDesk {
             }
         };
         match finished.map_err(NoPicture::NotStarted)?.exit {
-            Exit::Success => self.read().map_err(NoPicture::NotRead),
+            Exit::Success => self.read().await.map_err(NoPicture::NotRead),
             exit @ (Exit::Code(_) | Exit::Signal { .. } | Exit::Aborted(_) | Exit::Lost) => Err(NoPicture::Ended(exit)),
         }
     }
@@ -126,10 +128,13 @@ impl PictureDesk {
         }
     }
 
-    fn read(&self) -> io::Result<Picture> {
+    /// The home, where it is, may stand still.
+    async fn read(&self) -> io::Result<Picture> {
+        let output = self.output.clone();
+        let read = spawn_blocking(move || files::read(&output, LARGEST));
         Ok(Picture {
             mime: "image/jpeg",
-            bytes: files::read(&self.output, LARGEST)?,
+            bytes: read.await.map_err(io::Error::other)??,
         })
     }
 }

@@ -6,6 +6,7 @@
 //! start, for as long as a supervisor makes them. What is counted here outlives every process.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,7 @@ use tracing::warn;
 
 use super::disk;
 use super::record::now_millis;
+use crate::files::Thread;
 
 const NAME: &str = "cut-short.json";
 
@@ -26,6 +28,9 @@ const FORGOTTEN: u64 = 7 * 86_400_000;
 pub(super) struct CutShort {
     path: PathBuf,
     tasks: BTreeMap<String, Runs>,
+    files: Thread,
+    /// What is on disk is older.
+    unsaved: bool,
 }
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -36,8 +41,8 @@ struct Runs {
 }
 
 impl CutShort {
-    /// As it was left; what cannot be read counts as nothing.
-    pub(super) fn read(spool: &Path) -> Self {
+    /// As it was left; what cannot be read counts as nothing. Blocks.
+    pub(super) fn read(spool: &Path, files: Thread) -> Self {
         let path = spool.join(NAME);
         let tasks = disk::read(&path).unwrap_or_else(|error| {
             warn!(path = %path.display(), %error, "cannot read which tasks ended with their worker");
@@ -46,6 +51,8 @@ impl CutShort {
         Self {
             path,
             tasks: tasks.unwrap_or_default(),
+            files,
+            unsaved: false,
         }
     }
 
@@ -71,13 +78,17 @@ impl CutShort {
 
     /// A run of it ended, and the worker did not.
     pub(super) fn forget(&mut self, task: &str) {
-        if self.tasks.remove(task).is_some() {
+        if self.tasks.remove(task).is_some() || self.unsaved {
             self.save();
         }
     }
 
-    fn save(&self) {
-        if let Err(error) = disk::replace(&self.path, &self.tasks) {
+    fn save(&mut self) {
+        let path = self.path.clone();
+        let text = serde_json::to_vec(&self.tasks).map_err(io::Error::from);
+        let saved = text.and_then(|text| self.files.run(move || disk::put(&path, &text)));
+        self.unsaved = saved.is_err();
+        if let Err(error) = saved {
             warn!(path = %self.path.display(), %error, "cannot note which tasks ended with their worker");
         }
     }
@@ -90,20 +101,22 @@ mod tests {
     #[test]
     fn i6_what_ended_with_the_worker_is_known_to_the_next_one_until_it_ends_well() {
         let folder = tempfile::tempdir().unwrap();
-        let mut first = CutShort::read(folder.path());
+        let files = Thread::start().unwrap();
+        let read = || CutShort::read(folder.path(), files.clone());
+        let mut first = read();
         first.add("a");
         first.add("b");
         first.add("a");
-        let mut next = CutShort::read(folder.path());
+        let mut next = read();
         assert_eq!((next.times("a"), next.times("b"), next.times("c")), (2, 1, 0));
         next.forget("a");
         next.forget("c");
-        assert_eq!(CutShort::read(folder.path()).times("a"), 0);
+        assert_eq!(read().times("a"), 0);
         for n in 0..300 {
             next.add(&format!("t{n}"));
         }
         assert_eq!(next.tasks.len(), REMEMBERED);
         std::fs::write(folder.path().join(NAME), "{").unwrap();
-        assert_eq!(CutShort::read(folder.path()).times("t299"), 0);
+        assert_eq!(read().times("t299"), 0);
     }
 }

@@ -35,10 +35,15 @@ pub(super) fn open_file(path: &Path) -> io::Result<File> {
 /// After a power cut that holds only once the file was synced, or on a file system that orders a rename
 /// behind the data (ext4 and btrfs do, for a rename onto an existing file).
 pub(super) fn replace(path: &Path, value: &impl Serialize) -> io::Result<()> {
+    put(path, &serde_json::to_vec(value)?)
+}
+
+/// The same of what is text already.
+pub(super) fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut unfinished = path.as_os_str().to_owned();
     unfinished.push(UNFINISHED);
     let mut file = new_file(Path::new(&unfinished))?;
-    let written = file.write_all(&serde_json::to_vec(value)?);
+    let written = file.write_all(bytes);
     if let Err(error) = written.and_then(|()| fs::rename(&unfinished, path)) {
         // On a full disk it would be in the way of the next try.
         drop(fs::remove_file(&unfinished));

@@ -28,7 +28,7 @@ impl Entry {
         if self
             .folder
             .borrow_mut()
-            .append(prefix, text, self.shared.limits.early_send)
+            .append(prefix, text, self.shared.means.limits.early_send)
         {
             self.shared.work.notify_one();
         }

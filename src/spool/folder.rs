@@ -19,6 +19,7 @@ use super::limits::Limits;
 use super::log::{self, Log, Piece};
 use super::record::{ASSIGNED, Assigned, Fate, REPORT, Record, now_millis};
 use super::trouble::Trouble;
+use crate::files;
 use crate::protocol::TaskUpdate;
 use crate::timings::Timings;
 
@@ -28,6 +29,7 @@ pub(super) struct Folder {
     pub(super) path: PathBuf,
     pub(super) begun: u64,
     pub(super) log: Log,
+    files: files::Thread,
     /// Not said yet.
     steps: Option<u32>,
     activity: Option<String>,
@@ -43,6 +45,15 @@ pub(super) struct Folder {
     over_since: Option<Instant>,
     pub(super) synced: bool,
     pub(super) trouble: Trouble,
+}
+
+/// What folders are made with: the same for all of a spool.
+#[derive(Debug, Clone)]
+pub(super) struct Means {
+    pub(super) limits: Limits,
+    pub(super) timings: Timings,
+    /// Does what is to be done on the disk.
+    pub(super) files: files::Thread,
 }
 
 /// What is to be done for a folder, and when.
@@ -64,6 +75,8 @@ pub(super) enum Parcel {
     },
     /// Nothing waits, and nothing will come.
     Empty,
+    /// What is next is on a disk that does not answer now.
+    OutOfReach,
 }
 
 /// Log, activity and steps. Together they are one update, which the Manager takes in that order.
@@ -97,12 +110,13 @@ impl Said {
 
 impl Folder {
     /// The folder of a task that is about to run.
-    pub(super) fn new(task: &str, path: &Path, begun: u64, limits: &Limits, timings: &Timings) -> Self {
+    pub(super) fn new(task: &str, path: &Path, begun: u64, means: &Means) -> Self {
         Self {
             task: task.to_owned(),
             path: path.to_owned(),
             begun,
-            log: Log::new(path, limits),
+            log: Log::new(path, &means.limits, means.files.clone()),
+            files: means.files.clone(),
             steps: None,
             activity: None,
             log_since: None,
@@ -113,7 +127,7 @@ impl Folder {
             record: Record::default(),
             over_since: None,
             synced: false,
-            trouble: Trouble::new(timings),
+            trouble: Trouble::new(&means.timings),
         }
     }
 
@@ -121,15 +135,15 @@ impl Folder {
     ///
     /// # Errors
     /// When anything in it cannot be read: then it is damaged.
-    pub(super) fn found(path: &Path, limits: &Limits, timings: &Timings) -> io::Result<Self> {
+    pub(super) fn found(path: &Path, means: &Means) -> io::Result<Self> {
         #[derive(Deserialize)]
         struct Id {
             uuid: String,
         }
         let assigned: Assigned<Id> = disk::read(&path.join(ASSIGNED))?.ok_or(io::ErrorKind::NotFound)?;
         let record: Record = disk::read(&path.join(REPORT))?.unwrap_or_default();
-        let mut folder = Self::new(&assigned.task.uuid, path, assigned.begun, limits, timings);
-        folder.log = log::scan(path, limits, record.log)?;
+        let mut folder = Self::new(&assigned.task.uuid, path, assigned.begun, means);
+        folder.log = log::scan(path, folder.log, record.log)?;
         folder.running = None;
         folder.over_since = Some(Instant::now());
         folder.record = record;
@@ -265,7 +279,8 @@ impl Folder {
 
     fn try_save(&mut self, path: &Path) -> io::Result<()> {
         self.record.log = self.log.progress();
-        disk::replace(path, &self.record)
+        let (path, bytes) = (path.to_owned(), serde_json::to_vec(&self.record)?);
+        self.files.run(move || disk::put(&path, &bytes))
     }
 
     /// When something is to be sent, the back-off of this folder left aside.
@@ -288,8 +303,11 @@ impl Folder {
         if self.record.fate.is_some() {
             return Parcel::Empty;
         }
+        let Ok(piece) = self.log.next_piece(self.trouble.most.unwrap_or(most)) else {
+            return Parcel::OutOfReach;
+        };
         let mut said = Said {
-            piece: self.log.next_piece(self.trouble.most.unwrap_or(most)),
+            piece,
             ..Said::default()
         };
         let together = said.piece.is_none() || !self.trouble.apart;

@@ -17,11 +17,10 @@ use std::path::{Path, PathBuf};
 use tracing::{error, warn};
 
 use super::disk;
-use super::folder::Folder;
+use super::folder::{Folder, Means};
 use super::limits::Limits;
 use super::name::is_folder_name;
 use super::record::{ASSIGNED, REPORT, now_millis};
-use crate::timings::Timings;
 use crate::trees::remove;
 
 #[derive(Debug, Clone)]
@@ -64,7 +63,7 @@ impl Places {
 
     /// The folders that wait, oldest first, and the names of those that were set aside. What is over is put away,
     /// what is damaged moved aside.
-    pub(super) fn scan(&self, limits: &Limits, timings: &Timings) -> io::Result<(Vec<Folder>, BTreeSet<String>)> {
+    pub(super) fn scan(&self, means: &Means) -> io::Result<(Vec<Folder>, BTreeSet<String>)> {
         let mut found = Vec::new();
         for entry in fs::read_dir(&self.spool)? {
             let path = entry?.path();
@@ -77,7 +76,7 @@ impl Places {
             if !is_folder_name(name) {
                 continue;
             }
-            match Folder::found(&path, limits, timings) {
+            match Folder::found(&path, means) {
                 Ok(folder) if folder.fate().is_some() => drop(self.shelve(&path, folder.begun, folder.is_set_aside())),
                 Ok(folder) => found.push(folder),
                 Err(error) => self.move_damaged(&path, &error),
@@ -123,8 +122,17 @@ impl Places {
         fs::rename(self.set_aside.join(name), self.spool.join(name))
     }
 
+    /// Makes the folder of a task, whole, with what was assigned.
+    pub(super) fn make_folder(&self, name: &str, assigned: &[u8]) -> io::Result<()> {
+        self.make_way(name)?;
+        let unfinished = self.spool.join(format!("{name}{}", disk::UNFINISHED));
+        disk::make_folder(&unfinished)?;
+        disk::put(&unfinished.join(ASSIGNED), assigned)?;
+        fs::rename(&unfinished, self.spool.join(name))
+    }
+
     /// Whatever has the name of a new folder goes to the history: it could not be moved earlier.
-    pub(super) fn make_way(&self, name: &str) -> io::Result<()> {
+    fn make_way(&self, name: &str) -> io::Result<()> {
         let path = self.spool.join(name);
         match self.shelve(&path, now_millis(), false) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -145,11 +153,7 @@ fn dated(millis: u64, path: &Path) -> String {
 }
 
 /// Whether a file can be made here.
-pub(super) fn can_write(folder: &Path) -> bool {
-    try_write(folder).is_ok()
-}
-
-fn try_write(folder: &Path) -> io::Result<()> {
+pub(super) fn try_write(folder: &Path) -> io::Result<()> {
     let path = folder.join(format!("writable{}", disk::UNFINISHED));
     disk::new_file(&path)?.write_all(b"x")?;
     fs::remove_file(&path)

@@ -43,7 +43,7 @@ pub(super) async fn sync_outcomes(shared: &Shared) -> Infallible {
 /// The outcome that is to be synced first, and when.
 fn earliest(shared: &Shared) -> Option<(Instant, SharedFolder)> {
     let (since, folder) = shared.least(Folder::unsynced_since)?;
-    Some((since + shared.timings.outcome_sync, folder))
+    Some((since + shared.means.timings.outcome_sync, folder))
 }
 
 async fn sync(folder: &SharedFolder) {

@@ -13,6 +13,9 @@
 //! one outcome. So a folder can be picked up at any point, by any process, and what is sent twice is
 //! at most the piece whose answer was lost. `completed` is always sent; `failed` only if the Manager, asked
 //! anew, still wants the task run: late, it would bring a cancelled job back; `active` never.
+//!
+//! The disk may be full, read-only, or stand still: then what is said waits in memory, bounded, and what does not fit is
+//! counted. No file is touched on the event loop, but in a thread that is not waited for long.
 
 mod count;
 mod cut_short;
@@ -38,6 +41,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use tokio::task::spawn_blocking;
+
 use crate::protocol::AssignedTask;
 use crate::timings::Timings;
 
@@ -48,6 +53,7 @@ pub use limits::Limits;
 pub use look::{Found, Kept, Standing, Stretch, look};
 pub use sender::Sender;
 
+pub use shared::Contents;
 use shared::Shared;
 
 /// The spool of this home. Clones are handles to the same one.
@@ -109,12 +115,33 @@ impl Spool {
     /// # Errors
     /// [`SpoolError::Folder`], when the folder cannot be used at all.
     pub fn open(folder: &Path, limits: Limits, timings: &Timings) -> Result<(Self, Sender), SpoolError> {
-        let shared = Shared::open(folder, limits, timings).map_err(|source| SpoolError::Folder {
+        let read = Contents::read(folder, limits, timings);
+        read.map(Self::of).map_err(|source| SpoolError::Folder {
             path: folder.to_owned(),
             source,
-        })?;
-        let shared = Rc::new(shared);
-        Ok((Self(Rc::clone(&shared)), Sender::new(shared)))
+        })
+    }
+
+    /// The part of [`open`](Self::open) that blocks, done in another thread: it may take long or, where the home stands
+    /// still, for ever.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn read(folder: &Path, limits: Limits, timings: &Timings) -> Result<Contents, SpoolError> {
+        let (path, timings) = (folder.to_owned(), timings.clone());
+        let read = spawn_blocking(move || Contents::read(&path, limits, &timings)).await;
+        read.map_err(io::Error::other)
+            .flatten()
+            .map_err(|source| SpoolError::Folder {
+                path: folder.to_owned(),
+                source,
+            })
+    }
+
+    /// The rest of it.
+    pub fn of(contents: Contents) -> (Self, Sender) {
+        let shared = Rc::new(Shared::of(contents));
+        (Self(Rc::clone(&shared)), Sender::new(shared))
     }
 
     /// Makes the folder of a task that is about to run. One that was aborted here, and came back before all of
@@ -183,9 +210,10 @@ impl Spool {
         self.0.next_notice().await
     }
 
-    /// Whether a task could begin now. Blocks on the disk, shortly.
+    /// Whether a task could begin now. Waits for the disk, shortly.
     pub fn is_writable(&self) -> bool {
-        self.0.room().is_ok() && history::can_write(&self.0.places.spool)
+        let spool = self.0.places.spool.clone();
+        self.0.room().is_ok() && self.0.means.files.run(move || history::try_write(&spool)).is_ok()
     }
 
     async fn wait_until(&self, enough: impl Fn(&Waiting) -> bool) {

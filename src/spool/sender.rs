@@ -65,10 +65,10 @@ enum Next {
 
 impl Sender {
     pub(super) fn new(shared: Rc<Shared>) -> Self {
-        let timings = &shared.timings;
+        let timings = &shared.means.timings;
         let total = shared.waiting.borrow().tasks;
         Self {
-            most: shared.limits.request_bytes,
+            most: shared.means.limits.request_bytes,
             outage: Backoff::new(timings.backoff_min, timings.backoff_max),
             pause_until: None,
             last_failed: None,
@@ -111,7 +111,7 @@ impl Sender {
             let at = {
                 let folder = folder.borrow();
                 let rests = folder.trouble.rests_until(now);
-                match folder.due(self.shared.limits.early_send, &self.shared.timings) {
+                match folder.due(self.shared.means.limits.early_send, &self.shared.means.timings) {
                     Due::Never => return None,
                     Due::Now => rests.unwrap_or(now),
                     Due::At(at) => rests.unwrap_or(at).max(at),
@@ -161,6 +161,7 @@ impl Sender {
             }
             Parcel::Empty if folder.borrow().is_running() => {}
             Parcel::Empty => self.over(folder, Fate::Delivered),
+            Parcel::OutOfReach => folder.borrow_mut().trouble.rest(self.shared.means.timings.backoff_min),
         }
     }
 
@@ -295,12 +296,12 @@ impl Sender {
         let what = format!("deliver the report of task {}", open.task);
         open.trouble.ours(&what, error);
         let task = open.task.clone();
-        let hopeless = open.is_hopeless(self.shared.timings.set_aside);
+        let hopeless = open.is_hopeless(self.shared.means.timings.set_aside);
         drop(open);
         self.outage.succeeded("deliver reports");
         // Two in a row: perhaps all of them. A thousand folders must not become a flood.
         if self.last_failed.as_ref().is_some_and(|last| *last != task) {
-            self.pause_until = Some(Instant::now() + self.shared.timings.backoff_min);
+            self.pause_until = Some(Instant::now() + self.shared.means.timings.backoff_min);
         }
         self.last_failed = Some(task);
         if hopeless {

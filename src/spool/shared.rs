@@ -13,12 +13,13 @@ use tokio::sync::{Notify, watch};
 use tracing::{info, warn};
 
 use super::cut_short::CutShort;
-use super::folder::Folder;
+use super::folder::{Folder, Means};
 use super::history::Places;
 use super::limits::Limits;
 use super::name::folder_name;
 use super::record::{ASSIGNED, Assigned, now_millis};
 use super::{Notice, SpoolError, Waiting, disk};
+use crate::files::Thread;
 use crate::protocol::AssignedTask;
 use crate::timings::Timings;
 
@@ -27,8 +28,7 @@ pub(super) type SharedFolder = Rc<RefCell<Folder>>;
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) places: Places,
-    pub(super) limits: Limits,
-    pub(super) timings: Timings,
+    pub(super) means: Means,
     /// Oldest first.
     folders: RefCell<Vec<SharedFolder>>,
     /// Names of folders whose outcome could not be delivered.
@@ -46,18 +46,17 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn open(folder: &Path, limits: Limits, timings: &Timings) -> io::Result<Self> {
-        let places = Places::make(folder)?;
-        let (mut found, set_aside) = places.scan(&limits, timings)?;
-        let mut cut_short = CutShort::read(folder);
-        for folder in found.iter_mut().filter(|folder| folder.ended_unseen()) {
-            cut_short.add(&folder.task);
-            folder.end_seen();
-        }
+    pub(super) fn of(contents: Contents) -> Self {
+        let Contents {
+            places,
+            means,
+            found,
+            set_aside,
+            cut_short,
+        } = contents;
         let shared = Self {
             places,
-            limits,
-            timings: timings.clone(),
+            means,
             last_begun: Cell::new(found.last().map_or(0, |folder| folder.begun)),
             folders: RefCell::new(found.into_iter().map(|folder| Rc::new(RefCell::new(folder))).collect()),
             set_aside: RefCell::new(set_aside),
@@ -77,7 +76,7 @@ impl Shared {
                 "an earlier run left reports to deliver"
             );
         }
-        Ok(shared)
+        shared
     }
 
     pub(super) fn begin(&self, task: &AssignedTask) -> Result<SharedFolder, SpoolError> {
@@ -96,21 +95,22 @@ impl Shared {
         let begun = now_millis().max(self.last_begun.get().saturating_add(1));
         self.last_begun.set(begun);
         self.notices.borrow_mut().retain(|notice| notice.task() != id.as_str());
+        let assigned = serde_json::to_vec(&Assigned { begun, task }).map_err(|error| failed(error.into()))?;
         if let Some(folder) = self.folder(id) {
             if folder.borrow().fate().is_none() && !folder.borrow().is_running() {
-                disk::replace(&path.join(ASSIGNED), &Assigned { begun, task }).map_err(failed)?;
+                let known = path.join(ASSIGNED);
+                let noted = self.means.files.run(move || disk::put(&known, &assigned));
+                noted.map_err(failed)?;
                 folder.borrow_mut().reopen();
                 self.publish();
                 return Ok(folder);
             }
             self.shelve(&folder);
         }
-        self.places.make_way(&name).map_err(failed)?;
-        let unfinished = self.places.spool.join(format!("{name}{}", disk::UNFINISHED));
-        disk::make_folder(&unfinished).map_err(failed)?;
-        disk::replace(&unfinished.join(ASSIGNED), &Assigned { begun, task }).map_err(failed)?;
-        std::fs::rename(&unfinished, &path).map_err(failed)?;
-        let folder = Rc::new(RefCell::new(Folder::new(id, &path, begun, &self.limits, &self.timings)));
+        let places = self.places.clone();
+        let made = self.means.files.run(move || places.make_folder(&name, &assigned));
+        made.map_err(failed)?;
+        let folder = Rc::new(RefCell::new(Folder::new(id, &path, begun, &self.means)));
         self.folders.borrow_mut().push(Rc::clone(&folder));
         Ok(folder)
     }
@@ -119,7 +119,7 @@ impl Shared {
         let Some(folder) = self.folder(task) else { return };
         let mut folder = folder.borrow_mut();
         if !folder.is_running() && folder.fate().is_none() {
-            folder.append("", line, self.limits.early_send);
+            folder.append("", line, self.means.limits.early_send);
             folder.log.close();
             self.work.notify_one();
         }
@@ -130,20 +130,21 @@ impl Shared {
         const MB: u64 = 1_000_000;
         let folders = self.folders.borrow();
         let waiting: u64 = folders.iter().map(|folder| folder.borrow().log.unsent()).sum();
-        if waiting > self.limits.waiting_bytes {
+        if waiting > self.means.limits.waiting_bytes {
             return Err(SpoolError::TooMuchWaits {
                 waiting: waiting / MB,
-                most: self.limits.waiting_bytes / MB,
+                most: self.means.limits.waiting_bytes / MB,
             });
         }
-        match disk::free(&self.places.spool) {
-            Some(free) if free < self.limits.free_bytes => {
+        let spool = self.places.spool.clone();
+        match self.means.files.run(move || Ok(disk::free(&spool))).unwrap_or_default() {
+            Some(free) if free < self.means.limits.free_bytes => {
                 // The history is the first to go.
                 self.untidy.notify_one();
                 Err(SpoolError::NoRoom {
                     path: self.places.spool.clone(),
                     free: free / MB,
-                    least: self.limits.free_bytes / MB,
+                    least: self.means.limits.free_bytes / MB,
                 })
             }
             Some(_) | None => Ok(()),
@@ -152,7 +153,7 @@ impl Shared {
 
     pub(super) fn remark(&self, task: &str, line: &str) {
         let running = self.folder(task).filter(|folder| folder.borrow().is_running());
-        if running.is_some_and(|folder| folder.borrow_mut().append("", line, self.limits.early_send)) {
+        if running.is_some_and(|folder| folder.borrow_mut().append("", line, self.means.limits.early_send)) {
             self.work.notify_one();
         }
     }
@@ -171,11 +172,11 @@ impl Shared {
         if !self.set_aside.borrow().contains(name) {
             return;
         }
-        let path = self.places.spool.join(name);
-        let found = self
-            .places
-            .take_back(name)
-            .and_then(|()| Folder::found(&path, &self.limits, &self.timings));
+        let (places, means, back) = (self.places.clone(), self.means.clone(), name.to_owned());
+        let found = self.means.files.run(move || {
+            places.take_back(&back)?;
+            Folder::found(&places.spool.join(&back), &means)
+        });
         match found {
             Ok(mut folder) => {
                 info!(
@@ -223,7 +224,9 @@ impl Shared {
         if hold && let Some(name) = folder_name(&folder.task) {
             self.set_aside.borrow_mut().insert(name);
         }
-        if let Err(error) = self.places.shelve(&folder.path, folder.begun, hold) {
+        let (places, path, begun) = (self.places.clone(), folder.path.clone(), folder.begun);
+        let shelved = self.means.files.run(move || places.shelve(&path, begun, hold));
+        if let Err(error) = shelved {
             warn!(task = folder.task, path = %folder.path.display(), %error, "cannot move the folder of a task");
             folder.save();
         }
@@ -265,8 +268,43 @@ impl Shared {
 
     /// Holds the bounds of what is kept for people. Slow: not for the event loop.
     pub(super) fn pruning(&self) -> impl FnOnce() + Send + 'static {
-        let (places, limits) = (self.places.clone(), self.limits.clone());
+        let (places, limits) = (self.places.clone(), self.means.limits.clone());
         move || places.prune(&limits)
+    }
+}
+
+/// What was found in the folder of a spool.
+#[derive(Debug)]
+pub struct Contents {
+    places: Places,
+    means: Means,
+    found: Vec<Folder>,
+    set_aside: BTreeSet<String>,
+    cut_short: CutShort,
+}
+
+impl Contents {
+    /// Makes what is not there. Blocks.
+    pub(super) fn read(folder: &Path, limits: Limits, timings: &Timings) -> io::Result<Self> {
+        let means = Means {
+            limits,
+            timings: timings.clone(),
+            files: Thread::start()?,
+        };
+        let places = Places::make(folder)?;
+        let (mut found, set_aside) = places.scan(&means)?;
+        let mut cut_short = CutShort::read(folder, means.files.clone());
+        for folder in found.iter_mut().filter(|folder| folder.ended_unseen()) {
+            cut_short.add(&folder.task);
+            folder.end_seen();
+        }
+        Ok(Self {
+            places,
+            means,
+            found,
+            set_aside,
+            cut_short,
+        })
     }
 }
 

@@ -42,6 +42,11 @@ impl Trouble {
         pause
     }
 
+    /// It is tried again after a pause, and that is nobody's failure.
+    pub(super) fn rest(&mut self, pause: Duration) {
+        self.rest_until = Some(Instant::now() + pause);
+    }
+
     /// Nothing gets through, so that it says nothing about this folder.
     pub(super) fn everywhere(&mut self) {
         self.rest_until = None;

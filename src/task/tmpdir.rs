@@ -34,6 +34,8 @@ const DRAWS: usize = 10;
 const ROOM: usize = 4096;
 /// How long unmounting may take, asked and firmly.
 const UNMOUNT: Duration = Duration::from_secs(5);
+/// How long a file system may take for a directory. A removal then goes on by itself, and nobody waits for it.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// The letters of a name: five bits each.
 const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
@@ -91,7 +93,12 @@ pub async fn clean_leftovers(scratch: &Scratch, launcher: &Launcher) {
             Ok(()) => info!(path = %path.display(), "removed a temporary directory of a task that was cut off"),
             Err(stays) => {
                 staying += 1;
+                let late = stays.why.kind() == ErrorKind::TimedOut;
                 first.get_or_insert(stays);
+                // The others are there, too.
+                if late {
+                    break;
+                }
             }
         }
     }
@@ -192,10 +199,12 @@ async fn remove_all(path: &Path, launcher: &Launcher) -> Result<(), Stays> {
 
 async fn try_remove(path: &Path) -> Result<(), Stays> {
     let path = path.to_owned();
-    match spawn_blocking(move || remove(&path)).await {
-        Ok(removed) => removed,
+    let removing = path.clone();
+    match timeout(PATIENCE, spawn_blocking(move || remove(&removing))).await {
+        Ok(Ok(removed)) => removed,
         // The worker ends; the next start goes on.
-        Err(_) => Ok(()),
+        Ok(Err(_)) => Ok(()),
+        Err(_) => Err(Stays { path, why: late() }),
     }
 }
 
@@ -238,7 +247,14 @@ fn letters(number: u64, count: u32) -> String {
 }
 
 async fn off_the_loop<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
-    spawn_blocking(work).await.map_err(io::Error::other)?
+    match timeout(PATIENCE, spawn_blocking(work)).await {
+        Ok(done) => done.map_err(io::Error::other)?,
+        Err(_) => Err(late()),
+    }
+}
+
+fn late() -> io::Error {
+    io::Error::new(ErrorKind::TimedOut, "the file system does not answer in time")
 }
 
 #[cfg(test)]

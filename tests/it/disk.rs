@@ -244,7 +244,7 @@ fn d2_on_a_full_disk_a_result_is_kept_at_the_cost_of_log() {
 }
 
 /// Lines that the notes in a log count as missing.
-fn missing_lines(log: &str) -> usize {
+pub(crate) fn missing_lines(log: &str) -> usize {
     let notes = log.lines().filter_map(|line| line.strip_prefix("[... "));
     notes
         .filter_map(|note| note.split(' ').next()?.parse::<usize>().ok())

@@ -27,6 +27,7 @@ mod full_starts;
 mod guards;
 mod harness;
 mod history;
+mod homes;
 mod hosts;
 mod left_running;
 mod loops;

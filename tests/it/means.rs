@@ -279,6 +279,12 @@ impl Strace {
         if self.process.try_wait().unwrap().is_none() {
             let pid = i32::try_from(self.process.id()).unwrap();
             kill(Pid::from_raw(pid), Signal::SIGINT).ok();
+            // It is deaf while a call waits that it delays in a process which is dead.
+            let end = tokio::time::Instant::now() + Duration::from_secs(5);
+            while tokio::time::Instant::now() < end && self.process.try_wait().unwrap().is_none() {
+                pass(Duration::from_millis(20));
+            }
+            self.process.kill().ok();
             self.process.wait().unwrap();
         }
     }

@@ -55,6 +55,11 @@ impl SmallDisk {
         assert!(status.success(), "{program} {arguments:?}");
     }
 
+    /// Mounts an empty disk as the home.
+    pub(crate) fn mount(&self) {
+        self.inside("mount", &["-t", "tmpfs", "tmpfs", self.node.home().to_str().unwrap()]);
+    }
+
     /// Nothing new can be opened for writing from here on. (The mount itself is busy as long as the lock is open.)
     pub(crate) fn becomes_read_only(&self) {
         let home = self.node.home();

@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 
 use super::{Gap, Log, NOT_KEPT_UP, Part, Progress};
 use crate::spool::disk;
-use crate::spool::limits::Limits;
 use crate::spool::look::Stretch;
 
 /// No log gets this far; a number above it is damage.
@@ -23,16 +22,14 @@ pub(super) fn gap(folder: &Path, first: u32) -> PathBuf {
     folder.join(format!("gap-{first:06}"))
 }
 
-/// Finds the log of a folder that an earlier process left, as far as `progress` knows it.
+/// Finds the log of a folder that an earlier process left, as far as `progress` knows it. `new` is the log of that folder without
+/// anything in it. Blocks.
 ///
 /// # Errors
 /// When a file cannot be read, or a gap is not what was written.
-pub(in crate::spool) fn scan(folder: &Path, limits: &Limits, progress: Progress) -> io::Result<Log> {
+pub(in crate::spool) fn scan(folder: &Path, new: Log, progress: Progress) -> io::Result<Log> {
     let sent = progress.sent;
-    let mut log = Log {
-        progress,
-        ..Log::new(folder, limits)
-    };
+    let mut log = Log { progress, ..new };
     remove_unfinished(folder)?;
     let (mut segments, gaps) = numbered(folder)?;
     segments.sort_unstable();

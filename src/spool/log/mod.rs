@@ -22,6 +22,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tracing::warn;
@@ -29,6 +30,7 @@ use tracing::warn;
 use super::count::Count;
 use super::disk;
 use super::limits::Limits;
+use crate::files::{Thread, is_standstill};
 
 pub(super) use files::{scan, stretches};
 pub(super) use piece::Piece;
@@ -87,13 +89,15 @@ struct Gap {
 #[derive(Debug)]
 pub(super) struct Log {
     folder: PathBuf,
+    /// Does what is to be done on the disk.
+    disk: Thread,
     limits: Limits,
     progress: Progress,
     waiting: VecDeque<Part>,
     /// Segments that were sent; some stay for people to look at.
     kept: VecDeque<u32>,
     /// The last segment of `waiting`, when this process writes it.
-    writing: Option<File>,
+    writing: Option<Arc<File>>,
     buffer: Vec<u8>,
     /// The disk did not take these.
     unkept: Count,
@@ -107,9 +111,10 @@ pub(super) struct Log {
 
 impl Log {
     /// The log of a new task.
-    pub(super) fn new(folder: &Path, limits: &Limits) -> Self {
+    pub(super) fn new(folder: &Path, limits: &Limits, disk: Thread) -> Self {
         Self {
             folder: folder.to_owned(),
+            disk,
             limits: limits.clone(),
             progress: Progress {
                 sent: Position { segment: 1, byte: 0 },
@@ -210,23 +215,28 @@ impl Log {
     }
 
     fn try_write_out(&mut self) -> io::Result<()> {
+        // Before the text is copied: each line comes here while the disk stands still.
+        self.disk.ready()?;
         let note = match self.unkept.is_none() {
             true => String::new(),
             false => self.unkept.note("they could not be written to the disk of the worker"),
         };
-        let more = (note.len() + self.buffer.len()) as u64;
+        let text = [note.as_bytes(), &self.buffer].concat();
+        let more = text.len() as u64;
         let (file, mut bytes) = self.segment_for(more)?;
-        let written = file
-            .write_all_at(note.as_bytes(), bytes)
-            .and_then(|()| file.write_all_at(&self.buffer, bytes + note.len() as u64));
-        match written {
-            Ok(()) => {
-                bytes += more;
-                self.unkept = Count::default();
-                self.buffer.clear();
+        let (to, at, was_failing) = (Arc::clone(&file), bytes, self.failing);
+        let written = self.disk.run(move || {
+            if was_failing {
+                // What came too late is here, and may have been sent from the buffer since.
+                to.set_len(at)?;
             }
             // Half a write must not be there at the next start; a full disk still shortens files.
-            Err(_) => drop(file.set_len(bytes)),
+            to.write_all_at(&text, at).inspect_err(|_| drop(to.set_len(at)))
+        });
+        if written.is_ok() {
+            bytes += more;
+            self.unkept = Count::default();
+            self.buffer.clear();
         }
         self.writing = Some(file);
         if let Some(Part::Segment { bytes: known, .. }) = self.waiting.back_mut() {
@@ -249,7 +259,7 @@ impl Log {
     }
 
     /// The segment that is to take `more` bytes, and how long it is. Starts a new one where the last is full.
-    fn segment_for(&mut self, more: u64) -> io::Result<(File, u64)> {
+    fn segment_for(&mut self, more: u64) -> io::Result<(Arc<File>, u64)> {
         if let Some(Part::Segment { bytes, .. }) = self.waiting.back() {
             let fits = bytes + more <= self.limits.segment_bytes || *bytes == 0;
             if let Some(file) = self.writing.take_if(|_| fits) {
@@ -257,7 +267,8 @@ impl Log {
             }
         }
         let number = self.next_number();
-        let file = disk::open_file(&files::segment(&self.folder, number))?;
+        let path = files::segment(&self.folder, number);
+        let file = Arc::new(self.disk.run(move || disk::open_file(&path))?);
         self.writing = None;
         self.sent_up_to(self.progress.sent);
         self.waiting.push_back(Part::Segment { number, bytes: 0 });
@@ -290,10 +301,14 @@ impl Log {
     /// Removes what was sent already.
     fn forget_kept(&mut self) -> bool {
         let any = !self.kept.is_empty();
-        for number in self.kept.drain(..) {
-            drop(fs::remove_file(files::segment(&self.folder, number)));
+        for number in std::mem::take(&mut self.kept) {
+            self.remove(files::segment(&self.folder, number));
         }
         any
+    }
+
+    fn remove(&self, path: PathBuf) {
+        drop(self.disk.run(move || fs::remove_file(path)));
     }
 
     /// Holds waiting segments to `most`. The oldest stays (it may be on its way), the newest is being written.
@@ -311,9 +326,14 @@ impl Log {
             return false;
         };
         let path = files::segment(&self.folder, number);
-        let missing = crate::files::read(&path, LARGEST_SEGMENT)
-            .map(|text| Count::of(&text))
-            .unwrap_or_default();
+        let read = path.clone();
+        let counted = self
+            .disk
+            .run(move || Ok(Count::of(&crate::files::read(&read, LARGEST_SEGMENT)?)));
+        if counted.as_ref().is_err_and(is_standstill) {
+            return false;
+        }
+        let missing = counted.unwrap_or_default();
         self.progress.lost.add(missing);
         let mut gap = Gap {
             first: number,
@@ -331,13 +351,17 @@ impl Log {
             absorbed = Some(at - 1);
         }
         // First the count, then the file: a start in between finds the file counted and removes it.
-        if disk::replace(&files::gap(&self.folder, gap.first), &gap).is_err() {
-            drop(fs::remove_file(&path));
-            if let Err(error) = disk::replace(&files::gap(&self.folder, gap.first), &gap) {
-                warn!(folder = %self.folder.display(), %error, "cannot note a gap in a log");
+        let note = files::gap(&self.folder, gap.first);
+        let noted = self.disk.run(move || {
+            if disk::replace(&note, &gap).is_err() {
+                drop(fs::remove_file(&path));
+                return disk::replace(&note, &gap);
             }
+            fs::remove_file(&path)
+        });
+        if let Err(error) = noted {
+            warn!(folder = %self.folder.display(), %error, "cannot note a gap in a log");
         }
-        drop(fs::remove_file(&path));
         self.waiting[at] = Part::Gap(gap);
         if let Some(index) = absorbed {
             self.waiting.remove(index);

@@ -2,14 +2,14 @@
 
 //! The sender's end of a log: the next piece to send, and what becomes of it.
 
-use std::fs;
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
 use tracing::warn;
 
 use super::{Gap, LONGEST_LINE, Log, NOT_KEPT_UP, Part, Position, Progress, files};
-use crate::files::open;
+use crate::files::{is_standstill, open};
 use crate::spool::count::Count;
 use crate::spool::disk;
 
@@ -71,7 +71,10 @@ impl Log {
 
     /// The next piece: about `most` bytes, at least one line, whole lines only. `None` when nothing waits.
     /// At most one piece may be on its way: it is to be accepted, refused or given back.
-    pub(in crate::spool) fn next_piece(&mut self, most: usize) -> Option<Piece> {
+    ///
+    /// # Errors
+    /// When the disk that has it does not answer now.
+    pub(in crate::spool) fn next_piece(&mut self, most: usize) -> io::Result<Option<Piece>> {
         self.write_out();
         let refused = self.progress.refused;
         let mut text = match refused.is_none() {
@@ -93,26 +96,25 @@ impl Log {
         if let Some(Part::Segment { number, bytes }) = part {
             let from = self.done(*number);
             if from < *bytes {
-                let (lines, byte) = self.lines(*number, from, *bytes, most);
+                let (lines, byte) = self.lines(*number, from, *bytes, most)?;
                 text.push_str(&lines);
                 to = Position { segment: *number, byte };
             }
         }
         if text.is_empty() {
-            let text = self.take_buffer(most)?;
-            return Some(Piece {
+            return Ok(self.take_buffer(most).map(|text| Piece {
                 text,
                 lines_at,
                 origin: Origin::Memory,
                 refused,
-            });
+            }));
         }
-        Some(Piece {
+        Ok(Some(Piece {
             text,
             lines_at,
             origin: Origin::Files(to),
             refused,
-        })
+        }))
     }
 
     /// Bytes of a waiting segment that were sent.
@@ -140,46 +142,53 @@ impl Log {
     }
 
     /// Whole lines of a segment from a byte on, and where they end.
-    fn lines(&self, number: u32, from: u64, bytes: u64, most: usize) -> (String, u64) {
+    fn lines(&self, number: u32, from: u64, bytes: u64, most: usize) -> io::Result<(String, u64)> {
         let waiting = usize::try_from(bytes.saturating_sub(from)).unwrap_or(usize::MAX);
-        let mut text = vec![0; waiting.min(most.max(1))];
-        let read = self.read(number, from, &mut text).and_then(|()| {
+        let first = waiting.min(most.max(1));
+        let read = self.read(number, from, first).and_then(|mut text| {
             let mut end = text.iter().rposition(|byte| *byte == b'\n');
-            if end.is_none() && text.len() < waiting {
-                let cut = text.len();
-                text.resize(waiting.min(cut + 2 * LONGEST_LINE), 0);
-                self.read(number, from, &mut text)?;
-                end = text.iter().skip(cut).position(|byte| *byte == b'\n').map(|at| cut + at);
+            if end.is_none() && first < waiting {
+                text = self.read(number, from, waiting.min(first + 2 * LONGEST_LINE))?;
+                let mut later = text.iter().skip(first);
+                end = later.position(|byte| *byte == b'\n').map(|at| first + at);
             }
             text.truncate(end.map_or(text.len(), |end| end + 1));
-            Ok(())
+            Ok(text)
         });
-        if let Err(error) = read {
-            let missing = Count {
-                lines: 0,
-                bytes: bytes.saturating_sub(from),
-            };
-            warn!(folder = %self.folder.display(), %error, "cannot read a log; it is passed over");
-            return (
-                missing.note("they could not be read from the disk of the worker"),
-                bytes,
-            );
-        }
+        let text = match read {
+            Ok(text) => text,
+            Err(error) if is_standstill(&error) => return Err(error),
+            Err(error) => {
+                let missing = Count {
+                    lines: 0,
+                    bytes: bytes.saturating_sub(from),
+                };
+                warn!(folder = %self.folder.display(), %error, "cannot read a log; it is passed over");
+                let note = missing.note("they could not be read from the disk of the worker");
+                return Ok((note, bytes));
+            }
+        };
         let to = from + text.len() as u64;
         let mut text =
             String::from_utf8(text).unwrap_or_else(|damaged| String::from_utf8_lossy(damaged.as_bytes()).into_owned());
         if !text.ends_with('\n') {
             text.push('\n');
         }
-        (text, to)
+        Ok((text, to))
     }
 
-    fn read(&self, number: u32, from: u64, into: &mut [u8]) -> io::Result<()> {
+    fn read(&self, number: u32, from: u64, bytes: usize) -> io::Result<Vec<u8>> {
         let written_here = matches!(self.waiting.back(), Some(Part::Segment { number: last, .. }) if *last == number);
-        match &self.writing {
-            Some(file) if written_here => file.read_exact_at(into, from),
-            Some(_) | None => open(&files::segment(&self.folder, number))?.read_exact_at(into, from),
-        }
+        let written = self.writing.as_ref().filter(|_| written_here).map(Arc::clone);
+        let path = files::segment(&self.folder, number);
+        self.disk.run(move || {
+            let mut text = vec![0; bytes];
+            match written {
+                Some(file) => file.read_exact_at(&mut text, from)?,
+                None => open(&path)?.read_exact_at(&mut text, from)?,
+            }
+            Ok(text)
+        })
     }
 
     /// The Manager has it.
@@ -201,7 +210,10 @@ impl Log {
         // A Manager that refuses everything must not fill the disk.
         if self.refused_bytes < self.limits.segment_bytes {
             self.refused_bytes += piece.text.len() as u64;
-            let kept = disk::open_file(&path).and_then(|file| file.write_all_at(piece.text.as_bytes(), 0));
+            let (file, text) = (path.clone(), piece.text.clone());
+            let kept = self
+                .disk
+                .run(move || disk::open_file(&file)?.write_all_at(text.as_bytes(), 0));
             if let Err(error) = kept {
                 warn!(path = %path.display(), %error, "cannot keep a piece of log that was refused");
             }
@@ -230,7 +242,7 @@ impl Log {
         while let Some(part) = self.waiting.front() {
             match *part {
                 Part::Gap(Gap { first, last, .. }) if last < to.segment => {
-                    drop(fs::remove_file(files::gap(&self.folder, first)));
+                    self.remove(files::gap(&self.folder, first));
                 }
                 Part::Segment { number, bytes }
                     if number < to.segment || (number == to.segment && bytes <= to.byte) =>
@@ -253,7 +265,7 @@ impl Log {
         while self.kept.len() > self.limits.waiting_segments.max(2)
             && let Some(second) = self.kept.remove(1)
         {
-            drop(fs::remove_file(files::segment(&self.folder, second)));
+            self.remove(files::segment(&self.folder, second));
         }
     }
 }

@@ -17,14 +17,14 @@ fn small() -> Limits {
 
 fn log(limits: &Limits) -> (TempDir, Log) {
     let folder = TempDir::new().unwrap();
-    let log = Log::new(folder.path(), limits);
+    let log = Log::new(folder.path(), limits, Thread::start().unwrap());
     (folder, log)
 }
 
 /// Everything that waits, in pieces of `most`.
 fn drain(log: &mut Log, most: usize) -> Vec<String> {
     std::iter::from_fn(|| {
-        let piece = log.next_piece(most)?;
+        let piece = log.next_piece(most).unwrap()?;
         assert!(piece.text.ends_with('\n'), "a piece ends at a line: {piece:?}");
         log.accepted(&piece);
         Some(piece.text)
@@ -90,7 +90,7 @@ fn line_ends_inside_a_text_make_lines_and_a_huge_one_becomes_several() {
 fn a_piece_that_did_not_arrive_is_sent_again_with_what_came_since() {
     let (_folder, mut log) = log(&Limits::default());
     log.append("", "one");
-    let piece = log.next_piece(1000).unwrap();
+    let piece = log.next_piece(1000).unwrap().unwrap();
     log.append("", "two");
     log.give_back(piece);
     assert_eq!(drain(&mut log, 1000), ["one\ntwo\n"]);
@@ -135,7 +135,7 @@ fn c16_a_log_ends_at_its_limit_and_says_how_much_more_there_was() {
 fn c14_a_refused_piece_is_kept_beside_and_said_in_the_next() {
     let (folder, mut log) = log(&Limits::default());
     log.append("", "bad");
-    let piece = log.next_piece(1000).unwrap();
+    let piece = log.next_piece(1000).unwrap().unwrap();
     log.append("", "good");
     log.refused(&piece);
     let text = drain(&mut log, 1000).concat();
@@ -154,9 +154,9 @@ fn c14_a_refused_piece_is_kept_beside_and_said_in_the_next() {
 fn d2_what_the_disk_does_not_take_is_sent_from_memory_up_to_a_bound_and_then_counted() {
     let home = TempDir::new().unwrap();
     let folder = home.path().join("not-there");
-    let mut log = Log::new(&folder, &Limits::default());
+    let mut log = Log::new(&folder, &Limits::default(), Thread::start().unwrap());
     log.append("", "from memory");
-    let piece = log.next_piece(1000).unwrap();
+    let piece = log.next_piece(1000).unwrap().unwrap();
     assert_eq!(piece.text, "from memory\n");
     log.give_back(piece);
     log.append("", "and more");
@@ -216,18 +216,18 @@ proptest! {
                     log.write_out();
                 }
                 Deed::Accept(most) => {
-                    if let Some(piece) = log.next_piece(most) {
+                    if let Some(piece) = log.next_piece(most).unwrap() {
                         sent += &piece.text;
                         log.accepted(&piece);
                     }
                 }
                 Deed::GiveBack(most) => {
-                    if let Some(piece) = log.next_piece(most) {
+                    if let Some(piece) = log.next_piece(most).unwrap() {
                         log.give_back(piece);
                     }
                 }
                 Deed::Refuse(most) => {
-                    if let Some(piece) = log.next_piece(most) {
+                    if let Some(piece) = log.next_piece(most).unwrap() {
                         // The notes in it count as refused with it: what they said is then not said.
                         if !piece.text.contains("[... ") {
                             log.refused(&piece);
@@ -236,7 +236,7 @@ proptest! {
                 }
                 Deed::Restart => {
                     let progress = log.progress();
-                    log = scan(folder.path(), &small(), progress).unwrap();
+                    log = scan(folder.path(), Log::new(folder.path(), &small(), Thread::start().unwrap()), progress).unwrap();
                 }
             }
         }
