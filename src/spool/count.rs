@@ -4,6 +4,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// How a note of ours in a log begins.
+pub(super) const NOTE: &str = "[... ";
+
 /// Lines and bytes, line ends included.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Count {
@@ -12,16 +15,6 @@ pub struct Count {
 }
 
 impl Count {
-    /// Counts a text of lines; one without its end counts as one.
-    pub(super) fn of(text: &[u8]) -> Self {
-        let ends = text.iter().filter(|byte| **byte == b'\n').count() as u64;
-        let open = u64::from(text.last().is_some_and(|byte| *byte != b'\n'));
-        Self {
-            lines: ends + open,
-            bytes: text.len() as u64,
-        }
-    }
-
     pub(super) fn add(&mut self, other: Self) {
         self.lines = self.lines.saturating_add(other.lines);
         self.bytes = self.bytes.saturating_add(other.bytes);
@@ -35,9 +28,50 @@ impl Count {
     pub(super) fn note(&self, why: &str) -> String {
         let line = if self.lines == 1 { "line" } else { "lines" };
         format!(
-            "[... {} {line} ({} bytes) of this log are missing here: {why} ...]\n",
+            "{NOTE}{} {line} ({} bytes) of this log are missing here: {why} ...]\n",
             self.lines, self.bytes
         )
+    }
+
+    /// What a note of ours stands for; `None` for any other line.
+    fn noted(line: &[u8]) -> Option<Self> {
+        let (lines, rest) = str::from_utf8(line).ok()?.strip_prefix(NOTE)?.split_once(' ')?;
+        let (bytes, _) = rest.split_once('(')?.1.split_once(" bytes")?;
+        Some(Self {
+            lines: lines.parse().ok()?,
+            bytes: bytes.parse().ok()?,
+        })
+    }
+}
+
+/// A text of a log, counted. Lines of a program have a prefix, so that none of them is taken for a note.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    /// Printed lines. One without its end counts, too.
+    pub(super) lines: Count,
+    /// What the notes in it say is missing.
+    pub(super) noted: Count,
+}
+
+impl Tally {
+    pub(super) fn of(text: &[u8]) -> Self {
+        let mut tally = Self::default();
+        for line in text.split_inclusive(|byte| *byte == b'\n') {
+            if let Some(noted) = Count::noted(line) {
+                tally.noted.add(noted);
+            } else if !line.starts_with(NOTE.as_bytes()) {
+                let bytes = line.len() as u64;
+                tally.lines.add(Count { lines: 1, bytes });
+            }
+        }
+        tally
+    }
+
+    /// What is missing where this text is left out.
+    pub(super) fn missing(&self) -> Count {
+        let mut all = self.lines;
+        all.add(self.noted);
+        all
     }
 }
 
@@ -47,8 +81,23 @@ mod tests {
 
     #[test]
     fn lines_are_counted_also_when_the_last_has_no_end() {
-        assert_eq!(Count::of(b""), Count { lines: 0, bytes: 0 });
-        assert_eq!(Count::of(b"a\n\nb\n"), Count { lines: 3, bytes: 5 });
-        assert_eq!(Count::of(b"a\nb"), Count { lines: 2, bytes: 3 });
+        let lines = |text: &[u8]| Tally::of(text).lines;
+        assert_eq!(lines(b""), Count { lines: 0, bytes: 0 });
+        assert_eq!(lines(b"a\n\nb\n"), Count { lines: 3, bytes: 5 });
+        assert_eq!(lines(b"a\nb"), Count { lines: 2, bytes: 3 });
+    }
+
+    #[test]
+    fn a_note_counts_as_what_it_stands_for() {
+        let (one, many) = (Count { lines: 1, bytes: 7 }, Count { lines: 9, bytes: 800 });
+        let text = format!(
+            "a\n{}[... the log ends ...]\n{}",
+            one.note("why (2 bytes)"),
+            many.note("x")
+        );
+        let tally = Tally::of(text.as_bytes());
+        assert_eq!(tally.lines, Count { lines: 1, bytes: 2 });
+        assert_eq!(tally.noted, Count { lines: 10, bytes: 807 });
+        assert_eq!(tally.missing(), Count { lines: 11, bytes: 809 });
     }
 }

@@ -12,6 +12,8 @@ pub struct Limits {
     pub waiting_segments: usize,
     /// Where the log of one task ends; what is printed after that is only counted.
     pub task_log_bytes: u64,
+    /// Log of a task that waits in memory while the disk does not take it; past that it is only counted.
+    pub buffer_bytes: usize,
     /// Bytes of log that may wait, of all tasks together; no new task begins above it.
     pub waiting_bytes: u64,
     /// No new task begins with less than this free: twice what one may take.
@@ -34,6 +36,7 @@ impl Default for Limits {
             segment_bytes: 4 * MIB,
             waiting_segments: 4,
             task_log_bytes: 1024 * MIB,
+            buffer_bytes: 256 << 10,
             waiting_bytes: 1024 * MIB,
             free_bytes: 64 * MIB,
             history_tasks: 50,

@@ -27,7 +27,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
-use super::count::Count;
+use super::count::{Count, Tally};
 use super::disk;
 use super::limits::Limits;
 use crate::files::{Thread, is_standstill};
@@ -39,8 +39,6 @@ pub(super) use piece::Piece;
 const LONGEST_LINE: usize = 64 << 10;
 /// The buffer goes to the segment at this size. A write costs about as much as formatting 20 lines.
 const WRITE_AT: usize = 128 << 10;
-/// While it cannot be written, the buffer grows to this size before its lines are only counted.
-const BUFFER_MOST: usize = 256 << 10;
 
 /// A segment has a few MB (see `Limits`); a task could have made it larger.
 const LARGEST_SEGMENT: u64 = 256 << 20;
@@ -250,10 +248,10 @@ impl Log {
             self.failing = true;
             warn!(folder = %self.folder.display(), %error, "cannot write the log of a task; trying on");
         }
-        if self.buffer.len() > BUFFER_MOST {
-            let missing = Count::of(&self.buffer);
-            self.unkept.add(missing);
-            self.progress.lost.add(missing);
+        if self.buffer.len() > self.limits.buffer_bytes {
+            let tally = Tally::of(&self.buffer);
+            self.unkept.add(tally.missing());
+            self.progress.lost.add(tally.lines);
             self.buffer.clear();
         }
     }
@@ -265,6 +263,10 @@ impl Log {
             if let Some(file) = self.writing.take_if(|_| fits) {
                 return Ok((file, *bytes));
             }
+        }
+        // One that the disk did not take a byte of is begun again: it would be in the way of what comes behind it.
+        if matches!(self.waiting.back(), Some(Part::Segment { bytes: 0, .. })) {
+            self.waiting.pop_back();
         }
         let number = self.next_number();
         let path = files::segment(&self.folder, number);
@@ -322,19 +324,23 @@ impl Log {
         let Some(at) = segments.get(1).copied() else {
             return false;
         };
-        let Some(Part::Segment { number, .. }) = self.waiting.get(at).cloned() else {
+        let Some(Part::Segment { number, bytes }) = self.waiting.get(at).cloned() else {
             return false;
         };
         let path = files::segment(&self.folder, number);
         let read = path.clone();
         let counted = self
             .disk
-            .run(move || Ok(Count::of(&crate::files::read(&read, LARGEST_SEGMENT)?)));
+            .run(move || Ok(Tally::of(&crate::files::read(&read, LARGEST_SEGMENT)?)));
         if counted.as_ref().is_err_and(is_standstill) {
             return false;
         }
-        let missing = counted.unwrap_or_default();
-        self.progress.lost.add(missing);
+        let tally = counted.unwrap_or_else(|_| Tally {
+            lines: Count { lines: 0, bytes },
+            ..Tally::default()
+        });
+        let missing = tally.missing();
+        self.progress.lost.add(tally.lines);
         let mut gap = Gap {
             first: number,
             last: number,

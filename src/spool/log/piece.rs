@@ -10,7 +10,7 @@ use tracing::warn;
 
 use super::{Gap, LONGEST_LINE, Log, NOT_KEPT_UP, Part, Position, Progress, files};
 use crate::files::{is_standstill, open};
-use crate::spool::count::Count;
+use crate::spool::count::{Count, Tally};
 use crate::spool::disk;
 
 /// Whole lines, ready to be sent.
@@ -19,7 +19,7 @@ pub(in crate::spool) struct Piece {
     /// Notes about what is missing, then the lines.
     pub(in crate::spool) text: String,
     /// Where the lines begin in `text`.
-    lines_at: usize,
+    pub(super) lines_at: usize,
     origin: Origin,
     /// What the notes say of refused lines.
     refused: Count,
@@ -220,9 +220,9 @@ impl Log {
         }
         // A note that is refused is not said again: it could be the note itself that displeases.
         self.accepted(piece);
-        let lines = Count::of(lines);
-        self.progress.refused.add(lines);
-        self.progress.lost.add(lines);
+        let tally = Tally::of(lines);
+        self.progress.refused.add(tally.missing());
+        self.progress.lost.add(tally.lines);
     }
 
     /// It did not arrive; it will be the next piece again, with what came since.

@@ -3,6 +3,12 @@
 use proptest::prelude::*;
 use tempfile::TempDir;
 
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::symlink;
+
+use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+
 use super::*;
 
 /// Bounds that a few lines reach.
@@ -11,6 +17,7 @@ fn small() -> Limits {
         segment_bytes: 200,
         waiting_segments: 3,
         task_log_bytes: 1 << 20,
+        buffer_bytes: 300,
         ..Limits::default()
     }
 }
@@ -165,19 +172,72 @@ fn d2_what_the_disk_does_not_take_is_sent_from_memory_up_to_a_bound_and_then_cou
     for _ in 0..10_000 {
         log.append("", &line);
     }
-    assert!(log.buffer.len() <= BUFFER_MOST + LONGEST_LINE);
+    assert!(log.buffer.len() <= Limits::default().buffer_bytes + LONGEST_LINE);
     fs::create_dir(&folder).unwrap();
     log.append("", "recovered");
     log.close();
     let text = drain(&mut log, 1 << 20).concat();
     assert!(text.ends_with("recovered\n"));
     let missing = said_missing(&text);
-    let kept = Count::of(without_notes(&text).as_bytes());
+    let kept = Tally::of(without_notes(&text).as_bytes()).lines;
     assert!(missing.lines > 5000);
     assert_eq!(
         (missing.lines + kept.lines, missing.bytes + kept.bytes),
         (10_001, 1_000_010)
     );
+}
+
+/// A disk that has room for no more files: a new segment can be opened, and nothing written to it.
+struct Full {
+    sealed: std::os::fd::OwnedFd,
+    links: Vec<std::path::PathBuf>,
+}
+
+impl Full {
+    fn new() -> Self {
+        let sealed = memfd_create("sealed", MFdFlags::MFD_ALLOW_SEALING).unwrap();
+        let seals = SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_GROW;
+        fcntl(&sealed, FcntlArg::F_ADD_SEALS(seals)).unwrap();
+        let links = Vec::new();
+        Self { sealed, links }
+    }
+
+    /// The next segment of a log goes where nothing can be written.
+    fn fill(&mut self, log: &Log) {
+        let next = files::segment(&log.folder, log.next_number());
+        if symlink(format!("/proc/self/fd/{}", self.sealed.as_raw_fd()), &next).is_ok() {
+            self.links.push(next);
+        }
+    }
+
+    fn free(&mut self, log: &mut Log) {
+        // What is sealed stays so: the segment is opened again.
+        log.writing = None;
+        for link in self.links.drain(..) {
+            // A log may have removed it, and have written a file of its own there.
+            if fs::read_link(&link).is_ok() {
+                fs::remove_file(link).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn d2_what_comes_behind_a_segment_that_the_disk_took_nothing_of_is_sent() {
+    let (_folder, mut log) = log(&small());
+    let mut disk = Full::new();
+    for number in 0..8 {
+        log.append("", &format!("{number:049}"));
+        log.write_out();
+        if number == 3 {
+            disk.fill(&log);
+        }
+    }
+    log.close();
+    disk.free(&mut log);
+    let text = drain(&mut log, 1000).concat();
+    assert_eq!(text.lines().count(), 8, "{text}");
+    assert_eq!(log.unsent(), 0);
 }
 
 #[derive(Debug, Clone)]
@@ -187,6 +247,10 @@ enum Deed {
     GiveBack(usize),
     Refuse(usize),
     Restart,
+    /// The task ends and is run again.
+    Reopen,
+    FillDisk,
+    FreeDisk,
 }
 
 fn deed() -> impl Strategy<Value = Deed> {
@@ -196,6 +260,9 @@ fn deed() -> impl Strategy<Value = Deed> {
         1 => (1usize..300).prop_map(Deed::GiveBack),
         1 => (1usize..300).prop_map(Deed::Refuse),
         1 => Just(Deed::Restart),
+        1 => Just(Deed::Reopen),
+        1 => Just(Deed::FillDisk),
+        1 => Just(Deed::FreeDisk),
     ]
 }
 
@@ -206,7 +273,7 @@ proptest! {
     #[test]
     fn printed_is_kept_and_counted(deeds in prop::collection::vec(deed(), 1..150)) {
         let (folder, mut log) = log(&small());
-        let (mut sent, mut printed) = (String::new(), Count::default());
+        let (mut sent, mut printed, mut disk) = (String::new(), Count::default(), Full::new());
         for deed in deeds {
             match deed {
                 Deed::Print(length) => {
@@ -228,23 +295,33 @@ proptest! {
                 }
                 Deed::Refuse(most) => {
                     if let Some(piece) = log.next_piece(most).unwrap() {
-                        // The notes in it count as refused with it: what they said is then not said.
-                        if !piece.text.contains("[... ") {
+                        // A note that is refused itself is not said again.
+                        if piece.lines_at == 0 {
                             log.refused(&piece);
                         }
                     }
                 }
+                Deed::Reopen => {
+                    log.close();
+                    log.reopen();
+                }
+                Deed::FillDisk => disk.fill(&log),
+                Deed::FreeDisk => disk.free(&mut log),
                 Deed::Restart => {
+                    // What is in memory only would be lost with it.
+                    disk.free(&mut log);
+                    log.write_out();
                     let progress = log.progress();
                     log = scan(folder.path(), Log::new(folder.path(), &small(), Thread::start().unwrap()), progress).unwrap();
                 }
             }
         }
+        disk.free(&mut log);
         log.close();
         sent += &drain(&mut log, 150).concat();
         let numbers: Vec<u64> = without_notes(&sent).lines().map(|line| line.trim().parse().unwrap()).collect();
         prop_assert!(numbers.is_sorted_by(|one, next| one < next), "{numbers:?}");
-        let mut sum = Count::of(without_notes(&sent).as_bytes());
+        let mut sum = Tally::of(without_notes(&sent).as_bytes()).lines;
         sum.add(said_missing(&sent));
         prop_assert_eq!(sum, printed);
         prop_assert_eq!((log.progress().said, log.progress().lost), (printed, said_missing(&sent)));
