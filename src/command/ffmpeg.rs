@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::time::Duration;
 
+use super::aside::aside;
 use super::diagnosis;
 use super::ending::{Ending, HandBack};
 use super::program::Program;
@@ -24,12 +25,16 @@ pub(super) async fn find(exe: &str, stage: &mut Stage<'_>) -> Result<String, End
     if !matches!(exe, "ffmpeg" | "ffmpeg.exe") {
         return Ok(exe.to_owned());
     }
-    for candidate in candidates(&stage.tools.ffmpeg_dir) {
-        let path = candidate.to_string_lossy().into_owned();
+    let folder = stage.tools.ffmpeg_dir.clone();
+    // Beside the event loop: the file systems that are asked may stand still.
+    let (bundled, on_path) = aside(stage, move |_| {
         // Not there is the usual case, and not worth a line.
-        if !candidate.exists() {
-            continue;
-        }
+        let bundled = candidates(&folder).into_iter().filter(|path| path.exists());
+        Ok((bundled.collect::<Vec<_>>(), diagnosis::on_path("ffmpeg")))
+    })
+    .await?;
+    for candidate in bundled {
+        let path = candidate.to_string_lossy().into_owned();
         match try_version(&path, stage).await? {
             Ok(()) => return Ok(path),
             Err(why) => stage.voice.line(&format!(
@@ -38,8 +43,7 @@ pub(super) async fn find(exe: &str, stage: &mut Stage<'_>) -> Result<String, End
             )),
         }
     }
-    let on_path = diagnosis::on_path("ffmpeg").map(|path| path.to_string_lossy().into_owned());
-    let Some(path) = on_path else {
+    let Some(path) = on_path.map(|path| path.to_string_lossy().into_owned()) else {
         let folder = quoted(&stage.tools.ffmpeg_dir.to_string_lossy());
         return Err(failed(
             exe,
