@@ -209,7 +209,7 @@ pub(crate) struct Strace {
 
 impl Strace {
     /// `None` where it cannot be had. `inject` as `strace` takes it, e.g. `setsid:signal=KILL:when=1`. It is in force
-    /// when this returns. With `follow` what the process starts is traced too.
+    /// when this returns, in each thread. With `follow` what the process starts is traced too.
     pub(crate) fn attach(node: &Node, pid: i32, inject: &str, follow: bool) -> Option<Self> {
         if missing("strace") {
             return None;
@@ -224,8 +224,11 @@ impl Strace {
             .arg("-o")
             .arg(&output)
             .arg(format!("--trace={calls}"))
-            .arg(format!("--inject={inject}"))
-            .args([OsString::from("-p"), pid.to_string().into()]);
+            .arg(format!("--inject={inject}"));
+        let traced = if follow { vec![pid] } else { threads(pid) };
+        for thread in &traced {
+            command.args(["-p".to_owned(), thread.to_string()]);
+        }
         command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -237,7 +240,7 @@ impl Strace {
         let attached = || {
             let text = fs::read_to_string(&said).unwrap_or_default();
             let gone = strace.process.try_wait().unwrap().is_some();
-            (gone || text.contains("attached")).then_some(!gone)
+            (gone || text.matches("attached").count() >= traced.len()).then_some(!gone)
         };
         if until("strace to be attached", attached, String::new) {
             return Some(strace);
@@ -288,6 +291,17 @@ impl Strace {
             self.process.wait().unwrap();
         }
     }
+}
+
+/// The threads of a process.
+fn threads(pid: i32) -> Vec<i32> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    threads
+        .filter_map(|thread| thread.file_name().to_str()?.parse().ok())
+        .collect()
 }
 
 impl Drop for Strace {

@@ -85,12 +85,11 @@ fn a_node_that_was_sent_to_sleep_sleeps_after_a_new_start() {
 #[test]
 fn d7_nothing_mounted_is_said_in_these_words() {
     let farm = Farm::new();
-    let node = node_that_needs(&farm, &format!("mounted = [\"/proc\", {:?}]", farm.folder.path()));
+    let storage = farm.folder.path().join("storage");
+    fs::create_dir(&storage).unwrap();
+    let node = node_that_needs(&farm, &format!("mounted = [\"/proc\", {storage:?}]"));
     let task = farm.script("echo rendered");
-    farm.says(
-        &task,
-        &format!("nothing is mounted at {}", farm.folder.path().display()),
-    );
+    farm.says(&task, &format!("nothing is mounted at {}", storage.display()));
     farm.status(WorkerStatus::Asleep);
     node.finish();
 }
