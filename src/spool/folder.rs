@@ -20,12 +20,12 @@ use super::log::{self, Log, Piece};
 use super::record::{ASSIGNED, Assigned, Fate, REPORT, Record, now_millis};
 use super::trouble::Trouble;
 use crate::files;
-use crate::protocol::TaskUpdate;
+use crate::protocol::{Id, TaskUpdate};
 use crate::timings::Timings;
 
 #[derive(Debug)]
 pub(super) struct Folder {
-    pub(super) task: String,
+    pub(super) task: Id,
     pub(super) path: PathBuf,
     pub(super) begun: u64,
     pub(super) log: Log,
@@ -110,9 +110,9 @@ impl Said {
 
 impl Folder {
     /// The folder of a task that is about to run.
-    pub(super) fn new(task: &str, path: &Path, begun: u64, means: &Means) -> Self {
+    pub(super) fn new(task: &Id, path: &Path, begun: u64, means: &Means) -> Self {
         Self {
-            task: task.to_owned(),
+            task: task.clone(),
             path: path.to_owned(),
             begun,
             log: Log::new(path, &means.limits, means.files.clone()),
@@ -137,10 +137,10 @@ impl Folder {
     /// When anything in it cannot be read: then it is damaged.
     pub(super) fn found(path: &Path, means: &Means) -> io::Result<Self> {
         #[derive(Deserialize)]
-        struct Id {
-            uuid: String,
+        struct Identified {
+            uuid: Id,
         }
-        let assigned: Assigned<Id> = disk::read(&path.join(ASSIGNED))?.ok_or(io::ErrorKind::NotFound)?;
+        let assigned: Assigned<Identified> = disk::read(&path.join(ASSIGNED))?.ok_or(io::ErrorKind::NotFound)?;
         let record: Record = disk::read(&path.join(REPORT))?.unwrap_or_default();
         let mut folder = Self::new(&assigned.task.uuid, path, assigned.begun, means);
         folder.log = log::scan(path, folder.log, record.log)?;
@@ -273,7 +273,7 @@ impl Folder {
             saved = self.try_save(&path);
         }
         if let Err(error) = saved {
-            warn!(task = self.task, path = %self.path.display(), %error, "cannot save how far a task was reported");
+            warn!(task = %self.task, path = %self.path.display(), %error, "cannot save how far a task was reported");
         }
     }
 

@@ -43,7 +43,7 @@ use std::rc::Rc;
 
 use tokio::task::spawn_blocking;
 
-use crate::protocol::AssignedTask;
+use crate::protocol::{AssignedTask, Id};
 use crate::timings::Timings;
 
 pub use count::Count;
@@ -72,9 +72,9 @@ pub struct Waiting {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
     /// Another worker has it. With the task's id.
-    NotOurs(String),
+    NotOurs(Id),
     /// It was deleted. With the task's id.
-    Gone(String),
+    Gone(Id),
 }
 
 /// Why something cannot be kept.
@@ -103,9 +103,6 @@ pub enum SpoolError {
     /// An outcome of this task waits already. One that was set aside waits again from now on.
     #[error("an outcome of task {0} waits to be delivered")]
     Held(String),
-    /// Nothing the Manager would give: its ids are UUIDs.
-    #[error("{0:?} is not the id of a task")]
-    NotAnId(String),
 }
 
 impl Spool {
@@ -149,7 +146,7 @@ impl Spool {
     ///
     /// # Errors
     /// [`SpoolError::Held`] for a task that must not run, [`SpoolError::Task`] when the disk says no,
-    /// [`SpoolError::TooMuchWaits`] and [`SpoolError::NoRoom`] before it would, [`SpoolError::NotAnId`].
+    /// [`SpoolError::TooMuchWaits`] and [`SpoolError::NoRoom`] before it would.
     pub fn begin(&self, task: &AssignedTask) -> Result<Entry, SpoolError> {
         let folder = self.0.begin(task)?;
         Ok(Entry::new(Rc::clone(&self.0), folder))
@@ -163,12 +160,6 @@ impl Spool {
     /// The same in the log of one that an earlier process left, if not all of it is sent.
     pub fn remark_later(&self, task: &str, line: &str) {
         self.0.remark_later(task, line);
-    }
-
-    /// Whether this task must not be run (again) here: its outcome waits to be delivered, or could not be and was
-    /// set aside. One that was delivered does not count: a user may have requeued the task since.
-    pub fn holds(&self, task: &str) -> bool {
-        self.0.holds(task)
     }
 
     /// How often in a row the worker ended while it ran this task: killed, or told to stop as soon as it had begun.

@@ -2,25 +2,15 @@
 
 //! What a task's folder is called. A task id comes from the network and is never trusted as a path.
 
-use std::fmt::Write;
-
-/// Longest id that gets a folder, in bytes: written in hexadecimal it still is a file name.
-const LONGEST: usize = 100;
-
+use crate::protocol::Id;
 /// The folder's name: a UUID stands for itself, as every task id of the Manager's does; anything else is
-/// written in hexadecimal. `None` for an id that is empty or too long to be one.
-pub(super) fn folder_name(task: &str) -> Option<String> {
+/// written in hexadecimal, which is still short enough for the name of a file.
+pub(super) fn folder_name(task: &Id) -> String {
     if is_uuid(task) {
-        return Some(task.to_owned());
+        return task.to_string();
     }
-    if task.is_empty() || task.len() > LONGEST {
-        return None;
-    }
-    let mut name = String::from("x-");
-    for byte in task.bytes() {
-        write!(name, "{byte:02x}").ok()?;
-    }
-    Some(name)
+    let hex = task.bytes().map(|byte| format!("{byte:02x}"));
+    std::iter::once("x-".to_owned()).chain(hex).collect()
 }
 
 /// Whether a name in the spool folder is one that [`folder_name`] gives.
@@ -43,24 +33,28 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn id(text: &str) -> Id {
+        text.to_owned().try_into().unwrap()
+    }
+
     #[test]
     fn a_uuid_is_its_own_name_and_nothing_else_is() {
         let uuid = "3b241101-e2bb-4255-8caf-4136c566a962";
-        assert_eq!(folder_name(uuid).as_deref(), Some(uuid));
-        assert_eq!(folder_name("../etc").as_deref(), Some("x-2e2e2f657463"));
-        assert_eq!(folder_name("history").as_deref(), Some("x-686973746f7279"));
-        assert_eq!(folder_name(""), None);
-        assert_eq!(folder_name(&"a".repeat(101)), None);
+        assert_eq!(folder_name(&id(uuid)), uuid);
+        assert_eq!(folder_name(&id("a.b")), "x-612e62");
+        assert_eq!(folder_name(&id("history")), "x-686973746f7279");
     }
 
     proptest! {
         #[test]
-        fn every_name_is_one_plain_path_component_and_no_two_ids_share_it(one in ".{1,40}", other in ".{1,40}") {
-            if let Some(name) = folder_name(&one) {
-                prop_assert!(name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-'));
-                prop_assert!(name.len() < 255 && is_folder_name(&name));
-                prop_assert_eq!(one == other, folder_name(&other) == Some(name));
-            }
+        fn every_name_is_one_plain_path_component_and_no_two_ids_share_it(
+            one in "[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}",
+            other in "[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}",
+        ) {
+            let name = folder_name(&id(&one));
+            prop_assert!(name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-'));
+            prop_assert!(name.len() < 255 && is_folder_name(&name));
+            prop_assert_eq!(one == other, folder_name(&id(&other)) == name);
         }
     }
 }

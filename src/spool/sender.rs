@@ -25,7 +25,7 @@ use super::housekeeping::{sync_outcomes, tidy};
 use super::record::Fate;
 use super::shared::{Shared, SharedFolder};
 use crate::manager::{Backoff, Delivery, Manager, ManagerError, Verdict, denial};
-use crate::protocol::TaskStatus;
+use crate::protocol::{Id, TaskStatus};
 
 /// Answers 413 make all requests smaller down to this: 16 KiB fit through any proxy that lets work through at all.
 /// Below it, one piece of one log is in the way: it alone is halved further, down to the line that is set aside.
@@ -45,7 +45,7 @@ pub struct Sender {
     outage: Backoff,
     pause_until: Option<Instant>,
     /// The task whose report failed last, without a success since.
-    last_failed: Option<String>,
+    last_failed: Option<Id>,
     backlog: Backlog,
 }
 
@@ -199,19 +199,19 @@ impl Sender {
             }
             Ok(Delivery::TooLarge) => {
                 warn!(
-                    task = open.task,
+                    task = %open.task,
                     "a line of log is too large for the Manager: set aside"
                 );
                 open.refused(&said);
             }
             Ok(Delivery::Refused(words)) if said.is_mixed() => {
-                debug!(task = open.task, words, "an update was refused: trying its parts");
+                debug!(task = %open.task, words, "an update was refused: trying its parts");
                 open.trouble.apart = true;
                 open.give_back(said);
             }
             Ok(Delivery::Refused(words)) => {
                 warn!(
-                    task = open.task,
+                    task = %open.task,
                     words, "the Manager refuses a part of a report: set aside"
                 );
                 open.refused(&said);
@@ -236,7 +236,7 @@ impl Sender {
             Ok(Verdict::Continue) => return true,
             Ok(Verdict::Stop(no)) => {
                 info!(
-                    task,
+                    %task,
                     reason = no.reason,
                     "the Manager does not want this task any more: not reporting that it failed"
                 );
@@ -303,10 +303,10 @@ impl Sender {
         if self.last_failed.as_ref().is_some_and(|last| *last != task) {
             self.pause_until = Some(Instant::now() + self.shared.means.timings.backoff_min);
         }
-        self.last_failed = Some(task);
+        self.last_failed = Some(task.clone());
         if hopeless {
             error!(
-                task = self.last_failed,
+                %task,
                 error = crate::manager::chain(error),
                 "the report of a task cannot be delivered: set aside"
             );
@@ -327,11 +327,11 @@ impl Sender {
             let folder = folder.borrow();
             match fate {
                 Fate::Gone => warn!(
-                    task = folder.task,
+                    task = %folder.task,
                     "the Manager does not know this task, or no longer: discarding what it still had to say"
                 ),
                 Fate::Delivered | Fate::NotOurs | Fate::Withdrawn(_) | Fate::SetAside => {
-                    debug!(task = folder.task, ?fate, "the report of a task is over");
+                    debug!(task = %folder.task, ?fate, "the report of a task is over");
                 }
             }
             (folder.task.clone(), folder.is_running())

@@ -20,7 +20,7 @@ use super::name::folder_name;
 use super::record::{ASSIGNED, Assigned, now_millis};
 use super::{Notice, SpoolError, Waiting, disk};
 use crate::files::Thread;
-use crate::protocol::AssignedTask;
+use crate::protocol::{AssignedTask, Id};
 use crate::timings::Timings;
 
 pub(super) type SharedFolder = Rc<RefCell<Folder>>;
@@ -81,7 +81,7 @@ impl Shared {
 
     pub(super) fn begin(&self, task: &AssignedTask) -> Result<SharedFolder, SpoolError> {
         let id = &task.uuid;
-        let name = folder_name(id).ok_or_else(|| SpoolError::NotAnId(id.to_string()))?;
+        let name = folder_name(id);
         if self.holds(id) {
             self.take_back(&name);
             return Err(SpoolError::Held(id.to_string()));
@@ -158,8 +158,10 @@ impl Shared {
         }
     }
 
-    pub(super) fn holds(&self, task: &str) -> bool {
-        let set_aside = || folder_name(task).is_some_and(|name| self.set_aside.borrow().contains(&name));
+    /// Whether this task must not be run (again) here: its outcome waits to be delivered, or could not be and was
+    /// set aside. One that was delivered does not count: a user may have requeued the task since.
+    pub(super) fn holds(&self, task: &Id) -> bool {
+        let set_aside = || self.set_aside.borrow().contains(&folder_name(task));
         self.folder(task).is_some_and(|folder| folder.borrow().has_outcome()) || set_aside()
     }
 
@@ -180,7 +182,7 @@ impl Shared {
         match found {
             Ok(mut folder) => {
                 info!(
-                    task = folder.task,
+                    task = %folder.task,
                     "the Manager asks for a task whose outcome was set aside: sending that again"
                 );
                 folder.unseal();
@@ -197,7 +199,7 @@ impl Shared {
         self.folders
             .borrow()
             .iter()
-            .find(|folder| folder.borrow().task == task)
+            .find(|folder| *folder.borrow().task == *task)
             .cloned()
     }
 
@@ -221,13 +223,13 @@ impl Shared {
         self.folders.borrow_mut().retain(|other| !Rc::ptr_eq(other, folder));
         let mut folder = folder.borrow_mut();
         let hold = folder.is_set_aside();
-        if hold && let Some(name) = folder_name(&folder.task) {
-            self.set_aside.borrow_mut().insert(name);
+        if hold {
+            self.set_aside.borrow_mut().insert(folder_name(&folder.task));
         }
         let (places, path, begun) = (self.places.clone(), folder.path.clone(), folder.begun);
         let shelved = self.means.files.run(move || places.shelve(&path, begun, hold));
         if let Err(error) = shelved {
-            warn!(task = folder.task, path = %folder.path.display(), %error, "cannot move the folder of a task");
+            warn!(task = %folder.task, path = %folder.path.display(), %error, "cannot move the folder of a task");
             folder.save();
         }
         drop(folder);

@@ -249,7 +249,7 @@ impl Afterwards {
             }
             Event::Stop(reason) => Some(reason),
             Event::Noticed(Notice::NotOurs(task) | Notice::Gone(task)) => {
-                (task == running).then_some(AbortReason::Reassigned)
+                (*task == *running).then_some(AbortReason::Reassigned)
             }
         }
     }
@@ -291,10 +291,13 @@ mod tests {
     fn only_a_notice_about_the_running_task_stops_it() {
         let mut afterwards = Afterwards::default();
         assert_eq!(
-            afterwards.decide(Event::Noticed(Notice::Gone("other".into())), "t"),
+            afterwards.decide(
+                Event::Noticed(Notice::Gone("other".to_owned().try_into().unwrap())),
+                "t"
+            ),
             None
         );
-        let ours = afterwards.decide(Event::Noticed(Notice::NotOurs("t".into())), "t");
+        let ours = afterwards.decide(Event::Noticed(Notice::NotOurs("t".to_owned().try_into().unwrap())), "t");
         assert_eq!(ours, Some(AbortReason::Reassigned));
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::fake::{OTHER, Stage, TASK, accepted_log, assigned, completed, seconds, status};
+use super::fake::{OTHER, Stage, TASK, accepted_log, assigned, completed, holds, seconds, status, task_id};
 use crate::manager::Delivery;
 use crate::spool::{Limits, Notice, SpoolError};
 
@@ -141,8 +141,8 @@ async fn c14_h4_a_refused_piece_of_log_is_set_aside_and_said() {
 #[tokio::test(start_paused = true)]
 async fn c12_c13_the_managers_own_409_and_404_stop_the_task_and_drop_only_its_reports() {
     let told = [
-        (Delivery::NotOurs, Notice::NotOurs(TASK.into())),
-        (Delivery::Gone, Notice::Gone(TASK.into())),
+        (Delivery::NotOurs, Notice::NotOurs(task_id(TASK))),
+        (Delivery::Gone, Notice::Gone(task_id(TASK))),
     ];
     for (answer, notice) in told {
         let mut stage = Stage::new();
@@ -157,7 +157,7 @@ async fn c12_c13_the_managers_own_409_and_404_stop_the_task_and_drop_only_its_re
                 );
                 entry.line("", "two");
                 entry.close(completed());
-                assert!(!spool.holds(TASK));
+                assert!(!holds(&spool, TASK));
                 let mut other = spool.begin(&assigned(OTHER)).unwrap();
                 other.line("", "x");
                 other.close(completed());
@@ -205,7 +205,7 @@ async fn c29_an_outcome_is_set_aside_only_after_the_manager_answered_the_rest_fo
     stage
         .during(async |spool, manager| {
             seconds(500).await;
-            assert!(spool.holds(TASK) && spool.waiting().outcomes == 1);
+            assert!(holds(&spool, TASK) && spool.waiting().outcomes == 1);
             manager.may_run.set(None);
             seconds(3600).await;
             assert_eq!(spool.waiting().outcomes, 1, "an outage does not count");
@@ -214,16 +214,16 @@ async fn c29_an_outcome_is_set_aside_only_after_the_manager_answered_the_rest_fo
             assert_eq!(spool.waiting().outcomes, 1, "and the time starts anew after it");
             seconds(150).await;
             assert_eq!(spool.waiting().outcomes, 0);
-            assert!(spool.holds(TASK), "it is remembered");
+            assert!(holds(&spool, TASK), "it is remembered");
         })
         .await;
     assert_eq!(stage.folders("set-aside").len(), 1);
     stage.restart();
-    assert!(stage.spool.holds(TASK), "also after a restart");
+    assert!(holds(&stage.spool, TASK), "also after a restart");
     std::fs::rename(stage.folders("set-aside").remove(0), stage.path(TASK)).unwrap();
     stage.restart();
     assert!(
-        stage.spool.holds(TASK),
+        holds(&stage.spool, TASK),
         "also when the process ended before it was moved"
     );
     assert_eq!(stage.spool.waiting().tasks, 0);
@@ -242,7 +242,7 @@ async fn c29_an_outcome_that_was_set_aside_is_sent_again_when_the_task_is_handed
     stage.manager.answers(|_, _| Ok(Delivery::Accepted));
     stage.drain().await;
     assert_eq!(stage.manager.words().last().unwrap(), "(Completed) Completed");
-    assert!(!stage.spool.holds(TASK) && stage.folders("set-aside").is_empty());
+    assert!(!holds(&stage.spool, TASK) && stage.folders("set-aside").is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -276,7 +276,7 @@ async fn a_refused_outcome_is_tried_on_and_then_set_aside() {
     stage.drain().await;
     let times = stage.manager.times();
     assert!(times.len() > 20 && *times.last().unwrap() >= 600_000, "{times:?}");
-    assert!(stage.spool.holds(TASK));
+    assert!(holds(&stage.spool, TASK));
 }
 
 #[tokio::test(start_paused = true)]

@@ -16,9 +16,17 @@ use crate::manager::{
     Acknowledgement, Assignment, Delivery, Greeting, Manager, ManagerError, Picture, PictureAnswer, Row, Verdict,
     Welcome, Wish,
 };
-use crate::protocol::{AssignedTask, MayKeepRunning, Registered, Registration, SignOn, TaskUpdate, WorkerStatus};
+use crate::protocol::{AssignedTask, Id, MayKeepRunning, Registered, Registration, SignOn, TaskUpdate, WorkerStatus};
 use crate::spool::{Cause, Entry, Limits, Sender, Spool};
 use crate::timings::Timings;
+
+pub(super) fn task_id(text: &str) -> Id {
+    text.to_owned().try_into().unwrap()
+}
+
+pub(super) fn holds(spool: &Spool, task: &str) -> bool {
+    spool.0.holds(&task_id(task))
+}
 
 pub(super) const TASK: &str = "3b241101-e2bb-4255-8caf-4136c566a962";
 pub(super) const OTHER: &str = "3b241101-e2bb-4255-8caf-000000000002";
