@@ -220,7 +220,9 @@ async fn end_predecessors(config: &Config, launcher: &Launcher, home: &Home, spo
     if ended != Strays::default() {
         warn!(ended = ?ended.ended, unkillable = ?ended.unkillable, "ended what the last run left behind");
     }
-    for (task, line) in task::set_aside_leftovers(&home.rendering_dir()).await {
+    task::settle(spool).await;
+    let is_completed = |task: &str| spool.is_completed(task);
+    for (task, line) in task::set_aside_leftovers(&home.rendering_dir(), is_completed).await {
         warn!(task, "{line}");
         spool.remark_later(&task, &line);
     }

@@ -69,6 +69,12 @@ pub fn of_millis(millis: u64) -> Timestamp {
     Timestamp::from_millisecond(millis).unwrap_or(Timestamp::MAX)
 }
 
+/// Names this life of the host; empty where the kernel does not tell.
+pub fn boot() -> String {
+    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    id.trim().to_owned()
+}
+
 /// Whether the library, which reads what `TZ` names as a file to its end, would come back. A name that is no path
 /// here (`Europe/Berlin`) is one of the system's zones, or none.
 fn can_be_read(tz: Option<&OsStr>) -> bool {

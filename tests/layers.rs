@@ -40,9 +40,9 @@ const TABLE: &[(&str, &str)] = &[
     ("manager", "bounded clock protocol home timings abort files"),
     ("spool", "clock manager protocol home timings trees files"),
     ("report", "spool manager protocol process timings abort files"),
-    ("process", "abort timings printable"),
+    ("process", "abort clock files timings printable"),
     ("command", "clock process report protocol abort timings trees files"),
-    ("task", "command report protocol abort process trees"),
+    ("task", "command report spool protocol abort process trees"),
     (
         "worker",
         "bounded task report spool manager node protocol process home abort departure signals systemd timings",

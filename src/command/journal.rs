@@ -193,19 +193,13 @@ fn read(path: &Path) -> io::Result<Leftover> {
         .map_while(Result::ok)
         .filter_map(|line| serde_json::from_slice(&line).ok())
         .collect();
-    let not_after = (head.boot != boot_id()).then(|| booted() + AFTER_BOOT);
+    let not_after = (head.boot != clock::boot()).then(|| booted() + AFTER_BOOT);
     Ok(Leftover {
         path: path.to_owned(),
         head,
         saved,
         not_after,
     })
-}
-
-/// Names this life of the host; empty where the kernel does not tell.
-pub(super) fn boot_id() -> String {
-    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    id.trim().to_owned()
 }
 
 fn booted() -> SystemTime {
@@ -220,7 +214,7 @@ mod tests {
     fn head() -> Head {
         Head {
             task: "t".into(),
-            boot: boot_id(),
+            boot: clock::boot(),
             arguments: vec!["-o".into(), "/r/ü".into()],
             directory: "/r".into(),
             before: Vec::new(),

@@ -53,6 +53,7 @@ pub use frames_to_video::FramesToVideo;
 pub use make_directory::MakeDirectory;
 pub use move_directory::MoveDirectory;
 pub use parameters::ParameterError;
+pub(crate) use program::{conclude, told};
 pub(crate) use rendering::set_aside_leftovers;
 pub use sleep::Sleep;
 pub use tools::{Identity, Said, Scratch, Stage, Tools};

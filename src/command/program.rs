@@ -72,10 +72,11 @@ impl Program {
         let Stage {
             tools, abort, voice, ..
         } = stage;
+        let note = voice.end_note(&self.exe, stage.is_last);
         let mut pid = 0;
         let ended = tools
             .launcher
-            .run(&spec, abort, &mut |heard| match heard {
+            .run_noted(&spec, note, abort, &mut |heard| match heard {
                 Heard::Started { pid: started } => pid = started,
                 Heard::Line(line) => {
                     voice.output(pid, line);
@@ -173,9 +174,9 @@ fn left_running(strays: &[Stray]) -> String {
 /// What the log says of a program that ended, whatever its exit.
 fn account(finished: &Finished, stage: &mut Stage<'_>) {
     let Finished {
-        pid,
-        exit,
-        usage,
+        pid: _,
+        exit: _,
+        usage: _,
         strays,
         output_held,
         writing: _,
@@ -196,19 +197,25 @@ fn account(finished: &Finished, stage: &mut Stage<'_>) {
             .voice
             .line("the output was still held open by a process that was left behind and idle; it was not waited for");
     }
-    let Usage { wall, cpu, peak_rss } = usage;
-    stage.voice.line(&format!(
-        "pid={pid} {} after {:.1} s, {:.1} s of CPU time, peak memory {}",
-        end(exit),
+    stage.voice.line(&told(finished));
+}
+
+/// How a program ended and what it used, in one line.
+pub(crate) fn told(finished: &Finished) -> String {
+    let Usage { wall, cpu, peak_rss } = finished.usage;
+    format!(
+        "pid={} {} after {:.1} s, {:.1} s of CPU time, peak memory {}",
+        finished.pid,
+        end(&finished.exit),
         wall.as_secs_f64(),
         cpu.as_secs_f64(),
-        size(*peak_rss)
-    ));
+        size(peak_rss)
+    )
 }
 
 /// What the end of its program means for a command.
 /// A program that is killed within `crash` of its start has hardly begun.
-fn conclude(finished: Finished, crash: Duration) -> Result<(), Ending> {
+pub(crate) fn conclude(finished: Finished, crash: Duration) -> Result<(), Ending> {
     match finished.exit {
         // Also with unkillable processes left: the program itself has done its work.
         Exit::Success => Ok(()),

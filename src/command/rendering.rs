@@ -19,7 +19,7 @@ use tracing::warn;
 
 use super::blender_output::outputs;
 use super::ending::Ending;
-use super::journal::{Head, Journal, boot_id, leftovers};
+use super::journal::{Head, Journal, leftovers};
 use super::tools::Stage;
 use super::unfinished::{Pictures, Run, Unfinished, look};
 use crate::clock;
@@ -78,7 +78,7 @@ impl Rendering {
         if let (Some(folder), Some(before)) = (stage.tools.journals(), &rendering.before) {
             let head = Head {
                 task: stage.identity.task.clone(),
-                boot: boot_id(),
+                boot: clock::boot(),
                 arguments: rendering.arguments.clone(),
                 directory: rendering.directory.clone(),
                 before: before.iter().map(|(path, look)| (path.clone(), *look)).collect(),
@@ -143,7 +143,8 @@ async fn set_aside(run: Run, patience: Duration) -> Vec<String> {
 
 /// Sets aside what runs began whose worker was killed with them, and says of which tasks. For the start, when nothing
 /// of them runs any more and before a task can be given out again.
-pub(crate) async fn set_aside_leftovers(journals: &Path) -> Vec<(String, String)> {
+/// Of a task that `is_completed` there is nothing.
+pub(crate) async fn set_aside_leftovers(journals: &Path, is_completed: impl Fn(&str) -> bool) -> Vec<(String, String)> {
     let folder = journals.to_owned();
     let tmpdir = std::env::temp_dir();
     let Some(found) = off_the_loop(START_PATIENCE, move || leftovers(&folder)).await else {
@@ -161,8 +162,10 @@ pub(crate) async fn set_aside_leftovers(journals: &Path) -> Vec<(String, String)
             began: SystemTime::UNIX_EPOCH,
             not_after: leftover.not_after,
         };
-        for line in set_aside(run, START_PATIENCE).await {
-            said.push((leftover.head.task.clone(), line));
+        if !is_completed(&leftover.head.task) {
+            for line in set_aside(run, START_PATIENCE).await {
+                said.push((leftover.head.task.clone(), line));
+            }
         }
         let path = leftover.path;
         off_the_loop(START_PATIENCE, move || std::fs::remove_file(path).ok()).await;

@@ -80,6 +80,7 @@ impl<'a> Scene<'a> {
             identity: &self.identity,
             abort: &mut self.abort,
             voice: self.said,
+            is_last: true,
         }
     }
 }

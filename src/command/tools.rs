@@ -149,6 +149,8 @@ pub struct Stage<'a> {
     pub identity: &'a Identity,
     pub abort: &'a mut Abort,
     pub voice: &'a mut dyn Voice,
+    /// After it the task is done.
+    pub is_last: bool,
 }
 
 impl std::fmt::Debug for Stage<'_> {

@@ -28,7 +28,7 @@ use super::messages::{Terms, brief};
 use super::reaper::{Children, GuardEnd, Reaper, SharedChildren};
 use super::session::Session;
 use super::title::guard_title;
-use super::{Finished, Heard, ProcessSpec, StartError, Stray, Strays};
+use super::{EndNote, Finished, Heard, ProcessSpec, StartError, Stray, Strays};
 use crate::abort::Abort;
 use crate::timings::Timings;
 
@@ -73,6 +73,8 @@ struct Node {
     options: LauncherOptions,
     terms: Terms,
     children: SharedChildren,
+    /// Runs that are over, whose guards wait to be told that this is on disk.
+    noted: RefCell<Vec<Session>>,
 }
 
 /// A guard that was started, seen from here.
@@ -139,6 +141,7 @@ impl Launcher {
             options,
             terms,
             children,
+            noted: RefCell::default(),
         };
         Ok((Self(Rc::new(node)), reaper))
     }
@@ -158,18 +161,45 @@ impl Launcher {
         abort: &mut Abort,
         hear: &mut dyn FnMut(Heard<'_>),
     ) -> Result<Finished, StartError> {
-        let brief = brief(spec, &self.0.terms)?;
+        self.run_noted(spec, None, abort, hear).await
+    }
+
+    /// The same. From the program's end until [`release`](Self::release) its guard waits, to `note` how that was should
+    /// this process be killed meanwhile.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub async fn run_noted(
+        &self,
+        spec: &ProcessSpec,
+        note: Option<EndNote>,
+        abort: &mut Abort,
+        hear: &mut dyn FnMut(Heard<'_>),
+    ) -> Result<Finished, StartError> {
+        let brief = brief(spec, &self.0.terms, note.as_ref())?;
         if let Some(reason) = abort.reason() {
             return Err(StartError::Aborted(reason));
         }
         let guard = self.start_guard(spec).map_err(StartError::Guard)?;
-        let session = Session::new(guard, spec, &self.0.options.timings).map_err(StartError::Guard)?;
+        let timings = &self.0.options.timings;
+        let mut session = Session::new(guard, spec, note.is_some(), timings).map_err(StartError::Guard)?;
         let mut finished = session.run(&brief, abort, hear).await?;
+        if let Some(guard) = session.waiting_guard() {
+            self.0.children.borrow_mut().waits(guard);
+            self.0.noted.borrow_mut().push(session);
+        }
         // Another program's may be where it should be.
         if !self.0.children.borrow().has_programs() {
             finished.strays.ended.extend(end_escaped(&self.0.options.mark));
         }
         Ok(finished)
+    }
+
+    /// How the programs ended that were run is on disk, or of no interest any more.
+    pub async fn release(&self) {
+        for session in self.0.noted.take() {
+            session.release().await;
+        }
     }
 
     /// Ends whoever bears our mark, for as long as `patience`: call it with the home's lock held, before anything is

@@ -22,7 +22,7 @@ use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
 use super::tree::Patience;
-use super::{Ladder, OpenFile, ProcessSpec, StartError, Stray, Strays, Usage};
+use super::{EndNote, Ladder, OpenFile, ProcessSpec, StartError, Stray, Strays, Usage};
 
 /// The longest brief, in bytes. No program can be given more than 6 MiB of arguments and environment: three quarters of the
 /// kernel's `_STK_LIM` (execve(2)).
@@ -42,6 +42,8 @@ pub(super) struct Brief {
     pub(super) environment: Vec<CString>,
     pub(super) ladder: Ladder,
     pub(super) terms: Terms,
+    /// After its last word the guard waits for [`Order::Taken`], and notes the end where that does not come.
+    pub(super) note: Option<EndNote>,
 }
 
 /// What is the same for every program of this node.
@@ -67,6 +69,8 @@ pub(super) enum Order {
     Climb,
     /// No grace.
     Force,
+    /// The end of the program is on disk, or of no interest any more.
+    Taken,
 }
 
 /// From the guard to the worker.
@@ -116,13 +120,14 @@ struct Header {
     has_directory: bool,
     ladder: Vec<(i32, Duration)>,
     terms: Terms,
+    note: Option<EndNote>,
 }
 
 /// The frame that tells a guard about `spec`.
 ///
 /// # Errors
 /// [`StartError::Nul`] when a word cannot be passed on; `E2BIG` when no kernel would take that many.
-pub(super) fn brief(spec: &ProcessSpec, terms: &Terms) -> Result<Vec<u8>, StartError> {
+pub(super) fn brief(spec: &ProcessSpec, terms: &Terms, note: Option<&EndNote>) -> Result<Vec<u8>, StartError> {
     let header = Header {
         arguments: spec.args.len(),
         has_directory: spec.directory.is_some(),
@@ -133,6 +138,7 @@ pub(super) fn brief(spec: &ProcessSpec, terms: &Terms) -> Result<Vec<u8>, StartE
             .map(|(signal, grace)| (*signal as i32, *grace))
             .collect(),
         terms: terms.clone(),
+        note: note.cloned(),
     };
     let json = serde_json::to_vec(&header).map_err(|error| StartError::Guard(error.into()))?;
     let mut body = Body(json);
@@ -205,6 +211,7 @@ impl Brief {
             environment: words.collect::<io::Result<_>>()?,
             ladder: Ladder(ladder),
             terms: header.terms,
+            note: header.note,
         })
     }
 }
@@ -223,15 +230,16 @@ impl Order {
         match self {
             Self::Climb => b'c',
             Self::Force => b'f',
+            Self::Taken => b't',
         }
     }
 
     /// What a byte means; no other is ever sent, so whatever else comes is the greater one.
     pub(super) fn from_byte(byte: u8) -> Self {
-        if byte == Self::Climb.byte() {
-            Self::Climb
-        } else {
-            Self::Force
+        match byte {
+            b'c' => Self::Climb,
+            b't' => Self::Taken,
+            _ => Self::Force,
         }
     }
 }

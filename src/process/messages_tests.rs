@@ -48,7 +48,8 @@ fn bytes(words: &[CString]) -> Vec<Vec<u8>> {
 proptest! {
     #[test]
     fn a_brief_arrives_as_it_was_sent(spec in spec()) {
-        let frame = brief(&spec, &terms()).unwrap();
+        let note = EndNote { file: spec.program.clone(), about: "\0".into() };
+        let frame = brief(&spec, &terms(), Some(&note)).unwrap();
         let got = Brief::read(&mut frame.as_slice()).unwrap();
         prop_assert_eq!(got.program.as_bytes(), spec.program.as_bytes());
         let argv = std::iter::once(spec.argv0.as_ref().unwrap_or(&spec.program)).chain(&spec.args);
@@ -59,12 +60,12 @@ proptest! {
             None => name.as_bytes().to_vec(),
         });
         prop_assert_eq!(bytes(&got.environment), env.collect::<Vec<_>>());
-        prop_assert_eq!((got.ladder, got.terms), (spec.ladder, terms()));
+        prop_assert_eq!((got.ladder, got.terms, got.note), (spec.ladder, terms(), Some(note)));
     }
 
     #[test]
     fn a_brief_that_was_cut_is_refused(spec in spec(), cut in any::<prop::sample::Index>()) {
-        let frame = brief(&spec, &terms()).unwrap();
+        let frame = brief(&spec, &terms(), None).unwrap();
         prop_assert!(Brief::read(&mut &frame[..cut.index(frame.len())]).is_err());
     }
 }
@@ -80,7 +81,7 @@ fn a_nul_byte_is_refused_before_anything_runs() {
         ladder: Ladder(Vec::new()),
         label: "a\0b".into(),
     };
-    assert!(matches!(brief(&spec, &terms()), Err(StartError::Nul(what)) if what == "an argument"));
+    assert!(matches!(brief(&spec, &terms(), None), Err(StartError::Nul(what)) if what == "an argument"));
 }
 
 #[test]
@@ -146,14 +147,17 @@ fn i4_more_words_than_any_kernel_takes_are_not_the_nodes_fault() {
         ladder: Ladder(Vec::new()),
         label: String::new(),
     };
-    assert!(matches!(brief(&spec, &terms()), Err(StartError::Exec(Errno::E2BIG))));
+    assert!(matches!(
+        brief(&spec, &terms(), None),
+        Err(StartError::Exec(Errno::E2BIG))
+    ));
     spec.args.truncate(70);
-    assert!(brief(&spec, &terms()).is_ok());
+    assert!(brief(&spec, &terms(), None).is_ok());
 }
 
 #[test]
 fn an_order_is_a_byte() {
-    for order in [Order::Climb, Order::Force] {
+    for order in [Order::Climb, Order::Force, Order::Taken] {
         assert_eq!(Order::from_byte(order.byte()), order);
     }
 }

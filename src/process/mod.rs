@@ -10,9 +10,10 @@
 //!
 //! In the worker: `launcher` starts a guard, `session` talks with it, `output` makes lines, `reaper`
 //! waits for children, `marked` finds a predecessor's. In the guard: `guard`, `ladder`. In both: `tree`,
-//! `cgroup`, `mark`, `messages`, `procfs`. The guard ends a tree, and the worker only what a guard could not.
+//! `cgroup`, `end_note`, `mark`, `messages`, `procfs`. The guard ends a tree, and the worker only what a guard could not.
 
 mod cgroup;
+mod end_note;
 mod guard;
 mod ladder;
 mod launcher;
@@ -30,6 +31,7 @@ mod tree;
 mod writing;
 
 pub use cgroup::Delegation;
+pub use end_note::{EndNote, NotedEnd};
 pub use guard::{GUARD_ROLE, guard_main};
 pub use launcher::{Launcher, LauncherOptions};
 pub use mark::MARK;

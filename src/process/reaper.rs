@@ -56,6 +56,8 @@ pub(super) struct Children {
     /// Whom an earlier life of this worker left, and when each began.
     inherited: Vec<(Stray, u64)>,
     guards: HashMap<i32, oneshot::Sender<GuardEnd>>,
+    /// Those of them that have no program any more, and wait to be told to leave.
+    waiting: HashSet<i32>,
     lost: Option<Lost>,
     /// Guards that were given up and are not reaped yet.
     given_up: HashSet<i32>,
@@ -90,6 +92,7 @@ impl Children {
             earlier: Kin::look().children(own_pid()).into_iter().collect(),
             inherited: Vec::new(),
             guards: HashMap::new(),
+            waiting: HashSet::new(),
             lost: None,
             given_up: HashSet::new(),
             still: HashMap::new(),
@@ -129,9 +132,15 @@ impl Children {
         self.inherited = known.collect();
     }
 
+    /// This guard has nothing left below it, and stays until it is told to leave.
+    pub(super) fn waits(&mut self, pid: i32) {
+        self.waiting.insert(pid);
+    }
+
     /// A program runs, and its end is waited for.
     pub(super) fn has_programs(&self) -> bool {
-        self.guards.values().any(|sender| !sender.is_closed())
+        let mut guards = self.guards.iter();
+        guards.any(|(pid, sender)| !sender.is_closed() && !self.waiting.contains(pid))
     }
 
     /// See [`Launcher::survivors`](super::Launcher::survivors).
@@ -166,6 +175,7 @@ impl Children {
         self.earlier.remove(&pid);
         self.given_up.remove(&pid);
         self.still.remove(&pid);
+        self.waiting.remove(&pid);
         let Some(sender) = self.guards.remove(&pid) else { return };
         if libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0 {
             // Nobody there: the run was given up, and its guard ended the tree all the same.

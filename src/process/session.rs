@@ -9,6 +9,8 @@
 //! The wait prefers the abort to everything and output to nothing, and between two events everybody
 //! else in the event loop has a turn: a flood of output delays neither.
 
+mod waiting;
+
 use std::io;
 use std::time::Duration;
 
@@ -38,6 +40,7 @@ const LEGACY: usize = 1024 * 1024;
 const GUARD_MARGIN: Duration = Duration::from_secs(5);
 
 /// A guard, from its start to its end.
+#[derive(Debug)]
 pub(super) struct Session {
     guard_pid: i32,
     children: SharedChildren,
@@ -56,6 +59,8 @@ pub(super) struct Session {
     /// How the program ended, while its guard still sees to what it left.
     exited: Option<LastWord>,
     last: Option<Said>,
+    /// How the program ended, with nothing left of it.
+    has_told_all: bool,
     reason: Option<AbortReason>,
     deadline: Option<Instant>,
     /// An order that the guard should have said to have heard by then.
@@ -64,6 +69,8 @@ pub(super) struct Session {
     given_up: bool,
     /// Not even that helped.
     abandoned: bool,
+    /// The guard stays when it has had its last word.
+    is_noted: bool,
     guard_silence: Duration,
     ladder: Duration,
     drain: Duration,
@@ -85,7 +92,8 @@ enum Event {
 }
 
 impl Session {
-    pub(super) fn new(guard: Guard, spec: &ProcessSpec, timings: &Timings) -> io::Result<Self> {
+    /// `is_noted`: the guard has an [`EndNote`](super::EndNote).
+    pub(super) fn new(guard: Guard, spec: &ProcessSpec, is_noted: bool, timings: &Timings) -> io::Result<Self> {
         Ok(Self {
             guard_pid: guard.pid,
             children: guard.children,
@@ -102,11 +110,13 @@ impl Session {
             started: None,
             exited: None,
             last: None,
+            has_told_all: false,
             reason: None,
             deadline: None,
             unheard: None,
             given_up: false,
             abandoned: false,
+            is_noted,
             guard_silence: timings.guard_silence,
             ladder: spec.ladder.length(),
             drain: timings.drain,
@@ -115,9 +125,9 @@ impl Session {
         })
     }
 
-    /// See [`Launcher::run`](super::Launcher::run).
+    /// See [`Launcher::run_noted`](super::Launcher::run_noted).
     pub(super) async fn run(
-        mut self,
+        &mut self,
         brief: &[u8],
         abort: &mut Abort,
         hear: &mut dyn FnMut(Heard<'_>),
@@ -146,7 +156,8 @@ impl Session {
 
     /// The guard is gone, or stays with what it cannot kill; and nothing more is to be heard.
     fn is_over(&self) -> bool {
-        let guard_is_done = self.is_hopeless() || self.abandoned || (self.ended.is_some() && !self.socket_is_open);
+        let is_gone = self.abandoned || (self.ended.is_some() && !self.socket_is_open);
+        let guard_is_done = is_gone || self.is_hopeless() || (self.is_noted && self.has_told_all);
         guard_is_done && self.output.is_none()
     }
 
@@ -183,6 +194,7 @@ impl Session {
             Event::Said(
                 last @ (Said::NotForked { .. } | Said::NotStarted { .. } | Said::NotOnPath | Said::Ended(_)),
             ) => {
+                self.has_told_all = matches!(&last, Said::Ended(word) if word.strays.unkillable.is_empty());
                 self.last = Some(last);
                 self.expect_last_output();
             }
@@ -267,7 +279,7 @@ impl Session {
         }
     }
 
-    async fn conclude(mut self, abort: &mut Abort) -> Result<Finished, StartError> {
+    async fn conclude(&mut self, abort: &mut Abort) -> Result<Finished, StartError> {
         match (self.last.take(), self.started) {
             (Some(Said::NotForked { errno }), _) => Err(StartError::Guard(io::Error::from_raw_os_error(errno))),
             (Some(Said::NotStarted { errno }), _) => Err(StartError::Exec(nix::errno::Errno::from_raw(errno))),
@@ -296,7 +308,7 @@ impl Session {
                     ..self.lost(pid, since)
                 })
             }
-            (_, None) => Err(match self.reason {
+            (_, None) => Err(match self.reason.take() {
                 Some(reason) => StartError::Aborted(reason),
                 None => StartError::Guard(io::Error::other("it died before the program ran")),
             }),
@@ -319,8 +331,8 @@ impl Session {
         exit_of(status, word.oom)
     }
 
-    fn lost(self, pid: i32, since: Instant) -> Finished {
-        let strays = match self.ended {
+    fn lost(&mut self, pid: i32, since: Instant) -> Finished {
+        let strays = match self.ended.take() {
             Some(GuardEnd::Lost(strays)) => strays,
             Some(GuardEnd::Done) => Strays::default(),
             None => Strays {
@@ -333,7 +345,7 @@ impl Session {
         };
         Finished {
             pid,
-            exit: self.reason.map_or(Exit::Lost, Exit::Aborted),
+            exit: self.reason.take().map_or(Exit::Lost, Exit::Aborted),
             usage: Usage {
                 wall: since.elapsed(),
                 ..Usage::default()

@@ -17,6 +17,27 @@ pub(super) fn seems_asked_to_end(status: i32) -> bool {
     }
 }
 
+/// Whether a program ended so by itself: it came to its end, or crashed. What kills a worker may have ended its programs
+/// first, and a worker that is gone breaks the pipe of their output.
+pub(super) fn is_own_doing(status: i32) -> bool {
+    const CRASHES: [i32; 7] = [
+        libc::SIGABRT,
+        libc::SIGBUS,
+        libc::SIGFPE,
+        libc::SIGILL,
+        libc::SIGSEGV,
+        libc::SIGSYS,
+        libc::SIGTRAP,
+    ];
+    const OTHERS: [i32; 2] = [libc::SIGKILL, libc::SIGPIPE];
+    match exit_of(status, false) {
+        Exit::Success => true,
+        Exit::Code(code) => !seems_asked_to_end(status) && !OTHERS.contains(&(code - 128)),
+        Exit::Signal { signal, .. } => CRASHES.contains(&signal),
+        Exit::Aborted(_) | Exit::Lost => false,
+    }
+}
+
 /// What `waitpid` means (wait(2)).
 pub(super) fn exit_of(status: i32, oom: bool) -> Exit {
     if libc::WIFSIGNALED(status) {
@@ -44,6 +65,16 @@ mod tests {
         assert_eq!(exit_of(9, true), Exit::Signal { signal: 9, oom: true });
         assert_eq!(exit_of(9, false), Exit::Signal { signal: 9, oom: false });
         assert_eq!(exit_of(64, false), Exit::Signal { signal: 64, oom: false });
+    }
+
+    #[test]
+    fn i21_an_end_that_the_worker_s_killer_may_have_made_is_no_programs_own() {
+        for status in [0, 1 << 8, 139 << 8, 6, 11 | 0x80] {
+            assert!(is_own_doing(status), "{status}");
+        }
+        for status in [9, 13, 15, 64, 137 << 8, 141 << 8, 143 << 8, 255 << 8] {
+            assert!(!is_own_doing(status), "{status}");
+        }
     }
 
     #[test]

@@ -8,7 +8,8 @@ use tracing::warn;
 
 use super::complaint::Complaint;
 use super::desk::Pictures;
-use crate::process::{Exit, Finished, Stray};
+use super::unseen;
+use crate::process::{EndNote, Exit, Finished, Stray};
 use crate::protocol::AssignedTask;
 use crate::spool::{Cause, Entry, ProgramEnd, Spool, SpoolError, millis};
 
@@ -87,6 +88,12 @@ impl TaskReporter {
         self.entry.program(remembered(name, finished));
     }
 
+    /// See [`Voice::end_note`](super::Voice::end_note).
+    pub fn end_note(&self, name: &str, is_last: bool) -> EndNote {
+        let (file, run) = self.entry.end_note();
+        unseen::note(&file, run, &one_line(name), is_last)
+    }
+
     /// The task is done. On return that is on disk and on its way, not yet with the Manager.
     pub async fn completed(self) {
         self.entry.close(Cause::Completed);
@@ -123,7 +130,7 @@ impl TaskReporter {
 }
 
 /// The end of a program as the task's folder keeps it.
-fn remembered(name: &str, finished: &Finished) -> ProgramEnd {
+pub(super) fn remembered(name: &str, finished: &Finished) -> ProgramEnd {
     let (exit_code, signal, oom) = match finished.exit {
         Exit::Success => (Some(0), None, false),
         Exit::Code(code) => (Some(code), None, false),
@@ -146,7 +153,7 @@ fn remembered(name: &str, finished: &Finished) -> ProgramEnd {
 }
 
 /// The words of a text as one line that is not too long.
-fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     let lines: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let mut line = lines.join(" ");
     if line.len() > LONGEST_ACTIVITY {

@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use super::TaskReporter;
-use crate::process::Finished;
+use crate::process::{EndNote, Finished};
 
 /// What a running command can say. Nothing here waits.
 pub trait Voice {
@@ -21,6 +21,11 @@ pub trait Voice {
     fn produced(&mut self, path: &Path);
     /// What became of a program; `name` is the task's own word for it.
     fn ended(&mut self, name: &str, finished: &Finished);
+    /// Where the end of a program is noted should the worker go before it is told; the task is done if the program `is_last`
+    /// and ends well.
+    fn end_note(&self, _name: &str, _is_last: bool) -> Option<EndNote> {
+        None
+    }
 }
 
 /// The end of what is said of a task: each method consumes the voice.
@@ -54,6 +59,9 @@ impl Voice for TaskReporter {
     }
     fn ended(&mut self, name: &str, finished: &Finished) {
         Self::ended(self, name, finished);
+    }
+    fn end_note(&self, name: &str, is_last: bool) -> Option<EndNote> {
+        Some(Self::end_note(self, name, is_last))
     }
 }
 

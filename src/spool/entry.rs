@@ -3,10 +3,12 @@
 //! The reporter's end of a task's folder.
 
 use std::cell::RefCell;
+use std::path::PathBuf;
 use std::rc::Rc;
 
 use super::end::{Cause, ProgramEnd};
 use super::folder::Folder;
+use super::record::END_NOTE;
 use super::shared::Shared;
 
 /// What a running task says goes in here. Nothing of it waits for the Manager, and only a full buffer of log
@@ -49,6 +51,12 @@ impl Entry {
     /// What became of a program of the task.
     pub fn program(&mut self, program: ProgramEnd) {
         self.folder.borrow_mut().remember(program);
+    }
+
+    /// The file for the end of a program, and what tells this run from others in the same folder.
+    pub fn end_note(&self) -> (PathBuf, u64) {
+        let folder = self.folder.borrow();
+        (folder.path.join(END_NOTE), folder.begun)
     }
 
     /// The task is over. On return that is on disk (if the disk takes it), and an outcome counted as waiting.

@@ -151,7 +151,8 @@ impl Folder {
     }
 
     /// The task runs again here before the rest of its log was sent: it goes on in the same folder.
-    pub(super) fn reopen(&mut self) {
+    pub(super) fn reopen(&mut self, begun: u64) {
+        self.begun = begun;
         self.running = Some(Instant::now());
         self.record.end = None;
         self.record.seen = false;
@@ -163,6 +164,10 @@ impl Folder {
     /// Whether an outcome waits to be delivered.
     pub(super) fn has_outcome(&self) -> bool {
         self.record.has_outcome() && self.record.fate.is_none()
+    }
+
+    pub(super) fn is_completed(&self) -> bool {
+        self.has_outcome() && matches!(&self.record.end, Some(end) if end.cause == Cause::Completed)
     }
 
     /// Whether its outcome was given up: the task must not run here again.
@@ -245,6 +250,16 @@ impl Folder {
             took_ms: end::millis(took),
             programs: std::mem::take(&mut self.programs),
         });
+        self.save();
+    }
+
+    /// The run that ended with the worker is over like this.
+    pub(super) fn settle(&mut self, end: End, lines: &[String]) {
+        for line in lines {
+            self.log.append("", line);
+        }
+        self.log.close();
+        self.record.end = Some(end);
         self.save();
     }
 

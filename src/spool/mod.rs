@@ -68,6 +68,16 @@ pub struct Waiting {
     pub outcomes: usize,
 }
 
+/// A run that ended with its worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unseen {
+    pub task: Id,
+    /// Tells it from other runs of the same task.
+    pub begun: u64,
+    /// Where a guard may have noted how the program ended.
+    pub note: PathBuf,
+}
+
 /// What the Manager said about a running task when it was sent an update of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
@@ -160,6 +170,32 @@ impl Spool {
     /// The same in the log of one that an earlier process left, if not all of it is sent.
     pub fn remark_later(&self, task: &str, line: &str) {
         self.0.remark_later(task, line);
+    }
+
+    /// Runs that ended with an earlier worker, and were not looked at since. Each is to be settled or counted.
+    pub fn unseen(&self) -> Vec<Unseen> {
+        self.0.unseen()
+    }
+
+    /// Such a run is over all the same: its outcome waits, with the time of its end and its last program.
+    pub fn settle(&self, run: &Unseen, cause: Cause, (ended, program): (u64, ProgramEnd), lines: &[String]) {
+        let end = End {
+            cause,
+            ended,
+            took_ms: ended.saturating_sub(run.begun),
+            programs: vec![program],
+        };
+        self.0.settle(run, end, lines);
+    }
+
+    /// Nothing is known of its end: it counts for [`cut_short`](Self::cut_short).
+    pub fn count_unseen(&self, run: &Unseen) {
+        self.0.count_unseen(run);
+    }
+
+    /// Whether this task is done, and the Manager has not heard of it.
+    pub fn is_completed(&self, task: &str) -> bool {
+        self.0.is_completed(task)
     }
 
     /// How often in a row the worker ended while it ran this task: killed, or told to stop as soon as it had begun.

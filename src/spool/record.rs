@@ -13,6 +13,8 @@ use crate::protocol::AssignedTask;
 pub(super) const ASSIGNED: &str = "task.json";
 /// `report.json`: how far it was reported. Count: nothing of it was.
 pub(super) const REPORT: &str = "report.json";
+/// `end-note.json`: how a program ended, where the worker was gone by then; a guard writes it.
+pub(super) const END_NOTE: &str = "end-note.json";
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Assigned<T = AssignedTask> {

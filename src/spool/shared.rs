@@ -17,8 +17,8 @@ use super::folder::{Folder, Means};
 use super::history::Places;
 use super::limits::Limits;
 use super::name::folder_name;
-use super::record::{ASSIGNED, Assigned, now_millis};
-use super::{Notice, SpoolError, Waiting, disk};
+use super::record::{ASSIGNED, Assigned, END_NOTE, now_millis};
+use super::{End, Notice, SpoolError, Unseen, Waiting, disk};
 use crate::files::Thread;
 use crate::protocol::{AssignedTask, Id};
 use crate::timings::Timings;
@@ -101,7 +101,7 @@ impl Shared {
                 let known = path.join(ASSIGNED);
                 let noted = self.means.files.run(move || disk::put(&known, &assigned));
                 noted.map_err(failed)?;
-                folder.borrow_mut().reopen();
+                folder.borrow_mut().reopen(begun);
                 self.publish();
                 return Ok(folder);
             }
@@ -113,6 +113,40 @@ impl Shared {
         let folder = Rc::new(RefCell::new(Folder::new(id, &path, begun, &self.means)));
         self.folders.borrow_mut().push(Rc::clone(&folder));
         Ok(folder)
+    }
+
+    /// See [`Spool::unseen`](super::Spool::unseen).
+    pub(super) fn unseen(&self) -> Vec<Unseen> {
+        let folders = self.folders.borrow();
+        let folders = folders.iter().map(|folder| folder.borrow());
+        folders
+            .filter(|folder| folder.ended_unseen())
+            .map(|folder| Unseen {
+                task: folder.task.clone(),
+                begun: folder.begun,
+                note: folder.path.join(END_NOTE),
+            })
+            .collect()
+    }
+
+    pub(super) fn count_unseen(&self, run: &Unseen) {
+        if let Some(folder) = self.folder(&run.task) {
+            self.cut_short.borrow_mut().add(&run.task);
+            folder.borrow_mut().end_seen();
+        }
+    }
+
+    pub(super) fn settle(&self, run: &Unseen, end: End, lines: &[String]) {
+        if let Some(folder) = self.folder(&run.task) {
+            folder.borrow_mut().settle(end, lines);
+            self.cut_short.borrow_mut().forget(&run.task);
+            self.publish();
+            self.work.notify_one();
+        }
+    }
+
+    pub(super) fn is_completed(&self, task: &str) -> bool {
+        self.folder(task).is_some_and(|folder| folder.borrow().is_completed())
     }
 
     pub(super) fn remark_later(&self, task: &str, line: &str) {
@@ -294,12 +328,8 @@ impl Contents {
             files: Thread::start()?,
         };
         let places = Places::make(folder)?;
-        let (mut found, set_aside) = places.scan(&means)?;
-        let mut cut_short = CutShort::read(folder, means.files.clone());
-        for folder in found.iter_mut().filter(|folder| folder.ended_unseen()) {
-            cut_short.add(&folder.task);
-            folder.end_seen();
-        }
+        let (found, set_aside) = places.scan(&means)?;
+        let cut_short = CutShort::read(folder, means.files.clone());
         Ok(Self {
             places,
             means,

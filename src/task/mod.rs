@@ -8,6 +8,7 @@
 //! ```
 
 mod tmpdir;
+mod unseen;
 
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ use crate::report::LastWord;
 pub(crate) use crate::command::set_aside_leftovers;
 pub use crate::command::{HandBack, Said, Scratch, Tools};
 pub use tmpdir::clean_leftovers;
+pub use unseen::settle;
 
 use tmpdir::TaskDir;
 
@@ -104,6 +106,7 @@ pub async fn run(
         identity: &identity,
         abort,
         voice: &mut reporter,
+        is_last: false,
     };
     let outcome = match commands(&task.commands, &mut stage).await {
         Ok(()) => Outcome::Completed,
@@ -116,19 +119,24 @@ pub async fn run(
         Err(ending) => ending.into(),
     };
     tell(&outcome, reporter).await;
+    tools.launcher().release().await;
     dir.remove(tools.launcher()).await;
     outcome
 }
 
 /// One after the other, each read only when it is reached: those before a wrong one have run.
 async fn commands(commands: &[WireCommand], stage: &mut Stage<'_>) -> Result<(), Ending> {
-    for wire in commands {
+    for (index, wire) in commands.iter().enumerate() {
         if let Some(reason) = stage.abort.reason() {
             return Err(Ending::Aborted(reason));
         }
         info!(command = wire.name, "running command {}", wire.name);
         let command = Command::try_from(wire).map_err(|error| Ending::Failed(error.to_string()))?;
+        stage.is_last = index + 1 == commands.len();
         command.run(stage).await?;
+        if !stage.is_last {
+            stage.tools.launcher().release().await;
+        }
         // A command with steps of its own has told them.
         if wire.total_step_count <= 0 {
             stage.voice.step();

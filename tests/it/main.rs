@@ -21,6 +21,7 @@ mod control;
 mod deaths;
 mod disk;
 mod doctor;
+mod end_notes;
 mod fighting;
 mod frames;
 mod full_starts;

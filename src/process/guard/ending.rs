@@ -25,6 +25,8 @@ impl Guard {
         self.asked |= self.end.is_none() || matches!(self.stage, Stage::Lingering(_));
         match (&self.stage, order) {
             (Stage::Sweeping { .. } | Stage::NotStarted(_), _) | (Stage::Climbing { .. }, Order::Climb) => {}
+            // For one that has said its last word.
+            (_, Order::Taken) => {}
             (Stage::Running | Stage::Lingering(_), Order::Climb) => {
                 self.stage = Stage::Climbing {
                     climb: Climb::new(&self.ladder, now()),

@@ -6,7 +6,7 @@
 //! fd 0 socket ─► Brief ─► Program ─► stage: Starting ─► Running ─┬─ Lingering ─┬─► Sweeping ─► last word
 //!                                                                ├─ Draining ──┤   until ECHILD
 //!                Order ────────────────────────────────────────► └─ Climbing ──┘
-//!                end of file: the worker is gone, however it went ─► Sweeping
+//!                end of file: the worker is gone, however it went ─► Sweeping ─► EndNote
 //! fd 1 the program's output, handed on and let go       fd 2 the worker's stderr
 //! ```
 //!
@@ -24,14 +24,14 @@ mod oom;
 mod program;
 mod stage;
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, poll};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signalfd::SignalFd;
 use nix::sys::socket::{MsgFlags, recv};
 use nix::sys::stat::fstat;
@@ -46,7 +46,8 @@ use super::cgroup::Cgroup;
 use super::messages::{Brief, LastWord, Order, Said, Terms};
 use super::procfs::{Reaped, now, reap_some};
 use super::writing::Writing;
-use super::{Ladder, Stray, Strays};
+use super::{EndNote, Ladder, Stray, Strays};
+use crate::clock;
 
 /// The hidden first argument that makes this binary a guard.
 pub const GUARD_ROLE: &str = "guard-role";
@@ -79,6 +80,7 @@ struct Guard {
     children: SignalFd,
     ladder: Ladder,
     terms: Terms,
+    note: Option<EndNote>,
     program: Pid,
     /// The one that the program began in.
     group: Pid,
@@ -135,6 +137,7 @@ impl Guard {
             alone: false,
             ladder: brief.ladder.clone(),
             terms: brief.terms.clone(),
+            note: brief.note.clone(),
         };
         guard.start(&brief, nice, output.as_fd())?;
         // From here on none but the program and its descendants hold the output.
@@ -199,6 +202,8 @@ impl Guard {
             wall: at.saturating_sub(self.began),
             oom: self.oom.as_ref().is_some_and(OomCounter::moved),
             at,
+            time: clock::millis(),
+            was_seen: self.worker_lives(),
         };
         self.end = Some(end);
         let next = self.after(end);
@@ -271,6 +276,34 @@ impl Guard {
             cgroup.remove();
         }
         self.say(&said);
+        if let (Some(note), Said::Ended(word)) = (&self.note, said) {
+            self.leave(note, word);
+        }
+    }
+
+    /// Waits until the worker has the end on disk, and notes it for the next one if this one goes before.
+    fn leave(&self, note: &EndNote, word: LastWord) {
+        // What still held the output was ended for want of a worker, and may have been the better part of the program.
+        let was_cut = self.alone && word.output_held;
+        let taken = !self.alone && is_taken(&self.socket);
+        let Some(end) = self.end.filter(|end| end.was_seen && !word.asked && !was_cut && !taken) else {
+            return;
+        };
+        if let Err(error) = note.write(self.program.as_raw(), end.time, word) {
+            let file = note.file.display();
+            writeln!(
+                io::stderr(),
+                "flamenco-guard: cannot note in {file} how a program ended: {error}"
+            )
+            .ok();
+        }
+    }
+
+    fn worker_lives(&self) -> bool {
+        let mut socket = [PollFd::new(self.socket.as_fd(), PollFlags::empty())];
+        poll(&mut socket, PollTimeout::ZERO).ok();
+        let seen = socket[0].revents().unwrap_or(PollFlags::empty());
+        !self.alone && !seen.intersects(PollFlags::POLLHUP | PollFlags::POLLERR)
     }
 
     fn last_word(&self, unkillable: Vec<Stray>) -> LastWord {
@@ -315,4 +348,15 @@ impl Guard {
         // What it says is not of interest: the next round asks for every ended child.
         while matches!(self.children.read_signal(), Ok(Some(_))) {}
     }
+}
+
+/// Whether the worker says so, before it is gone. Nothing else is of interest any more.
+fn is_taken(mut socket: &UnixStream) -> bool {
+    let mut byte = [0];
+    while let Ok(1) = socket.read(&mut byte) {
+        if Order::from_byte(byte[0]) == Order::Taken {
+            return true;
+        }
+    }
+    false
 }

@@ -47,6 +47,10 @@ pub(super) struct End {
     pub(super) oom: bool,
     /// On the guard's clock.
     pub(super) at: Duration,
+    /// Milliseconds since 1970.
+    pub(super) time: u64,
+    /// The worker lived.
+    pub(super) was_seen: bool,
 }
 
 impl End {
