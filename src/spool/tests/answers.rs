@@ -157,7 +157,7 @@ async fn c12_c13_the_managers_own_409_and_404_stop_the_task_and_drop_only_its_re
                 );
                 entry.line("", "two");
                 entry.close(completed());
-                assert!(!holds(&spool, TASK));
+                assert!(!holds(spool, TASK));
                 let mut other = spool.begin(&assigned(OTHER)).unwrap();
                 other.line("", "x");
                 other.close(completed());
@@ -205,7 +205,7 @@ async fn c29_an_outcome_is_set_aside_only_after_the_manager_answered_the_rest_fo
     stage
         .during(async |spool, manager| {
             seconds(500).await;
-            assert!(holds(&spool, TASK) && spool.waiting().outcomes == 1);
+            assert!(holds(spool, TASK) && spool.waiting().outcomes == 1);
             manager.may_run.set(None);
             seconds(3600).await;
             assert_eq!(spool.waiting().outcomes, 1, "an outage does not count");
@@ -214,7 +214,7 @@ async fn c29_an_outcome_is_set_aside_only_after_the_manager_answered_the_rest_fo
             assert_eq!(spool.waiting().outcomes, 1, "and the time starts anew after it");
             seconds(150).await;
             assert_eq!(spool.waiting().outcomes, 0);
-            assert!(holds(&spool, TASK), "it is remembered");
+            assert!(holds(spool, TASK), "it is remembered");
         })
         .await;
     assert_eq!(stage.folders("set-aside").len(), 1);

@@ -176,7 +176,7 @@ async fn d6_a_task_whose_updates_fail_does_not_hold_up_the_log_of_another() {
                 entry.line("", "line");
                 seconds(10).await;
             }
-            assert!(holds(&spool, TASK));
+            assert!(holds(spool, TASK));
             let came = manager.words().iter().filter(|word| *word == "other: line").count();
             assert_eq!(came, 30);
         })
