@@ -3,6 +3,7 @@
 //! One connection without the connection: what is heard, what is to be said, and when something is due. No runtime, no
 //! socket; [`Listener`](super::Listener) carries it out.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -28,7 +29,7 @@ pub(super) struct Conversation<'a> {
     steps: Steps,
     source: &'a Source,
     timings: &'a Timings,
-    to_say: Vec<Saying>,
+    to_say: VecDeque<Saying>,
     ping_pause: Duration,
     next_ping: Instant,
     /// When the first ping was sent that has no answer yet.
@@ -52,7 +53,7 @@ impl<'a> Conversation<'a> {
             steps: Steps::default(),
             source,
             timings,
-            to_say: Vec::new(),
+            to_say: VecDeque::new(),
             ping_pause: timings.push_ping,
             next_ping: now + timings.push_ping,
             unanswered: None,
@@ -211,7 +212,7 @@ impl<'a> Conversation<'a> {
             return Err(Silent);
         }
         if now >= self.next_ping {
-            self.to_say.push(Saying::Ping);
+            self.to_say.push_back(Saying::Ping);
             self.unanswered.get_or_insert(now);
             self.next_ping = now + self.ping_pause;
         }
@@ -229,9 +230,14 @@ impl<'a> Conversation<'a> {
         Ok(())
     }
 
-    /// What is to be said now, in this order.
-    pub(super) fn take_sayings(&mut self) -> Vec<Saying> {
-        std::mem::take(&mut self.to_say)
+    /// What is to be said next.
+    pub(super) fn next_saying(&self) -> Option<&Saying> {
+        self.to_say.front()
+    }
+
+    /// It was said, and is no longer next.
+    pub(super) fn said(&mut self) -> Option<Saying> {
+        self.to_say.pop_front()
     }
 
     /// Whether the Manager has said that it stops.
@@ -280,7 +286,9 @@ mod tests {
     }
 
     fn said(talk: &mut Conversation<'_>) -> Vec<String> {
-        talk.take_sayings().iter().map(ToString::to_string).collect()
+        std::iter::from_fn(|| talk.said())
+            .map(|saying| saying.to_string())
+            .collect()
     }
 
     /// How long until the worker asks, in seconds: 5 without a connection, 10 with one.
@@ -378,17 +386,7 @@ mod tests {
         acknowledge(&mut talk);
         said(&mut talk);
         asks_in(hints).await;
-        for text in [
-            "",
-            "43",
-            "42",
-            "42[\"/workers\",7]",
-            "439999[]",
-            "1",
-            "41",
-            "0{}",
-            "\u{0}",
-        ] {
+        for text in "|43|42|42[\"/workers\",7]|439999[]|1|41|0{}|\u{0}".split('|') {
             talk.hear(text);
         }
         assert!(said(&mut talk).is_empty());

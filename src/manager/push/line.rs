@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::error::Error as WebSocketError;
+use tokio_tungstenite::tungstenite::error::{Error as WebSocketError, ProtocolError};
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::http::header::USER_AGENT;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
@@ -65,14 +65,27 @@ pub enum LineError {
     TooLarge,
     #[error("the connection broke")]
     Broken(#[source] Box<WebSocketError>),
+    /// What came, or what was to be said, is against the rules; the connection itself stands.
+    #[error("the connection is not used as a websocket is")]
+    AgainstTheRules(#[source] Box<WebSocketError>),
     #[error("the other side closed the connection")]
     Closed,
     #[error("a ping was not answered")]
     Silent,
 }
 
+impl LineError {
+    /// Whether the connection stands all the same: the other side has not closed it, and does not know that we give it up.
+    pub(super) fn is_open(&self) -> bool {
+        match self {
+            Self::Silent | Self::TooLarge | Self::TimedOut(_) | Self::AgainstTheRules(_) => true,
+            Self::Unreachable(_) | Self::Refused(_) | Self::Stranger | Self::Broken(_) | Self::Closed => false,
+        }
+    }
+}
+
 /// A stream, over TLS or not.
-trait Stream: AsyncRead + AsyncWrite + Unpin {}
+pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Unpin> Stream for T {}
 
 /// An open connection.
@@ -101,12 +114,7 @@ impl Line {
         let stream = timeout(patience, self.upgrade())
             .await
             .map_err(|_| LineError::TimedOut(patience))??;
-        Ok(Socket {
-            stream,
-            patience,
-            intake: Intake::new(),
-            deaf: false,
-        })
+        Ok(Socket::new(stream, patience))
     }
 
     /// The Manager closes a connection whose header is not there after a second: TCP and TLS first, then all of it at once.
@@ -116,13 +124,7 @@ impl Line {
         let headers = request.headers_mut();
         headers.extend(self.reach.headers.clone());
         headers.insert(USER_AGENT, HeaderValue::from_static(self.agent));
-        let config = WebSocketConfig::default()
-            .read_buffer_size(READ_BUFFER)
-            .write_buffer_size(0)
-            .max_write_buffer_size(UNWRITTEN)
-            .max_message_size(Some(LARGEST))
-            .max_frame_size(Some(LARGEST));
-        let upgraded = tokio_tungstenite::client_async_with_config(request, stream, Some(config)).await;
+        let upgraded = tokio_tungstenite::client_async_with_config(request, stream, Some(bounds())).await;
         upgraded.map(|(stream, _)| stream).map_err(broken)
     }
 
@@ -144,8 +146,18 @@ impl Line {
 }
 
 impl Socket {
-    /// The next text. Pings of the websocket are answered on the way; what is no text is nothing to us. After
-    /// [`LineError::TooLarge`] there is none.
+    /// `patience` is the limit of each write.
+    pub(super) fn new(stream: WebSocketStream<Box<dyn Stream>>, patience: Duration) -> Self {
+        Self {
+            stream,
+            patience,
+            intake: Intake::new(),
+            deaf: false,
+        }
+    }
+
+    /// The next text. Pings of the websocket are answered on the way; what is no text is nothing to us. After one that
+    /// cannot be read there is none.
     pub(super) async fn next(&mut self) -> Result<Utf8Bytes, LineError> {
         if self.deaf {
             return pending().await;
@@ -162,7 +174,7 @@ impl Socket {
                 Some(Ok(Message::Binary(_) | Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
                 Some(Err(error)) => {
                     let error = broken(error);
-                    self.deaf = matches!(error, LineError::TooLarge);
+                    self.deaf = error.is_open();
                     return Err(error);
                 }
             }
@@ -181,12 +193,31 @@ impl Socket {
         }
     }
 
-    pub(super) async fn say(&mut self, text: String) -> Result<(), LineError> {
-        timeout(self.patience, self.stream.send(Message::text(text)))
+    /// Takes a text to be written. One that is not taken, in time or before this is cancelled, is never written.
+    pub(super) async fn take(&mut self, text: String) -> Result<(), LineError> {
+        timeout(self.patience, self.stream.feed(Message::text(text)))
             .await
             .map_err(|_| LineError::TimedOut(self.patience))?
             .map_err(broken)
     }
+
+    /// Writes what was taken.
+    pub(super) async fn flush(&mut self) -> Result<(), LineError> {
+        timeout(self.patience, self.stream.flush())
+            .await
+            .map_err(|_| LineError::TimedOut(self.patience))?
+            .map_err(broken)
+    }
+}
+
+/// What is kept of what comes and of what is to be written.
+pub(super) fn bounds() -> WebSocketConfig {
+    WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(0)
+        .max_write_buffer_size(UNWRITTEN)
+        .max_message_size(Some(LARGEST))
+        .max_frame_size(Some(LARGEST))
 }
 
 /// How much came lately.
@@ -220,13 +251,22 @@ impl Intake {
 }
 
 fn broken(error: WebSocketError) -> LineError {
-    if let WebSocketError::Http(answer) = &error {
-        return LineError::Refused(answer.status().as_u16());
+    match error {
+        WebSocketError::Http(answer) => LineError::Refused(answer.status().as_u16()),
+        WebSocketError::Capacity(_) => LineError::TooLarge,
+        WebSocketError::ConnectionClosed
+        | WebSocketError::AlreadyClosed
+        | WebSocketError::Protocol(ProtocolError::ResetWithoutClosingHandshake | ProtocolError::SendAfterClosing) => {
+            LineError::Closed
+        }
+        WebSocketError::Io(_) | WebSocketError::Tls(_) => LineError::Broken(Box::new(error)),
+        WebSocketError::Protocol(_)
+        | WebSocketError::WriteBufferFull(_)
+        | WebSocketError::Utf8(_)
+        | WebSocketError::AttackAttempt
+        | WebSocketError::Url(_)
+        | WebSocketError::HttpFormat(_) => LineError::AgainstTheRules(Box::new(error)),
     }
-    if let WebSocketError::Capacity(_) = &error {
-        return LineError::TooLarge;
-    }
-    LineError::Broken(Box::new(error))
 }
 
 #[cfg(test)]

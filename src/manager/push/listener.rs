@@ -11,7 +11,7 @@ use tracing::{debug, info};
 use super::conversation::Conversation;
 use super::crowd::Crowd;
 use super::line::{LineError, Socket};
-use super::parting::{hang_up, part};
+use super::parting::{hang_up, part, say};
 use super::{Ear, Interest, Link, Packet, Source};
 use crate::manager::{Backoff, HttpManager, chain, random};
 use crate::protocol::Handshake;
@@ -153,15 +153,9 @@ impl End {
     /// Whether the other side would keep the connection.
     fn is_ours(&self) -> bool {
         match self {
-            Self::NotWanted | Self::Failed(LineError::Silent | LineError::TooLarge | LineError::TimedOut(_)) => true,
-            Self::Goodbye
-            | Self::Failed(
-                LineError::Unreachable(_)
-                | LineError::Refused(_)
-                | LineError::Stranger
-                | LineError::Broken(_)
-                | LineError::Closed,
-            ) => false,
+            Self::NotWanted => true,
+            Self::Goodbye => false,
+            Self::Failed(error) => error.is_open(),
         }
     }
 }
@@ -169,10 +163,8 @@ impl End {
 /// Says and hears until there is a reason to end it.
 async fn converse(talk: &mut Conversation<'_>, socket: &mut Socket, interests: &mut Source) -> End {
     loop {
-        for saying in talk.take_sayings() {
-            if let Err(error) = socket.say(saying.to_string()).await {
-                return End::Failed(error);
-            }
+        if let Err(error) = say(talk, socket).await {
+            return End::Failed(error);
         }
         // Also while it was opened: who we are may be about to change.
         if *talk.interest() == Interest::Nothing {
