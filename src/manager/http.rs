@@ -28,14 +28,13 @@ use super::{
 };
 use crate::home::Credentials;
 use crate::protocol::{
-    ErrorBody, MayKeepRunning, Registered, Registration, SignOn, StateChange, StateChanged, TaskUpdate, WorkerStatus,
+    ErrorBody, LARGEST_TASK, MayKeepRunning, Registered, Registration, SignOn, StateChange, StateChanged, TaskUpdate,
+    WorkerStatus,
 };
 use crate::timings::Timings;
 
 /// The largest answer that is read, but for a task. A proxy's error page or a stranger on that port may send anything.
 const LARGEST_ANSWER: usize = 1 << 20;
-/// The largest task that is read. One with a 4 KB script is the largest seen; read into values, it takes a multiple.
-const LARGEST_TASK: usize = 64 << 20;
 
 /// The Manager at one URL.
 #[derive(Debug)]

@@ -27,4 +27,4 @@ pub use events::{Handshake, JobEvent, LifecycleEvent, Subscription, Subscription
 pub use id::{Id, NotAnId};
 pub use requests::{Registration, SignOn, StateChanged, TaskUpdate};
 pub use status::{TaskStatus, WorkerStatus};
-pub use task::{AssignedTask, END, Unreadable, WireCommand};
+pub use task::{AssignedTask, END, LARGEST_TASK, Unreadable, WireCommand};

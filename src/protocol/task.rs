@@ -19,6 +19,13 @@ const DEEPEST: usize = 512;
 /// So many layers of one that is too deep are looked into: a list, and what stands in it.
 const LAYERS: u32 = 2;
 
+/// The largest task that is read, in bytes. One with a 4 KB script is the largest seen.
+pub const LARGEST_TASK: usize = 32 << 20;
+
+/// So many values and names of values are read: more words than a command line of the kernel's holds. The shortest of them
+/// takes two bytes of an answer and some hundred of memory.
+const MOST_VALUES: usize = 1 << 18;
+
 /// So much of the end of an answer that is too long is enough to find the id, which is the last thing in it.
 pub const END: usize = 4 << 10;
 
@@ -68,17 +75,25 @@ impl AssignedTask {
     /// Reads the answer to a fetch.
     ///
     /// # Errors
-    /// When it is not a task that could be run. Nothing of it is too deep or too large a number for that.
+    /// When it is not a task that could be run. Nothing of it is too deep or too large a number for that, but there may be
+    /// too many values in it.
     pub fn parse(body: &[u8]) -> Result<Self, Unreadable> {
         #[derive(Deserialize)]
         struct OnlyId {
             uuid: Id,
         }
-        serde_json::from_slice(body).map_err(|error| Unreadable {
+        let read = match values(body) {
+            0..=MOST_VALUES => serde_json::from_slice(body).map_err(|error| bounded::words(error.to_string())),
+            many => Err(format!("it has {many} values, which is more than {MOST_VALUES}")),
+        };
+        read.map_err(|why| Unreadable {
             task: serde_json::from_slice(body).ok().map(|OnlyId { uuid }| uuid),
-            why: bounded::words(error.to_string()),
+            why,
         })
     }
+
+    /// The most bytes that a task which was read takes when it is written.
+    pub const LONGEST_WRITTEN: usize = longest_written(LARGEST_TASK, MOST_VALUES);
 
     /// Nothing but the id is known.
     pub fn unread(task: Id) -> Self {
@@ -112,6 +127,14 @@ fn id_at_the_end(end: &[u8]) -> Option<Id> {
     let (before, id) = fields.rsplit_once('"')?;
     let key = before.trim_end().strip_suffix(':')?.trim_end();
     key.ends_with("\"uuid\"").then(|| Id::try_from(id.to_owned()).ok())?
+}
+
+/// Values that are too deep are written as a text, in which each quotation mark takes two bytes; a number may be written out,
+/// and what is left out is written as empty.
+const fn longest_written(bytes: usize, values: usize) -> usize {
+    const EACH: usize = 64;
+    const TASK: usize = 1 << 10;
+    TASK + 2 * bytes + EACH * values
 }
 
 fn null_is_empty<'de, D, T>(deserializer: D) -> Result<T, D::Error>
@@ -172,21 +195,39 @@ fn layer(json: &str, layers: u32) -> serde_json::Result<Value> {
 /// How deep a text of JSON is nested.
 fn depth(json: &str) -> usize {
     let (mut depth, mut deepest) = (0_usize, 0);
-    let mut bytes = json.bytes();
-    let mut inside_text = false;
-    while let Some(byte) = bytes.next() {
+    for byte in outside_texts(json.as_bytes()) {
         match byte {
-            b'\\' => drop(bytes.next()),
-            b'"' => inside_text = !inside_text,
-            b'[' | b'{' if !inside_text => {
+            b'[' | b'{' => {
                 depth += 1;
                 deepest = deepest.max(depth);
             }
-            b']' | b'}' if !inside_text => depth = depth.saturating_sub(1),
+            b']' | b'}' => depth = depth.saturating_sub(1),
             _ => {}
         }
     }
     deepest
+}
+
+/// How many values and names of values there are at most in a text of JSON: each but the outermost follows one of these.
+fn values(json: &[u8]) -> usize {
+    let before = |byte: &u8| matches!(byte, b'[' | b'{' | b',' | b':');
+    outside_texts(json).filter(before).count()
+}
+
+/// What belongs to no string.
+fn outside_texts(json: &[u8]) -> impl Iterator<Item = u8> {
+    let mut bytes = json.iter().copied();
+    let mut inside_text = false;
+    std::iter::from_fn(move || {
+        loop {
+            match bytes.next()? {
+                b'\\' => drop(bytes.next()),
+                b'"' => inside_text = !inside_text,
+                byte if !inside_text => return Some(byte),
+                _ => {}
+            }
+        }
+    })
 }
 
 #[cfg(test)]
@@ -269,6 +310,50 @@ mod tests {
             "\"uuid\":\"a/b\"}",
         ] {
             assert_eq!(end(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn i12_too_many_values_are_not_read_and_the_task_is_known() {
+        let body = |each: &str, times: usize| {
+            format!(
+                r#"{{"commands":[{{"name":"x","parameters":{{"p":[{}0]}}}}],"uuid":"t1"}}"#,
+                each.repeat(times)
+            )
+        };
+        for (each, values) in [("0,", 1), ("{},", 2), ("\"\":[[[]]],", 5)] {
+            let many = AssignedTask::parse(body(each, MOST_VALUES / values + 1).as_bytes()).unwrap_err();
+            assert_eq!(many.task.as_deref(), (each != "\"\":[[[]]],").then_some("t1"), "{each}");
+            assert!(many.why.contains("values"), "{}", many.why);
+        }
+        let commands = format!(r#"{{"commands":[{}{{}}],"uuid":"t1"}}"#, "{},".repeat(MOST_VALUES));
+        assert!(AssignedTask::parse(commands.as_bytes()).is_err());
+        for fine in [body("0,", MOST_VALUES / 2), body("\"[{,:\\\"[\",", MOST_VALUES / 2)] {
+            assert!(AssignedTask::parse(fine.as_bytes()).is_ok());
+        }
+    }
+
+    #[test]
+    fn i12_a_task_that_is_written_again_has_its_bound() {
+        let deep = format!("{}{}{}", "[".repeat(2000), r#""\"\\",1"#, "]".repeat(2000));
+        let many = |what: &str| [what; 1000].join(",");
+        for parameters in [
+            many(&deep),
+            many(r#""\u0001""#),
+            many("1e15"),
+            many("-1.2345678901234567e-300"),
+            many("\"\u{7f}\u{2028}\""),
+        ] {
+            for body in [
+                format!(r#"{{"commands":[{{"parameters":{{"p":[{parameters}]}}}}],"uuid":"t1"}}"#),
+                format!(r#"{{"commands":[{},null],"uuid":"t1"}}"#, many("null")),
+                format!(r#"{{"commands":[{},{{}}],"uuid":"t1"}}"#, many("{}")),
+            ] {
+                let read: AssignedTask = serde_json::from_str(&body).unwrap();
+                let written = serde_json::to_vec(&read).unwrap().len();
+                let most = longest_written(body.len(), values(body.as_bytes()));
+                assert!(written <= most, "{written} of {most}: {}", &body[..100]);
+            }
         }
     }
 

@@ -16,6 +16,9 @@ use crate::spool::{Cause, Entry, ProgramEnd, Spool, SpoolError, millis};
 /// Longest activity, in bytes: it is one cell of a table on the Manager's page.
 const LONGEST_ACTIVITY: usize = 1 << 10;
 
+/// So many processes that a program left behind are remembered by name.
+const STRAYS: usize = 100;
+
 /// So much of an id is enough to ask for a task.
 const SHORT: usize = 8;
 
@@ -137,9 +140,9 @@ pub(super) fn remembered(name: &str, finished: &Finished) -> ProgramEnd {
         Exit::Signal { signal, oom } => (None, Some(signal), oom),
         Exit::Aborted(_) | Exit::Lost => (None, None, false),
     };
-    let names = |strays: &[Stray]| strays.iter().map(|stray| stray.name.clone()).collect();
+    let names = |strays: &[Stray]| strays.iter().take(STRAYS).map(|stray| stray.name.clone()).collect();
     ProgramEnd {
-        program: name.to_owned(),
+        program: one_line(name),
         pid: finished.pid,
         exit_code,
         signal,

@@ -12,12 +12,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::files;
+use crate::protocol::AssignedTask;
 
 /// End of the name of a file or folder that is not finished; whatever bears it at a start is removed.
 pub(super) const UNFINISHED: &str = ".new";
 
-/// What was assigned is some KB, and what the Manager may send in one answer at most.
-const LARGEST_RECORD: u64 = 64 << 20;
+/// What was assigned is some KB, and at most the largest task with when it began. The other records are shorter.
+const LARGEST_RECORD: u64 = AssignedTask::LONGEST_WRITTEN as u64 + (1 << 10);
 
 /// Makes a folder for this user only, with those above it. It may be there already.
 pub(super) fn make_folder(path: &Path) -> io::Result<()> {
