@@ -159,6 +159,8 @@ impl Folder {
         self.over_since = None;
         self.synced = false;
         self.log.reopen();
+        // As it stood on disk, an earlier run was seen to have ended with the worker: this one is to be seen, too.
+        self.save();
     }
 
     /// Whether an outcome waits to be delivered.

@@ -151,6 +151,11 @@ impl Spool {
         (Self(Rc::clone(&shared)), Sender::new(shared))
     }
 
+    /// A task was handed out: what is noticed from now on is about this run of it.
+    pub fn handed_out(&self, task: &str) {
+        self.0.forget_notices(task);
+    }
+
     /// Makes the folder of a task that is about to run. One that was aborted here, and came back before all of
     /// its log was sent, goes on in the folder it has.
     ///

@@ -94,7 +94,6 @@ impl Shared {
         };
         let begun = now_millis().max(self.last_begun.get().saturating_add(1));
         self.last_begun.set(begun);
-        self.notices.borrow_mut().retain(|notice| notice.task() != id.as_str());
         let assigned = serde_json::to_vec(&Assigned { begun, task }).map_err(|error| failed(error.into()))?;
         if let Some(folder) = self.folder(id) {
             if folder.borrow().fate().is_none() && !folder.borrow().is_running() {
@@ -282,6 +281,11 @@ impl Shared {
         };
         self.waiting
             .send_if_modified(|waiting| std::mem::replace(waiting, now) != now);
+    }
+
+    /// What was noticed of an earlier run of this task is of no more use.
+    pub(super) fn forget_notices(&self, task: &str) {
+        self.notices.borrow_mut().retain(|notice| notice.task() != task);
     }
 
     pub(super) fn notice(&self, notice: Notice) {

@@ -8,14 +8,13 @@ use tracing::{info, warn};
 use super::{Inbox, Rest, State, Worker, heed};
 use crate::manager::push::Interest;
 use crate::manager::{Assignment, Backoff, Manager, ManagerError, Wish, random};
-use crate::protocol::{AssignedTask, Id, WorkerStatus};
+use crate::protocol::{AssignedTask, WorkerStatus};
 use crate::task::HandBack;
 
 /// What the answer to a fetch means.
 enum Step {
-    Run(Box<AssignedTask>),
-    /// It cannot be read; why.
-    Refuse(Id, String),
+    /// A task, and why it cannot be read if it cannot.
+    Run(Box<AssignedTask>, Option<String>),
     /// Nothing to do: ask again after the idle pause.
     Rest,
     Go(State),
@@ -42,13 +41,9 @@ impl<M: Manager> Worker<'_, M> {
             self.hold_back().await?;
             self.fit()?;
             match self.fetch().await? {
-                Step::Run(task) => {
-                    self.run_task(&task).await?;
+                Step::Run(task, unread) => {
+                    self.run_task(&task, unread).await?;
                     refused.succeeded("fetching tasks");
-                    self.pace.quicken();
-                }
-                Step::Refuse(task, why) => {
-                    self.refuse_task(task, &why).await?;
                     self.pace.quicken();
                 }
                 Step::Rest => {
@@ -87,8 +82,10 @@ impl<M: Manager> Worker<'_, M> {
         loop {
             let answer = heed(&mut self.around.orders, &State::Awake, self.manager.fetch()).await?;
             let answer = answer.map(|answer| match answer {
-                Assignment::Task(task) => Some(Step::Run(task)),
-                Assignment::Unreadable { task, why } => Some(Step::Refuse(task, why)),
+                Assignment::Task(task) => Some(Step::Run(task, None)),
+                Assignment::Unreadable { task, why } => {
+                    Some(Step::Run(Box::new(AssignedTask::unread(task)), Some(why)))
+                }
                 Assignment::Nothing => Some(Step::Rest),
                 Assignment::GoTo(status) => Some(Step::Go(State::requested(&status, self.around.restart_code))),
                 Assignment::NotAwake(words) => Some(Step::SayAwake(words)),

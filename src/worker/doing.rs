@@ -126,10 +126,15 @@ impl Doing {
 
 impl Current {
     fn new(task: &AssignedTask) -> Self {
+        let name = if task.name.is_empty() {
+            task.uuid.as_str()
+        } else {
+            &task.name
+        };
         Self {
             course: Course::On,
             id: task.uuid.to_string(),
-            name: bounded::text(&task.name, LONGEST_NAME).into_owned(),
+            name: bounded::text(name, LONGEST_NAME).into_owned(),
             steps: u32::try_from(task.steps_total.max(0)).unwrap_or(u32::MAX),
             renders: !task.commands.is_empty() && task.commands.iter().all(|command| command.name == RENDERER),
         }

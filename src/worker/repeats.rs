@@ -2,8 +2,10 @@
 
 //! Tasks that come again at once although the Manager was told what became of them: pure, but for the clock.
 //!
-//! A database that was put back, or a Manager that takes an outcome and forgets it, hands the same task out for as long as
-//! we ask. It may be run again, as a person may want just that, but not a hundred times a minute and without a word.
+//! A database that was put back, or a Manager that takes an outcome and forgets it, hands the same tasks out for as long as
+//! we ask: one of them, or hundreds in turn. Each may be run again, as a person may want just that, but not a hundred times
+//! a minute and without a word. A job that a person queues again comes once more as a whole, after a while in which there
+//! was nothing to do or something new, and is not slowed.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -14,10 +16,11 @@ use crate::abort::AbortReason;
 use crate::protocol::Id;
 use crate::task::Outcome;
 
-/// So many tasks are remembered.
-const REMEMBERED: usize = 16;
+/// So many tasks are remembered, of some 100 bytes each.
+const REMEMBERED: usize = 1000;
 
-/// A task that comes later than this after its end was queued again by a person.
+/// A task that comes later than this after its end was queued again by a person, unless nothing but such tasks has come
+/// since, each as soon as this after the one before: then it is one of many in turn.
 const AT_ONCE: Duration = Duration::from_secs(30);
 
 /// A task that comes back once is no loop yet.
@@ -29,6 +32,8 @@ pub(super) struct Repeats {
     max: Duration,
     /// The newest last.
     over: VecDeque<Over>,
+    /// Counts the unbroken rows of tasks that came back at once, whichever they were.
+    row: u64,
 }
 
 /// A task whose run here is over.
@@ -36,6 +41,8 @@ pub(super) struct Repeats {
 struct Over {
     task: Id,
     ended: Instant,
+    /// In which row.
+    row: u64,
     /// How often in a row it came back at once.
     times: u32,
 }
@@ -47,13 +54,18 @@ impl Repeats {
             min,
             max,
             over: VecDeque::new(),
+            row: 0,
         }
     }
 
     /// A task was handed out: how long to wait before it is run, if it is one that keeps coming.
     pub(super) fn handed_out(&mut self, task: &Id) -> Option<Duration> {
-        let over = self.over.iter_mut().find(|over| over.task == *task)?;
-        over.times = match over.ended.elapsed() <= AT_ONCE {
+        let known = self.over.iter().position(|over| over.task == *task);
+        if known.is_none() || !self.over.back().is_some_and(Over::is_fresh) {
+            self.row += 1;
+        }
+        let over = self.over.get_mut(known?)?;
+        over.times = match over.is_fresh() || over.row == self.row {
             true => over.times.saturating_add(1),
             false => 0,
         };
@@ -76,8 +88,16 @@ impl Repeats {
         self.over.push_back(Over {
             task: task.clone(),
             ended: Instant::now(),
+            row: self.row,
             times,
         });
+    }
+}
+
+impl Over {
+    /// Whether it ended just now.
+    fn is_fresh(&self) -> bool {
+        self.ended.elapsed() <= AT_ONCE
     }
 }
 
@@ -118,9 +138,54 @@ mod tests {
             repeats.note(&id("t"), &Outcome::Aborted(AbortReason::Shutdown));
             assert_eq!(repeats.handed_out(&id("t")), None);
         }
-        for n in 0..100 {
+        for n in 0..3000 {
             repeats.note(&id(&format!("t{n}")), &Outcome::Completed);
         }
         assert_eq!(repeats.over.len(), REMEMBERED);
+    }
+
+    /// Runs so many tasks in turn, each for a second. Answers with the pauses of each of so many rounds.
+    async fn rounds(repeats: &mut Repeats, tasks: usize, rounds: usize) -> Vec<Vec<Duration>> {
+        let mut pauses = vec![Vec::new(); rounds];
+        for pauses in &mut pauses {
+            for n in 0..tasks {
+                let task = id(&format!("t{n}"));
+                let pause = repeats.handed_out(&task);
+                tokio::time::advance(pause.unwrap_or_default() + Duration::from_secs(1)).await;
+                repeats.note(&task, &Outcome::Completed);
+                pauses.extend(pause);
+            }
+        }
+        pauses
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn i10_many_tasks_that_come_in_turn_are_slowed_as_one_is() {
+        for tasks in [1, 2, 17, 29, 100, REMEMBERED] {
+            let mut repeats = Repeats::new(Duration::from_secs(10), Duration::from_secs(60));
+            let pauses = rounds(&mut repeats, tasks, 6).await;
+            assert!(pauses[..2].concat().is_empty(), "{tasks} tasks");
+            for (round, pauses) in pauses.iter().enumerate().skip(3) {
+                assert_eq!(pauses.len(), tasks, "round {round} of {tasks} tasks");
+            }
+            assert!(pauses[5].iter().all(|pause| *pause >= Duration::from_secs(20)));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn i10_a_job_that_a_person_queues_again_and_again_is_not_slowed() {
+        let mut repeats = Repeats::new(Duration::from_secs(10), Duration::from_secs(60));
+        for _ in 0..5 {
+            assert!(rounds(&mut repeats, 100, 2).await.concat().is_empty(), "after a while");
+            tokio::time::advance(AT_ONCE + Duration::from_secs(1)).await;
+        }
+        for n in 0..9 {
+            assert!(
+                rounds(&mut repeats, 100, 1).await.concat().is_empty(),
+                "after another task"
+            );
+            repeats.handed_out(&id(&format!("other{n}")));
+            repeats.note(&id("other"), &Outcome::Completed);
+        }
     }
 }

@@ -15,16 +15,16 @@ use super::doing::Course;
 use super::keep_running::keep_running;
 use super::repeats::growing;
 use super::{Doing, Rest, State, Worker};
-use crate::abort::{AbortReason, AbortSource};
+use crate::abort::{Abort, AbortReason, AbortSource};
 use crate::departure::Departure;
 use crate::manager::push::Interest;
 use crate::manager::{Manager, chain};
 use crate::node::Node;
 use crate::protocol::{AssignedTask, Id};
-use crate::report::TaskReporter;
+use crate::report::{Pictures, TaskReporter};
 use crate::signals::Order;
 use crate::spool::{Notice, Spool};
-use crate::task::{self, HandBack, Outcome};
+use crate::task::{self, HandBack, Outcome, Repute, Tools};
 
 /// A task that ended its worker so often in a row is not run again.
 const CUT_SHORT: u32 = 3;
@@ -46,9 +46,36 @@ enum Event {
 #[derive(Debug, Default)]
 struct Afterwards(Option<State>);
 
+/// What becomes of a task that was handed out.
+#[derive(Debug)]
+struct Plan {
+    /// How long it waits before anything else, and why.
+    pause: Option<(Duration, String)>,
+    /// Why it fails and is not run.
+    refusal: Option<String>,
+    repute: Repute,
+}
+
+/// What became of it.
+#[derive(Debug)]
+struct Run {
+    outcome: Outcome,
+    /// `None`: its commands were never begun.
+    ran: Option<Duration>,
+}
+
+/// What a run needs around it.
+struct Place<'a> {
+    node: &'a Node,
+    tools: &'a Tools,
+    spool: &'a Spool,
+    pictures: &'a Pictures,
+}
+
 impl<M: Manager> Worker<'_, M> {
-    /// Runs one task. `Ok`: fetch again, its answer says where to.
-    pub(super) async fn run_task(&mut self, task: &AssignedTask) -> Result<(), State> {
+    /// Sees a task through that was handed out, or fails it where it is `unread`: for this reason. `Ok`: fetch again, its
+    /// answer says where to.
+    pub(super) async fn run_task(&mut self, task: &AssignedTask, unread: Option<String>) -> Result<(), State> {
         info!(
             task = task.uuid.as_str(),
             name = task.name,
@@ -56,108 +83,86 @@ impl<M: Manager> Worker<'_, M> {
             "running task {}",
             task.name
         );
-        let mut reporter = self.reporter(task).await?;
-        let wait = match self.before(task) {
-            Ok(None) => Duration::ZERO,
-            Ok(Some((pause, why))) => {
-                warn!(task = task.uuid.as_str(), ?pause, "{why}");
-                reporter.line(&format!("{why}: waiting for {pause:?}"));
-                pause
-            }
-            Err(why) => {
-                self.around.spool.forget_cut_short(&task.uuid);
-                reporter.failed(&why).await;
-                return Ok(());
-            }
-        };
+        self.around.spool.handed_out(&task.uuid);
+        let plan = self.plan(&task.uuid, unread);
+        if let Some((pause, why)) = &plan.pause {
+            warn!(task = task.uuid.as_str(), ?pause, "{why}");
+        }
         self.around.hints.care_for(interest(task));
         self.doing.send_modify(|doing| doing.begins(task));
-        let began = Instant::now();
-        let (outcome, afterwards) = self.watch_over(task, wait, reporter).await;
+        let (run, afterwards) = self.watch_over(task, plan).await;
         self.doing.send_modify(Doing::ended);
         // The reporter has told a failure, with more.
-        if !matches!(outcome, Outcome::Failed(_) | Outcome::Unwell(_)) {
-            info!(task = task.uuid.as_str(), "task {}: {outcome}", task.name);
+        if !matches!(run.outcome, Outcome::Failed(_) | Outcome::Unwell(_)) {
+            info!(task = task.uuid.as_str(), "task {}: {}", task.name, run.outcome);
         }
-        self.strikes.note(&outcome);
-        self.repeats.note(&task.uuid, &outcome);
-        self.note_stop(&task.uuid, &outcome, began.elapsed().saturating_sub(wait));
-        match (outcome, afterwards.0) {
+        self.note(&task.uuid, &run);
+        match (run.outcome, afterwards.0) {
             (_, Some(next)) => Err(next),
             (Outcome::HandedBack(cause), None) => Err(State::Asleep(Rest::HandedBack(cause))),
             (Outcome::Completed | Outcome::Failed(_) | Outcome::Unwell(_) | Outcome::Aborted(_), None) => Ok(()),
         }
     }
 
-    /// Fails a task that cannot be read. It would come again for as long as we ask for tasks.
-    pub(super) async fn refuse_task(&mut self, task: Id, why: &str) -> Result<(), State> {
-        let reporter = self.reporter(&AssignedTask::unread(task)).await?;
-        let why = format!("this worker cannot read what the Manager says of the task: {why}");
-        reporter.failed(&why).await;
-        Ok(())
-    }
-
-    /// What the past of a task says before it is run: a pause and why, or, as an error, why it is not run any more.
-    fn before(&mut self, task: &AssignedTask) -> Result<Option<(Duration, String)>, String> {
+    /// What the past of a task says of it. One that cannot be read would come again for as long as we ask for tasks.
+    fn plan(&mut self, task: &Id, unread: Option<String>) -> Plan {
         let timings = &self.around.timings;
-        let times = self.around.spool.cut_short(&task.uuid);
-        if times >= CUT_SHORT {
-            return Err(format!(
+        let unread = unread.map(|why| format!("this worker cannot read what the Manager says of the task: {why}"));
+        let repeated = self.repeats.handed_out(task);
+        let repeated = repeated.map(|pause| (pause, "the Manager hands this task out again and again".to_owned()));
+        let times = self.around.spool.cut_short(task);
+        let deadly = (times >= CUT_SHORT).then(|| {
+            format!(
                 "{times} times in a row this worker was killed or told to stop as soon as it ran this task: does the task \
                  end it?"
-            ));
-        }
-        if let Some(doublings) = times.checked_sub(1) {
+            )
+        });
+        let cut_short = times.checked_sub(1).filter(|_| deadly.is_none()).map(|doublings| {
             let pause = growing(timings.backoff_min, doublings, timings.backoff_max);
             let why =
                 format!("this worker ended while it ran this task, {times} of {CUT_SHORT} times before it has failed");
-            return Ok(Some((pause, why)));
+            (pause, why)
+        });
+        Plan {
+            pause: repeated.max(cut_short),
+            refusal: unread.or(deadly),
+            repute: self.strikes.repute(),
         }
-        let pause = self.repeats.handed_out(&task.uuid);
-        Ok(pause.map(|pause| (pause, "the Manager hands this task out again and again".to_owned())))
+    }
+
+    /// What a run says of this node and of what is handed out next.
+    fn note(&mut self, task: &Id, run: &Run) {
+        if run.ran.is_some() {
+            self.strikes.note(&run.outcome);
+        }
+        self.repeats.note(task, &run.outcome);
+        self.note_stop(task, run);
     }
 
     /// A task that has its worker stopped comes back after each start: see [`Spool::cut_short`].
-    fn note_stop(&self, task: &Id, outcome: &Outcome, ran: Duration) {
-        match outcome {
-            Outcome::Aborted(AbortReason::Shutdown | AbortReason::Force) if ran < HARDLY_BEGUN => {
+    fn note_stop(&self, task: &Id, run: &Run) {
+        match (&run.outcome, run.ran) {
+            (Outcome::Aborted(AbortReason::Shutdown | AbortReason::Force), Some(ran)) if ran < HARDLY_BEGUN => {
                 self.around.spool.count_cut_short(task);
             }
-            Outcome::Aborted(_) => {}
-            Outcome::Completed | Outcome::Failed(_) | Outcome::Unwell(_) | Outcome::HandedBack(_) => {
+            (Outcome::Aborted(_), _) | (Outcome::HandedBack(_), None) => {}
+            (Outcome::HandedBack(_), Some(_)) | (Outcome::Completed | Outcome::Failed(_) | Outcome::Unwell(_), _) => {
                 self.around.spool.forget_cut_short(task);
             }
         }
     }
 
-    /// Opens the task's report; a task that cannot be reported is handed back.
-    async fn reporter(&self, task: &AssignedTask) -> Result<TaskReporter, State> {
-        let begun = TaskReporter::begin(&self.around.spool, &self.around.pictures, task).await;
-        begun.map_err(|error| {
-            let cause = HandBack::Spool(chain(&error));
-            warn!(task = task.uuid.as_str(), %cause, "handing the task back");
-            State::Asleep(Rest::HandedBack(cause))
-        })
-    }
-
-    async fn watch_over(
-        &mut self,
-        task: &AssignedTask,
-        wait: Duration,
-        reporter: TaskReporter,
-    ) -> (Outcome, Afterwards) {
+    async fn watch_over(&mut self, task: &AssignedTask, plan: Plan) -> (Run, Afterwards) {
         let (source, mut abort) = AbortSource::new();
         let mut afterwards = Afterwards::default();
-        let (node, tools, repute) = (&self.around.node, &self.around.tools, self.strikes.repute());
-        let mut running = pin!(async {
-            // Stopped meanwhile, the task does not begin.
-            let _raised = timeout(wait, abort.raised()).await;
-            match node.fit().await {
-                Ok(()) => task::run(task, tools, repute, &mut abort, reporter).await,
-                Err(unfit) => task::hand_back(HandBack::Unfit(unfit.to_string()), reporter).await,
-            }
-        });
-        let mut warning = pin!(warn_when_short(node, &self.around.spool, &task.uuid));
+        let place = Place {
+            node: &self.around.node,
+            tools: &self.around.tools,
+            spool: &self.around.spool,
+            pictures: &self.around.pictures,
+        };
+        let mut running = pin!(carry_out(plan, task, &place, &mut abort));
+        let mut warning = pin!(warn_when_short(place.node, place.spool, &task.uuid));
         let mut asking = pin!(keep_running(
             self.manager,
             &mut self.session,
@@ -170,7 +175,7 @@ impl<M: Manager> Worker<'_, M> {
         loop {
             let event = tokio::select! {
                 biased;
-                outcome = &mut running => return (outcome, afterwards),
+                run = &mut running => return (run, afterwards),
                 order = self.around.orders.next() => Event::Ordered(order),
                 reason = &mut asking, if !stopped => Event::Stop(reason),
                 () = reached(patience), if !stopped => Event::Stop(AbortReason::Shutdown),
@@ -192,11 +197,52 @@ impl<M: Manager> Worker<'_, M> {
     }
 }
 
-/// What is heard of a job without an id would be that of all.
+impl Run {
+    fn not_begun(outcome: Outcome) -> Self {
+        Self { outcome, ran: None }
+    }
+}
+
+/// Does what is planned. Stopped meanwhile, the task does not begin.
+async fn carry_out(plan: Plan, task: &AssignedTask, place: &Place<'_>, abort: &mut Abort) -> Run {
+    if let Some((pause, _)) = &plan.pause {
+        let _raised = timeout(*pause, abort.raised()).await;
+    }
+    let fit = place.node.fit().await;
+    // Not sooner: to the next start, a folder that is open is one whose task ran.
+    let mut reporter = match TaskReporter::begin(place.spool, place.pictures, task).await {
+        Ok(reporter) => reporter,
+        Err(error) => {
+            let cause = HandBack::Spool(chain(&error));
+            warn!(task = task.uuid.as_str(), %cause, "handing the task back");
+            return Run::not_begun(Outcome::HandedBack(cause));
+        }
+    };
+    if let Some((pause, why)) = plan.pause {
+        reporter.line(&format!("{why}: it had to wait for {pause:?}"));
+    }
+    match (plan.refusal, abort.reason(), fit) {
+        (Some(why), None, _) => {
+            reporter.failed(&why).await;
+            Run::not_begun(Outcome::Failed(why))
+        }
+        (_, _, Err(unfit)) => Run::not_begun(task::hand_back(HandBack::Unfit(unfit.to_string()), reporter).await),
+        (_, stopped, Ok(())) => {
+            let began = Instant::now();
+            let outcome = task::run(task, place.tools, plan.repute, abort, reporter).await;
+            Run {
+                outcome,
+                ran: stopped.is_none().then(|| began.elapsed()),
+            }
+        }
+    }
+}
+
+/// What is heard of a job without an id, or with one that is none, would be that of all, or nothing.
 fn interest(task: &AssignedTask) -> Interest {
-    match task.job.is_empty() {
-        true => Interest::Wishes,
-        false => Interest::Task {
+    match Id::try_from(task.job.clone()) {
+        Err(_) => Interest::Wishes,
+        Ok(_) => Interest::Task {
             job: task.job.clone(),
             task: task.uuid.to_string(),
         },

@@ -2,6 +2,7 @@
 
 //! The states against a scripted Manager, under a paused clock: when is what asked, and in which order.
 
+mod again;
 mod hints;
 mod scripted;
 mod states;

@@ -188,6 +188,7 @@ async fn a_notice_that_nobody_heard_does_not_stop_the_same_task_when_it_comes_ba
             entry.line("", "one");
             seconds(5).await;
             drop(entry);
+            spool.handed_out(TASK);
             let _again = spool.begin(&assigned(TASK)).unwrap();
             let late = timeout(Duration::from_secs(60), spool.next_notice()).await;
             assert!(late.is_err(), "{late:?}");

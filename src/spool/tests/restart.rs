@@ -347,3 +347,20 @@ async fn d2_an_outcome_that_the_disk_does_not_take_is_sent_all_the_same() {
     assert!(stage.spool.is_writable());
     drop(stage.begin(TASK));
 }
+
+#[tokio::test(start_paused = true)]
+async fn i6_each_run_that_ends_with_the_worker_is_counted_also_in_a_folder_that_was_left() {
+    let mut stage = Stage::new();
+    for runs in 1..=3 {
+        let mut entry = stage.begin(TASK);
+        entry.line("", "not sent before the end");
+        std::mem::forget(entry);
+        stage.restart();
+        for run in stage.spool.unseen() {
+            stage.spool.count_unseen(&run);
+        }
+        assert_eq!(stage.spool.cut_short(TASK), runs);
+    }
+    stage.restart();
+    assert!(stage.spool.unseen().is_empty(), "each run once");
+}
