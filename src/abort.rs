@@ -13,6 +13,13 @@ use std::fmt;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
+
+/// When this process was told to stop so long ago, nothing but the Manager is to be waited for any more: less than the
+/// `leave` of the timings, which is for all of it.
+const STOP: Duration = Duration::from_secs(17);
+/// What is waited for all the same, where a program was given more time than that to end.
+const LEAST: Duration = Duration::from_secs(1);
 
 /// Why a task is stopped before its program ended by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +49,14 @@ impl AbortReason {
             Self::Force => 5,
         }
     }
+
+    /// The whole process is to end.
+    pub fn is_stop(&self) -> bool {
+        match self {
+            Self::Shutdown | Self::Force => true,
+            Self::StateChange | Self::ManagerStopped(_) | Self::Alone(_) | Self::Reassigned => false,
+        }
+    }
 }
 
 impl fmt::Display for AbortReason {
@@ -59,25 +74,36 @@ impl fmt::Display for AbortReason {
 
 /// The side that decides to stop.
 #[derive(Debug)]
-pub struct AbortSource(watch::Sender<Option<AbortReason>>);
+pub struct AbortSource(watch::Sender<Raised>);
 
 /// The side that obeys. Clones see the same reason.
 #[derive(Debug, Clone)]
-pub struct Abort(watch::Receiver<Option<AbortReason>>);
+pub struct Abort(watch::Receiver<Raised>);
+
+/// What was raised so far.
+#[derive(Debug, Default)]
+struct Raised {
+    reason: Option<AbortReason>,
+    /// When this process was first told to stop.
+    stopped: Option<Instant>,
+}
 
 impl AbortSource {
     /// A source with nothing raised, and its first listener.
     pub fn new() -> (Self, Abort) {
-        let (sender, receiver) = watch::channel(None);
+        let (sender, receiver) = watch::channel(Raised::default());
         (Self(sender), Abort(receiver))
     }
 
     /// Stops whoever listens. Ignored when an equal or greater reason already stands.
     pub fn raise(&self, reason: AbortReason) {
         self.0.send_if_modified(|current| {
-            let greater = current.as_ref().is_none_or(|old| reason.rank() > old.rank());
+            let greater = current.reason.as_ref().is_none_or(|old| reason.rank() > old.rank());
             if greater {
-                *current = Some(reason);
+                if reason.is_stop() {
+                    current.stopped.get_or_insert_with(Instant::now);
+                }
+                current.reason = Some(reason);
             }
             greater
         });
@@ -87,7 +113,7 @@ impl AbortSource {
 impl Abort {
     /// The reason that stands now.
     pub fn reason(&self) -> Option<AbortReason> {
-        self.0.borrow().clone()
+        self.0.borrow().reason.clone()
     }
 
     /// Waits for the first reason; at once if there is one. Cancel safe.
@@ -100,17 +126,41 @@ impl Abort {
     pub async fn raised_above(&mut self, rank: u8) -> AbortReason {
         let found = self
             .0
-            .wait_for(|now| now.as_ref().is_some_and(|reason| reason.rank() > rank))
+            .wait_for(|now| now.reason.as_ref().is_some_and(|reason| reason.rank() > rank))
             .await;
-        match found.ok().and_then(|reason| reason.clone()) {
+        match found.ok().and_then(|raised| raised.reason.clone()) {
             Some(reason) => reason,
             None => std::future::pending().await,
         }
+    }
+
+    /// Waits for `longest`, which is how long something may take that a task can do without; when this process is told to
+    /// stop, for no longer than a stop may take. Cancel safe.
+    pub async fn patience(&self, longest: Duration) {
+        let begun = Instant::now();
+        let mut raised = self.0.clone();
+        let stopped = async move {
+            match raised
+                .wait_for(|now| now.stopped.is_some())
+                .await
+                .ok()
+                .and_then(|now| now.stopped)
+            {
+                Some(stopped) => stopped,
+                None => std::future::pending().await,
+            }
+        };
+        let Ok(stopped) = timeout(longest, stopped).await else {
+            return;
+        };
+        sleep_until((begun + longest).min((stopped + STOP).max(begun + LEAST))).await;
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::sleep;
+
     use super::*;
 
     #[test]
@@ -132,5 +182,28 @@ mod tests {
         source.raise(AbortReason::StateChange);
         source.raise(AbortReason::Force);
         assert_eq!(abort.raised_above(seen.rank()).await, AbortReason::Force);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn i29_a_stop_limits_what_is_waited_for_and_other_reasons_do_not() {
+        let (source, abort) = AbortSource::new();
+        let waits = async |longest| {
+            let begun = Instant::now();
+            abort.patience(Duration::from_secs(longest)).await;
+            begun.elapsed().as_secs()
+        };
+        assert_eq!(waits(60).await, 60);
+        source.raise(AbortReason::StateChange);
+        assert_eq!(waits(60).await, 60);
+        let later = async {
+            sleep(Duration::from_secs(2)).await;
+            source.raise(AbortReason::Shutdown);
+        };
+        assert_eq!(tokio::join!(waits(60), later).0, 2 + STOP.as_secs());
+        // That time is over, and a second stop begins no new one.
+        source.raise(AbortReason::Force);
+        assert_eq!(waits(60).await, LEAST.as_secs());
+        drop(source);
+        assert_eq!(waits(60).await, LEAST.as_secs());
     }
 }

@@ -18,11 +18,12 @@ mod room;
 mod status;
 
 use std::convert::Infallible;
+use std::future::pending;
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
-use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
 use self::opening::{Opened, open};
@@ -43,7 +44,7 @@ use crate::report::Pictures;
 use crate::signals::{Early, Order, Orders};
 use crate::spool::{Sender, Spool};
 use crate::systemd::Systemd;
-use crate::task::{self, Said, Scratch, Tools};
+use crate::task::{self, Leftovers, Said, Scratch, Tools};
 use crate::worker::{Inbox, Surroundings, Worker};
 
 /// What still runs in the background when the worker has left (a hung file system) is given this long.
@@ -153,16 +154,12 @@ async fn serve(running: Running<'_>, early: Early) -> Result<Departure, Departur
     };
     // Before the Manager is reached: it may be away for long, and we are none the less up.
     systemd.ready();
-    let looked_after = Notify::new();
-    let live = async {
-        end_predecessors(config, &launcher, &home, &spool).await;
-        looked_after.notify_one();
-        worker.run().await
-    };
+    let (tell_left, left) = oneshot::channel();
+    let before = async { drop(tell_left.send(end_predecessors(config, &launcher, &home, &spool).await)) };
     let departure = tokio::select! {
-        departure = live => departure,
+        departure = worker.run(before) => departure,
         never = reaper.run() => match never {},
-        never = send(sender, &manager, &looked_after) => match never {},
+        never = after(left, &launcher, sender, &manager) => match never {},
         never = desk.run(&manager, &launcher) => match never {},
         never = status.run() => match never {},
         never = beside(listener, &manager, &config.task_types) => match never {},
@@ -213,9 +210,9 @@ fn introduction(config: &Config) -> Introduction {
     }
 }
 
-/// Whoever bears our mark is of a worker that died, guard and all; and so are its temporary directories, and the pictures
-/// that it began.
-async fn end_predecessors(config: &Config, launcher: &Launcher, home: &Home, spool: &Spool) {
+/// Whoever bears our mark is of a worker that died, guard and all; and so are the pictures that it began, and its temporary
+/// directories, which are answered.
+async fn end_predecessors(config: &Config, launcher: &Launcher, home: &Home, spool: &Spool) -> Leftovers {
     let ended = launcher.end_predecessors(config.timings.unkillable).await;
     if ended != Strays::default() {
         warn!(ended = ?ended.ended, unkillable = ?ended.unkillable, "ended what the last run left behind");
@@ -226,13 +223,22 @@ async fn end_predecessors(config: &Config, launcher: &Launcher, home: &Home, spo
         warn!(task, "{line}");
         spool.remark_later(&task, &line);
     }
-    task::clean_leftovers(&scratch(home), launcher).await;
+    Leftovers::find(&scratch(home)).await
 }
 
-/// Sends what tasks say, once what an earlier run left is `looked_after`: that has its place in their logs.
-async fn send(sender: Sender, manager: &HttpManager, looked_after: &Notify) -> Infallible {
-    looked_after.notified().await;
-    sender.run(manager).await
+/// Sends what tasks say: what became of the predecessors has its place in their logs. And removes what they left, which may
+/// be much; nobody needs it gone.
+async fn after(
+    left: oneshot::Receiver<Leftovers>,
+    launcher: &Launcher,
+    sender: Sender,
+    manager: &HttpManager,
+) -> Infallible {
+    match left.await {
+        Ok(left) => tokio::join!(sender.run(manager), left.remove(launcher)).0,
+        // Told to leave before.
+        Err(_) => pending().await,
+    }
 }
 
 /// What tasks need on this node.
@@ -265,7 +271,7 @@ async fn beside(listener: Option<Listener>, manager: &HttpManager, task_types: &
 async fn listen(listener: Option<Listener>, manager: &HttpManager) -> Infallible {
     match listener {
         Some(listener) => listener.run(manager).await,
-        None => std::future::pending().await,
+        None => pending().await,
     }
 }
 

@@ -26,6 +26,7 @@ compile_error!(
 
 pub mod abort;
 pub mod app;
+pub mod blocking;
 pub mod bounded;
 pub mod cli;
 pub mod clock;

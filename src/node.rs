@@ -22,9 +22,9 @@ use tokio::sync::Mutex;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{sleep, timeout};
 
-use self::mounts::looked_at;
 pub use self::mounts::not_mounted_yet;
 use crate::timings::Timings;
+use crate::trees::is_mounted;
 
 /// What the operator says that tasks on this node need. Empty: nothing is looked at.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -159,7 +159,7 @@ impl Requirements {
     /// Blocks on the file systems.
     fn met(&self) -> Result<(), Unfit> {
         for path in &self.mounted {
-            if !looked_at(path) {
+            if !is_mounted(path) {
                 return Err(Unfit::NotMounted(path.clone()));
             }
         }

@@ -13,10 +13,11 @@ const TABLE: &[(&str, &str)] = &[
     ("main", "app cli departure diagnose process report signals"),
     ("lib", ""),
     ("abort", ""),
+    ("blocking", ""),
     ("cli", "departure"),
     (
         "app",
-        "abort cli command config departure home logging manager node printable process protocol report signals spool systemd task timings worker",
+        "abort blocking cli command config departure home logging manager node printable process protocol report signals spool systemd task timings worker",
     ),
     ("bounded", ""),
     ("control", "home config"),
@@ -41,8 +42,11 @@ const TABLE: &[(&str, &str)] = &[
     ("spool", "clock manager protocol home timings trees files"),
     ("report", "spool manager protocol process timings abort files"),
     ("process", "abort clock files timings printable"),
-    ("command", "clock process report protocol abort timings trees files"),
-    ("task", "command report spool protocol abort process trees"),
+    (
+        "command",
+        "blocking clock process report protocol abort timings trees files",
+    ),
+    ("task", "blocking command report spool protocol abort process trees"),
     (
         "worker",
         "bounded task report spool manager node protocol process home abort departure signals systemd timings",

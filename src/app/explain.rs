@@ -8,11 +8,11 @@ use std::future::pending;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
 use super::parts::tools_folder;
+use crate::blocking::off_the_loop;
 use crate::command::{ffmpeg_beside, is_program, program_in};
 use crate::manager::{HttpManager, examine, of_another_version};
 
@@ -45,8 +45,7 @@ pub(super) async fn silence(manager: &HttpManager) -> Infallible {
 
 /// Says where Blender and FFmpeg are. A folder of PATH may be on a file system that hangs.
 pub(super) async fn programs(task_types: &[String]) -> Infallible {
-    // It does not panic, and only the end of the runtime cancels it.
-    if let Ok((blender, ffmpeg)) = spawn_blocking(found).await {
+    if let Some((blender, ffmpeg)) = off_the_loop(pending(), found).await {
         match &blender {
             Some(place) => info!(program = %place.display(), "Blender"),
             None => info!(

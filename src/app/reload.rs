@@ -8,10 +8,11 @@
 
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::sleep;
 use tracing::{error, info, warn};
 
 use super::parts::reach;
+use crate::blocking::off_the_loop;
 use crate::cli::Arguments;
 use crate::config::{Config, Environment};
 use crate::logging::Volume;
@@ -39,16 +40,15 @@ impl Running<'_> {
     pub(super) async fn reload(&mut self, manager: &HttpManager) {
         let (arguments, environment) = (self.arguments.clone(), self.environment.clone());
         let manager_url = self.config.manager.clone();
-        let reading = tokio::task::spawn_blocking(move || {
+        let reading = off_the_loop(sleep(PATIENCE), move || {
             let (config, warnings) = Config::load(&arguments, &environment).map_err(|error| error.line())?;
             let reach = manager_url.map(|url| reach(&url, &config)).transpose();
             Ok::<_, String>((config, warnings, reach.map_err(|error| chain(&error))?))
         });
-        let (config, warnings, reach) = match timeout(PATIENCE, reading).await {
-            Ok(Ok(Ok(read))) => read,
-            Err(_) => return error!("the configuration cannot be read again within {PATIENCE:?}"),
-            Ok(Ok(Err(error))) => return error!("the new configuration cannot be used, the old one stays: {error}"),
-            Ok(Err(error)) => return error!(error = chain(&error), "the configuration cannot be read again"),
+        let (config, warnings, reach) = match reading.await {
+            Some(Ok(read)) => read,
+            Some(Err(error)) => return error!("the new configuration cannot be used, the old one stays: {error}"),
+            None => return error!("the configuration cannot be read again within {PATIENCE:?}"),
         };
         for warning in warnings {
             warn!("{warning:#}");

@@ -8,11 +8,9 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
 
-use nix::libc::{O_NOFOLLOW, O_NONBLOCK};
-use tokio::task::spawn_blocking;
-use tokio::time::timeout;
-
 use super::tools::Stage;
+use crate::blocking::off_the_loop;
+use nix::libc::{O_NOFOLLOW, O_NONBLOCK};
 
 /// So much of a report is copied: its end, where the backtrace is.
 const REPORT_MOST: u64 = 64 << 10;
@@ -26,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Copies the crash reports in the task's temporary directory into its log, if there are any.
 pub(super) async fn tell(stage: &mut Stage<'_>) {
     let folder = stage.identity.tmpdir.clone();
-    let Ok(Ok(lines)) = timeout(PATIENCE, spawn_blocking(move || reports(&folder))).await else {
+    let Some(lines) = off_the_loop(stage.abort.patience(PATIENCE), move || reports(&folder)).await else {
         return;
     };
     for line in lines {

@@ -6,6 +6,7 @@
 //! ```text
 //! HOME/rendering/<begun>: {"task": ..., "arguments": [...], "before": [...]}
 //!                         "/render/0001.png"
+//!                         {"tried": 1700000000}    it could not be seen to yet
 //! ```
 //!
 //! Written beside the event loop. A line that was lost costs nothing but the look whether that picture is whole.
@@ -21,10 +22,11 @@ use nix::libc::{O_NOFOLLOW, O_NONBLOCK};
 use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
-use tokio::time::timeout;
+use tokio::time::sleep;
 use tracing::warn;
 
 use super::unfinished::Look;
+use crate::blocking::off_the_loop;
 use crate::clock;
 
 /// How long a home that does not answer may hold up a run.
@@ -32,6 +34,10 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// More is not read, of one file and of how many.
 const READ_MOST: u64 = 64 << 20;
 const FILES_MOST: usize = 100;
+/// One whose pictures could not be looked at for so long is given up.
+const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+/// What clocks may differ, in seconds, for what was written just before a try.
+const CLOCKS: u64 = 2;
 /// What waits for a disk, at most.
 const WAITING_MOST: usize = 1 << 20;
 /// After the host is up again, what was on its way to a file server may still arrive, and clocks differ.
@@ -47,6 +53,39 @@ pub(super) struct Head {
     /// What relative paths were relative to.
     pub(super) directory: PathBuf,
     pub(super) before: Vec<(PathBuf, Look)>,
+    /// Where the file systems of the pictures were mounted.
+    #[serde(default)]
+    pub(super) mounts: Vec<PathBuf>,
+}
+
+/// Each other line.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Entry {
+    Saved(PathBuf),
+    /// The run was over by then, in seconds since 1970.
+    Tried {
+        tried: u64,
+    },
+}
+
+impl Entry {
+    fn tried() -> Self {
+        Self::Tried {
+            // Whatever it wrote was written before, by the clock of its file system.
+            tried: clock::since_1970().as_secs().saturating_add(CLOCKS),
+        }
+    }
+
+    fn line(&self) -> Vec<u8> {
+        let text = serde_json::to_string(self).unwrap_or_default();
+        match self {
+            Self::Saved(_) => format!("{text}\n"),
+            // After a line that may be half.
+            Self::Tried { .. } => format!("\n{text}\n"),
+        }
+        .into_bytes()
+    }
 }
 
 /// What a killed worker left.
@@ -57,6 +96,10 @@ pub(super) struct Leftover {
     pub(super) saved: Vec<PathBuf>,
     /// It had ended by then.
     pub(super) not_after: Option<SystemTime>,
+    /// Nobody has tried to see to it before.
+    pub(super) is_new: bool,
+    /// It is not to be tried again.
+    pub(super) is_old: bool,
 }
 
 /// The file of one run.
@@ -85,23 +128,30 @@ impl Journal {
         let mut line = serde_json::to_vec(head).unwrap_or_default();
         line.push(b'\n');
         let path = journal.0.path.clone();
-        let made = spawn_blocking(move || create(&path, &line));
-        match timeout(PATIENCE, made).await {
+        match off_the_loop(sleep(PATIENCE), move || create(&path, &line)).await {
             // A power cut may come; no program waits for a slow disk.
-            Ok(Ok(Ok(file))) => {
+            Some(Ok(file)) => {
                 let folder = folder.to_owned();
                 drop(spawn_blocking(move || sync(&file, &folder)));
             }
-            Ok(Ok(Err(error))) => warn!(path = %journal.0.path.display(), "cannot write: {error}"),
-            Ok(Err(_)) | Err(_) => warn!(path = %journal.0.path.display(), "cannot be written in time"),
+            Some(Err(error)) => warn!(path = %journal.0.path.display(), "cannot write: {error}"),
+            None => warn!(path = %journal.0.path.display(), "cannot be written in time"),
         }
         journal
     }
 
     /// Adds a picture that was saved.
     pub(super) fn saved(&self, path: &Path) {
-        let Ok(mut line) = serde_json::to_vec(path) else { return };
-        line.push(b'\n');
+        self.add(&Entry::Saved(path.to_owned()));
+    }
+
+    /// The run is over, and what it did not finish is still to be seen to.
+    pub(super) fn keep(&self) {
+        self.add(&Entry::tried());
+    }
+
+    fn add(&self, entry: &Entry) {
+        let line = entry.line();
         let mut queue = self.0.queue.lock().unwrap_or_else(PoisonError::into_inner);
         if queue.bytes.len() + line.len() > WAITING_MOST {
             return;
@@ -115,9 +165,8 @@ impl Journal {
 
     /// The run is over, and all was done for it.
     pub(super) async fn end(self) {
-        let removed = spawn_blocking(move || fs::remove_file(&self.0.path));
         // One that stays is found by the next start, which sees that the pictures are whole.
-        drop(timeout(PATIENCE, removed).await);
+        off_the_loop(sleep(PATIENCE), move || fs::remove_file(&self.0.path)).await;
     }
 }
 
@@ -133,13 +182,17 @@ impl Writer {
                 }
                 std::mem::take(&mut queue.bytes)
             };
-            let file = OpenOptions::new()
-                .append(true)
-                .custom_flags(O_NOFOLLOW | O_NONBLOCK)
-                .open(&self.path);
-            file.and_then(|mut file| file.write_all(&bytes)).ok();
+            append(&self.path, &bytes).ok();
         }
     }
+}
+
+fn append(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new()
+        .append(true)
+        .custom_flags(O_NOFOLLOW | O_NONBLOCK)
+        .open(path)?;
+    file.write_all(bytes)
 }
 
 fn create(path: &Path, line: &[u8]) -> io::Result<File> {
@@ -157,15 +210,24 @@ fn sync(file: &File, folder: &Path) -> io::Result<()> {
     folder.parent().map_or(Ok(()), |home| File::open(home)?.sync_all())
 }
 
-/// What is in `folder`, oldest first. A file that tells nothing is removed, and said.
+/// What is in `folder`, oldest first; noted there as tried. A file that tells nothing is removed, and said.
 pub(super) fn leftovers(folder: &Path) -> Vec<Leftover> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let mut paths: Vec<_> = entries.map(|entry| entry.path()).collect();
     paths.sort();
+    for path in paths.drain(..paths.len().saturating_sub(FILES_MOST)) {
+        warn!(path = %path.display(), "so many runs of Blender were cut off that this one is given up");
+        fs::remove_file(&path).ok();
+    }
     let mut found = Vec::new();
-    for path in paths.into_iter().take(FILES_MOST) {
+    for path in paths {
         match read(&path) {
-            Ok(leftover) => found.push(leftover),
+            Ok(leftover) => {
+                if leftover.is_new {
+                    append(&path, &Entry::tried().line()).ok();
+                }
+                found.push(leftover);
+            }
             Err(error) => {
                 warn!(path = %path.display(), "cannot tell what a cut off run of Blender wrote: {error}");
                 fs::remove_file(&path).ok();
@@ -180,7 +242,8 @@ fn read(path: &Path) -> io::Result<Leftover> {
         .read(true)
         .custom_flags(O_NOFOLLOW | O_NONBLOCK)
         .open(path)?;
-    if !file.metadata()?.is_file() {
+    let found = file.metadata()?;
+    if !found.is_file() {
         return Err(io::Error::other("it is not a file"));
     }
     let mut lines = BufReader::new(file.take(READ_MOST)).split(b'\n');
@@ -188,17 +251,32 @@ fn read(path: &Path) -> io::Result<Leftover> {
         .next()
         .unwrap_or_else(|| Err(io::ErrorKind::UnexpectedEof.into()))?;
     let head: Head = serde_json::from_slice(&first)?;
+    let (mut saved, mut tried) = (Vec::new(), None);
     // The last line may be half.
-    let saved = lines
+    for entry in lines
         .map_while(Result::ok)
         .filter_map(|line| serde_json::from_slice(&line).ok())
-        .collect();
-    let not_after = (head.boot != clock::boot()).then(|| booted() + AFTER_BOOT);
+    {
+        match entry {
+            Entry::Saved(path) => saved.push(path),
+            Entry::Tried { tried: seconds } => {
+                tried = tried.or(SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds)));
+            }
+        }
+    }
+    let up = (head.boot != clock::boot()).then(|| booted() + AFTER_BOOT);
+    // It has not changed since it was tried first.
+    let age = found
+        .modified()
+        .ok()
+        .and_then(|time| clock::system().duration_since(time).ok());
     Ok(Leftover {
         path: path.to_owned(),
         head,
         saved,
-        not_after,
+        not_after: up.into_iter().chain(tried).min(),
+        is_new: tried.is_none(),
+        is_old: tried.is_some() && age.is_some_and(|age| age > KEPT),
     })
 }
 
@@ -218,6 +296,7 @@ mod tests {
             arguments: vec!["-o".into(), "/r/ü".into()],
             directory: "/r".into(),
             before: Vec::new(),
+            mounts: Vec::new(),
         }
     }
 
@@ -233,7 +312,6 @@ mod tests {
         loop {
             let found = leftovers(&folder);
             assert_eq!((found.len(), found[0].head.task.as_str()), (1, "t"));
-            assert_eq!(found[0].not_after, None);
             if found[0].saved == [Path::new("/r/it's 1.png"), Path::new("/r/2.png")] {
                 break;
             }
@@ -260,5 +338,29 @@ mod tests {
         assert_eq!(found[0].saved, [Path::new("/r/1.png")]);
         assert!(found[0].not_after.is_some_and(|end| end < clock::system() + AFTER_BOOT));
         assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1);
+    }
+
+    #[tokio::test]
+    async fn i2_what_could_not_be_looked_at_is_kept_for_a_day_and_what_is_written_after_it_is_not_its() {
+        let home = tempfile::tempdir().unwrap();
+        let journal = Journal::begin(home.path(), &head()).await;
+        let first = leftovers(home.path()).remove(0);
+        assert_eq!((first.is_new, first.is_old, first.not_after), (true, false, None));
+        journal.keep();
+        let again = leftovers(home.path()).remove(0);
+        let end = again.not_after.unwrap();
+        let clocks = Duration::from_secs(CLOCKS);
+        assert!(!again.is_new && !again.is_old);
+        assert!(end > clock::system() && end <= clock::system() + clocks);
+        let file = File::options().append(true).open(&again.path).unwrap();
+        file.set_modified(clock::system() - KEPT - Duration::from_secs(1))
+            .unwrap();
+        let old = leftovers(home.path()).remove(0);
+        assert_eq!((old.is_old, old.not_after), (true, Some(end)));
+        for number in 0..FILES_MOST {
+            fs::copy(&again.path, home.path().join(format!("9{number:03}"))).unwrap();
+        }
+        assert_eq!(leftovers(home.path()).len(), FILES_MOST);
+        assert!(!again.path.exists());
     }
 }

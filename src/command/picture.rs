@@ -94,7 +94,10 @@ fn exr_is_whole(file: &File, length: u64) -> io::Result<bool> {
     let Some(first) = offsets.next().filter(|first| *first > start as u64 && *first < length) else {
         return Ok(false);
     };
-    let others = usize::try_from((first - start as u64) / 8 - 1).unwrap_or(usize::MAX);
+    let Some(others) = ((first - start as u64) / 8).checked_sub(1) else {
+        return Ok(false);
+    };
+    let others = usize::try_from(others).unwrap_or(usize::MAX);
     let mut seen = 0;
     let inside = offsets.take(others).all(|offset| {
         seen += 1;
@@ -183,6 +186,14 @@ mod tests {
         let bytes = exr([start, start + 20]);
         for cut in 0..bytes.len() - 40 {
             assert!(!whole(&bytes[..cut]), "{cut}");
+        }
+    }
+
+    #[test]
+    fn i2_an_exr_whose_first_block_begins_within_its_table_is_not_whole() {
+        let start = u64::try_from(exr([0, 0]).len()).unwrap() - 40;
+        for first in start - 16..start - 8 {
+            assert!(!whole(&exr([first, start])), "{first}");
         }
     }
 

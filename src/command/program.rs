@@ -23,6 +23,8 @@ use super::diagnosis;
 use super::ending::{Ending, HandBack, names};
 use super::text::quoted;
 use super::tools::Stage;
+use crate::abort::Abort;
+use crate::blocking::off_the_loop;
 use crate::process::{Exit, Finished, Heard, Ladder, OpenFile, ProcessSpec, StartError, Stray, Usage};
 use crate::report::Voice;
 
@@ -30,6 +32,8 @@ use crate::report::Voice;
 const TOO_LONG: [Errno; 2] = [Errno::E2BIG, Errno::ENAMETOOLONG];
 /// The node has no process or descriptor to give just now.
 const NO_ROOM: [Errno; 3] = [Errno::EAGAIN, Errno::ENFILE, Errno::EMFILE];
+/// How long a look around for a hint may take: PATH and programs may be on a file system that hangs.
+const HINT: Duration = Duration::from_secs(5);
 /// So many characters of a program's name are shown where it could not be run.
 const SHOWN: usize = 200;
 
@@ -95,7 +99,7 @@ impl Program {
                 let writing = std::mem::take(&mut finished.writing);
                 (conclude(finished, stage.tools.crash), writing)
             }
-            Err(error) => (Err(self.not_started(error).await), Vec::new()),
+            Err(error) => (Err(self.not_started(error, stage.abort).await), Vec::new()),
         }
     }
 
@@ -114,9 +118,8 @@ impl Program {
 
     async fn hint_of_appimage(&self, stage: &mut Stage<'_>) {
         let exe = self.exe.clone();
-        // A network file system may hang.
-        let hint = tokio::task::spawn_blocking(move || appimage::hint(&exe)).await;
-        if let Ok(Some(hint)) = hint {
+        let hint = off_the_loop(stage.abort.patience(HINT), move || appimage::hint(&exe)).await;
+        if let Some(Some(hint)) = hint {
             stage.voice.line(hint);
         }
     }
@@ -129,7 +132,7 @@ impl Program {
         }
     }
 
-    async fn not_started(&self, error: StartError) -> Ending {
+    async fn not_started(&self, error: StartError, abort: &Abort) -> Ending {
         let (what, errno) = match error {
             StartError::Aborted(reason) => return Ending::Aborted(reason),
             StartError::Guard(error) => return Ending::HandedBack(HandBack::CannotStart(error.to_string())),
@@ -144,9 +147,8 @@ impl Program {
         }
         let mut text = format!("{}: cannot run {}: {what}", self.command, self.shown());
         let exe = self.exe.clone();
-        // Looking around may touch a network file system that hangs; the event loop must not.
-        let hint = tokio::task::spawn_blocking(move || diagnosis::hint(&exe, errno)).await;
-        if let Ok(Some(hint)) = hint {
+        let hint = off_the_loop(abort.patience(HINT), move || diagnosis::hint(&exe, errno)).await;
+        if let Some(Some(hint)) = hint {
             text = format!("{text}; {hint}");
         }
         if TOO_LONG.contains(&errno) {

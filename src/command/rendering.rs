@@ -10,18 +10,20 @@
 //!
 //! A disk that does not answer delays a run by seconds, and fails nothing.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use tokio::task::spawn_blocking;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tracing::warn;
 
 use super::blender_output::outputs;
 use super::ending::Ending;
-use super::journal::{Head, Journal, leftovers};
+use super::journal::{Head, Journal, Leftover, leftovers};
 use super::tools::Stage;
-use super::unfinished::{Pictures, Run, Unfinished, look};
+use super::unfinished::{Found, Pictures, Run, Unfinished, look, mounts_of};
+use crate::abort::{Abort, AbortSource};
+use crate::blocking::off_the_loop;
 use crate::clock;
 use crate::process::OpenFile;
 
@@ -39,6 +41,7 @@ pub(super) struct Rendering {
     directory: PathBuf,
     tmpdir: PathBuf,
     before: Option<Pictures>,
+    mounts: Vec<PathBuf>,
     saved: Vec<PathBuf>,
     began: SystemTime,
     journal: Option<Journal>,
@@ -47,6 +50,7 @@ pub(super) struct Rendering {
 impl Rendering {
     /// Before Blender starts.
     pub(super) async fn begin(stage: &mut Stage<'_>, arguments: &[String]) -> Self {
+        see_to_earlier_runs(stage).await;
         let directory = std::env::current_dir().unwrap_or_default();
         let outputs = outputs(arguments, &directory);
         let mut rendering = Self {
@@ -54,6 +58,7 @@ impl Rendering {
             directory,
             tmpdir: stage.identity.tmpdir.clone(),
             before: None,
+            mounts: Vec::new(),
             saved: Vec::new(),
             began: clock::system(),
             journal: None,
@@ -62,13 +67,16 @@ impl Rendering {
             return rendering;
         }
         let looked = tokio::select! {
-            looked = off_the_loop(LOOK_PATIENCE, move || look(&outputs)) => looked,
+            looked = off_the_loop(sleep(LOOK_PATIENCE), move || Ok((look(&outputs)?, mounts_of(&outputs)))) => looked,
             // Nothing will run.
             _reason = stage.abort.raised() => return rendering,
         };
         match looked {
-            Some(Ok(before)) => rendering.before = Some(before),
-            Some(Err(error)) => stage.voice.line(&format!(
+            Some(Ok((before, mounts))) => {
+                rendering.before = Some(before);
+                rendering.mounts = mounts;
+            }
+            Some(Err::<_, io::Error>(error)) => stage.voice.line(&format!(
                 "Cannot look into the folder of the output: {error}; a picture that is not finished may stay there"
             )),
             None => stage
@@ -82,6 +90,7 @@ impl Rendering {
                 arguments: rendering.arguments.clone(),
                 directory: rendering.directory.clone(),
                 before: before.iter().map(|(path, look)| (path.clone(), *look)).collect(),
+                mounts: rendering.mounts.clone(),
             };
             rendering.journal = Some(Journal::begin(folder, &head).await);
         }
@@ -98,82 +107,164 @@ impl Rendering {
 
     /// After Blender's end: sets aside what it did not finish.
     pub(super) async fn end(self, ended: &Result<(), Ending>, writing: Vec<OpenFile>, stage: &mut Stage<'_>) {
+        let mut is_done = true;
         if ended.is_err() {
             let run = Run {
                 outputs: outputs(&self.arguments, &self.directory),
                 before: self.before,
+                mounts: self.mounts,
                 saved: self.saved,
                 writing,
                 tmpdir: self.tmpdir,
                 began: self.began,
                 not_after: None,
             };
-            for line in set_aside(run, LOOK_PATIENCE).await {
-                stage.voice.line(&line);
-            }
+            let done = set_aside(run, LOOK_PATIENCE, stage.abort).await;
+            is_done = done.trouble.is_empty();
+            done.lines().for_each(|line| stage.voice.line(&line));
         }
-        if let Some(journal) = self.journal {
-            journal.end().await;
+        match self.journal {
+            Some(journal) if is_done => journal.end().await,
+            Some(journal) => journal.keep(),
+            None => {}
         }
     }
 }
 
-/// Finds what was not finished and sets it aside; in lines for a log.
-async fn set_aside(run: Run, patience: Duration) -> Vec<String> {
-    let Some((found, mut lines)) = off_the_loop(patience, move || run.find()).await else {
-        return vec![
-            "The folder of the output does not answer; a picture that was not finished may be left there, and the next \
-             run would take it for done"
-                .to_owned(),
-        ];
+/// What could not be looked at when its run was over may be there now: this run would take it for done.
+async fn see_to_earlier_runs(stage: &mut Stage<'_>) {
+    let Some(journals) = stage.tools.journals() else { return };
+    for (task, line) in see_to_leftovers(journals, |_| false, LOOK_PATIENCE, stage.abort).await {
+        if task == stage.identity.task {
+            stage.voice.line(&line);
+        } else {
+            warn!(task, "{line}");
+        }
+    }
+}
+
+/// What came of setting aside.
+#[derive(Debug, Default)]
+struct Done {
+    /// What was done, in lines for a log.
+    done: Vec<String>,
+    /// What could not be; without any, there is nothing left to do.
+    trouble: Vec<String>,
+    /// The storage did not answer.
+    is_late: bool,
+}
+
+/// Finds what was not finished and sets it aside.
+async fn set_aside(run: Run, patience: Duration, abort: &Abort) -> Done {
+    let Some(Found { unfinished, trouble }) = off_the_loop(abort.patience(patience), move || run.find()).await else {
+        return Done::late(
+            "The folder of the output does not answer; a picture that was not finished may be left there, and another node \
+             would take it for done",
+        );
     };
-    if found.is_empty() {
-        return lines;
+    let mut result = Done {
+        trouble,
+        ..Done::default()
+    };
+    if unfinished.is_empty() {
+        return result;
     }
     sleep(MOMENT).await;
-    let done = off_the_loop(patience, || {
-        found.into_iter().filter_map(Unfinished::set_aside).collect::<Vec<_>>()
+    let setting = off_the_loop(abort.patience(patience), || {
+        unfinished.into_iter().map(Unfinished::set_aside).collect::<Vec<_>>()
     });
-    match done.await {
-        Some(done) => lines.extend(done),
-        None => lines.push("The folder of the output does not answer; it is tried on in the background".to_owned()),
+    let Some(done) = setting.await else {
+        return Done::late("The folder of the output does not answer; it is tried on in the background");
+    };
+    for one in done {
+        match one {
+            Ok(line) => result.done.extend(line),
+            Err(line) => result.trouble.push(line),
+        }
     }
-    lines
+    result
+}
+
+impl Done {
+    fn late(why: &str) -> Self {
+        Self {
+            trouble: vec![why.to_owned()],
+            is_late: true,
+            ..Self::default()
+        }
+    }
+
+    /// Trouble is told the first time, and the last.
+    fn bound(&mut self, is_new: bool, is_old: bool) {
+        if is_old && !self.trouble.is_empty() {
+            self.trouble.push("This was the last try".to_owned());
+        } else if !is_new {
+            self.trouble.clear();
+        }
+    }
+
+    fn lines(self) -> impl Iterator<Item = String> {
+        self.done.into_iter().chain(self.trouble)
+    }
 }
 
 /// Sets aside what runs began whose worker was killed with them, and says of which tasks. For the start, when nothing
 /// of them runs any more and before a task can be given out again.
 /// Of a task that `is_completed` there is nothing.
 pub(crate) async fn set_aside_leftovers(journals: &Path, is_completed: impl Fn(&str) -> bool) -> Vec<(String, String)> {
+    see_to_leftovers(journals, is_completed, START_PATIENCE, &AbortSource::new().1).await
+}
+
+/// The same where a run is about to begin: what could not be looked at by then stays for the next try.
+async fn see_to_leftovers(
+    journals: &Path,
+    is_completed: impl Fn(&str) -> bool,
+    patience: Duration,
+    abort: &Abort,
+) -> Vec<(String, String)> {
     let folder = journals.to_owned();
-    let tmpdir = std::env::temp_dir();
-    let Some(found) = off_the_loop(START_PATIENCE, move || leftovers(&folder)).await else {
+    let Some(found) = off_the_loop(abort.patience(patience), move || leftovers(&folder)).await else {
         warn!(folder = %journals.display(), "does not answer: pictures that were not finished may be taken for done");
         return Vec::new();
     };
+    let remove =
+        async |path: PathBuf| off_the_loop(abort.patience(patience), move || std::fs::remove_file(path).ok()).await;
     let mut said = Vec::new();
+    let mut is_late = false;
     for leftover in found {
-        let run = Run {
-            outputs: outputs(&leftover.head.arguments, &leftover.head.directory),
-            before: Some(leftover.head.before.into_iter().collect()),
-            saved: leftover.saved,
-            writing: Vec::new(),
-            tmpdir: tmpdir.clone(),
-            began: SystemTime::UNIX_EPOCH,
-            not_after: leftover.not_after,
-        };
-        if !is_completed(&leftover.head.task) {
-            for line in set_aside(run, START_PATIENCE).await {
-                said.push((leftover.head.task.clone(), line));
+        let path = leftover.path.clone();
+        if is_completed(&leftover.head.task) {
+            remove(path).await;
+        } else if !is_late {
+            let task = leftover.head.task.clone();
+            let (is_new, is_old) = (leftover.is_new, leftover.is_old);
+            let mut result = set_aside(leftover.into(), patience, abort).await;
+            // So would the others be, and they can wait as well.
+            is_late = result.is_late;
+            if result.trouble.is_empty() || is_old {
+                remove(path).await;
             }
+            result.bound(is_new, is_old);
+            said.extend(result.lines().map(|line| (task.clone(), line)));
         }
-        let path = leftover.path;
-        off_the_loop(START_PATIENCE, move || std::fs::remove_file(path).ok()).await;
     }
     said
 }
 
-/// `None` when it takes too long, or a thread cannot be had; it then goes on by itself.
-async fn off_the_loop<T: Send + 'static>(patience: Duration, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-    timeout(patience, spawn_blocking(work)).await.ok()?.ok()
+impl From<Leftover> for Run {
+    fn from(leftover: Leftover) -> Self {
+        let Leftover {
+            head, saved, not_after, ..
+        } = leftover;
+        Self {
+            outputs: outputs(&head.arguments, &head.directory),
+            before: Some(head.before.into_iter().collect()),
+            mounts: head.mounts,
+            saved,
+            writing: Vec::new(),
+            tmpdir: std::env::temp_dir(),
+            began: SystemTime::UNIX_EPOCH,
+            not_after,
+        }
+    }
 }

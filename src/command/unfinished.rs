@@ -7,8 +7,9 @@
 //! before ─► Blender ─► after, who was open for writing ─► find ─ a moment ─► set_aside ─► NAME.partial
 //! ```
 //!
-//! No clock of this host is compared with one of a file server: what was there before is remembered as it was. All
-//! of it blocks; all of it is done within one opened folder, by names that are no links.
+//! What was there before is remembered as it was, rather than told by its time: a file server has a clock of its own. Times
+//! are compared where nothing else tells, for files outside the pattern and for what was written after the run. All of
+//! it blocks; all of it is done within one opened folder, by names that are no links.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -32,6 +33,7 @@ use super::blender_output::Output;
 use super::picture;
 use super::program::size;
 use crate::process::OpenFile;
+use crate::trees::{is_mounted, mount_of};
 
 /// Up to so many names are asked for one by one; above, the folder is read.
 const NAMES_MOST: usize = 500;
@@ -58,6 +60,8 @@ pub(super) struct Run {
     pub(super) outputs: Vec<Output>,
     /// What was there when it began; `None` where that is not known.
     pub(super) before: Option<Pictures>,
+    /// Where the file systems of the outputs were mounted: without them nothing that is seen counts.
+    pub(super) mounts: Vec<PathBuf>,
     /// What Blender said it had saved; absolute.
     pub(super) saved: Vec<PathBuf>,
     /// What was open for writing at its end.
@@ -67,6 +71,14 @@ pub(super) struct Run {
     pub(super) began: SystemTime,
     /// What was written later is another node's.
     pub(super) not_after: Option<SystemTime>,
+}
+
+/// What a search for the pictures of a run has found.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) unfinished: Vec<Unfinished>,
+    /// What hindered it, in lines for a log. Without any, all was looked at.
+    pub(super) trouble: Vec<String>,
 }
 
 /// A file that was not finished.
@@ -103,6 +115,13 @@ pub(super) fn look(outputs: &[Output]) -> io::Result<Pictures> {
         }
     }
     Ok(found)
+}
+
+/// Where the file systems of these outputs are mounted.
+pub(super) fn mounts_of(outputs: &[Output]) -> Vec<PathBuf> {
+    let mut mounts: Vec<_> = outputs.iter().filter_map(|output| mount_of(&output.folder)).collect();
+    mounts.dedup();
+    mounts
 }
 
 fn seen(folder: &OwnedFd, output: &Output, name: &str) -> Option<(PathBuf, Look)> {
@@ -142,15 +161,18 @@ impl Look {
 }
 
 impl Run {
-    /// What this run began and did not finish; and what hindered the search, in lines for a log.
-    pub(super) fn find(&self) -> (Vec<Unfinished>, Vec<String>) {
-        let (mut found, mut trouble) = (Vec::<Unfinished>::new(), Vec::new());
+    /// What this run began and did not finish.
+    pub(super) fn find(&self) -> Found {
+        let Found {
+            unfinished: mut found,
+            mut trouble,
+        } = Found::default();
         let written = self.writing.iter().map(|file| self.open_at_the_end(file));
         let changed = match self.changed() {
             Ok(changed) => changed,
             Err(error) => {
                 trouble.push(format!(
-                    "Cannot look for pictures that were not finished: {}; the next run will take them for done",
+                    "Cannot look for pictures that were not finished: {}; another node would take them for done",
                     reason(&error)
                 ));
                 Vec::new()
@@ -158,12 +180,15 @@ impl Run {
         };
         for candidate in written.chain(changed.iter().map(|path| self.changed_since(path))) {
             match candidate {
-                Ok(Some(new)) if found.iter().all(|old| old.look != new.look) => found.push(new),
+                Ok(Some(new)) if found.iter().all(|old: &Unfinished| old.look != new.look) => found.push(new),
                 Ok(_) => {}
                 Err(line) => trouble.push(line),
             }
         }
-        (found, trouble)
+        Found {
+            unfinished: found,
+            trouble,
+        }
     }
 
     /// A file that was open for writing, if it may be a picture of this run.
@@ -198,6 +223,10 @@ impl Run {
         let Some(before) = &self.before else {
             return Ok(Vec::new());
         };
+        if let Some(missing) = self.mounts.iter().find(|at| !is_mounted(at)) {
+            let what = format!("nothing is mounted at {}", missing.display());
+            return Err(io::Error::other(what));
+        }
         let mut now = look(&self.outputs)?;
         now.retain(|path, look| {
             before.get(path) != Some(look) && self.not_after.is_none_or(|end| !look.is_later_than(end))
@@ -240,11 +269,11 @@ impl Run {
 
 impl Unfinished {
     /// Gives it its other name, if nobody has touched it since it was found. A line for a log; `None` if it is gone.
-    pub(super) fn set_aside(self) -> Option<String> {
-        match self.try_to_set_aside() {
-            Ok(line) => line,
-            Err(error) => Some(cannot(&self.path, &error)),
-        }
+    ///
+    /// # Errors
+    /// A line for a log as well.
+    pub(super) fn set_aside(self) -> Result<Option<String>, String> {
+        self.try_to_set_aside().map_err(|error| cannot(&self.path, &error))
     }
 
     fn try_to_set_aside(&self) -> io::Result<Option<String>> {

@@ -7,7 +7,7 @@ use std::fs;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use crate::trees::mounts;
+use crate::trees::is_mounted;
 
 /// Where the administrator says what is to be mounted.
 const FSTAB: &str = "/etc/fstab";
@@ -21,7 +21,7 @@ pub fn not_mounted_yet(home: &Path, needed: &[PathBuf], in_use: bool) -> Option<
         false => listed(&fs::read(FSTAB).unwrap_or_default()),
     };
     let above = needed.iter().chain(&listed).filter(|place| home.starts_with(place));
-    above.filter(|place| !looked_at(place)).max().cloned()
+    above.filter(|place| !is_mounted(place)).max().cloned()
 }
 
 /// The places that are mounted at a start, without the root, which always is.
@@ -37,19 +37,6 @@ fn listed(fstab: &[u8]) -> Vec<PathBuf> {
         counts.then(|| PathBuf::from(OsString::from_vec(place)))
     });
     places.collect()
-}
-
-/// Whether something is mounted there, after a look: an automounter mounts when somebody looks.
-pub(super) fn looked_at(path: &Path) -> bool {
-    let _looked = fs::metadata(path.join("."));
-    is_mounted(path)
-}
-
-/// Whether the kernel lists a file system there. An automounter's own does not count.
-fn is_mounted(path: &Path) -> bool {
-    let wanted = path.components().collect::<PathBuf>();
-    let there = mounts().unwrap_or_default();
-    there.iter().any(|mount| mount.at == wanted && mount.kind != "autofs")
 }
 
 /// The kernel writes blanks, tabs, line ends and backslashes of a path as three octal digits.

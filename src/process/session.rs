@@ -38,6 +38,8 @@ const CHUNK: usize = 128 * 1024;
 const LEGACY: usize = 1024 * 1024;
 /// How much longer than it should take a guard may be at its work before it counts as stuck.
 const GUARD_MARGIN: Duration = Duration::from_secs(5);
+/// How long the end of a guard that was given up is waited for when this worker is told to stop.
+const STOP_MARGIN: Duration = Duration::from_secs(2);
 
 /// A guard, from its start to its end.
 #[derive(Debug)]
@@ -212,6 +214,12 @@ impl Session {
 
     fn abort(&mut self, reason: AbortReason) -> Option<Order> {
         let first = self.reason.is_none();
+        // What cannot be killed is not waited for by a stop.
+        let unkillable = if reason.is_stop() {
+            Duration::ZERO
+        } else {
+            self.unkillable
+        };
         let order = match &reason {
             AbortReason::Force => Order::Force,
             AbortReason::StateChange
@@ -221,7 +229,7 @@ impl Session {
             | AbortReason::Shutdown => Order::Climb,
         };
         self.reason = Some(reason);
-        if self.last.is_some() || (order == Order::Climb && !first) {
+        if self.last.is_some() {
             return None;
         }
         let grace = if order == Order::Force {
@@ -230,8 +238,12 @@ impl Session {
             self.ladder
         };
         let now = Instant::now();
+        let deadline = now + grace + unkillable + GUARD_MARGIN;
+        self.deadline = Some(self.deadline.map_or(deadline, |earlier| earlier.min(deadline)));
+        if order == Order::Climb && !first {
+            return None;
+        }
         self.unheard = Some(now + self.guard_silence);
-        self.deadline = Some(now + grace + self.unkillable + GUARD_MARGIN);
         Some(order)
     }
 
@@ -275,7 +287,9 @@ impl Session {
             );
             self.given_up = true;
             self.children.borrow_mut().give_up(self.guard_pid);
-            self.deadline = Some(Instant::now() + self.unkillable);
+            let stops = self.reason.as_ref().is_some_and(AbortReason::is_stop);
+            let longest = if stops { STOP_MARGIN } else { self.unkillable };
+            self.deadline = Some(Instant::now() + longest.min(self.unkillable));
         }
     }
 

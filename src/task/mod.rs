@@ -24,7 +24,7 @@ use crate::report::LastWord;
 
 pub(crate) use crate::command::set_aside_leftovers;
 pub use crate::command::{HandBack, Said, Scratch, Tools};
-pub use tmpdir::clean_leftovers;
+pub use tmpdir::Leftovers;
 pub use unseen::settle;
 
 use tmpdir::TaskDir;
@@ -82,7 +82,7 @@ pub async fn hand_back(cause: HandBack, reporter: impl LastWord) -> Outcome {
 }
 
 /// Runs a task to its end; the outcome is in the reporter's hands when this returns, and the task's
-/// temporary directory is gone. Dropped on the way, the directory stays until [`clean_leftovers`].
+/// temporary directory is gone, or goes on being removed. Dropped on the way, the directory stays until [`Leftovers`] are looked for.
 pub async fn run(
     task: &AssignedTask,
     tools: &Tools,
@@ -96,9 +96,13 @@ pub async fn run(
         return outcome;
     }
     reporter.activity("Started");
-    let dir = match TaskDir::make(tools.scratch()).await {
+    let dir = match TaskDir::make(tools.scratch(), abort).await {
         Ok(dir) => dir,
-        Err(cause) => return hand_back(cause, reporter).await,
+        Err(cause) => {
+            let outcome = abort.reason().map_or(Outcome::HandedBack(cause), Outcome::Aborted);
+            tell(&outcome, reporter).await;
+            return outcome;
+        }
     };
     let identity = Identity::new(task, dir.path());
     let mut stage = Stage {
@@ -120,7 +124,7 @@ pub async fn run(
     };
     tell(&outcome, reporter).await;
     tools.launcher().release().await;
-    dir.remove(tools.launcher()).await;
+    dir.remove(tools.launcher(), abort).await;
     outcome
 }
 

@@ -12,6 +12,7 @@
 //! nobody can be there first, and where an old directory cannot be removed there is a new one all the same.
 
 use std::fs::{self, DirBuilder};
+use std::future::pending;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -19,11 +20,11 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use nix::unistd::geteuid;
-use tokio::task::spawn_blocking;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
-use crate::abort::AbortSource;
+use crate::abort::{Abort, AbortSource};
+use crate::blocking::off_the_loop;
 use crate::command::{HandBack, Scratch};
 use crate::process::{Ladder, Launcher, ProcessSpec};
 use crate::trees::{Stays, fuse_below, open_below, open_folder, remove};
@@ -34,8 +35,9 @@ const DRAWS: usize = 10;
 const ROOM: usize = 4096;
 /// How long unmounting may take, asked and firmly.
 const UNMOUNT: Duration = Duration::from_secs(5);
-/// How long a file system may take for a directory. A removal then goes on by itself, and nobody waits for it.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a file system may keep a task from its directory, and the next task from the removal of the last one's, which
+/// then goes on by itself.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// The letters of a name: five bits each.
 const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
@@ -48,12 +50,8 @@ pub(super) struct TaskDir {
 
 impl TaskDir {
     /// A new one, empty and for its owner alone.
-    pub(super) async fn make(scratch: &Scratch) -> Result<Self, HandBack> {
-        let made = {
-            let scratch = scratch.clone();
-            off_the_loop(move || make_somewhere(&scratch)).await
-        };
-        let path = made.map_err(|error| HandBack::NoTmpdir(error.to_string()))?;
+    pub(super) async fn make(scratch: &Scratch, abort: &Abort) -> Result<Self, HandBack> {
+        let path = make_somewhere(scratch, abort).await.map_err(HandBack::NoTmpdir)?;
         debug!("the task's temporary directory is {}", path.display());
         Ok(Self {
             path,
@@ -66,11 +64,15 @@ impl TaskDir {
     }
 
     /// Removes it and all that is in it. What stays is said once for each cause, and tried again at the next start.
-    pub(super) async fn remove(self, launcher: &Launcher) {
-        let Err(stays) = remove_all(&self.path, launcher).await else {
-            return;
-        };
+    pub(super) async fn remove(self, launcher: &Launcher, abort: &Abort) {
         let path = self.path.display();
+        let removed = tokio::select! {
+            removed = remove_all(&self.path, launcher) => removed,
+            () = abort.patience(PATIENCE) => {
+                return info!(%path, "the removal of a task's temporary directory takes long and goes on by itself; the next start removes what is left");
+            }
+        };
+        let Err(stays) = removed else { return };
         if self.scratch.said.is_new("remove", stays.why.kind()) {
             warn!(%path, "a task's temporary directory stays until the next start, as others will for this reason: {stays}");
         } else {
@@ -79,70 +81,85 @@ impl TaskDir {
     }
 }
 
-/// Removes the temporary directories that a predecessor of the same mark left. For the start, when
-/// nothing of it runs any more. What cannot be removed is said in the daemon's log.
-pub async fn clean_leftovers(scratch: &Scratch, launcher: &Launcher) {
-    let found = {
-        let scratch = scratch.clone();
-        off_the_loop(move || Ok(leftovers(&scratch))).await
-    };
-    let mut staying = 0;
-    let mut first = None;
-    for path in found.unwrap_or_default() {
-        match remove_all(&path, launcher).await {
-            Ok(()) => info!(path = %path.display(), "removed a temporary directory of a task that was cut off"),
-            Err(stays) => {
-                staying += 1;
-                let late = stays.why.kind() == ErrorKind::TimedOut;
-                first.get_or_insert(stays);
-                // The others are there, too.
-                if late {
-                    break;
+/// The temporary directories that a predecessor of the same mark left.
+#[derive(Debug, Default)]
+pub struct Leftovers(Vec<PathBuf>);
+
+impl Leftovers {
+    /// Looks for them. For the start, when nothing of it runs any more, and before a task has a directory here.
+    pub async fn find(scratch: &Scratch) -> Self {
+        let mut found = Vec::new();
+        for folder in [&scratch.folder, &scratch.spare] {
+            let (inside, prefix) = (folder.clone(), prefix(scratch));
+            match off_the_loop(sleep(PATIENCE), move || ours(&inside, &prefix)).await {
+                Some(paths) => found.extend(paths),
+                None => warn!(
+                    folder = %folder.display(),
+                    "does not answer: what earlier tasks left there stays until the next start"
+                ),
+            }
+        }
+        Self(found)
+    }
+
+    /// Removes them, however long it takes; nothing needs to wait for it. What cannot be removed is said in the daemon's log.
+    pub async fn remove(self, launcher: &Launcher) {
+        let mut staying = 0;
+        let mut first = None;
+        for path in self.0 {
+            match remove_all(&path, launcher).await {
+                Ok(()) => info!(path = %path.display(), "removed a temporary directory of a task that was cut off"),
+                Err(stays) => {
+                    staying += 1;
+                    first.get_or_insert(stays);
                 }
             }
         }
-    }
-    if let Some(stays) = first {
-        warn!("{staying} temporary directories of earlier tasks cannot be removed: {stays}");
+        if let Some(stays) = first {
+            warn!("{staying} temporary directories of earlier tasks cannot be removed: {stays}");
+        }
     }
 }
 
-/// Those of our name that are this user's.
-fn leftovers(scratch: &Scratch) -> Vec<PathBuf> {
-    let prefix = prefix(scratch);
+/// Those of our name in a folder that are this user's.
+fn ours(folder: &Path, prefix: &str) -> Vec<PathBuf> {
     let ours = |path: &PathBuf| {
         fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir() && metadata.uid() == geteuid().as_raw())
     };
-    [&scratch.folder, &scratch.spare]
-        .into_iter()
-        .flat_map(|folder| fs::read_dir(folder).into_iter().flatten().flatten())
-        .filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix))
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix))
         .map(|entry| entry.path())
         .filter(ours)
         .collect()
 }
 
 /// Makes one in the usual folder or else in the spare one.
-fn make_somewhere(scratch: &Scratch) -> io::Result<PathBuf> {
-    let prefix = prefix(scratch);
-    let usual = match make_in(&scratch.folder, &prefix) {
+async fn make_somewhere(scratch: &Scratch, abort: &Abort) -> Result<PathBuf, String> {
+    let make = async |folder: &PathBuf, make: fn(&Path, &str) -> io::Result<PathBuf>| {
+        let (folder, prefix) = (folder.clone(), prefix(scratch));
+        let made = off_the_loop(abort.patience(PATIENCE), move || make(&folder, &prefix)).await;
+        made.unwrap_or_else(|| Err(io::Error::new(ErrorKind::TimedOut, "the file system does not answer")))
+    };
+    let usual = match make(&scratch.folder, make_in).await {
         Ok(path) => return Ok(path),
         Err(error) => error,
     };
-    let spare = DirBuilder::new().recursive(true).mode(0o700).create(&scratch.spare);
     let (folder, other) = (scratch.folder.display(), scratch.spare.display());
-    match spare.and_then(|()| make_in(&scratch.spare, &prefix)) {
+    match make(&scratch.spare, make_with_its_folder).await {
         Ok(path) => {
             if scratch.said.is_new("make", usual.kind()) {
                 warn!("no temporary directory can be made in {folder}, so tasks get theirs in {other}: {usual}");
             }
             Ok(path)
         }
-        Err(error) => Err(io::Error::new(
-            error.kind(),
-            format!("none in {folder}: {usual}; none in {other}: {error}"),
-        )),
+        Err(error) => Err(format!("none in {folder}: {usual}; none in {other}: {error}")),
     }
+}
+
+fn make_with_its_folder(folder: &Path, prefix: &str) -> io::Result<PathBuf> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    make_in(folder, prefix)
 }
 
 fn make_in(folder: &Path, prefix: &str) -> io::Result<PathBuf> {
@@ -180,14 +197,15 @@ fn settle_in(folder: &Path, name: &Path) -> io::Result<()> {
     fs::remove_file(&probe)
 }
 
-/// Removes a directory. A FUSE mount of ours in it (an AppImage that was killed leaves one) is taken away before.
+/// Removes a directory, however long it takes. A FUSE mount of ours in it (an AppImage that was killed leaves one) is taken away before.
 async fn remove_all(path: &Path, launcher: &Launcher) -> Result<(), Stays> {
     let stays = match try_remove(path).await {
         Err(stays) if stays.is_mounted() => stays,
         removed => return removed,
     };
     let below = path.to_owned();
-    let mounts = off_the_loop(move || fuse_below(&below)).await.unwrap_or_default();
+    let mounts = off_the_loop(pending(), move || fuse_below(&below)).await;
+    let mounts = mounts.and_then(Result::ok).unwrap_or_default();
     if mounts.is_empty() {
         return Err(stays);
     }
@@ -199,13 +217,8 @@ async fn remove_all(path: &Path, launcher: &Launcher) -> Result<(), Stays> {
 
 async fn try_remove(path: &Path) -> Result<(), Stays> {
     let path = path.to_owned();
-    let removing = path.clone();
-    match timeout(PATIENCE, spawn_blocking(move || remove(&removing))).await {
-        Ok(Ok(removed)) => removed,
-        // The worker ends; the next start goes on.
-        Ok(Err(_)) => Ok(()),
-        Err(_) => Err(Stays { path, why: late() }),
-    }
+    // Without an answer the worker ends; the next start goes on.
+    off_the_loop(pending(), move || remove(&path)).await.unwrap_or(Ok(()))
 }
 
 /// Unmounts what is mounted with FUSE, at once for new uses. The program that may do so for others than root
@@ -244,17 +257,6 @@ fn letters(number: u64, count: u32) -> String {
     (0..count)
         .map(|place| char::from(LETTERS[(number >> (5 * place) & 31) as usize]))
         .collect()
-}
-
-async fn off_the_loop<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
-    match timeout(PATIENCE, spawn_blocking(work)).await {
-        Ok(done) => done.map_err(io::Error::other)?,
-        Err(_) => Err(late()),
-    }
-}
-
-fn late() -> io::Error {
-    io::Error::new(ErrorKind::TimedOut, "the file system does not answer in time")
 }
 
 #[cfg(test)]

@@ -28,6 +28,23 @@ pub(crate) fn mounts() -> io::Result<Vec<Mount>> {
     Ok(table.split(|byte| *byte == b'\n').filter_map(Mount::of).collect())
 }
 
+/// Whether something is mounted there, after a look: an automounter mounts when somebody looks. Its own file system does not
+/// count. Blocks.
+pub(crate) fn is_mounted(path: &Path) -> bool {
+    let _looked = fs::metadata(path.join("."));
+    let wanted = path.components().collect::<PathBuf>();
+    let there = mounts().unwrap_or_default();
+    there.iter().any(|mount| mount.at == wanted && !mount.is_automounter())
+}
+
+/// Where the file system is mounted in which `path` is, or would be. `None` where that cannot be told. Blocks.
+pub(crate) fn mount_of(path: &Path) -> Option<PathBuf> {
+    let there = path.ancestors().find_map(|above| fs::canonicalize(above).ok())?;
+    let above = mounts().ok()?.into_iter();
+    let above = above.filter(|mount| !mount.is_automounter() && there.starts_with(&mount.at));
+    above.map(|mount| mount.at).max_by_key(|at| at.components().count())
+}
+
 /// Where this user has something mounted with FUSE below a folder, the innermost first.
 ///
 /// # Errors
@@ -43,6 +60,10 @@ pub(crate) fn fuse_below(folder: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 impl Mount {
+    fn is_automounter(&self) -> bool {
+        self.kind == "autofs"
+    }
+
     fn of(line: &[u8]) -> Option<Self> {
         let text = |field: &[u8]| String::from_utf8_lossy(field).into_owned();
         let mut fields = line.split(|byte| *byte == b' ');
@@ -79,6 +100,15 @@ mod tests {
     fn a_path_is_read_as_the_kernel_writes_it() {
         assert_eq!(unescaped(br"/mnt/a\040b\134c"), br"/mnt/a b\c");
         assert_eq!(unescaped(br"/odd\9"), br"/odd\9");
+    }
+
+    #[test]
+    fn the_innermost_mount_is_that_of_a_path_and_of_what_is_not_there_yet() {
+        assert_eq!(mount_of(Path::new("/proc/self/no/such")), Some("/proc".into()));
+        assert!(is_mounted(Path::new("/proc/")) && !is_mounted(Path::new("/proc/self")));
+        let folder = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("/proc", folder.path().join("link")).unwrap();
+        assert_eq!(mount_of(&folder.path().join("link/x")), Some("/proc".into()));
     }
 
     #[test]

@@ -109,9 +109,14 @@ impl<'a, M: Manager> Worker<'a, M> {
         self.doing.subscribe()
     }
 
-    /// Runs until it is time to leave, and says why.
-    pub async fn run(mut self) -> Departure {
+    /// Runs until it is time to leave, and says why. `before` is seen through before anything is asked of the Manager,
+    /// unless an order to leave comes first.
+    pub async fn run(mut self, before: impl Future<Output = ()>) -> Departure {
         let mut state = State::Starting;
+        if let Err(ordered) = heed(&mut self.around.orders, &state, before).await {
+            self.enters(&ordered);
+            state = ordered;
+        }
         loop {
             let next = match state {
                 State::Starting => self.starting().await,
@@ -119,12 +124,20 @@ impl<'a, M: Manager> Worker<'a, M> {
                 State::Asleep(rest) => self.asleep(rest).await,
                 State::Leaving(departure) => return self.leaving(departure).await,
             };
-            info!(state = %next, "now {next}");
-            self.doing.send_modify(|doing| doing.becomes(next.clone()));
+            self.enters(&next);
             state = match self.turn_to(&next).await {
                 Ok(()) => next,
                 Err(ordered) => ordered,
             };
+        }
+    }
+
+    fn enters(&mut self, next: &State) {
+        info!(state = %next, "now {next}");
+        self.doing.send_modify(|doing| doing.becomes(next.clone()));
+        if *next == State::Starting {
+            // What came before this state has been obeyed; what comes while we wait in it is kept for its end.
+            self.around.orders.take_sleep();
         }
     }
 

@@ -18,8 +18,6 @@ const SIGN_ONS: u32 = 2;
 
 impl<M: Manager> Worker<'_, M> {
     pub(super) async fn starting(&mut self) -> State {
-        // What came before this state has been obeyed; what comes while we wait in it is kept for its end.
-        self.around.orders.take_sleep();
         if let Err(next) = self.stop_listening().await {
             return next;
         }

@@ -2,6 +2,7 @@
 
 //! The power goes: what the kernel had not written to the disk by then never was.
 
+use serde_json::json;
 use standin_manager::{CommandSpec, JobSpec, TaskSpec, TaskStatus};
 
 use crate::computer::Files;
@@ -51,5 +52,58 @@ fn b10_f8_a_computer_whose_power_is_cut_goes_on_with_its_work_each_time_it_is_sw
         assert_eq!(station.farm.outcomes(task), ["completed"]);
     }
     assert_eq!(station.farm.manager.workers().len(), 1);
+    station.finish();
+}
+
+/// A renderer that does not overwrite: a whole first picture, and half of the second one unless `go` is there.
+const RENDERER: &str = r#"#!/bin/bash
+png=iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg==
+for frame in 1 2; do
+  name=$2000$frame.png
+  [ -e "$name" ] && continue
+  exec 3> "$name"
+  if [ $frame = 2 ] && [ ! -e go ]; then
+    echo $png | base64 -d | head -c 50 >&3
+    sync
+    echo writing
+    sleep 1000
+  fi
+  echo $png | base64 -d >&3
+  exec 3>&-
+  echo "Saved: '$name'"
+done
+"#;
+
+#[test]
+fn i2_a_picture_that_was_half_on_the_disk_when_the_power_was_cut_is_set_aside_at_the_next_start() {
+    let timings = [("idle_min", "100ms"), ("idle_max", "1s"), ("contact_gap", "45s")];
+    let Some(mut station) = Station::new(Files::Ours, &timings) else {
+        return;
+    };
+    station.awake();
+    station.computer.run("mkdir out");
+    for line in RENDERER.lines() {
+        let line = line.replace('\'', r"'\''");
+        station.computer.run(&format!("printf '%s\\n' '{line}' >> renderer"));
+    }
+    station.computer.run("chmod +x renderer");
+    let parameters = json!({
+        "exe": "/disk/renderer", "exeArgs": "-o", "blendfile": "/disk/out/x", "args": ["-F", "PNG", "-f", "1..2"],
+    });
+    let command = CommandSpec::new("blender-render", parameters);
+    let job = JobSpec::new("job").task(TaskSpec::new("render").kind("blender").command(command));
+    let task = station.farm.job(job).remove(0);
+    station.wait("half a picture", |farm| {
+        farm.log(&task).contains("> writing").then_some(())
+    });
+    station.computer.cut_power();
+    station.computer.start();
+    station.computer.run("[ -s out/x0002.png ] && touch go");
+    station.worker("");
+    station.completed(&task);
+    let pictures = "cd out; wc -c x0001.png x0002.png x0002.png.partial; cd ..";
+    let sizes = station.computer.run(pictures);
+    let sizes: Vec<_> = sizes.split_whitespace().step_by(2).collect();
+    assert_eq!(sizes, ["67", "67", "50", "184"], "{}", station.log());
     station.finish();
 }

@@ -59,6 +59,20 @@ fn i7_a_program_that_stops_its_guard_and_ends_has_ended() {
     node.finish();
 }
 
+#[test]
+fn i7_a_program_that_stops_its_guard_time_and_again_does_not_hold_a_stop() {
+    let farm = Farm::new();
+    let mut node = farm.awake_node_with(&[("unkillable", "10m")]);
+    // It has said that it has heard the order by then.
+    let task = farm.script(
+        "trap 'sleep 0.5; while :; do kill -STOP $PPID; done' TERM; echo running; while :; do sleep 0.02; done",
+    );
+    farm.says(&task, "> running");
+    assert_eq!(node.stop(), 0);
+    assert_eq!(farm.outcomes(&task), [""; 0]);
+    node.nothing_left();
+}
+
 /// Holds its guard as a tracer, and says so; `x86_64` and `aarch64` only.
 const TRACER: &str = "setsid perl -e '$| = 1; my $call = qx(uname -m) =~ /x86_64/ ? 101 : 117; \
      print syscall($call, 16, $ARGV[0] + 0, 0, 0) == 0 ? \"held\\n\" : \"refused\\n\"; sleep 1000 while 1' $PPID & ";

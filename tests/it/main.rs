@@ -30,6 +30,7 @@ mod harness;
 mod history;
 mod homes;
 mod hosts;
+mod hung;
 mod kills;
 mod left_running;
 mod loops;

@@ -51,7 +51,7 @@ impl Ear {
     }
 
     /// Waits until nothing is said for so long, and counts what was said before.
-    fn until_silent_for(&self, time: Duration) -> usize {
+    pub(crate) fn until_silent_for(&self, time: Duration) -> usize {
         self.0.set_read_timeout(Some(time)).unwrap();
         let end = Instant::now() + PATIENCE;
         let count = std::iter::from_fn(|| self.0.recv(&mut [0; 4096]).ok())

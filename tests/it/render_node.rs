@@ -207,6 +207,15 @@ impl Node {
         self.nothing_left();
     }
 
+    /// Waits until a start has removed what the run before it left.
+    pub(crate) fn swept(&self) {
+        until(
+            "the temporary directories to be gone",
+            || self.temporary().iter().all(|path| !path.exists()).then_some(()),
+            || self.log(),
+        );
+    }
+
     /// No process of its tasks. A temporary directory may be left where the worker was killed.
     pub(crate) fn nothing_left_but_files(&self) {
         let dump = || format!("{:?}\n{}", self.marked(), self.log());

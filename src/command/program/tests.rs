@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::abort::AbortReason;
+use crate::abort::{AbortReason, AbortSource};
 use crate::command::tests::{Said, scene};
 use crate::process::{Stray, Strays};
 
@@ -151,25 +151,33 @@ async fn a10_a_program_that_does_not_start_fails_the_task_with_the_reason() {
         Ending::Failed(text) | Ending::Unwell(text) => text,
         other @ (Ending::Aborted(_) | Ending::HandedBack(_)) => panic!("{other:?}"),
     };
-    let text = failed(program("/", &[]).not_started(StartError::Exec(Errno::EACCES)).await);
+    let text = failed(
+        program("/", &[])
+            .not_started(StartError::Exec(Errno::EACCES), &AbortSource::new().1)
+            .await,
+    );
     assert_eq!(
         text,
         "exec: cannot run \"/\": Permission denied (EACCES); it is a directory"
     );
     let text = failed(
         program("/bin/sh", &[])
-            .not_started(StartError::Exec(Errno::E2BIG))
+            .not_started(StartError::Exec(Errno::E2BIG), &AbortSource::new().1)
             .await,
     );
     assert_eq!(text, "exec: cannot run \"/bin/sh\": Argument list too long (E2BIG)");
-    let text = failed(program("{blender}", &[]).not_started(StartError::NotOnPath).await);
+    let text = failed(
+        program("{blender}", &[])
+            .not_started(StartError::NotOnPath, &AbortSource::new().1)
+            .await,
+    );
     assert_eq!(
         text,
         "exec: cannot run \"{blender}\": executable file not found on PATH; the Manager has no value for {blender} on platform linux"
     );
     let text = failed(
         program("/bin/sh", &[])
-            .not_started(StartError::Nul("argument 2".into()))
+            .not_started(StartError::Nul("argument 2".into()), &AbortSource::new().1)
             .await,
     );
     assert_eq!(text, "exec: cannot run \"/bin/sh\": a NUL byte in argument 2");
@@ -179,7 +187,7 @@ async fn a10_a_program_that_does_not_start_fails_the_task_with_the_reason() {
 async fn i4_a_name_that_no_kernel_takes_is_the_tasks_own_fault() {
     let exe = format!("/{}", "x".repeat(140_000));
     let ending = program(&exe, &[])
-        .not_started(StartError::Exec(Errno::ENAMETOOLONG))
+        .not_started(StartError::Exec(Errno::ENAMETOOLONG), &AbortSource::new().1)
         .await;
     let Ending::Failed(text) = ending else {
         panic!("{ending:?}")
@@ -190,7 +198,9 @@ async fn i4_a_name_that_no_kernel_takes_is_the_tasks_own_fault() {
 #[tokio::test]
 async fn f9_a_node_without_room_for_a_process_is_not_the_task_s_fault() {
     for errno in [Errno::EAGAIN, Errno::EMFILE, Errno::ENFILE] {
-        let ending = program("/bin/sh", &[]).not_started(StartError::Exec(errno)).await;
+        let ending = program("/bin/sh", &[])
+            .not_started(StartError::Exec(errno), &AbortSource::new().1)
+            .await;
         assert!(
             matches!(ending, Ending::HandedBack(HandBack::CannotStart(_))),
             "{ending:?}"
@@ -201,14 +211,18 @@ async fn f9_a_node_without_room_for_a_process_is_not_the_task_s_fault() {
 #[tokio::test]
 async fn a_guard_that_does_not_start_is_not_the_task_s_fault() {
     let error = std::io::Error::from_raw_os_error(11);
-    let ending = program("/bin/sh", &[]).not_started(StartError::Guard(error)).await;
+    let ending = program("/bin/sh", &[])
+        .not_started(StartError::Guard(error), &AbortSource::new().1)
+        .await;
     assert!(
         matches!(ending, Ending::HandedBack(HandBack::CannotStart(_))),
         "{ending:?}"
     );
     let aborted = StartError::Aborted(AbortReason::Force);
     assert_eq!(
-        program("/bin/sh", &[]).not_started(aborted).await,
+        program("/bin/sh", &[])
+            .not_started(aborted, &AbortSource::new().1)
+            .await,
         Ending::Aborted(AbortReason::Force)
     );
 }

@@ -21,6 +21,7 @@ impl Scene {
         let outputs = outputs(&words, Path::new("/"));
         let run = Run {
             before: Some(look(&outputs).unwrap()),
+            mounts: mounts_of(&outputs),
             outputs,
             saved: Vec::new(),
             writing: Vec::new(),
@@ -49,8 +50,12 @@ impl Scene {
     }
 
     fn set_aside(&self) -> Vec<String> {
-        let (found, mut lines) = self.run.find();
-        lines.extend(found.into_iter().filter_map(Unfinished::set_aside));
+        let Found {
+            unfinished,
+            trouble: mut lines,
+        } = self.run.find();
+        let done = unfinished.into_iter().map(Unfinished::set_aside);
+        lines.extend(done.filter_map(|done| done.unwrap_or_else(Some)));
         lines
     }
 
@@ -186,9 +191,9 @@ fn i2_what_was_open_for_writing_goes_also_where_the_pattern_does_not_tell() {
 fn i2_what_somebody_else_writes_meanwhile_is_left_to_them() {
     let scene = Scene::new(|_| ());
     fs::write(scene.out("x0001.png"), "half").unwrap();
-    let (mut found, _) = scene.run.find();
+    let mut found = scene.run.find().unfinished;
     fs::write(scene.out("x0001.png"), "half and more").unwrap();
-    let line = found.remove(0).set_aside().unwrap();
+    let line = found.remove(0).set_aside().unwrap().unwrap();
     assert!(line.starts_with("Left alone: "), "{line}");
     assert_eq!(scene.names(), ["x0001.png"]);
 }
@@ -201,6 +206,18 @@ fn i2_what_was_written_after_the_host_was_up_again_is_another_nodes() {
     assert_eq!(scene.set_aside(), [""; 0]);
     scene.run.not_after = Some(crate::clock::system() + Duration::from_secs(60));
     assert_eq!(scene.set_aside().len(), 1);
+}
+
+#[test]
+fn i2_without_its_file_system_nothing_counts_as_looked_at() {
+    let mut scene = Scene::new(|_| ());
+    assert!(!scene.run.mounts.is_empty());
+    fs::write(scene.out("x0001.png"), "half").unwrap();
+    scene.run.mounts.push(scene.folder.path().to_owned());
+    let lines = scene.set_aside();
+    let what = format!("nothing is mounted at {}; ", scene.folder.path().display());
+    assert!(lines.len() == 1 && lines[0].contains(&what), "{lines:?}");
+    assert_eq!(scene.names(), ["x0001.png"]);
 }
 
 #[test]

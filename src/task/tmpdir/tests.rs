@@ -25,6 +25,11 @@ fn place() -> (tempfile::TempDir, Scratch) {
     (folder, scratch)
 }
 
+/// Nothing is raised.
+fn never() -> Abort {
+    AbortSource::new().1
+}
+
 fn count(folder: &Path) -> usize {
     fs::read_dir(folder).map_or(0, Iterator::count)
 }
@@ -33,23 +38,23 @@ fn count(folder: &Path) -> usize {
 async fn a19_a_task_has_a_directory_of_its_own_which_is_gone_after_it() {
     let launcher = idle_launcher(&Timings::default());
     let (_folder, scratch) = place();
-    let dir = TaskDir::make(&scratch).await.unwrap();
+    let dir = TaskDir::make(&scratch, &never()).await.unwrap();
     assert_eq!(dir.path().parent().unwrap(), scratch.folder);
     assert_eq!(fs::metadata(dir.path()).unwrap().permissions().mode() & 0o777, 0o700);
     assert_eq!(count(dir.path()), 0);
     fs::create_dir(dir.path().join("deep")).unwrap();
     fs::write(dir.path().join("deep/x"), "x").unwrap();
-    let again = TaskDir::make(&scratch).await.unwrap();
+    let again = TaskDir::make(&scratch, &never()).await.unwrap();
     assert_ne!(dir.path(), again.path());
-    dir.remove(&launcher).await;
-    again.remove(&launcher).await;
+    dir.remove(&launcher, &never()).await;
+    again.remove(&launcher, &never()).await;
     assert_eq!(count(&scratch.folder), 0);
 }
 
 #[tokio::test]
 async fn i5_sockets_fit_below_a_temporary_directory() {
     let (_folder, scratch) = place();
-    let dir = TaskDir::make(&scratch).await.unwrap();
+    let dir = TaskDir::make(&scratch, &never()).await.unwrap();
     let ours = dir.path().as_os_str().len() - scratch.folder.as_os_str().len();
     assert!(ours <= 25, "{}", dir.path().display());
 }
@@ -70,7 +75,7 @@ async fn leftovers_of_our_mark_are_cleaned_and_no_others() {
     }
     symlink(folder.path(), &links[0]).unwrap();
     fs::create_dir_all(scratch.spare.join(format!("{}dddddd", prefix(&scratch)))).unwrap();
-    clean_leftovers(&scratch, &launcher).await;
+    Leftovers::find(&scratch).await.remove(&launcher).await;
     let mut left: Vec<_> = fs::read_dir(&scratch.folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -86,21 +91,21 @@ async fn i5_where_the_usual_folder_cannot_be_used_it_is_the_spare_one() {
     let folder = tempfile::tempdir().unwrap();
     let scratch = scratch(folder.path());
     // Gone; a file; and as it should be.
-    let dir = TaskDir::make(&scratch).await.unwrap();
+    let dir = TaskDir::make(&scratch, &never()).await.unwrap();
     assert_eq!(dir.path().parent().unwrap(), scratch.spare);
     fs::write(&scratch.folder, "x").unwrap();
-    let dir = TaskDir::make(&scratch).await.unwrap();
+    let dir = TaskDir::make(&scratch, &never()).await.unwrap();
     assert_eq!(dir.path().parent().unwrap(), scratch.spare);
     fs::remove_file(&scratch.folder).unwrap();
     fs::create_dir(&scratch.folder).unwrap();
-    let dir = TaskDir::make(&scratch).await.unwrap();
+    let dir = TaskDir::make(&scratch, &never()).await.unwrap();
     assert_eq!(dir.path().parent().unwrap(), scratch.folder);
 }
 
 #[tokio::test]
 async fn i5_without_any_place_the_task_goes_back_with_both_reasons() {
     let scratch = scratch(Path::new("/dev/null"));
-    let Err(HandBack::NoTmpdir(why)) = TaskDir::make(&scratch).await else {
+    let Err(HandBack::NoTmpdir(why)) = TaskDir::make(&scratch, &never()).await else {
         panic!("it was made")
     };
     assert!(

@@ -250,7 +250,7 @@ pub(super) async fn live_in(home: &Home, manager: &Scripted, seconds: u64, order
     let worker = Worker::new(manager, Session::new(manager, home, introduction, &timings), around);
     let script = tell_in_time(tell, orders, seconds);
     tokio::select! {
-        departure = worker.run() => departure,
+        departure = worker.run(async {}) => departure,
         never = sender.run(manager) => match never {},
         never = manager.hint_in_time(source) => match never {},
         () = script => unreachable!("the worker did not leave"),
