@@ -7,6 +7,7 @@ use standin_manager::{CommandSpec, Endpoint, Fault, FaultKind, Snapshot, TaskSta
 
 use crate::harness::{Farm, bash};
 use crate::machine::{PATIENCE, until};
+use crate::push_trouble::{MEMORY_KIB, peak_kib};
 
 /// The next task runs, which a task that went round would not let it.
 fn the_next_one_runs(farm: &Farm) {
@@ -80,6 +81,24 @@ fn i3_a_task_of_17_mib_runs() {
     let done = |farm: &Snapshot<'_>| (farm.task(&task)?.status == TaskStatus::Completed).then_some(());
     let done = farm.manager.wait_for(4 * PATIENCE, "the large task", done);
     assert!(done.is_ok(), "{done:?}\n{}", farm.logs());
+    the_next_one_runs(&farm);
+    node.finish();
+}
+
+#[test]
+fn i12_many_small_values_fail_their_task_and_fill_no_memory() {
+    let farm = Farm::new();
+    let node = farm.awake_node();
+    rewritten(&farm, |text| {
+        text.replace("\"many\"", &format!("[{}0]", "0,".repeat(4 << 20)))
+    });
+    let task = farm.task(&[CommandSpec::new("echo", json!({ "message": "ran", "unasked": "many" }))]);
+    farm.failed(&task);
+    let failed = farm.manager.task(&task).unwrap();
+    assert!(failed.activity.contains("values"), "{failed:?}");
+    let peak = peak_kib(&node);
+    assert!(peak < MEMORY_KIB, "{peak} KiB");
+    farm.manager.clear_faults();
     the_next_one_runs(&farm);
     node.finish();
 }
