@@ -62,7 +62,7 @@ fn i7_a_program_that_stops_its_guard_and_ends_has_ended() {
 #[test]
 fn i7_a_program_that_stops_its_guard_time_and_again_does_not_hold_a_stop() {
     let farm = Farm::new();
-    let mut node = farm.awake_node_with(&[("unkillable", "10m")]);
+    let mut node = farm.awake_node_with(&[("unkillable", "10m"), ("guard_silence", "10m")]);
     // It has said that it has heard the order by then.
     let task = farm.script(
         "trap 'sleep 0.5; while :; do kill -STOP $PPID; done' TERM; echo running; while :; do sleep 0.02; done",
