@@ -3,7 +3,10 @@
 //! Every duration of the daemon, each with its origin. An operator can change those of
 //! [`Timings`] in the `[timings]` table of the configuration; tests do, to milliseconds.
 
+use std::future::pending;
 use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
 
 /// The fields with their defaults. What is said of one here is what the operator reads as well: in the
 /// manual, and in the configuration file that packages bring.
@@ -160,4 +163,12 @@ timings! {
     watchdog_contact = FOR_EVER;
     /// 403 must stand this long, and be confirmed, before a registration counts as deleted.
     denied = seconds(15);
+}
+
+/// Waits for a moment, or for ever where there is none to wait for. Cancel safe.
+pub async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => pending().await,
+    }
 }

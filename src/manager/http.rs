@@ -91,11 +91,8 @@ impl HttpManager {
 
     /// Our UUID; empty before the first registration.
     pub(super) fn worker_id(&self) -> String {
-        self.credentials
-            .borrow()
-            .as_ref()
-            .map(|own| own.id.clone())
-            .unwrap_or_default()
+        let own = self.credentials.borrow();
+        own.as_ref().map_or_else(String::new, |own| own.id.clone())
     }
 
     /// Connections are made in this way from now on; calls that are under way end as they began.
@@ -385,10 +382,9 @@ fn segment(id: &str) -> String {
 }
 
 fn failure(error: reqwest::Error, limit: Duration) -> ManagerError {
-    if error.is_timeout() {
-        ManagerError::TimedOut(limit)
-    } else {
-        error.into()
+    match error.is_timeout() {
+        true => ManagerError::TimedOut(limit),
+        false => error.into(),
     }
 }
 

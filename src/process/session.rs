@@ -20,7 +20,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, timeout};
 
 use super::guard::GUARD;
 use super::launcher::Guard;
@@ -30,7 +30,7 @@ use super::reaper::{GuardEnd, SharedChildren};
 use super::status::{exit_of, seems_asked_to_end};
 use super::{Exit, Finished, Heard, ProcessSpec, StartError, Stray, Strays, Usage};
 use crate::abort::{Abort, AbortReason};
-use crate::timings::Timings;
+use crate::timings::{Timings, until};
 
 /// How much is read at once: enough for the speed, little enough to be fair.
 const CHUNK: usize = 128 * 1024;
@@ -392,20 +392,9 @@ async fn said(inbox: &mut Inbox, socket: &mut UnixStream) -> Event {
 async fn bytes(output: Option<&pipe::Receiver>, chunk: &mut [u8]) -> Event {
     let Some(output) = output else { return Event::Output(0) };
     loop {
-        let read = match output.readable().await {
-            Ok(()) => output.try_read(chunk),
-            Err(error) => Err(error),
-        };
-        match read {
+        match output.readable().await.and_then(|()| output.try_read(chunk)) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             read => return Event::Output(read.unwrap_or(0)),
         }
-    }
-}
-
-async fn until(time: Option<Instant>) {
-    match time {
-        Some(time) => sleep_until(time).await,
-        None => std::future::pending().await,
     }
 }

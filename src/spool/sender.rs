@@ -15,7 +15,7 @@ use std::convert::Infallible;
 use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
 use super::Notice;
@@ -26,6 +26,7 @@ use super::record::Fate;
 use super::shared::{Shared, SharedFolder};
 use crate::manager::{Backoff, Delivery, Manager, ManagerError, Verdict, denial};
 use crate::protocol::{Id, TaskStatus};
+use crate::timings::until;
 
 /// Answers 413 make all requests smaller down to this: 16 KiB fit through any proxy that lets work through at all.
 /// Below it, one piece of one log is in the way: it alone is halved further, down to the line that is set aside.
@@ -126,15 +127,9 @@ impl Sender {
         found.map_or(Next::Wait(earliest), Next::Send)
     }
 
-    async fn wait(&self, until: Option<Instant>) {
-        let due = async {
-            match until {
-                Some(until) => sleep_until(until).await,
-                None => std::future::pending().await,
-            }
-        };
+    async fn wait(&self, due: Option<Instant>) {
         tokio::select! {
-            () = due => {}
+            () = until(due) => {}
             () = self.shared.work.notified() => {}
         }
     }

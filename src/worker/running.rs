@@ -8,7 +8,7 @@ use std::future::pending;
 use std::pin::pin;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 
 use super::doing::Course;
@@ -25,6 +25,7 @@ use crate::report::{Pictures, TaskReporter};
 use crate::signals::Order;
 use crate::spool::{Notice, Spool};
 use crate::task::{self, HandBack, Outcome, Repute, Tools};
+use crate::timings::until;
 
 /// A task that ended its worker so often in a row is not run again.
 const CUT_SHORT: u32 = 3;
@@ -178,7 +179,7 @@ impl<M: Manager> Worker<'_, M> {
                 run = &mut running => return (run, afterwards),
                 order = self.around.orders.next() => Event::Ordered(order),
                 reason = &mut asking, if !stopped => Event::Stop(reason),
-                () = reached(patience), if !stopped => Event::Stop(AbortReason::Shutdown),
+                () = until(patience), if !stopped => Event::Stop(AbortReason::Shutdown),
                 notice = self.around.spool.next_notice() => Event::Noticed(notice),
                 never = &mut warning => match never {},
             };
@@ -246,14 +247,6 @@ fn interest(task: &AssignedTask) -> Interest {
             job: task.job.clone(),
             task: task.uuid.to_string(),
         },
-    }
-}
-
-/// A drain does not wait for its task any longer.
-async fn reached(patience: Option<Instant>) {
-    match patience {
-        Some(end) => sleep_until(end).await,
-        None => pending().await,
     }
 }
 

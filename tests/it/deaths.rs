@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use standin_manager::{Endpoint, Fault, FaultKind, TaskStatus, When, WorkerStatus};
+use standin_manager::{Endpoint, TaskStatus, When, WorkerStatus};
 
 use crate::harness::Farm;
 use crate::machine::{file, lives, missing, until};
@@ -349,32 +349,6 @@ fn b8_a_binary_that_is_replaced_in_mid_task_disturbs_nothing_and_the_next_start_
     farm.awake();
     assert_eq!(file(&node.folder.join("version")), "new\n");
     node.finish();
-}
-
-#[test]
-fn b9_a_restart_whose_sign_off_was_lost_is_done_once() {
-    for lost in [FaultKind::CloseBefore, FaultKind::DropAnswer] {
-        let farm = Farm::new();
-        let mut node = farm.awake_node_with(&[("leave_sign_off", "300ms")]);
-        farm.manager.inject(Fault::at(Endpoint::SignOff, lost).forever());
-        farm.manager
-            .ask(&farm.worker(), WorkerStatus::Restart, When::Now)
-            .unwrap();
-        assert_eq!(node.ended(), 47);
-        farm.manager.clear_faults();
-        node.start();
-        farm.wait("the request to be done with", |farm| {
-            farm.workers()
-                .next()
-                .filter(|worker| worker.requested.is_none() && worker.status == WorkerStatus::Awake)
-                .map(|_| ())
-        });
-        let task = farm.script("true");
-        farm.completed(&task);
-        assert!(node.runs());
-        assert_eq!(farm.requests(Endpoint::Register).len(), 1);
-        node.finish();
-    }
 }
 
 #[test]

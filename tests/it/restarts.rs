@@ -3,7 +3,7 @@
 //! The worker dies and starts again: nothing survives it, nothing is lost, nothing is done twice.
 
 use nix::sys::signal::Signal;
-use standin_manager::{Endpoint, TaskStatus, When, WorkerStatus};
+use standin_manager::{Endpoint, Fault, FaultKind, TaskStatus, When, WorkerStatus};
 
 use crate::harness::Farm;
 use crate::machine::{file, until};
@@ -169,4 +169,30 @@ fn g1_a_second_worker_on_the_same_home_is_refused_with_the_first_ones_pid() {
     let task = farm.script("true");
     farm.completed(&task);
     node.finish();
+}
+
+#[test]
+fn b9_a_restart_whose_sign_off_was_lost_is_done_once() {
+    for lost in [FaultKind::CloseBefore, FaultKind::DropAnswer] {
+        let farm = Farm::new();
+        let mut node = farm.awake_node_with(&[("leave_sign_off", "300ms")]);
+        farm.manager.inject(Fault::at(Endpoint::SignOff, lost).forever());
+        farm.manager
+            .ask(&farm.worker(), WorkerStatus::Restart, When::Now)
+            .unwrap();
+        assert_eq!(node.ended(), 47);
+        farm.manager.clear_faults();
+        node.start();
+        farm.wait("the request to be done with", |farm| {
+            farm.workers()
+                .next()
+                .filter(|worker| worker.requested.is_none() && worker.status == WorkerStatus::Awake)
+                .map(|_| ())
+        });
+        let task = farm.script("true");
+        farm.completed(&task);
+        assert!(node.runs());
+        assert_eq!(farm.requests(Endpoint::Register).len(), 1);
+        node.finish();
+    }
 }
