@@ -166,7 +166,7 @@ impl Resident {
             }
         };
         tokio::select! {
-            _departure = Worker::new(&manager, session, around).run() => Ok(()),
+            _departure = Worker::new(&manager, session, around).run(async {}) => Ok(()),
             never = sender.run(&manager) => match never {},
             never = listen => match never {},
         }
