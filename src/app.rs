@@ -197,7 +197,7 @@ fn launcher(config: &Config, home: &Home) -> std::io::Result<(Launcher, Reaper)>
 
 fn manager(config: &Config) -> Result<HttpManager, Departure> {
     let url = manager_url(config).map_err(unusable)?;
-    info!(manager = %url, name = config.worker_name, "works for");
+    info!(manager = %url, name = config.worker_name, "using Manager");
     HttpManager::new(url, reach(url, config).map_err(unusable)?, &config.timings).map_err(failure("prepare HTTP"))
 }
 

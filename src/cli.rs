@@ -16,7 +16,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use clap::error::{ContextKind, ContextValue};
-use clap::{ArgAction, Args, Parser, Subcommand};
+use clap::{ArgAction, Args, Parser};
 use tracing::Level;
 use url::Url;
 
@@ -50,12 +50,12 @@ type Restart = Option<RestartCode>;
     args_override_self = true,
     disable_help_subcommand = true,
     max_term_width = 100,
-    subcommand_value_name = "ERRAND",
-    subcommand_help_heading = "Errands, done instead of working"
+    subcommand_value_name = "COMMAND",
+    subcommand_help_heading = "Commands, done instead of working"
 )]
 pub struct Arguments {
     #[command(subcommand)]
-    pub errand: Option<Errand>,
+    pub subcommand: Option<Subcommand>,
 
     /// URL of the Flamenco Manager: http://host:8080/, or just host:8080
     #[arg(long, value_name = "URL", value_parser = manager_url, help_heading = "Manager")]
@@ -102,8 +102,8 @@ pub struct Arguments {
 }
 
 /// What is done instead of working.
-#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
-pub enum Errand {
+#[derive(Debug, Clone, PartialEq, Eq, clap::Subcommand)]
+pub enum Subcommand {
     /// Shows the last tasks of this node, or one of them with its log
     ///
     /// It needs no Manager and disturbs nothing. The start of an id is enough.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! The program: a worker, somebody on an errand, or one of the two hidden roles a worker starts itself in.
+//! The program: a worker, one of its subcommands, or one of the two hidden roles a worker starts itself in.
 
 use std::process::ExitCode;
 
@@ -21,11 +21,11 @@ fn main() -> ExitCode {
     }
     let early = Early::take();
     match Arguments::parse(words) {
-        Ok(arguments) => match &arguments.errand {
+        Ok(arguments) => match &arguments.subcommand {
             None => app::run(&arguments, early).into(),
-            Some(errand) => {
+            Some(subcommand) => {
                 early.give_back();
-                diagnose::run(errand, &arguments).map_or_else(ExitCode::from, |()| ExitCode::SUCCESS)
+                diagnose::run(subcommand, &arguments).map_or_else(ExitCode::from, |()| ExitCode::SUCCESS)
             }
         },
         Err(error) => {

@@ -138,9 +138,9 @@ impl Node {
             // It does not panic, and only the end of the runtime cancels it.
             found.unwrap_or(Ok(()))
         };
-        timeout(self.timings.fitness, looked)
+        timeout(self.timings.node_check_timeout, looked)
             .await
-            .unwrap_or(Err(Unfit::NoAnswer(self.timings.fitness)))
+            .unwrap_or(Err(Unfit::NoAnswer(self.timings.node_check_timeout)))
     }
 }
 
@@ -285,7 +285,7 @@ mod tests {
         };
         // To open a pipe without a writer takes until there is one.
         let timings = Timings {
-            fitness: Duration::from_millis(20),
+            node_check_timeout: Duration::from_millis(20),
             ..Timings::default()
         };
         let node = Node::new(requirements, &timings);

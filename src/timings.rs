@@ -67,12 +67,12 @@ timings! {
     /// Longest wait for a TCP connection. The Manager closes one whose header is not there after 1 s.
     connect = seconds(5);
     /// Longest wait for the answer to a small question (state, may-i-run).
-    ask = seconds(10);
+    question_timeout = seconds(10);
     /// Longest wait for an answer that writes (registration, sign-on, fetch): a locked database was seen
     /// to hold requests for 20-35 s before they answered.
-    answer = seconds(45);
+    request_timeout = seconds(45);
     /// Longest wait for the answer to a task update or a picture; the same lock, and up to 512 KiB to carry.
-    update = seconds(45);
+    update_timeout = seconds(45);
     /// Between two questions that hints have brought about, should they come thick. The first three are asked at once.
     hint_pause = seconds(1);
     /// In a farm of a thousand, the longest random wait between a hint of new work and the fetch; in a smaller one in
@@ -115,7 +115,7 @@ timings! {
     /// The grace of every other program (SIGTERM) before SIGKILL.
     grace = seconds(8);
     /// After the program's exit, how long what it left in the pipe is waited for.
-    drain = seconds(1);
+    output_drain = seconds(1);
     /// What a program that ended well left running, with its output open, is waited for until it has used no processor
     /// time and written nothing for this long. A renderer that reads its scene from a slow share shows one of both sooner.
     linger = seconds(5);
@@ -128,19 +128,19 @@ timings! {
     /// A program that died of a TERM, INT or HUP we did not send: how long our own stop signal may follow.
     foreign_signal = millis(500);
     /// A program killed by a signal within this time of its start has crashed at once: the node may be to blame.
-    crash = seconds(10);
+    crash_window = seconds(10);
     /// How long a node pauses after too many such failures in a row; doubles until a task succeeds.
     strike_pause_min = seconds(10);
     /// Where that pause stops growing.
     strike_pause_max = seconds(600);
     /// How long the look at what this node needs may take.
-    fitness = seconds(10);
+    node_check_timeout = seconds(10);
     /// How often the free space is looked at while a task runs.
     space_check = seconds(60);
     /// `\r` progress is shown at most this often.
     progress = seconds(1);
     /// How long a start waits for a predecessor that leaves to let go of the home; for one that stays it does not wait.
-    lock = seconds(10);
+    lock_timeout = seconds(10);
     /// Told to leave before we were signed on: how long a call that may have changed something is waited for.
     leave_starting = seconds(1);
     /// Told to stop: how long all of it may take, the end of the task included. Less than the patience of any supervisor
@@ -154,7 +154,7 @@ timings! {
     picture = seconds(20);
     /// How long a task goes on although no answer comes to the question whether it may. Ten years, which is for ever: the
     /// render is worth more than the question. Where an outage must not keep a node busy, less.
-    alone = FOR_EVER;
+    manager_lost_timeout = FOR_EVER;
     /// Told to finish the task and leave: how long the task is waited for before it is ended and goes back. Ten years,
     /// which is for ever: whoever drains wants the frame. Where a machine must go down some time, less.
     drain_limit = FOR_EVER;
@@ -162,7 +162,7 @@ timings! {
     /// years, which is for ever: that is no reason to end a render.
     watchdog_contact = FOR_EVER;
     /// 403 must stand this long, and be confirmed, before a registration counts as deleted.
-    denied = seconds(15);
+    reregister_after = seconds(15);
 }
 
 /// Waits for a moment, or for ever where there is none to wait for. Cancel safe.

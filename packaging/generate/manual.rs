@@ -38,7 +38,7 @@ pub(crate) fn of_program() -> io::Result<Vec<u8>> {
     let command = Arguments::command().version(env!("CARGO_PKG_VERSION")).after_help("");
     // What is kept out of the short help belongs here; the renderer would leave it without a word.
     let command = command.mut_args(|argument| argument.hide_short_help(false));
-    let errands: Vec<_> = command.get_subcommands().cloned().collect();
+    let subcommands: Vec<_> = command.get_subcommands().cloned().collect();
     let page = Man::new(command)
         .title("FLAMENCO-WORKER")
         .date(DATE)
@@ -54,12 +54,12 @@ pub(crate) fn of_program() -> io::Result<Vec<u8>> {
     let mut rest = Roff::new();
     rest.control("PP", []);
     rest.text([roman(SPELLING)]);
-    rest.control("SH", ["ERRANDS"]);
+    rest.control("SH", ["COMMANDS"]);
     rest.text([roman(
         "Done instead of working, beside a worker that runs or without one.",
     )]);
-    for errand in &errands {
-        add_errand(&mut rest, errand);
+    for subcommand in &subcommands {
+        add_subcommand(&mut rest, subcommand);
     }
     rest.control("SH", ["BLENDER AND FFMPEG"]);
     for paragraph in PROGRAMS {
@@ -74,14 +74,17 @@ pub(crate) fn of_program() -> io::Result<Vec<u8>> {
     Ok(text)
 }
 
-fn add_errand(page: &mut Roff, errand: &Command) {
-    let values = errand
+fn add_subcommand(page: &mut Roff, subcommand: &Command) {
+    let values = subcommand
         .get_positionals()
         .map(|value| format!(" [{}]", value.get_id().as_str().to_uppercase()));
-    let flags = errand.get_arguments().filter(|flag| flag.get_long().is_some());
-    let heading = format!("{}{}", errand.get_name(), values.collect::<String>());
+    let flags = subcommand.get_arguments().filter(|flag| flag.get_long().is_some());
+    let heading = format!("{}{}", subcommand.get_name(), values.collect::<String>());
     page.control("SS", [heading.as_str()]);
-    let about = errand.get_long_about().or(errand.get_about()).map(ToString::to_string);
+    let about = subcommand
+        .get_long_about()
+        .or(subcommand.get_about())
+        .map(ToString::to_string);
     for (index, paragraph) in about.unwrap_or_default().split("\n\n").enumerate() {
         if index > 0 {
             page.control("PP", []);
@@ -100,7 +103,7 @@ fn synopsis() -> Roff {
     page.control("SH", ["SYNOPSIS"]);
     page.text([bold(PROGRAM), roman(" [OPTION ...]")]);
     page.control("br", []);
-    page.text([bold(PROGRAM), roman(" [OPTION ...] "), italic("ERRAND")]);
+    page.text([bold(PROGRAM), roman(" [OPTION ...] "), italic("COMMAND")]);
     page
 }
 
@@ -204,14 +207,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_programs_page_has_every_flag_errand_signal_variable_and_exit_code() {
+    fn the_programs_page_has_every_flag_subcommand_signal_variable_and_exit_code() {
         let page = plain(&String::from_utf8(of_program().unwrap()).unwrap());
         let command = Arguments::command();
         let flags = command
             .get_arguments()
             .filter_map(|flag| flag.get_long())
             .map(|flag| format!("--{flag}"));
-        let errands = command.get_subcommands().map(|errand| errand.get_name().to_owned());
+        let subcommands = command
+            .get_subcommands()
+            .map(|subcommand| subcommand.get_name().to_owned());
         let codes = EXIT_CODES.iter().map(|(code, _)| format!("\n{code}\n"));
         let words = [
             "SIGNALS",
@@ -221,7 +226,7 @@ mod tests {
             "-flag=value",
         ]
         .map(str::to_owned);
-        for word in flags.chain(errands).chain(codes).chain(words) {
+        for word in flags.chain(subcommands).chain(codes).chain(words) {
             assert!(page.contains(&word), "{word} is not in\n{page}");
         }
     }

@@ -53,7 +53,7 @@ async fn open_home(config: &Config, environment: &Environment, systemd: &Systemd
     };
     mounted(&folder, config, &patience).await;
     let home = patience
-        .until_there_is_room(async || Home::open(folder.clone(), config.timings.lock).await)
+        .until_there_is_room(async || Home::open(folder.clone(), config.timings.lock_timeout).await)
         .await
         .map_err(no_home)?;
     // Looked at here already: a broken file is for the operator, and better said now than after a wait.

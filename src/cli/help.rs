@@ -32,7 +32,7 @@ const FILES: &str = "  ./flamenco-worker.toml, ./flamenco-worker.yaml
 
 const HOME: &str = "  $FLAMENCO_HOME, else `home` in the configuration, $STATE_DIRECTORY,
   $XDG_DATA_HOME/flamenco or ~/.local/share/flamenco. One worker per home.
-  An errand to which none is named takes that of the one worker that runs here.";
+  A command to which none is named takes that of the one worker that runs here.";
 
 const ENVIRONMENT: &[(&str, &str)] = &[
     ("FLAMENCO_HOME", "the home directory"),

@@ -94,15 +94,25 @@ fn an_error_names_the_flag_as_it_was_typed() {
 }
 
 #[test]
-fn an_errand_comes_after_the_flags_of_the_worker_and_has_its_own() {
-    let history = |line: &str| match parse(line).unwrap().errand {
-        Some(Errand::History(arguments)) => arguments,
-        Some(Errand::CheckConfig | Errand::Doctor(_) | Errand::Drain | Errand::Sleep | Errand::Wake | Errand::Stop)
+fn a_subcommand_comes_after_the_flags_of_the_worker_and_has_its_own() {
+    let history = |line: &str| match parse(line).unwrap().subcommand {
+        Some(Subcommand::History(arguments)) => arguments,
+        Some(
+            Subcommand::CheckConfig
+            | Subcommand::Doctor(_)
+            | Subcommand::Drain
+            | Subcommand::Sleep
+            | Subcommand::Wake
+            | Subcommand::Stop,
+        )
         | None => {
             panic!("{line} asks for no history")
         }
     };
-    assert_eq!(parse("-config a.toml drain").unwrap().errand, Some(Errand::Drain));
+    assert_eq!(
+        parse("-config a.toml drain").unwrap().subcommand,
+        Some(Subcommand::Drain)
+    );
     assert_eq!(history("history"), HistoryArguments::default());
     assert_eq!(history("history -json 3b24").task.as_deref(), Some("3b24"));
     assert!(history("history 3b24 --json").json);
@@ -115,8 +125,8 @@ fn an_errand_comes_after_the_flags_of_the_worker_and_has_its_own() {
         assert_eq!(config.as_deref(), Some(std::path::Path::new("a.toml")), "{line}");
     }
     assert_eq!(
-        parse("-manager m doctor -json").unwrap().errand,
-        Some(Errand::Doctor(DoctorArguments { json: true }))
+        parse("-manager m doctor -json").unwrap().subcommand,
+        Some(Subcommand::Doctor(DoctorArguments { json: true }))
     );
     assert!(error("history a b").contains("unexpected argument 'b' found"));
     let help = parse("history -help").unwrap_err();

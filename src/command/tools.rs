@@ -72,7 +72,7 @@ impl Tools {
             ]),
             ladder: Ladder(vec![(Signal::SIGTERM, timings.grace)]),
             patience: timings.grace,
-            crash: timings.crash,
+            crash: timings.crash_window,
             scratch,
             journals: None,
         }

@@ -141,7 +141,14 @@ impl Reading<'_> {
     }
 
     fn timing(&mut self, entry: &Entry) {
-        let Some(key) = timings::key(&entry.key) else {
+        let new = timings::renamed(&entry.key);
+        if let Some(new) = new {
+            let place = self.source.place(&entry.key_span);
+            let old = Problem::new(format!("`{}` is called `{new}` now", entry.key)).at(place);
+            self.warnings
+                .push(old.advise("it is read all the same; write the new name"));
+        }
+        let Some(key) = timings::key(new.unwrap_or(&entry.key)) else {
             let known: Vec<&str> = timings::KEYS.iter().map(|key| key.name).collect();
             return self.unknown(entry, "timings", &known);
         };

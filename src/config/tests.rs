@@ -130,7 +130,7 @@ fn every_key_of_the_toml_is_read() {
     let path = node.dir.path().join("cwd/flamenco-worker.toml");
     assert_eq!(config.origin("timings.grace"), &Origin::File { path, line: 17 });
     assert_eq!(config.tls.client_key, Some("/etc/farm/node.key".into()));
-    assert_eq!(config.origin("timings.lock"), &Origin::Default);
+    assert_eq!(config.origin("timings.lock_timeout"), &Origin::Default);
 }
 
 #[test]

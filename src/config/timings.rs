@@ -44,9 +44,9 @@ pub(crate) const KEYS: &[TimingKey] = keys! {
     asleep_backoff_max: HOUR,
     contact_gap: HOUR,
     connect: HOUR,
-    ask: HOUR,
-    answer: HOUR,
-    update: HOUR,
+    question_timeout: HOUR,
+    request_timeout: HOUR,
+    update_timeout: HOUR,
     hint_pause: HOUR,
     work_wait: HOUR,
     step_wait: HOUR,
@@ -65,25 +65,25 @@ pub(crate) const KEYS: &[TimingKey] = keys! {
     blender_grace: HOUR,
     blender_firm_grace: HOUR,
     grace: HOUR,
-    drain: HOUR,
+    output_drain: HOUR,
     linger: HOUR,
     unkillable: HOUR,
     guard_silence: HOUR,
     foreign_signal: HOUR,
-    crash: HOUR,
+    crash_window: HOUR,
     strike_pause_min: DAY,
     strike_pause_max: DAY,
-    fitness: HOUR,
+    node_check_timeout: HOUR,
     space_check: HOUR,
     progress: HOUR,
-    lock: DAY,
+    lock_timeout: DAY,
     leave_starting: HOUR,
     leave: DAY,
     leave_flush: DAY,
     leave_sign_off: DAY,
     picture: HOUR,
-    denied: DAY,
-    alone: NEVER,
+    reregister_after: DAY,
+    manager_lost_timeout: NEVER,
     drain_limit: NEVER,
     watchdog_contact: NEVER,
 };
@@ -95,6 +95,24 @@ pub(crate) const GROWING: [(&str, &str); 4] = [
     ("backoff_min", "backoff_max"),
     ("backoff_min", "asleep_backoff_max"),
 ];
+
+/// Names that keys had before, and have now.
+const RENAMED: [(&str, &str); 9] = [
+    ("alone", "manager_lost_timeout"),
+    ("answer", "request_timeout"),
+    ("ask", "question_timeout"),
+    ("crash", "crash_window"),
+    ("denied", "reregister_after"),
+    ("drain", "output_drain"),
+    ("fitness", "node_check_timeout"),
+    ("lock", "lock_timeout"),
+    ("update", "update_timeout"),
+];
+
+/// What a key of this name is called now, where that is another one.
+pub(crate) fn renamed(name: &str) -> Option<&'static str> {
+    RENAMED.iter().find(|(old, _)| *old == name).map(|(_, new)| *new)
+}
 
 pub(crate) fn key(name: &str) -> Option<&'static TimingKey> {
     KEYS.iter().find(|key| key.name == name)
@@ -153,6 +171,9 @@ mod tests {
         for key in KEYS {
             let text = duration_text(*(key.field)(&mut timings));
             assert_eq!(key.read(&text), Ok(*(key.field)(&mut timings)), "{}", key.name);
+        }
+        for (old, new) in RENAMED {
+            assert!(key(old).is_none() && key(new).is_some(), "{old}, {new}");
         }
         for (less, more) in GROWING {
             let (less, more) = (key(less).unwrap(), key(more).unwrap());

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! Errands: done instead of working, beside a living worker and never as it.
+//! Subcommands: done instead of working, beside a living worker and never as it.
 //!
 //! ```text
-//! Errand ─► configuration ─► where the home is ─┬─► what is there ─► stdout (looks, says, changes nothing)
+//! subcommand ─► configuration ─► where the home is ─┬─► what is there ─► stdout (looks, says, changes nothing)
 //!                                               └─► control ─► a signal to the worker
 //! ```
 
@@ -18,7 +18,7 @@ use std::io::{self, BufWriter, StdoutLock, Write};
 use std::path::{Path, PathBuf};
 
 use self::history::HistoryError;
-use crate::cli::{Arguments, Errand};
+use crate::cli::{Arguments, Subcommand};
 use crate::config::{Config, Environment};
 use crate::control::{self, Command};
 use crate::departure::Departure;
@@ -26,27 +26,27 @@ use crate::home::{self, SearchError};
 use crate::manager::chain;
 use crate::printable::{self, Printable};
 
-/// Runs an errand.
+/// Runs a subcommand.
 ///
 /// # Errors
 /// How the process is to end when it did not succeed; why is said on stderr.
-pub fn run(errand: &Errand, arguments: &Arguments) -> Result<(), Departure> {
-    match errand {
-        Errand::History(wanted) => {
+pub fn run(subcommand: &Subcommand, arguments: &Arguments) -> Result<(), Departure> {
+    match subcommand {
+        Subcommand::History(wanted) => {
             let home = home(arguments)?;
             shown(|out| history::show(wanted, &home, out))
         }
-        Errand::CheckConfig => check_config(arguments),
+        Subcommand::CheckConfig => check_config(arguments),
         // Also with a configuration that cannot be used: that is one of its findings.
-        Errand::Doctor(wanted) => {
+        Subcommand::Doctor(wanted) => {
             let report = doctor::examine(arguments).map_err(|error| failed(&error))?;
             shown(|out| Ok(report.write(*wanted, out)?))?;
             report.is_fit().then_some(()).ok_or(Departure::Failure)
         }
-        Errand::Drain => tell(&home(arguments)?, Command::Drain),
-        Errand::Sleep => tell(&home(arguments)?, Command::Sleep),
-        Errand::Wake => tell(&home(arguments)?, Command::Wake),
-        Errand::Stop => tell(&home(arguments)?, Command::Stop),
+        Subcommand::Drain => tell(&home(arguments)?, Command::Drain),
+        Subcommand::Sleep => tell(&home(arguments)?, Command::Sleep),
+        Subcommand::Wake => tell(&home(arguments)?, Command::Wake),
+        Subcommand::Stop => tell(&home(arguments)?, Command::Stop),
     }
 }
 
@@ -61,7 +61,7 @@ fn check_config(arguments: &Arguments) -> Result<(), Departure> {
     check_config::check(&config, &environment).map_err(|error| unusable(&chain(&error)))
 }
 
-/// Where the worker lives that the errand is about.
+/// Where the worker lives that the subcommand is about.
 fn home(arguments: &Arguments) -> Result<PathBuf, Departure> {
     let environment = Environment::capture();
     let (config, _said_by_the_worker) = Config::load(arguments, &environment).map_err(|error| unusable(&error))?;
@@ -71,7 +71,7 @@ fn home(arguments: &Arguments) -> Result<PathBuf, Departure> {
     })
 }
 
-/// Where an errand writes.
+/// Where a subcommand writes.
 type Out = BufWriter<Printable<StdoutLock<'static>>>;
 
 fn shown(show: impl FnOnce(&mut Out) -> Result<(), HistoryError>) -> Result<(), Departure> {

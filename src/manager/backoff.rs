@@ -37,7 +37,7 @@ impl Backoff {
             pause = pause.max((self.max / 2).mul_f64(1.0 + random()));
         }
         if self.failures == 1 {
-            warn!(error = chain(error), "cannot {what}; trying on");
+            warn!(error = chain(error), "cannot {what}; will retry");
         } else {
             debug!(error = chain(error), failures = self.failures, ?pause, "cannot {what}");
         }

@@ -119,7 +119,7 @@ async fn meet(url: &Url, addresses: &[SocketAddr], reach: Reach, patience: Durat
 fn quick(url: &Url, reach: Reach, patience: Duration) -> Option<HttpManager> {
     let timings = Timings {
         connect: patience,
-        ask: patience,
+        question_timeout: patience,
         ..Timings::default()
     };
     HttpManager::new(url, reach, &timings).ok()

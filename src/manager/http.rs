@@ -228,7 +228,7 @@ impl Manager for HttpManager {
             method: Method::GET,
             path: "api/v3/version",
             content: None,
-            limit: self.timings.ask,
+            limit: self.timings.question_timeout,
             authenticated: false,
             most: LARGEST_ANSWER,
         };
@@ -244,7 +244,11 @@ impl Manager for HttpManager {
 
     async fn register(&self, registration: &Registration) -> Result<Registered, ManagerError> {
         let reply = self
-            .post_json("api/v3/worker/register-worker", registration, self.timings.answer)
+            .post_json(
+                "api/v3/worker/register-worker",
+                registration,
+                self.timings.request_timeout,
+            )
             .await?;
         match reply.status.as_u16() {
             200 => reply.json(),
@@ -254,7 +258,7 @@ impl Manager for HttpManager {
 
     async fn sign_on(&self, sign_on: &SignOn) -> Result<Welcome, ManagerError> {
         let reply = self
-            .post_json("api/v3/worker/sign-on", sign_on, self.timings.answer)
+            .post_json("api/v3/worker/sign-on", sign_on, self.timings.request_timeout)
             .await?;
         match reply.status.as_u16() {
             200 => Ok(Welcome::GoTo(reply.json::<StateChange>()?.status_requested)),
@@ -264,13 +268,13 @@ impl Manager for HttpManager {
     }
 
     async fn sign_off(&self) -> Result<Acknowledgement, ManagerError> {
-        self.post("api/v3/worker/sign-off", self.timings.answer)
+        self.post("api/v3/worker/sign-off", self.timings.request_timeout)
             .await?
             .acknowledgement()
     }
 
     async fn wish(&self) -> Result<Wish, ManagerError> {
-        let reply = self.get("api/v3/worker/state", self.timings.ask).await?;
+        let reply = self.get("api/v3/worker/state", self.timings.question_timeout).await?;
         match reply.status.as_u16() {
             200 => Ok(Wish::GoTo(reply.json::<StateChange>()?.status_requested)),
             204 => Ok(Wish::Nothing),
@@ -281,7 +285,7 @@ impl Manager for HttpManager {
 
     async fn state_changed(&self, status: &WorkerStatus) -> Result<Acknowledgement, ManagerError> {
         let body = StateChanged { status };
-        self.post_json("api/v3/worker/state-changed", &body, self.timings.answer)
+        self.post_json("api/v3/worker/state-changed", &body, self.timings.request_timeout)
             .await?
             .acknowledgement()
     }
@@ -291,7 +295,7 @@ impl Manager for HttpManager {
             method: Method::POST,
             path: "api/v3/worker/task",
             content: None,
-            limit: self.timings.answer,
+            limit: self.timings.request_timeout,
             authenticated: true,
             most: LARGEST_TASK,
         };
@@ -308,7 +312,9 @@ impl Manager for HttpManager {
     }
 
     async fn may_i_run(&self, task: &str) -> Result<Verdict, ManagerError> {
-        let reply = self.get(&task_path(task, "/may-i-run"), self.timings.ask).await?;
+        let reply = self
+            .get(&task_path(task, "/may-i-run"), self.timings.question_timeout)
+            .await?;
         match reply.status.as_u16() {
             200 => Ok(match reply.json::<MayKeepRunning>()? {
                 MayKeepRunning {
@@ -323,7 +329,7 @@ impl Manager for HttpManager {
 
     async fn update(&self, task: &str, update: &TaskUpdate) -> Result<Delivery, ManagerError> {
         let reply = self
-            .post_json(&task_path(task, ""), update, self.timings.update)
+            .post_json(&task_path(task, ""), update, self.timings.update_timeout)
             .await?;
         match reply.status.as_u16() {
             204 => Ok(Delivery::Accepted),
@@ -341,7 +347,7 @@ impl Manager for HttpManager {
             method: Method::POST,
             path: &path,
             content: Some((picture.mime, picture.bytes)),
-            limit: self.timings.update,
+            limit: self.timings.update_timeout,
             authenticated: true,
             most: LARGEST_ANSWER,
         };
@@ -359,7 +365,7 @@ impl Manager for HttpManager {
             method: Method::GET,
             path: &path,
             content: None,
-            limit: self.timings.ask,
+            limit: self.timings.question_timeout,
             authenticated: false,
             most: LARGEST_ANSWER,
         };

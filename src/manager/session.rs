@@ -180,7 +180,7 @@ impl<'a, M: Manager> Session<'a, M> {
                 Ok(Welcome::GoTo(status)) => {
                     self.accepted();
                     backoff.succeeded("signing on");
-                    info!(status = status.as_str(), "signed on");
+                    info!(status = status.as_str(), "manager accepted sign-on");
                     self.tell_version().await;
                     return Ok(status);
                 }
@@ -238,11 +238,11 @@ impl<'a, M: Manager> Session<'a, M> {
         self.denials = Denials::default();
     }
 
-    /// Some call was denied: is it for good? Three times over [`Timings::denied`], and the row is gone.
+    /// Some call was denied: is it for good? Three times over [`Timings::reregister_after`], and the row is gone.
     pub async fn denied(&mut self) -> Standing {
         self.denials.count += 1;
         let since = *self.denials.since.get_or_insert_with(Instant::now);
-        if self.denials.count < DENIALS || since.elapsed() < self.timings.denied {
+        if self.denials.count < DENIALS || since.elapsed() < self.timings.reregister_after {
             return Standing::Unclear;
         }
         match self.manager.row().await {
@@ -286,7 +286,7 @@ impl<'a, M: Manager> Session<'a, M> {
 
     /// How long the denial of a call is waited out before the next try.
     pub fn denial_pause(&self) -> Duration {
-        self.timings.denied / DENIALS
+        self.timings.reregister_after / DENIALS
     }
 }
 

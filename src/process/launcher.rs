@@ -127,7 +127,7 @@ impl Launcher {
             ignore_hangup: hangup_is_ignored(),
             cgroups: place.map(Place::prefix),
             memory: options.memory,
-            drain: timings.drain,
+            drain: timings.output_drain,
             linger: timings.linger,
             unkillable: timings.unkillable,
         };

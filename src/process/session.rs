@@ -121,7 +121,7 @@ impl Session {
             is_noted,
             guard_silence: timings.guard_silence,
             ladder: spec.ladder.length(),
-            drain: timings.drain,
+            drain: timings.output_drain,
             unkillable: timings.unkillable,
             foreign_signal: timings.foreign_signal,
         })

@@ -55,7 +55,9 @@ pub(super) async fn keep_running<M: Manager>(
                     pause = session.denial_pause().into();
                 }
             },
-            Err(_) if answered.elapsed() >= timings.alone => return AbortReason::Alone(timings.alone),
+            Err(_) if answered.elapsed() >= timings.manager_lost_timeout => {
+                return AbortReason::Alone(timings.manager_lost_timeout);
+            }
             Err(error) => {
                 pause = backoff.failed("ask whether the task may go on", &error).into();
                 debug!("no answer: the task goes on");

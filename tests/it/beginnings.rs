@@ -136,7 +136,7 @@ fn e10_term_while_it_waits_for_its_home_leaves_the_home_to_the_other() {
     let first = farm.awake_node();
     let mut second = farm.node("second");
     second.environment.push(("FLAMENCO_HOME".into(), first.home().into()));
-    second.set("lock", "10m").start();
+    second.set("lock_timeout", "10m").start();
     logged(&second, "flamenco-worker starts");
     until("it to listen", || listens(second.pid()).then_some(()), || second.log());
     second.signal(Signal::SIGTERM);

@@ -102,7 +102,7 @@ fn f2_a_wall_clock_that_jumps_moves_no_timer() {
 const YEAR: i64 = 31_556_952;
 
 #[test]
-fn i23_a_clock_beyond_any_calendar_ends_neither_the_worker_nor_an_errand() {
+fn i23_a_clock_beyond_any_calendar_ends_neither_the_worker_nor_a_command() {
     for (year, logged) in [(12_000, "9999-12-3"), (1969, "1969-0"), (1900, "1900-0")] {
         let farm = Farm::new();
         let mut node = farm.node("node");

@@ -13,8 +13,8 @@ use crate::render_node::Node;
 
 const WORKER: &str = env!("CARGO_BIN_EXE_flamenco-worker");
 
-/// Runs an errand with these variables and no others of ours, elsewhere than the worker.
-fn errand(words: &[&str], variables: &[(&str, &Path)]) -> Output {
+/// Runs a command with these variables and no others of ours, elsewhere than the worker.
+fn command(words: &[&str], variables: &[(&str, &Path)]) -> Output {
     let mut command = Command::new(WORKER);
     command.args(words).current_dir("/").env_remove("FLAMENCO_HOME");
     command.envs(variables.iter().copied()).output().unwrap()
@@ -28,7 +28,7 @@ fn said(output: &Output) -> String {
 /// All four, one after the other; each is told to the Manager.
 fn obeys(farm: &Farm, mut node: Node, words: &[&str], variables: &[(&str, &Path)]) {
     let tell = |word: &'static str| {
-        let output = errand(&[words, &[word]].concat(), variables);
+        let output = command(&[words, &[word]].concat(), variables);
         assert_eq!(output.status.code(), Some(0), "{}", said(&output));
         said(&output)
     };
@@ -115,7 +115,7 @@ fn g4_a_worker_whose_home_nobody_names_is_found_by_its_lock_and_of_several_none_
     let mut second = farm.node("second");
     std::os::unix::fs::chown(&second.folder, Some(owner), Some(owner)).unwrap();
     words(&mut second);
-    logged(&second, "signed on");
+    logged(&second, "manager accepted sign-on");
     let several = run("sleep");
     assert_eq!(several.status.code(), Some(1));
     for home in [node.home(), second.home()] {
@@ -145,7 +145,7 @@ fn e4_where_no_worker_is_that_is_said_and_nobody_told() {
     let nowhere = home.join("nowhere");
     for dir in [&home, &nowhere] {
         for word in ["drain", "sleep", "wake", "stop"] {
-            let output = errand(&[word], &[("FLAMENCO_HOME", dir)]);
+            let output = command(&[word], &[("FLAMENCO_HOME", dir)]);
             assert_eq!(output.status.code(), Some(1));
             let expected = format!("flamenco-worker: no worker uses the home {}; ", dir.display());
             assert!(said(&output).starts_with(&expected), "{}", said(&output));

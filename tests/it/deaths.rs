@@ -76,7 +76,7 @@ const GUARDS_STEPS: [&str; 14] = [
 #[test]
 fn a17_a_guard_that_dies_at_any_step_leaves_nothing_and_its_task_is_run_again() {
     let farm = Farm::new();
-    let node = farm.awake_node_with(&[("drain", "50ms")]);
+    let node = farm.awake_node_with(&[("output_drain", "50ms")]);
     let mut died = 0;
     for step in GUARDS_STEPS {
         // The guard is stopped at its first step, and changes hands: of the worker, which makes the same calls, the
@@ -103,7 +103,7 @@ fn a17_a_guard_that_dies_at_any_step_leaves_nothing_and_its_task_is_run_again() 
 #[test]
 fn a17_a_guard_killed_over_what_its_program_left_does_not_undo_the_programs_own_end() {
     let farm = Farm::new();
-    let node = farm.awake_node_with(&[("drain", "10m")]);
+    let node = farm.awake_node_with(&[("output_drain", "10m")]);
     // It leaves a process that holds the output no more: the guard waits for the drain.
     let runs = node.folder.join("runs");
     let left = "setsid bash -c 'touch ready; exec sleep 1000' > /dev/null 2>&1 &";

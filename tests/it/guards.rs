@@ -146,7 +146,7 @@ fn i8_a_stray_that_cannot_be_seen_holds_neither_its_task_nor_a_stop() {
     }
     let farm = Farm::new();
     let mut node = farm.node("node");
-    node.set("unkillable", "500ms").set("drain", "100ms");
+    node.set("unkillable", "500ms").set("output_drain", "100ms");
     let Some(user) = own_user(&farm, &node) else { return };
     let turn = node.folder.join("become-root");
     fs::copy("/usr/bin/setpriv", &turn).unwrap();

@@ -87,7 +87,7 @@ impl Cut {
     fn begin((name, extra, format, _): (&str, &str, &str, &str)) -> Self {
         let farm = Farm::new();
         let mut node = farm.node("node");
-        node.set("crash", "1ms").start();
+        node.set("crash_window", "1ms").start();
         farm.awake();
         let out = node.folder.join(name);
         let scene = format!("{SCENE}{extra}").replace("OUT", &format!("{:?}", out.display().to_string()));

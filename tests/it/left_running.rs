@@ -78,7 +78,7 @@ fn i18_a_program_leads_no_group_and_is_in_no_session_of_ours() {
 /// Leaves a process that does `work` until the file `go` is there, and then says so; expects it to be waited for.
 fn is_waited_for(work: &str, linger: &'static str) {
     let farm = Farm::new();
-    let node = farm.awake_node_with(&[("linger", linger), ("drain", "100ms")]);
+    let node = farm.awake_node_with(&[("linger", linger), ("output_drain", "100ms")]);
     let script = format!("(until [ -e go ]; do {work}; done; echo the real end) & echo leaving");
     let task = farm.script(&script);
     farm.says(&task, WAITED_FOR);
@@ -114,7 +114,7 @@ fn i18_what_works_below_a_shell_that_waits_is_waited_for() {
 #[test]
 fn a6_what_holds_the_output_and_idles_is_named_and_ended_and_the_exit_code_stands() {
     let farm = Farm::new();
-    let node = farm.awake_node_with(&[("drain", "50ms")]);
+    let node = farm.awake_node_with(&[("output_drain", "50ms")]);
     let task = farm.script("sleep 1000 & echo $! > pid; exit 0");
     farm.completed(&task);
     let log = farm.log(&task);
@@ -129,7 +129,7 @@ fn a6_what_holds_the_output_and_idles_is_named_and_ended_and_the_exit_code_stand
 #[test]
 fn a6_what_gave_up_the_output_is_not_waited_for_though_it_works() {
     let farm = Farm::new();
-    let node = farm.awake_node_with(&[("linger", "10m"), ("drain", "100ms")]);
+    let node = farm.awake_node_with(&[("linger", "10m"), ("output_drain", "100ms")]);
     let task = farm.script("nohup bash -c 'while :; do :; done' > /dev/null 2>&1 & exit 0");
     farm.completed(&task);
     let log = farm.log(&task);

@@ -163,7 +163,7 @@ fn usr1_while_it_waits_for_its_home_is_obeyed_when_it_has_it() {
     let mut first = farm.awake_node();
     let mut second = farm.node("second");
     second.environment.push(("FLAMENCO_HOME".into(), first.home().into()));
-    second.set("lock", "10m").start();
+    second.set("lock_timeout", "10m").start();
     logged(&second, "flamenco-worker starts");
     second.signal(Signal::SIGUSR1);
     logged(&second, "signal received: Sleep");

@@ -167,7 +167,7 @@ fn i12_provisional_answers_without_end_are_no_answer_and_a_stop_is_obeyed() {
     let mut node = farm.node("node");
     node.url = format!("http://{}/", listener.local_addr().unwrap());
     std::thread::spawn(move || provisional_for_ever(&listener));
-    node.set("answer", "1s").set("ask", "1s").start();
+    node.set("request_timeout", "1s").set("question_timeout", "1s").start();
     until(
         "the registration to be given up once",
         || node.log().contains("cannot register at the Manager").then_some(()),

@@ -52,8 +52,8 @@ const TIMINGS: &[(&str, &str)] = &[
     ("blender_firm_grace", "500ms"),
     ("grace", "2s"),
     ("linger", "300ms"),
-    ("denied", "300ms"),
-    ("lock", "1ms"),
+    ("reregister_after", "300ms"),
+    ("lock_timeout", "1ms"),
 ];
 
 impl Node {

@@ -145,9 +145,9 @@ fn g1_a_worker_that_leaves_is_waited_for_by_its_successor() {
     second.environment.push(("FLAMENCO_HOME".into(), node.home().into()));
     node.signal(Signal::SIGTERM);
     // Its program has two seconds of grace, and takes them.
-    second.set("lock", "10m").start();
+    second.set("lock_timeout", "10m").start();
     assert_eq!(node.ended(), 0);
-    logged(&second, "signed on");
+    logged(&second, "manager accepted sign-on");
     assert_eq!(farm.manager.workers().len(), 1);
     farm.manager.set_task_status(&task, TaskStatus::Canceled).unwrap();
     assert_eq!(second.stop(), 0);
@@ -161,7 +161,7 @@ fn g1_a_second_worker_on_the_same_home_is_refused_with_the_first_ones_pid() {
     let mut second = farm.node("second");
     second.environment.push(("FLAMENCO_HOME".into(), node.home().into()));
     // The first means to stay: nobody is waited for.
-    second.set("lock", "10m").start();
+    second.set("lock_timeout", "10m").start();
     assert_eq!(second.ended(), 75);
     let said = second.log();
     assert!(said.contains(&node.pid().to_string()), "{said}");

@@ -37,7 +37,7 @@ fn e5_a_drain_has_the_limit_that_was_configured() {
 }
 
 #[test]
-fn e4_the_errand_drains_a_unit_without_the_drop_in() {
+fn e4_the_command_drains_a_unit_without_the_drop_in() {
     let Some(node) = Node::awake() else { return };
     let task = node
         .farm

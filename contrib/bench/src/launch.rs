@@ -24,7 +24,7 @@ pub(crate) fn with_launcher<T>(worker: &Path, mark: &str, work: impl AsyncFnOnce
             nice: None,
             memory: None,
             timings: Timings {
-                drain: Duration::from_millis(20),
+                output_drain: Duration::from_millis(20),
                 linger: Duration::from_millis(80),
                 ..Timings::default()
             },

@@ -128,7 +128,7 @@ impl Resident {
         sleep(wait).await;
         let timings = self.config.timings;
         let url = self.config.manager.ok_or("no Manager is named")?;
-        let home = Home::open(self.home, timings.lock).await.map_err(said)?;
+        let home = Home::open(self.home, timings.lock_timeout).await.map_err(said)?;
         let manager = HttpManager::new(&url, Reach::default(), &timings).map_err(said)?;
         let (spool, sender) = Spool::open(&home.spool_dir(), Limits::default(), &timings).map_err(said)?;
         let (pictures, _no_pictures) = Pictures::new(home.dir(), &timings);

@@ -74,10 +74,10 @@ fn a_farm_that_stays_is_steered_over_its_page_s_calls_until_ctrl_c() {
     // Whichever of the two came second.
     let number = second["name"].as_str().unwrap().trim_start_matches("demo-worker-");
     let log = format!("worker-{number}.log");
-    let lives = demo.log_count(&log, "signed on");
+    let lives = demo.log_count(&log, "manager accepted sign-on");
     ask(second, "restart");
     demo.until("it has signed on again", || {
-        (demo.log_count(&log, "signed on") > lives).then_some(())
+        (demo.log_count(&log, "manager accepted sign-on") > lives).then_some(())
     });
     ask(first, "offline");
     demo.until("it has left", is(first, "offline"));

@@ -209,6 +209,25 @@ fn g6_an_unknown_key_of_ours_is_an_error_with_a_suggestion() {
 }
 
 #[test]
+fn g6_a_key_that_has_another_name_now_is_read_with_a_warning_that_names_it() {
+    let text = "[timings]\nanswer = \"7s\"\nlock = \"8s\"\n";
+    let node = node().write("cwd/flamenco-worker.toml", text);
+    assert_eq!(
+        node.warnings(),
+        [
+            "cwd/flamenco-worker.toml:2:1: `answer` is called `request_timeout` now; it is read all the same; write the new name",
+            "cwd/flamenco-worker.toml:3:1: `lock` is called `lock_timeout` now; it is read all the same; write the new name",
+        ]
+    );
+    let timings = node.load("").timings;
+    assert_eq!(
+        (timings.request_timeout.as_secs(), timings.lock_timeout.as_secs()),
+        (7, 8)
+    );
+    assert!(toml_error(&format!("{text}lock_timeout = \"9s\"\n")).contains("`lock_timeout` is here a second time"));
+}
+
+#[test]
 fn g6_an_unknown_key_of_the_go_worker_is_a_warning_with_a_suggestion() {
     let node = node().write(
         "cwd/flamenco-worker.yaml",

@@ -24,7 +24,7 @@ pub(super) async fn check(case: &Case) -> Vec<Finding> {
         )];
     }
     let timings = Timings {
-        fitness: PATIENCE.min(case.config.timings.fitness),
+        node_check_timeout: PATIENCE.min(case.config.timings.node_check_timeout),
         ..case.config.timings.clone()
     };
     // All at once: several of them may hang.

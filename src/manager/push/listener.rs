@@ -140,7 +140,7 @@ impl Listener {
                 if self.failures == FAILURES && !std::mem::replace(&mut self.said, true) {
                     info!(
                         error = chain(error),
-                        "cannot listen to the Manager, only ask it: a click there is noticed some seconds later; trying on"
+                        "cannot listen to the Manager, only ask it: a click there is noticed some seconds later; will retry"
                     );
                 }
                 pause

@@ -246,7 +246,7 @@ impl Log {
     fn not_written(&mut self, error: &io::Error) {
         if !self.failing {
             self.failing = true;
-            warn!(folder = %self.folder.display(), %error, "cannot write the log of a task; trying on");
+            warn!(folder = %self.folder.display(), %error, "cannot write the log of a task; will retry");
         }
         if self.buffer.len() > self.limits.buffer_bytes {
             let tally = Tally::of(&self.buffer);

@@ -13,7 +13,9 @@ use crate::harness::Farm;
 fn c6_a_request_without_an_answer_times_out_and_others_go_on_meanwhile() {
     let farm = Farm::new();
     let mut node = farm.node("node");
-    node.set("ask", "300ms").set("answer", "300ms").set("update", "60s");
+    node.set("question_timeout", "300ms")
+        .set("request_timeout", "300ms")
+        .set("update_timeout", "60s");
     farm.manager
         .inject(Fault::at(Endpoint::Register, FaultKind::CloseBefore));
     for endpoint in [Endpoint::SignOn, Endpoint::StateChanged, Endpoint::FetchTask] {
@@ -36,7 +38,7 @@ fn c6_a_request_without_an_answer_times_out_and_others_go_on_meanwhile() {
 #[test]
 fn c6_a_picture_or_update_that_hangs_is_sent_again_after_its_time_out() {
     let farm = Farm::new();
-    let node = farm.awake_node_with(&[("update", "300ms")]);
+    let node = farm.awake_node_with(&[("update_timeout", "300ms")]);
     farm.manager
         .inject(Fault::at(Endpoint::TaskUpdate, FaultKind::Hang).times(2));
     let task = farm.script("echo said");

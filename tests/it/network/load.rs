@@ -12,7 +12,7 @@ use crate::machine::until;
 #[test]
 fn c15_a_slow_manager_does_not_slow_the_program() {
     let farm = Farm::new();
-    let node = farm.awake_node_with(&[("update", "60s")]);
+    let node = farm.awake_node_with(&[("update_timeout", "60s")]);
     farm.manager
         .inject(Fault::at(Endpoint::TaskUpdate, FaultKind::Delay(Duration::from_secs(4))).forever());
     // More than any pipe holds, many times over.
@@ -43,7 +43,7 @@ fn c15_a_slow_manager_does_not_slow_the_program() {
 #[test]
 fn c16_what_does_not_fit_is_dropped_counted_and_said_where_it_was() {
     let farm = Farm::new();
-    let node = farm.awake_node_with(&[("update", "3s")]);
+    let node = farm.awake_node_with(&[("update_timeout", "3s")]);
     farm.manager.inject(Fault::at(Endpoint::TaskUpdate, FaultKind::Hang));
     let task =
         farm.script("seq -f 'line %012.0f xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx' 1 600000");

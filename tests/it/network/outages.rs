@@ -30,7 +30,9 @@ fn c7_a_connection_that_falls_silent_is_given_up_and_not_used_again() {
     let relay = Relay::start("127.0.0.1:0", ([127, 0, 0, 1], farm.manager.port()).into(), "");
     let mut node = farm.node("node");
     node.url = format!("http://{}/", relay.address);
-    node.set("ask", "300ms").set("answer", "300ms").set("update", "300ms");
+    node.set("question_timeout", "300ms")
+        .set("request_timeout", "300ms")
+        .set("update_timeout", "300ms");
     node.start();
     let task = farm.script("echo running; until [ -e go ]; do sleep 0.02; done; echo done");
     farm.says(&task, "> running");
@@ -149,7 +151,7 @@ fn c26_without_an_answer_a_task_goes_on() {
 #[test]
 fn c26_without_an_answer_for_longer_than_allowed_a_task_is_stopped_and_begun_again() {
     let farm = Farm::new();
-    let node = farm.awake_node_with(&[("alone", "400ms")]);
+    let node = farm.awake_node_with(&[("manager_lost_timeout", "400ms")]);
     farm.manager
         .inject(Fault::at(Endpoint::MayIRun, FaultKind::status(500)).forever());
     let task = farm.script("if [ -e ran ]; then exit 0; fi; touch ran; while :; do sleep 0.02; done");

@@ -47,7 +47,9 @@ fn c18_a_name_is_looked_up_anew_for_each_connection() {
     let relay = Relay::start(&format!("127.0.0.8:{port}"), (address, port).into(), "");
     let mut node = farm.node("node");
     node.url = format!("http://manager.test:{port}/");
-    node.set("ask", "300ms").set("answer", "300ms").set("connect", "300ms");
+    node.set("question_timeout", "300ms")
+        .set("request_timeout", "300ms")
+        .set("connect", "300ms");
     let hosts = node.folder.join("hosts");
     let name = |address: &str| fs::write(&hosts, format!("{address} manager.test\n")).unwrap();
     fs::write(&hosts, "").unwrap();
