@@ -7,7 +7,7 @@
 //! 2026-03-01 10:58:03  3b241101  render-1-10  7c1a6a52  completed  62 s  0
 //! ```
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use nix::sys::signal::Signal;
@@ -43,8 +43,22 @@ pub(super) enum HistoryError {
     Output(#[from] io::Error),
 }
 
+/// How often it is looked again where something had just gone.
+const LOOKS: usize = 5;
+
 /// Shows what `wanted` asks for of the worker that lives in `home`.
 pub(super) fn show(wanted: &HistoryArguments, home: &Path, out: &mut impl Write) -> Result<(), HistoryError> {
+    for _ in 1..LOOKS {
+        match show_once(wanted, home, out) {
+            // The worker moves a folder when its report is delivered. Nothing was written yet.
+            Err(HistoryError::Unreadable { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+            shown => return shown,
+        }
+    }
+    show_once(wanted, home, out)
+}
+
+fn show_once(wanted: &HistoryArguments, home: &Path, out: &mut impl Write) -> Result<(), HistoryError> {
     if !home.is_dir() {
         return Err(HistoryError::NoHome(home.to_owned()));
     }
@@ -194,6 +208,7 @@ impl<'a> Row<'a> {
     /// All about it, then its log.
     fn whole(&self, runs: usize, out: &mut impl Write) -> Result<(), HistoryError> {
         let kept = self.kept;
+        let log = self.log()?;
         writeln!(out, "Task     {}  {}", line(&kept.task), line(&kept.name))?;
         writeln!(out, "Job      {}", line(&kept.job))?;
         writeln!(out, "Begun    {}", local(kept.begun))?;
@@ -219,25 +234,27 @@ impl<'a> Row<'a> {
             writeln!(out, "Runs     {runs} are kept, this is the last; --json shows all")?;
         }
         writeln!(out)?;
-        self.log(out)
+        for mut piece in log {
+            io::copy(&mut piece, out)?;
+        }
+        Ok(())
     }
 
-    fn log(&self, out: &mut impl Write) -> Result<(), HistoryError> {
-        let folder = &self.kept.folder;
+    /// All of its log, open: whatever becomes of the folder, it can be read.
+    fn log(&self) -> Result<Vec<Box<dyn Read>>, HistoryError> {
         let unreadable = |path: &Path, source| HistoryError::Unreadable {
             path: path.to_owned(),
             source,
         };
-        for stretch in self.kept.log().map_err(|error| unreadable(folder, error))? {
-            match stretch {
-                Stretch::Note(note) => out.write_all(note.as_bytes())?,
-                Stretch::Lines(path) => {
-                    let mut file = files::open(&path).map_err(|error| unreadable(&path, error))?;
-                    io::copy(&mut file, out)?;
-                }
-            }
-        }
-        Ok(())
+        let stretches = self.kept.log().map_err(|error| unreadable(&self.kept.folder, error))?;
+        let open = |stretch| match stretch {
+            Stretch::Note(note) => Ok(Box::new(io::Cursor::new(note)) as Box<dyn Read>),
+            Stretch::Lines(path) => match files::open(&path) {
+                Ok(file) => Ok(Box::new(file) as Box<dyn Read>),
+                Err(error) => Err(unreadable(&path, error)),
+            },
+        };
+        stretches.into_iter().map(open).collect()
     }
 }
 

@@ -253,3 +253,21 @@ fn a_failed_task_is_a_warning_with_the_line_that_says_why_and_the_way_to_its_log
     assert!(code == 0 && out.contains("> Error: Cannot read file"), "{out}");
     node.finish();
 }
+
+#[test]
+fn history_shows_a_log_whose_folder_moves_meanwhile() {
+    let farm = Farm::new();
+    let node = farm.awake_node();
+    for _ in 0..10 {
+        let task = farm.script("echo here; exit 3");
+        farm.failed(&task);
+        loop {
+            let (code, out, err) = history(&node, &[&task]);
+            assert!(code == 0 && out.contains("> here"), "{out}{err}");
+            if !out.contains("not sent yet") {
+                break;
+            }
+        }
+    }
+    node.finish();
+}
