@@ -75,6 +75,8 @@ fn deed() -> impl Strategy<Value = Deed> {
 struct Database {
     next: VecDeque<Reaction>,
     logs: BTreeMap<String, String>,
+    /// Log that came and was not taken: not lost in a crash.
+    refused: BTreeMap<String, String>,
     /// Each outcome, and whether it came after all that the log holds in the end.
     outcomes: BTreeMap<String, Vec<TaskStatus>>,
     log_after_outcome: bool,
@@ -92,13 +94,24 @@ impl Database {
         }
     }
 
+    fn refuse(&mut self, task: &str, update: &TaskUpdate) {
+        let log = update.log.as_deref().unwrap_or_default();
+        self.refused.entry(task.to_owned()).or_default().push_str(log);
+    }
+
     fn react(&mut self, task: &str, update: &TaskUpdate) -> Answer {
         // A note that is refused is not said again: what it counted would be missing here.
         let noted = update.log.as_ref().is_some_and(|log| log.contains("[... "));
         match self.next.pop_front().unwrap_or(Reaction::Accept) {
             Reaction::Lose => return Err(status(502, None)),
-            Reaction::Refuse if !noted => return Ok(Delivery::Refused("no".into())),
-            Reaction::TooLarge if !noted => return Ok(Delivery::TooLarge),
+            Reaction::Refuse if !noted => {
+                self.refuse(task, update);
+                return Ok(Delivery::Refused("no".into()));
+            }
+            Reaction::TooLarge if !noted => {
+                self.refuse(task, update);
+                return Ok(Delivery::TooLarge);
+            }
             Reaction::LoseAnswer => {
                 self.answers_lost = true;
                 self.take(task, update);
@@ -234,8 +247,10 @@ impl World {
             };
             std::mem::forget(entry);
             let database = self.database.borrow();
-            let accepted = database.logs.get(&id(task)).map_or("", String::as_str);
-            let written = numbers(accepted).chain(written(&self.home.path().join(id(task)))).max();
+            let [accepted, refused] =
+                [&database.logs, &database.refused].map(|logs| logs.get(&id(task)).map_or("", String::as_str));
+            let came = numbers(accepted).chain(numbers(refused));
+            let written = came.chain(written(&self.home.path().join(id(task)))).max();
             let first = written.map_or(0, |last| last + 1);
             let lost = first..self.told[task].lines;
             self.told[task].killed.extend(lost);
