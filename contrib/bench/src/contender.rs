@@ -68,7 +68,15 @@ pub(crate) fn ours() -> Result<PathBuf, String> {
         let profile = if folder == "debug" { "dev".as_ref() } else { folder };
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../Cargo.toml");
         // Both packages, as both were chosen when this was built: alone, the worker's would be built with other features.
-        let built = Command::new(cargo)
+        let mut build = Command::new(cargo);
+        // What cargo tells of this package: build scripts watch it (ring's does), and half of what is built would be outdated.
+        for (name, _) in std::env::vars_os() {
+            let text = name.to_string_lossy();
+            if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+                build.env_remove(&name);
+            }
+        }
+        let built = build
             .args([
                 "build",
                 "--quiet",
