@@ -11,7 +11,7 @@ use standin_manager::{Endpoint, Fault, FaultKind, TaskStatus, When, WorkerStatus
 use tokio::time::Instant;
 
 use crate::harness::Farm;
-use crate::machine::{lives, missing, until};
+use crate::machine::{file, lives, missing, until};
 use crate::means::{cancel, farm_with_grace, logged, number, start_through};
 
 #[test]
@@ -304,9 +304,13 @@ fn e12_a_guard_that_was_stopped_hears_that_its_program_is_to_end() {
 fn e12_a_guard_that_is_stopped_again_and_again_holds_up_nothing_for_good() {
     let farm = Farm::new();
     let node = farm.awake_node_with(&[("grace", "100ms"), ("unkillable", "500ms")]);
-    let task = farm.script("echo $$ > pid; echo running; while :; do kill -STOP $PPID; done");
+    let task = farm.script(
+        "echo $$ > pid; echo running; until [ -e go ]; do sleep 0.01; done; while :; do kill -STOP $PPID; echo > stopped; done",
+    );
     farm.says(&task, "> running");
     let pid = number(&node.folder.join("pid"));
+    fs::write(node.folder.join("go"), "").unwrap();
+    file(&node.folder.join("stopped"));
     cancel(&farm, &task);
     assert!(!lives(pid) && node.marked().is_empty());
     node.childless();
