@@ -54,7 +54,8 @@ pub struct Home {
     files: files::Thread,
 }
 
-/// The home cannot be used. All but [`InUse`](Self::InUse) and [`Copied`](Self::Copied) are for the operator to repair (exit code 78).
+/// The home cannot be used. All but [`InUse`](Self::InUse) and [`Copied`](Self::Copied) are for the operator to
+/// repair (exit code 78).
 #[derive(Debug, thiserror::Error)]
 pub enum HomeError {
     /// Neither a setting nor a user's home directory to derive one from.

@@ -175,16 +175,16 @@ impl HttpManager {
         Ok(reply)
     }
 
-    async fn get(&self, path: &str, limit: Duration) -> Result<Reply, ManagerError> {
-        self.call(Call {
+    /// A small question.
+    fn get<'a>(&self, path: &'a str) -> Call<'a> {
+        Call {
             method: Method::GET,
             path,
             content: None,
-            limit,
+            limit: self.timings.question_timeout,
             authenticated: true,
             most: LARGEST_ANSWER,
-        })
-        .await
+        }
     }
 
     async fn post(&self, path: &str, limit: Duration) -> Result<Reply, ManagerError> {
@@ -225,12 +225,8 @@ impl Manager for HttpManager {
 
     async fn greet(&self) -> Result<Greeting, ManagerError> {
         let call = Call {
-            method: Method::GET,
-            path: "api/v3/version",
-            content: None,
-            limit: self.timings.question_timeout,
             authenticated: false,
-            most: LARGEST_ANSWER,
+            ..self.get("api/v3/version")
         };
         let reply = self.call(call).await?;
         match reply.status.as_u16() {
@@ -274,7 +270,7 @@ impl Manager for HttpManager {
     }
 
     async fn wish(&self) -> Result<Wish, ManagerError> {
-        let reply = self.get("api/v3/worker/state", self.timings.question_timeout).await?;
+        let reply = self.call(self.get("api/v3/worker/state")).await?;
         match reply.status.as_u16() {
             200 => Ok(Wish::GoTo(reply.json::<StateChange>()?.status_requested)),
             204 => Ok(Wish::Nothing),
@@ -312,9 +308,7 @@ impl Manager for HttpManager {
     }
 
     async fn may_i_run(&self, task: &str) -> Result<Verdict, ManagerError> {
-        let reply = self
-            .get(&task_path(task, "/may-i-run"), self.timings.question_timeout)
-            .await?;
+        let reply = self.call(self.get(&task_path(task, "/may-i-run"))).await?;
         match reply.status.as_u16() {
             200 => Ok(match reply.json::<MayKeepRunning>()? {
                 MayKeepRunning {
@@ -362,12 +356,8 @@ impl Manager for HttpManager {
     async fn row(&self) -> Result<Row, ManagerError> {
         let path = format!("api/v3/worker-mgt/workers/{}", segment(&self.worker_id()));
         let call = Call {
-            method: Method::GET,
-            path: &path,
-            content: None,
-            limit: self.timings.question_timeout,
             authenticated: false,
-            most: LARGEST_ANSWER,
+            ..self.get(&path)
         };
         let reply = self.call(call).await?;
         match reply.status.as_u16() {

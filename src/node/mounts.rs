@@ -7,7 +7,7 @@ use std::fs;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use crate::trees::is_mounted;
+use crate::trees::{is_mounted, unescaped};
 
 /// Where the administrator says what is to be mounted.
 const FSTAB: &str = "/etc/fstab";
@@ -39,21 +39,6 @@ fn listed(fstab: &[u8]) -> Vec<PathBuf> {
     places.collect()
 }
 
-/// The kernel writes blanks, tabs, line ends and backslashes of a path as three octal digits.
-fn unescaped(field: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let Some((first, after)) = rest.split_first() {
-        let octal = after.get(..3).filter(|_| *first == b'\\').and_then(|digits| {
-            let text = std::str::from_utf8(digits).ok()?;
-            u8::from_str_radix(text, 8).ok()
-        });
-        bytes.push(octal.unwrap_or(*first));
-        rest = if octal.is_some() { &after[3..] } else { after };
-    }
-    bytes
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,11 +55,5 @@ mod tests {
         assert_eq!(missing(&home).as_deref(), Some(home.as_path()));
         assert_eq!(missing(Path::new("/no/such/place")), None);
         assert_eq!(not_mounted_yet(Path::new("/proc/home"), &["/proc".into()], true), None);
-    }
-
-    #[test]
-    fn a_path_is_read_as_the_kernel_writes_it() {
-        assert_eq!(unescaped(br"/mnt/a\040b\134c"), br"/mnt/a b\c");
-        assert_eq!(unescaped(br"/odd\9"), br"/odd\9");
     }
 }

@@ -82,7 +82,8 @@ pub async fn hand_back(cause: HandBack, reporter: impl LastWord) -> Outcome {
 }
 
 /// Runs a task to its end; the outcome is in the reporter's hands when this returns, and the task's
-/// temporary directory is gone, or goes on being removed. Dropped on the way, the directory stays until [`Leftovers`] are looked for.
+/// temporary directory is gone, or goes on being removed. Dropped on the way, the directory stays until [`Leftovers`] are
+/// looked for.
 pub async fn run(
     task: &AssignedTask,
     tools: &Tools,

@@ -197,7 +197,8 @@ fn settle_in(folder: &Path, name: &Path) -> io::Result<()> {
     fs::remove_file(&probe)
 }
 
-/// Removes a directory, however long it takes. A FUSE mount of ours in it (an AppImage that was killed leaves one) is taken away before.
+/// Removes a directory, however long it takes. A FUSE mount of ours in it (an AppImage that was killed leaves one) is taken
+/// away before.
 async fn remove_all(path: &Path, launcher: &Launcher) -> Result<(), Stays> {
     let stays = match try_remove(path).await {
         Err(stays) if stays.is_mounted() => stays,

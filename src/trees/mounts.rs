@@ -77,8 +77,8 @@ impl Mount {
     }
 }
 
-/// The kernel writes blanks, tabs, line ends and backslashes of a path as three octal digits.
-fn unescaped(field: &[u8]) -> Vec<u8> {
+/// The kernel writes blanks, tabs, line ends and backslashes of a path as three octal digits; so does fstab(5).
+pub(crate) fn unescaped(field: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(field.len());
     let mut rest = field;
     while let Some((first, after)) = rest.split_first() {

@@ -6,7 +6,6 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
-use std::process::Command;
 
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
@@ -14,6 +13,7 @@ use serde_json::json;
 
 use crate::harness::Farm;
 use crate::machine::until;
+use crate::means::start_through;
 use crate::render_node::Node;
 
 fn pipe(path: &Path) {
@@ -128,15 +128,7 @@ fn what_we_write_is_for_us_alone_whatever_the_umask_and_a_home_open_to_others_is
     let mut node = farm.node("node");
     fs::create_dir(node.home()).unwrap();
     fs::set_permissions(node.home(), fs::Permissions::from_mode(0o777)).unwrap();
-    let worker = node.command();
-    let mut command = Command::new("sh");
-    command
-        .args(["-c", "umask 0; exec \"$@\"", "sh"])
-        .arg(worker.get_program())
-        .args(worker.get_args())
-        .current_dir(&node.folder);
-    command.envs(worker.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    node.start_with(&mut command);
+    start_through(&mut node, ["sh", "-c", "umask 0; exec \"$@\"", "sh"]);
     farm.awake();
     farm.completed(&farm.script("echo done"));
     until(

@@ -11,7 +11,7 @@ use standin_manager::{TaskStatus, WorkerStatus};
 
 use crate::harness::{Farm, exec};
 use crate::machine::{file, missing, until};
-use crate::means::{logged, not_root};
+use crate::means::{logged, not_root, start_through};
 use crate::render_node::Node;
 use crate::small_disk::start_among_mounts;
 
@@ -85,15 +85,7 @@ fn an_appimage_that_may_not_mount_itself_says_what_to_do() {
     program[8..11].copy_from_slice(b"AI\x02");
     fs::write(&image, program).unwrap();
     fs::set_permissions(&image, PermissionsExt::from_mode(0o755)).unwrap();
-    let worker = node.command();
-    let mut command = std::process::Command::new("setpriv");
-    command
-        .arg("--no-new-privs")
-        .arg(worker.get_program())
-        .args(worker.get_args())
-        .current_dir(&node.folder);
-    command.envs(worker.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    node.start_with(&mut command);
+    start_through(&mut node, ["setpriv", "--no-new-privs"]);
     farm.awake();
     for (program, hinted) in [(image.to_str().unwrap(), true), ("/bin/sh", false)] {
         let task = farm.task(&[exec(program, json!(["-c", "exit 127"]))]);

@@ -22,8 +22,8 @@ pub(super) fn gap(folder: &Path, first: u32) -> PathBuf {
     folder.join(format!("gap-{first:06}"))
 }
 
-/// Finds the log of a folder that an earlier process left, as far as `progress` knows it. `new` is the log of that folder without
-/// anything in it. Blocks.
+/// Finds the log of a folder that an earlier process left, as far as `progress` knows it. `new` is the log of that folder
+/// without anything in it. Blocks.
 ///
 /// # Errors
 /// When a file cannot be read, or a gap is not what was written.
