@@ -14,10 +14,12 @@ const TABLE: &[(&str, &str)] = &[
     ("lib", ""),
     ("abort", ""),
     ("blocking", ""),
+    ("chain", ""),
+    ("random", ""),
     ("cli", "departure"),
     (
         "app",
-        "abort blocking cli command config departure home logging manager node printable process protocol report signals spool systemd task timings worker",
+        "abort blocking cli command config departure home logging manager node printable process protocol report signals spool systemd task timings worker chain",
     ),
     ("bounded", ""),
     ("control", "home config"),
@@ -27,7 +29,7 @@ const TABLE: &[(&str, &str)] = &[
     ("printable", ""),
     (
         "diagnose",
-        "abort app cli clock command config control departure files home manager node printable process spool timings",
+        "abort app cli clock command config control departure files home manager node printable process spool timings chain",
     ),
     ("signals", "abort departure"),
     ("systemd", "printable"),
@@ -38,9 +40,12 @@ const TABLE: &[(&str, &str)] = &[
     ("home", "config clock files"),
     ("node", "config timings trees"),
     ("protocol", "bounded"),
-    ("manager", "bounded clock protocol home timings abort files"),
-    ("spool", "clock manager protocol home timings trees files"),
-    ("report", "spool manager protocol process timings abort files"),
+    (
+        "manager",
+        "bounded clock protocol home timings abort files chain random",
+    ),
+    ("spool", "clock manager protocol home timings trees files chain"),
+    ("report", "spool manager protocol process timings abort files chain"),
     ("process", "abort clock files timings printable"),
     (
         "command",
@@ -49,7 +54,7 @@ const TABLE: &[(&str, &str)] = &[
     ("task", "blocking command report spool protocol abort process trees"),
     (
         "worker",
-        "bounded task report spool manager node protocol process home abort departure signals systemd timings",
+        "bounded task report spool manager node protocol process home abort departure signals systemd timings chain random",
     ),
 ];
 

@@ -18,10 +18,10 @@ use tracing::{debug, error, warn};
 
 use super::room::Patience;
 use super::unusable;
+use crate::chain::chain;
 use crate::config::{Config, Environment};
 use crate::departure::Departure;
 use crate::home::{self, Credentials, Home, HomeError};
-use crate::manager::chain;
 use crate::node;
 use crate::spool::{Contents, Limits, Spool};
 use crate::systemd::{Beat, Systemd};

@@ -13,10 +13,11 @@ use tracing::{error, info, warn};
 
 use super::parts::reach;
 use crate::blocking::off_the_loop;
+use crate::chain::chain;
 use crate::cli::Arguments;
 use crate::config::{Config, Environment};
 use crate::logging::Volume;
-use crate::manager::{HttpManager, chain};
+use crate::manager::HttpManager;
 use crate::systemd::Systemd;
 
 /// A file system that hangs must not keep the next signal waiting.

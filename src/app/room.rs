@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
-use crate::manager::chain;
+use crate::chain::chain;
 use crate::systemd::Systemd;
 
 /// How a start that has to wait is told, and how often it tries.

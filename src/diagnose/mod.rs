@@ -18,12 +18,12 @@ use std::io::{self, BufWriter, StdoutLock, Write};
 use std::path::{Path, PathBuf};
 
 use self::history::HistoryError;
+use crate::chain::chain;
 use crate::cli::{Arguments, Subcommand};
 use crate::config::{Config, Environment};
 use crate::control::{self, Command};
 use crate::departure::Departure;
 use crate::home::{self, SearchError};
-use crate::manager::chain;
 use crate::printable::{self, Printable};
 
 /// Runs a subcommand.

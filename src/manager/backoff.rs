@@ -2,12 +2,13 @@
 
 //! How long to wait before the next try, and how much to say about it.
 
-use std::error::Error;
 use std::time::Duration;
 
 use tracing::{debug, info, warn};
 
 use super::ManagerError;
+use crate::chain::chain;
+use crate::random::random;
 
 /// Pauses that double up to a limit, each drawn evenly from zero to its full length ("full jitter"), so that
 /// many workers that lost the Manager together do not come back together.
@@ -62,17 +63,6 @@ impl Backoff {
         self.failures = self.failures.saturating_add(1);
         full.mul_f64(random).max(self.min / 2)
     }
-}
-
-/// An error with all its causes, in one line.
-pub fn chain(error: &dyn Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| (**error).source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
-}
-
-/// A random number in `0.0..1.0`; 0.5 where the kernel gives none.
-pub fn random() -> f64 {
-    getrandom::u32().map_or(0.5, |number| f64::from(number) / (f64::from(u32::MAX) + 1.0))
 }
 
 #[cfg(test)]

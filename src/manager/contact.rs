@@ -9,7 +9,8 @@ use std::time::Duration;
 use nix::time::{ClockId, clock_gettime};
 use tokio::sync::Notify;
 
-use super::{ManagerError, chain};
+use super::ManagerError;
+use crate::chain::chain;
 
 /// Remembers contacts; single threaded like the loop it serves.
 #[derive(Debug)]

@@ -23,7 +23,8 @@ use tokio::time::timeout;
 use url::Url;
 
 use super::dial::{connect, lookup};
-use super::{Greeting, HttpManager, KNOWN, Manager, ManagerError, Reach, Trust, chain, is_known, tls};
+use super::{Greeting, HttpManager, KNOWN, Manager, ManagerError, Reach, Trust, is_known, tls};
+use crate::chain::chain;
 use crate::clock;
 use crate::timings::Timings;
 

@@ -19,8 +19,7 @@ use url::Url;
 
 use super::broadcasts::Broadcasts;
 use super::contact::Contact;
-use super::push::Line;
-use super::reach::{AGENT, HttpError, Reach, client};
+use super::reach::{HttpError, Reach, client};
 use super::reply::{Body, Reply};
 use super::{
     Acknowledgement, Assignment, Delivery, Greeting, Manager, ManagerError, Picture, PictureAnswer, Row, Verdict,
@@ -77,11 +76,6 @@ impl HttpManager {
             broadcasts: Broadcasts::default(),
             timings: timings.clone(),
         })
-    }
-
-    /// The way to the Manager's Socket.IO, which is reached as the rest of it.
-    pub(super) fn line(&self) -> Line {
-        Line::new(&self.base, self.reach(), AGENT)
     }
 
     /// Waits until the Manager has had nothing of ours to tell everybody about for as long as `quiet`.

@@ -29,7 +29,7 @@ use crate::protocol::{
     AssignedTask, Id, ManagerVersion, MayKeepRunning, Registered, Registration, SignOn, TaskUpdate, WorkerStatus,
 };
 
-pub use backoff::{Backoff, chain, random};
+pub use backoff::Backoff;
 pub use diagnosis::{Diagnosis, Met, Step, examine, of_another_version, said_who};
 pub use error::ManagerError;
 pub use http::HttpManager;

@@ -18,7 +18,8 @@ use tracing::{debug, info, warn};
 
 use super::backoff::Backoff;
 use super::diagnosis::{Diagnosis, of_another_version};
-use super::{Acknowledgement, Manager, ManagerError, Row, Welcome, chain};
+use super::{Acknowledgement, Manager, ManagerError, Row, Welcome};
+use crate::chain::chain;
 use crate::home::{Credentials, CredentialsError, Home};
 use crate::protocol::{Registration, SignOn, WorkerStatus};
 use crate::timings::Timings;

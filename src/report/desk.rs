@@ -16,8 +16,9 @@ use tracing::debug;
 
 use super::picture::PICTURE_ROLE;
 use crate::abort::{AbortReason, AbortSource};
+use crate::chain::chain;
 use crate::files;
-use crate::manager::{Manager, Picture, chain};
+use crate::manager::{Manager, Picture};
 use crate::process::{Exit, Heard, Ladder, Launcher, ProcessSpec};
 use crate::timings::Timings;
 

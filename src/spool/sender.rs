@@ -24,6 +24,7 @@ use super::folder::{Due, Parcel, Said};
 use super::housekeeping::{sync_outcomes, tidy};
 use super::record::Fate;
 use super::shared::{Shared, SharedFolder};
+use crate::chain::chain;
 use crate::manager::{Backoff, Delivery, Manager, ManagerError, Verdict, denial};
 use crate::protocol::{Id, TaskStatus};
 use crate::timings::until;
@@ -302,7 +303,7 @@ impl Sender {
         if hopeless {
             error!(
                 %task,
-                error = crate::manager::chain(error),
+                error = chain(error),
                 "the report of a task cannot be delivered: set aside"
             );
             self.over(folder, Fate::SetAside);

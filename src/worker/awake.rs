@@ -7,8 +7,9 @@ use tracing::{info, warn};
 
 use super::{Inbox, Rest, State, Worker, heed};
 use crate::manager::push::Interest;
-use crate::manager::{Assignment, Backoff, Manager, ManagerError, Wish, random};
+use crate::manager::{Assignment, Backoff, Manager, ManagerError, Wish};
 use crate::protocol::{AssignedTask, WorkerStatus};
+use crate::random::random;
 use crate::task::HandBack;
 
 /// What the answer to a fetch means.

@@ -9,8 +9,9 @@ use tracing::{debug, info};
 use super::pace::spread;
 use crate::abort::AbortReason;
 use crate::manager::push::{Hints, Pause};
-use crate::manager::{Backoff, Manager, Session, Standing, Verdict, denial, random};
+use crate::manager::{Backoff, Manager, Session, Standing, Verdict, denial};
 use crate::protocol::WorkerStatus;
+use crate::random::random;
 use crate::timings::Timings;
 
 /// Asks until the answer is no, and returns why. No answer at all means to go on, for as long as

@@ -8,9 +8,10 @@ use tokio::time::{sleep, timeout};
 use tracing::{error, info};
 
 use super::{Rest, State, Worker, heed};
+use crate::chain::chain;
 use crate::departure::Departure;
 use crate::manager::push::longest_parting;
-use crate::manager::{Manager, SessionError, Wish, chain};
+use crate::manager::{Manager, SessionError, Wish};
 use crate::protocol::WorkerStatus;
 
 /// How often we sign on before a restart that is answered each time is taken for "awake": the fetch will ask again.

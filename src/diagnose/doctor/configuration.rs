@@ -4,10 +4,10 @@
 
 use super::Case;
 use super::finding::Finding;
+use crate::chain::chain;
 use crate::cli::Arguments;
 use crate::config::{Config, ConfigError, Environment, Warning};
 use crate::home::{self, SearchError};
-use crate::manager::chain;
 
 const NAME: &str = "configuration";
 

@@ -16,10 +16,11 @@ use url::Url;
 use super::Case;
 use super::finding::{Finding, look};
 use crate::app::parts::{manager_url, reach};
+use crate::chain::chain;
 use crate::home::Credentials;
 use crate::manager::push::{LineError, knock};
 use crate::manager::{
-    Diagnosis, HttpManager, Manager, ManagerError, Row, Step, Verdict, chain, examine, of_another_version, said_who,
+    Diagnosis, HttpManager, Manager, ManagerError, Row, Step, Verdict, examine, of_another_version, said_who,
 };
 
 /// How long each of the four steps may take, so that all of it ends within ten seconds.

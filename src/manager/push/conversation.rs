@@ -14,8 +14,8 @@ use super::ear::{Ear, Heard};
 use super::rooms::{Breadth, Rooms, Saying};
 use super::steps::Steps;
 use super::{Interest, Link, Packet, Source};
-use crate::manager::random;
 use crate::protocol::Handshake;
+use crate::random::random;
 use crate::timings::Timings;
 
 /// A Manager that asks for pings more often is not followed.

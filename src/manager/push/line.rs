@@ -25,6 +25,7 @@ use url::{Host, Url};
 
 use crate::manager::Reach;
 use crate::manager::dial::{connect, lookup};
+use crate::manager::reach::AGENT;
 
 /// Events are 200-350 bytes; a task's name of 140 kB was seen, and its activity is free text. A larger one ends the
 /// connection, not our memory.
@@ -46,7 +47,6 @@ const FRAME: usize = 256;
 pub struct Line {
     url: Url,
     reach: Reach,
-    agent: &'static str,
 }
 
 /// Why there is no connection, or no longer.
@@ -99,14 +99,14 @@ pub(super) struct Socket {
 
 impl Line {
     /// `base` is the Manager's URL and ends in a slash.
-    pub(in crate::manager) fn new(base: &Url, reach: Reach, agent: &'static str) -> Self {
+    pub(super) fn new(base: &Url, reach: Reach) -> Self {
         let mut url = base.clone();
         url.set_path(&format!("{}socket.io/", base.path()));
         url.set_query(Some("EIO=3&transport=websocket"));
         let scheme = if base.scheme() == "https" { "wss" } else { "ws" };
         // Between two schemes of the same kind this cannot fail; and were it not done, the connection would be refused.
         url.set_scheme(scheme).ok();
-        Self { url, reach, agent }
+        Self { url, reach }
     }
 
     /// Connects and upgrades, within `patience`, which is then the limit of each write.
@@ -123,7 +123,7 @@ impl Line {
         let mut request = self.url.as_str().into_client_request().map_err(broken)?;
         let headers = request.headers_mut();
         headers.extend(self.reach.headers.clone());
-        headers.insert(USER_AGENT, HeaderValue::from_static(self.agent));
+        headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
         let upgraded = tokio_tungstenite::client_async_with_config(request, stream, Some(bounds())).await;
         upgraded.map(|(stream, _)| stream).map_err(broken)
     }
@@ -275,11 +275,7 @@ mod tests {
 
     #[test]
     fn c23_the_socket_is_below_the_managers_url() {
-        let line = |base: &str| {
-            Line::new(&Url::parse(base).unwrap(), Reach::default(), "a")
-                .url
-                .to_string()
-        };
+        let line = |base: &str| Line::new(&Url::parse(base).unwrap(), Reach::default()).url.to_string();
         assert_eq!(
             line("http://m:8080/"),
             "ws://m:8080/socket.io/?EIO=3&transport=websocket"

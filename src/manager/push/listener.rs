@@ -10,11 +10,13 @@ use tracing::{debug, info};
 
 use super::conversation::Conversation;
 use super::crowd::Crowd;
-use super::line::{LineError, Socket};
+use super::line::{Line, LineError, Socket};
 use super::parting::{hang_up, part, say};
 use super::{Ear, Interest, Link, Packet, Source};
-use crate::manager::{Backoff, HttpManager, chain, random};
+use crate::chain::chain;
+use crate::manager::{Backoff, HttpManager};
 use crate::protocol::Handshake;
+use crate::random::random;
 use crate::timings::Timings;
 
 /// After the Manager's goodbye: time to go down and come up again, plus as much as this at random.
@@ -206,7 +208,7 @@ pub async fn knock(manager: &HttpManager, timings: &Timings, patience: Duration)
 }
 
 async fn opened(manager: &HttpManager, patience: Duration) -> Result<(Socket, Handshake), LineError> {
-    let mut socket = manager.line().open(patience).await?;
+    let mut socket = Line::new(manager.url(), manager.reach()).open(patience).await?;
     let handshake = timeout(patience, first(&mut socket))
         .await
         .map_err(|_| LineError::TimedOut(patience))??;
