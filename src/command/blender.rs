@@ -38,7 +38,7 @@ impl BlenderRender {
             "blender-render",
             &self.exe,
             self.args.clone(),
-            stage.tools.blender_ladder.clone(),
+            stage.tools.blender_kill_sequence.clone(),
         );
         let mut rendering = Rendering::begin(stage, &self.args).await;
         let mut listen = |line: &str, voice: &mut dyn Voice| {

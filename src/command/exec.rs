@@ -23,7 +23,7 @@ impl Exec {
     }
 
     pub(super) async fn run(&self, stage: &mut Stage<'_>) -> Result<(), Ending> {
-        let program = Program::new("exec", &self.exe, self.args.clone(), stage.tools.ladder.clone());
+        let program = Program::new("exec", &self.exe, self.args.clone(), stage.tools.kill_sequence.clone());
         program.run(stage, &mut |_, _| ()).await
     }
 }

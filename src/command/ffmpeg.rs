@@ -13,7 +13,7 @@ use super::program::Program;
 use super::text::quoted;
 use super::tools::Stage;
 use crate::abort::{AbortReason, AbortSource};
-use crate::process::{Exit, Finished, Heard, StartError};
+use crate::process::{Exit, Finished, ProcessEvent, StartError};
 
 /// How long `-version` may take: the Go worker's five seconds.
 const VERSION_LIMIT: Duration = Duration::from_secs(5);
@@ -84,13 +84,13 @@ async fn try_version(path: &str, stage: &mut Stage<'_>) -> Result<Result<(), Str
         "frames-to-video",
         path,
         vec!["-version".to_owned()],
-        stage.tools.ladder.clone(),
+        stage.tools.kill_sequence.clone(),
     );
     let spec = program.spec(stage);
     let (source, mut abort) = AbortSource::new();
     let mut lines = Vec::new();
-    let mut hear = |heard: Heard<'_>| {
-        if let Heard::Line(line) = heard
+    let mut hear = |heard: ProcessEvent<'_>| {
+        if let ProcessEvent::Line(line) = heard
             && lines.len() < VERSION_LINES
         {
             lines.push(line.to_owned());

@@ -44,7 +44,12 @@ impl FramesToVideo {
     pub(super) async fn run(&self, stage: &mut Stage<'_>) -> Result<(), Ending> {
         let exe = ffmpeg::find(&self.exe, stage).await?;
         self.make_folder(stage).await?;
-        let program = Program::new("frames-to-video", &exe, self.args.clone(), stage.tools.ladder.clone());
+        let program = Program::new(
+            "frames-to-video",
+            &exe,
+            self.args.clone(),
+            stage.tools.kill_sequence.clone(),
+        );
         program.run(stage, &mut |_, _| ()).await
     }
 

@@ -25,7 +25,7 @@ use super::text::quoted;
 use super::tools::Stage;
 use crate::abort::Abort;
 use crate::blocking::off_the_loop;
-use crate::process::{Exit, Finished, Heard, Ladder, OpenFile, ProcessSpec, StartError, Stray, Usage};
+use crate::process::{Exit, Finished, KillSequence, OpenFile, ProcessEvent, ProcessSpec, StartError, Stray, Usage};
 use crate::report::Voice;
 
 /// The program's own words are longer than any kernel takes them.
@@ -47,16 +47,16 @@ pub(super) struct Program {
     pub(super) command: &'static str,
     pub(super) exe: String,
     pub(super) args: Vec<String>,
-    pub(super) ladder: Ladder,
+    pub(super) kill_sequence: KillSequence,
 }
 
 impl Program {
-    pub(super) fn new(command: &'static str, exe: &str, args: Vec<String>, ladder: Ladder) -> Self {
+    pub(super) fn new(command: &'static str, exe: &str, args: Vec<String>, kill_sequence: KillSequence) -> Self {
         Self {
             command,
             exe: exe.to_owned(),
             args,
-            ladder,
+            kill_sequence,
         }
     }
 
@@ -81,12 +81,12 @@ impl Program {
         let ended = tools
             .launcher
             .run_noted(&spec, note, abort, &mut |heard| match heard {
-                Heard::Started { pid: started } => pid = started,
-                Heard::Line(line) => {
+                ProcessEvent::Started { pid: started } => pid = started,
+                ProcessEvent::Line(line) => {
                     voice.output(pid, line);
                     hear(line, *voice);
                 }
-                Heard::LeftRunning(strays) => voice.line(&left_running(strays)),
+                ProcessEvent::LeftRunning(strays) => voice.line(&left_running(strays)),
             })
             .await;
         match ended {
@@ -111,7 +111,7 @@ impl Program {
             args: self.args.iter().map(OsString::from).collect(),
             env: stage.identity.env.clone(),
             directory: None,
-            ladder: self.ladder.clone(),
+            kill_sequence: self.kill_sequence.clone(),
             label: stage.identity.label.clone(),
         }
     }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use crate::abort::Abort;
-use crate::process::{Ladder, Launcher};
+use crate::process::{KillSequence, Launcher};
 use crate::protocol::AssignedTask;
 use crate::report::Voice;
 use crate::timings::Timings;
@@ -24,8 +24,8 @@ pub struct Tools {
     pub(super) launcher: Launcher,
     /// The folder beside the worker's program where an FFmpeg may be.
     pub(super) ffmpeg_dir: PathBuf,
-    pub(super) blender_ladder: Ladder,
-    pub(super) ladder: Ladder,
+    pub(super) blender_kill_sequence: KillSequence,
+    pub(super) kill_sequence: KillSequence,
     /// How long work on files may take to notice an abort, before it is left alone.
     pub(super) patience: Duration,
     /// A program killed sooner after its start has crashed at once.
@@ -66,11 +66,11 @@ impl Tools {
             launcher,
             ffmpeg_dir,
             // Blender cleans up on SIGINT only.
-            blender_ladder: Ladder(vec![
+            blender_kill_sequence: KillSequence(vec![
                 (Signal::SIGINT, timings.blender_grace),
                 (Signal::SIGTERM, timings.blender_firm_grace),
             ]),
-            ladder: Ladder(vec![(Signal::SIGTERM, timings.grace)]),
+            kill_sequence: KillSequence(vec![(Signal::SIGTERM, timings.grace)]),
             patience: timings.grace,
             crash: timings.crash_window,
             scratch,

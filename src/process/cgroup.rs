@@ -25,7 +25,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::procfs::Stat;
+use super::procfs::ProcessStat;
 use nix::libc;
 use nix::unistd::{AccessFlags, access, getpid};
 
@@ -34,7 +34,7 @@ const SYSTEMD: &str = "/run/systemd/system";
 
 /// The delegated group, as the place where programs get theirs.
 #[derive(Debug, Clone)]
-pub(super) struct Place {
+pub(super) struct DelegatedGroup {
     base: PathBuf,
     mark: String,
 }
@@ -51,7 +51,7 @@ pub struct Delegation {
 impl Delegation {
     /// What the process `pid` has, a worker with this mark or anybody. As far as this user may see and write.
     pub fn of(pid: i32, mark: &str) -> Option<Self> {
-        let place = Place::of(&pid.to_string(), mark)?;
+        let place = DelegatedGroup::of(&pid.to_string(), mark)?;
         Some(Self {
             can_kill: place.base.join("cgroup.kill").exists(),
             counts_memory: place.can_count_memory(),
@@ -64,7 +64,7 @@ impl Delegation {
 #[derive(Debug, Clone)]
 pub(super) struct Cgroup(PathBuf);
 
-impl Place {
+impl DelegatedGroup {
     /// `None` where nothing is delegated to us.
     pub(super) fn find(mark: &str) -> Option<Self> {
         Self::of("self", mark)
@@ -181,12 +181,12 @@ impl Cgroup {
     }
 
     /// Whoever lives in it, groups below it included.
-    pub(super) fn members(&self) -> Vec<Stat> {
+    pub(super) fn members(&self) -> Vec<ProcessStat> {
         let mut found = Vec::new();
         for group in self.with_all_below() {
             let list = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
             let pids = list.lines().filter_map(|line| line.parse().ok());
-            found.extend(pids.filter_map(Stat::read).filter(|stat| !stat.is_dead()));
+            found.extend(pids.filter_map(ProcessStat::read).filter(|stat| !stat.is_dead()));
         }
         found
     }

@@ -3,7 +3,7 @@
 //! How a program ended, in a file: what a guard leaves to the next worker where its own went before it had that on disk.
 //!
 //! ```text
-//! guard: program ended ─► Ended ─► worker ─► its outcome on disk ─► Order::Taken ─► guard ends
+//! guard: program ended ─► Ended ─► worker ─► its outcome on disk ─► GuardCommand::Release ─► guard ends
 //!              └─ the worker is gone without that: EndNote::write ─► NotedEnd::read, at the next start
 //! ```
 //!
@@ -19,7 +19,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::Finished;
-use super::messages::LastWord;
+use super::messages::ExitReport;
 use super::status::{exit_of, is_own_doing};
 use crate::{clock, files};
 
@@ -46,19 +46,19 @@ pub struct NotedEnd {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Content {
+struct NoteContent {
     about: String,
     /// Of which life of the host it is: what was written before a power cut may not be on disk.
     boot: String,
     ended: u64,
     pid: i32,
-    word: LastWord,
+    word: ExitReport,
 }
 
 impl EndNote {
     /// In its place at once, or not at all.
-    pub(super) fn write(&self, pid: i32, ended: u64, word: LastWord) -> io::Result<()> {
-        let content = Content {
+    pub(super) fn write(&self, pid: i32, ended: u64, word: ExitReport) -> io::Result<()> {
+        let content = NoteContent {
             about: self.about.clone(),
             boot: clock::boot(),
             ended,
@@ -94,8 +94,8 @@ impl NotedEnd {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             text => text?,
         };
-        let content: Content = serde_json::from_slice(&text)?;
-        let LastWord {
+        let content: NoteContent = serde_json::from_slice(&text)?;
+        let ExitReport {
             status,
             asked,
             oom,
@@ -125,8 +125,8 @@ mod tests {
     use super::*;
     use crate::process::{Exit, Strays, Usage};
 
-    fn word(status: i32) -> LastWord {
-        LastWord {
+    fn word(status: i32) -> ExitReport {
+        ExitReport {
             status: Some(status),
             asked: false,
             oom: false,
@@ -148,7 +148,7 @@ mod tests {
         };
         // What a task has planted.
         std::os::unix::fs::symlink("/nowhere", home.path().join("end-note.json.new")).unwrap();
-        let exit = |word: LastWord| {
+        let exit = |word: ExitReport| {
             note.write(7, 8, word).unwrap();
             let read = NotedEnd::read(&path).unwrap()?;
             assert_eq!((read.about.as_str(), read.ended, read.finished.pid), ("x", 8, 7));
@@ -157,7 +157,7 @@ mod tests {
         assert_eq!(exit(word(0)), Some(Exit::Success));
         assert_eq!(exit(word(3 << 8)), Some(Exit::Code(3)));
         assert_eq!(exit(word(9)), None);
-        assert_eq!(exit(LastWord { asked: true, ..word(0) }), None);
+        assert_eq!(exit(ExitReport { asked: true, ..word(0) }), None);
         let text = fs::read_to_string(&path).unwrap().replace(&clock::boot(), "another");
         let text = text.replace("\"asked\":true", "\"asked\":false");
         fs::write(&path, &text).unwrap();

@@ -20,15 +20,15 @@ use nix::sys::prctl::set_child_subreaper;
 use nix::sys::signal::{SigHandler, Signal, signal};
 use tokio::sync::oneshot;
 
-use super::cgroup::Place;
+use super::cgroup::DelegatedGroup;
 use super::guard::GUARD_ROLE;
 use super::mark::MARK;
 use super::marked::{end_escaped, end_marked};
-use super::messages::{Terms, brief};
+use super::messages::{SpawnOptions, encode_request};
+use super::process_run::ProcessRun;
 use super::reaper::{Children, GuardEnd, Reaper, SharedChildren};
-use super::session::Session;
 use super::title::guard_title;
-use super::{EndNote, Finished, Heard, ProcessSpec, StartError, Stray, Strays};
+use super::{EndNote, Finished, ProcessEvent, ProcessSpec, StartError, Stray, Strays};
 use crate::abort::Abort;
 use crate::timings::Timings;
 
@@ -66,19 +66,19 @@ pub struct LauncherOptions {
 
 /// How programs are started on this node. One for the whole worker; clones are the same launcher.
 #[derive(Debug, Clone)]
-pub struct Launcher(Rc<Node>);
+pub struct Launcher(Rc<LauncherState>);
 
 #[derive(Debug)]
-struct Node {
+struct LauncherState {
     options: LauncherOptions,
-    terms: Terms,
+    spawn_options: SpawnOptions,
     children: SharedChildren,
     /// Runs that are over, whose guards wait to be told that this is on disk.
-    noted: RefCell<Vec<Session>>,
+    noted: RefCell<Vec<ProcessRun>>,
 }
 
 /// A guard that was started, seen from here.
-pub(super) struct Guard {
+pub(super) struct GuardHandle {
     pub(super) pid: i32,
     pub(super) children: SharedChildren,
     pub(super) socket: UnixStream,
@@ -94,11 +94,11 @@ impl Launcher {
     /// # Errors
     /// When the kernel refuses, which it does in no known circumstance.
     pub fn new(options: LauncherOptions) -> io::Result<(Self, Reaper)> {
-        let place = Place::find(&options.mark);
+        let place = DelegatedGroup::find(&options.mark);
         if let Some(place) = &place {
             tracing::info!(groups = place.prefix(), "each program has a control group of its own");
         }
-        let counted = place.as_ref().is_some_and(Place::count_memory);
+        let counted = place.as_ref().is_some_and(DelegatedGroup::count_memory);
         if options.memory.is_some() && !counted {
             tracing::warn!(
                 "the memory of programs cannot be limited, `memory` of [node] has no effect: that takes the memory \
@@ -116,16 +116,16 @@ impl Launcher {
         Self::with(options, None)
     }
 
-    fn with(options: LauncherOptions, place: Option<&Place>) -> io::Result<(Self, Reaper)> {
+    fn with(options: LauncherOptions, place: Option<&DelegatedGroup>) -> io::Result<(Self, Reaper)> {
         set_child_subreaper(true)?;
         // SAFETY: SIG_DFL runs no code.
         unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }?;
         let timings = &options.timings;
-        let terms = Terms {
+        let spawn_options = SpawnOptions {
             oom_score_adj: options.oom_score_adj,
             nice: options.nice,
             ignore_hangup: hangup_is_ignored(),
-            cgroups: place.map(Place::prefix),
+            cgroups: place.map(DelegatedGroup::prefix),
             memory: options.memory,
             drain: timings.output_drain,
             linger: timings.linger,
@@ -133,13 +133,13 @@ impl Launcher {
         };
         let children = Rc::new(RefCell::new(Children::new(
             options.mark.clone(),
-            &terms,
+            &spawn_options,
             timings.guard_silence,
         )));
         let reaper = Reaper::new(Rc::clone(&children))?;
-        let node = Node {
+        let node = LauncherState {
             options,
-            terms,
+            spawn_options,
             children,
             noted: RefCell::default(),
         };
@@ -149,7 +149,7 @@ impl Launcher {
     /// Runs one program and everything it starts, to the very end: when this returns, nothing of it is
     /// left, unless [`Strays::unkillable`] says so.
     ///
-    /// `hear` gets the program's output while it runs and must not block. After an abort the ladder of
+    /// `hear` gets the program's output while it runs and must not block. After an abort the kill sequence of
     /// the spec is climbed; [`AbortReason::Force`](crate::abort::AbortReason) cuts it short. When the
     /// returned future is dropped the guard ends the tree at once, and nobody waits for it.
     ///
@@ -159,7 +159,7 @@ impl Launcher {
         &self,
         spec: &ProcessSpec,
         abort: &mut Abort,
-        hear: &mut dyn FnMut(Heard<'_>),
+        hear: &mut dyn FnMut(ProcessEvent<'_>),
     ) -> Result<Finished, StartError> {
         self.run_noted(spec, None, abort, hear).await
     }
@@ -174,15 +174,15 @@ impl Launcher {
         spec: &ProcessSpec,
         note: Option<EndNote>,
         abort: &mut Abort,
-        hear: &mut dyn FnMut(Heard<'_>),
+        hear: &mut dyn FnMut(ProcessEvent<'_>),
     ) -> Result<Finished, StartError> {
-        let brief = brief(spec, &self.0.terms, note.as_ref())?;
+        let brief = encode_request(spec, &self.0.spawn_options, note.as_ref())?;
         if let Some(reason) = abort.reason() {
             return Err(StartError::Aborted(reason));
         }
         let guard = self.start_guard(spec).map_err(StartError::Guard)?;
         let timings = &self.0.options.timings;
-        let mut session = Session::new(guard, spec, note.is_some(), timings).map_err(StartError::Guard)?;
+        let mut session = ProcessRun::new(guard, spec, note.is_some(), timings).map_err(StartError::Guard)?;
         let mut finished = session.run(&brief, abort, hear).await?;
         if let Some(guard) = session.waiting_guard() {
             self.0.children.borrow_mut().waits(guard);
@@ -218,7 +218,7 @@ impl Launcher {
     }
 
     /// Nothing is awaited between the spawn and the adoption, so the reaper cannot come first.
-    fn start_guard(&self, spec: &ProcessSpec) -> io::Result<Guard> {
+    fn start_guard(&self, spec: &ProcessSpec) -> io::Result<GuardHandle> {
         let (socket, theirs) = UnixStream::pair()?;
         socket.set_nonblocking(true)?;
         let (output, writer) = io::pipe()?;
@@ -237,7 +237,7 @@ impl Launcher {
             .stderr(Stdio::inherit());
         let pid = command.spawn()?.id().cast_signed();
         let end = self.0.children.borrow_mut().adopt(pid);
-        Ok(Guard {
+        Ok(GuardHandle {
             pid,
             children: Rc::clone(&self.0.children),
             socket,

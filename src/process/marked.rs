@@ -17,10 +17,10 @@ use nix::sys::signal::Signal;
 use nix::unistd::getpid;
 use tokio::time::{Instant, sleep};
 
-use super::cgroup::{Cgroup, Place};
+use super::cgroup::{Cgroup, DelegatedGroup};
 use super::guard::GUARD;
 use super::mark::bears_mark;
-use super::procfs::{Handle, Kin, Stat, everybody, still_lives};
+use super::procfs::{ChildLookup, ProcessHandle, ProcessStat, everybody, still_lives};
 use super::tree::stray;
 use super::{Stray, Strays};
 
@@ -39,9 +39,9 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub(super) async fn end_marked(mark: &str, patience: Duration) -> Strays {
     let began = Instant::now();
     let spared = ourselves_and_ancestors();
-    let groups = Place::find(mark).map_or_else(Vec::new, |place| place.leftovers());
+    let groups = DelegatedGroup::find(mark).map_or_else(Vec::new, |place| place.leftovers());
     let mut ended: Vec<Stray> = Vec::new();
-    let mut family = Family::default();
+    let mut family = GuardDescendants::default();
     loop {
         let guards_too = began.elapsed() >= patience / 2;
         let mut found = end_once(mark, &spared, guards_too);
@@ -87,20 +87,20 @@ pub(super) fn end_escaped(mark: &str) -> Vec<Stray> {
 
 /// Who was seen below a guard, and when each began.
 #[derive(Default)]
-struct Family(HashMap<i32, (Stray, u64)>);
+struct GuardDescendants(HashMap<i32, (Stray, u64)>);
 
-impl Family {
+impl GuardDescendants {
     /// Takes in all below `one`, if it is a guard.
     fn add_below(&mut self, one: &Stray) {
         if one.name != GUARD {
             return;
         }
-        let kin = Kin::look();
-        let mut open = kin.children(one.pid);
+        let lookup = ChildLookup::new();
+        let mut open = lookup.children(one.pid);
         while let Some(pid) = open.pop() {
-            if let Some(stat) = Stat::read(pid) {
+            if let Some(stat) = ProcessStat::read(pid) {
                 self.0.insert(pid, (stray(&stat), stat.start));
-                open.extend(kin.children(pid));
+                open.extend(lookup.children(pid));
             }
         }
     }
@@ -120,11 +120,11 @@ fn end_once(mark: &str, spared: &HashSet<i32>, guards_too: bool) -> Vec<Stray> {
 
 /// Signals this process if it bears the mark and lives; a guard is left alone without `guards_too`.
 fn end_one(pid: i32, mark: &str, guards_too: bool) -> Option<Stray> {
-    let handle = Handle::open(pid)?;
+    let handle = ProcessHandle::open(pid)?;
     if !bears_mark(pid, mark) {
         return None;
     }
-    let stat = Stat::read(pid).filter(|stat| !stat.is_dead())?;
+    let stat = ProcessStat::read(pid).filter(|stat| !stat.is_dead())?;
     let leave = stat.name == GUARD && !guards_too;
     (leave || handle.send(Signal::SIGKILL) != Err(Errno::ESRCH)).then(|| stray(&stat))
 }
@@ -133,7 +133,7 @@ fn ourselves_and_ancestors() -> HashSet<i32> {
     let mut spared = HashSet::new();
     let mut pid = getpid().as_raw();
     while spared.insert(pid) {
-        pid = Stat::read(pid).map_or(0, |stat| stat.parent);
+        pid = ProcessStat::read(pid).map_or(0, |stat| stat.parent);
     }
     spared
 }

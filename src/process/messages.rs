@@ -3,9 +3,9 @@
 //! What the worker and a guard say to each other over their socket.
 //!
 //! ```text
-//! worker ── Brief (once) ──► guard        frame: length (u32, little endian), body
-//!        ── Order (a byte) ─►             Brief: Header as JSON, NUL, then each word and a NUL
-//!        ◄─ Said ───────────              Said:  JSON
+//! worker ── SpawnRequest (once) ──► guard        frame: length (u32, little endian), body
+//!        ── GuardCommand (a byte) ─►             SpawnRequest: RequestHeader as JSON, NUL, then each word and a NUL
+//!        ◄─ GuardMessage ───────────              GuardMessage:  JSON
 //! ```
 //!
 //! Command lines and environments need not be UTF-8 and can be megabytes, but cannot contain a NUL:
@@ -21,34 +21,34 @@ use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
-use super::tree::Patience;
-use super::{EndNote, Ladder, OpenFile, ProcessSpec, StartError, Stray, Strays, Usage};
+use super::tree::SweepLimits;
+use super::{EndNote, KillSequence, OpenFile, ProcessSpec, StartError, Stray, Strays, Usage};
 
 /// The longest brief, in bytes. No program can be given more than 6 MiB of arguments and environment: three quarters of the
 /// kernel's `_STK_LIM` (execve(2)).
-const LONGEST_BRIEF: usize = 8 << 20;
+const LONGEST_REQUEST: usize = 8 << 20;
 /// The longest of the others. The longest there are name two hundred processes in 15 bytes each, and 32 files in 1 KiB
 /// each, every byte escaped.
-const LONGEST_SAID: usize = 256 << 10;
+const LONGEST_MESSAGE: usize = 256 << 10;
 
 /// All a guard needs to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Brief {
+pub(super) struct SpawnRequest {
     pub(super) program: CString,
     /// `argv[0]` included.
     pub(super) argv: Vec<CString>,
     pub(super) directory: Option<CString>,
     /// `NAME=value` sets, `NAME` alone takes away.
     pub(super) environment: Vec<CString>,
-    pub(super) ladder: Ladder,
-    pub(super) terms: Terms,
-    /// After its last word the guard waits for [`Order::Taken`], and notes the end where that does not come.
+    pub(super) kill_sequence: KillSequence,
+    pub(super) options: SpawnOptions,
+    /// After its last word the guard waits for [`GuardCommand::Release`], and notes the end where that does not come.
     pub(super) note: Option<EndNote>,
 }
 
 /// What is the same for every program of this node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Terms {
+pub(super) struct SpawnOptions {
     pub(super) oom_score_adj: Option<i32>,
     pub(super) nice: Option<i32>,
     /// The worker was started with SIGHUP ignored (nohup), and so is the program.
@@ -64,18 +64,18 @@ pub(super) struct Terms {
 
 /// From the worker to the guard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Order {
-    /// Climb the ladder.
-    Climb,
+pub(super) enum GuardCommand {
+    /// Send the signals of the kill sequence.
+    Terminate,
     /// No grace.
-    Force,
+    Kill,
     /// The end of the program is on disk, or of no interest any more.
-    Taken,
+    Release,
 }
 
 /// From the guard to the worker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Said {
+pub(super) enum GuardMessage {
     Started {
         pid: i32,
     },
@@ -89,19 +89,19 @@ pub(super) enum Said {
     },
     /// Nothing runs: PATH has no such program.
     NotOnPath,
-    /// The answer to each [`Order`]: a guard that hears is at work.
-    OrderHeard,
+    /// The answer to each [`GuardCommand`]: a guard that hears is at work.
+    CommandReceived,
     /// The program has ended; what it left is not seen to yet. Should the guard die now, this stands, unless something
     /// that still held the output died with it.
-    Exited(LastWord),
+    Exited(ExitReport),
     /// The program has ended well, and these hold its output: they are waited for while they work. Once.
     LeftRunning(Vec<Stray>),
-    Ended(LastWord),
+    Ended(ExitReport),
 }
 
 /// What became of the program.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct LastWord {
+pub(super) struct ExitReport {
     /// As `waitpid` gave it; `None` when the program itself cannot be killed.
     pub(super) status: Option<i32>,
     /// It was told to end before it had ended by itself.
@@ -115,11 +115,11 @@ pub(super) struct LastWord {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Header {
+struct RequestHeader {
     arguments: usize,
     has_directory: bool,
-    ladder: Vec<(i32, Duration)>,
-    terms: Terms,
+    kill_sequence: Vec<(i32, Duration)>,
+    options: SpawnOptions,
     note: Option<EndNote>,
 }
 
@@ -127,21 +127,25 @@ struct Header {
 ///
 /// # Errors
 /// [`StartError::Nul`] when a word cannot be passed on; `E2BIG` when no kernel would take that many.
-pub(super) fn brief(spec: &ProcessSpec, terms: &Terms, note: Option<&EndNote>) -> Result<Vec<u8>, StartError> {
-    let header = Header {
+pub(super) fn encode_request(
+    spec: &ProcessSpec,
+    options: &SpawnOptions,
+    note: Option<&EndNote>,
+) -> Result<Vec<u8>, StartError> {
+    let header = RequestHeader {
         arguments: spec.args.len(),
         has_directory: spec.directory.is_some(),
-        ladder: spec
-            .ladder
+        kill_sequence: spec
+            .kill_sequence
             .0
             .iter()
             .map(|(signal, grace)| (*signal as i32, *grace))
             .collect(),
-        terms: terms.clone(),
+        options: options.clone(),
         note: note.cloned(),
     };
     let json = serde_json::to_vec(&header).map_err(|error| StartError::Guard(error.into()))?;
-    let mut body = Body(json);
+    let mut body = RequestWords(json);
     body.0.push(0);
     body.word("the program's name", [spec.program.as_os_str()])?;
     body.word("argv[0]", [spec.argv0.as_deref().unwrap_or(&spec.program)])?;
@@ -157,15 +161,15 @@ pub(super) fn brief(spec: &ProcessSpec, terms: &Terms, note: Option<&EndNote>) -
             None => body.word("the environment", [name.as_os_str()])?,
         }
     }
-    if body.0.len() > LONGEST_BRIEF {
+    if body.0.len() > LONGEST_REQUEST {
         return Err(StartError::Exec(Errno::E2BIG));
     }
     frame(&body.0).map_err(StartError::Guard)
 }
 
-struct Body(Vec<u8>);
+struct RequestWords(Vec<u8>);
 
-impl Body {
+impl RequestWords {
     fn word<'a>(&mut self, what: &str, parts: impl IntoIterator<Item = &'a OsStr>) -> Result<(), StartError> {
         for part in parts {
             if part.as_bytes().contains(&0) {
@@ -178,12 +182,12 @@ impl Body {
     }
 }
 
-impl Brief {
+impl SpawnRequest {
     /// Reads the frame that [`brief`] made; waits for all of it.
     pub(super) fn read(from: &mut impl Read) -> io::Result<Self> {
         let mut length = [0; 4];
         from.read_exact(&mut length)?;
-        let length = bounded(length, LONGEST_BRIEF)?;
+        let length = bounded(length, LONGEST_REQUEST)?;
         let mut body = vec![0; length];
         from.read_exact(&mut body)?;
         Self::parse(&body)
@@ -191,7 +195,7 @@ impl Brief {
 
     fn parse(body: &[u8]) -> io::Result<Self> {
         let end = body.iter().position(|byte| *byte == 0).unwrap_or(body.len());
-        let header: Header = serde_json::from_slice(&body[..end])?;
+        let header: RequestHeader = serde_json::from_slice(&body[..end])?;
         let mut words = body[end..].split_inclusive(|byte| *byte == 0).skip(1).map(|word| {
             CString::from_vec_with_nul(word.to_vec()).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
         });
@@ -203,48 +207,48 @@ impl Brief {
             argv.push(next()?);
         }
         let rung = |(signal, grace)| Ok((Signal::try_from(signal)?, grace));
-        let ladder = header.ladder.into_iter().map(rung).collect::<io::Result<_>>()?;
+        let kill_sequence = header.kill_sequence.into_iter().map(rung).collect::<io::Result<_>>()?;
         Ok(Self {
             program,
             argv,
             directory,
             environment: words.collect::<io::Result<_>>()?,
-            ladder: Ladder(ladder),
-            terms: header.terms,
+            kill_sequence: KillSequence(kill_sequence),
+            options: header.options,
             note: header.note,
         })
     }
 }
 
-impl Terms {
-    pub(super) fn patience(&self) -> Patience {
-        Patience {
+impl SpawnOptions {
+    pub(super) fn patience(&self) -> SweepLimits {
+        SweepLimits {
             unkillable: self.unkillable,
             refused: self.drain,
         }
     }
 }
 
-impl Order {
+impl GuardCommand {
     pub(super) fn byte(self) -> u8 {
         match self {
-            Self::Climb => b'c',
-            Self::Force => b'f',
-            Self::Taken => b't',
+            Self::Terminate => b'c',
+            Self::Kill => b'f',
+            Self::Release => b't',
         }
     }
 
     /// What a byte means; no other is ever sent, so whatever else comes is the greater one.
     pub(super) fn from_byte(byte: u8) -> Self {
         match byte {
-            b'c' => Self::Climb,
-            b't' => Self::Taken,
-            _ => Self::Force,
+            b'c' => Self::Terminate,
+            b't' => Self::Release,
+            _ => Self::Kill,
         }
     }
 }
 
-impl Said {
+impl GuardMessage {
     pub(super) fn frame(&self) -> io::Result<Vec<u8>> {
         frame(&serde_json::to_vec(self)?)
     }
@@ -252,15 +256,15 @@ impl Said {
 
 /// Bytes from a guard, as they come.
 #[derive(Debug, Default)]
-pub(super) struct Inbox(pub(super) Vec<u8>);
+pub(super) struct MessageBuffer(pub(super) Vec<u8>);
 
-impl Inbox {
+impl MessageBuffer {
     /// Takes one message, if it is complete.
-    pub(super) fn next(&mut self) -> io::Result<Option<Said>> {
+    pub(super) fn next(&mut self) -> io::Result<Option<GuardMessage>> {
         let Some((length, rest)) = self.0.split_first_chunk::<4>() else {
             return Ok(None);
         };
-        let length = bounded(*length, LONGEST_SAID)?;
+        let length = bounded(*length, LONGEST_MESSAGE)?;
         let Some(body) = rest.get(..length) else {
             return Ok(None);
         };

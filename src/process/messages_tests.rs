@@ -8,8 +8,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::process::tree::NAMED_AT_MOST;
 
-fn terms() -> Terms {
-    Terms {
+fn options() -> SpawnOptions {
+    SpawnOptions {
         oom_score_adj: Some(500),
         nice: None,
         ignore_hangup: true,
@@ -35,7 +35,7 @@ fn spec() -> impl Strategy<Value = ProcessSpec> {
             args,
             env,
             directory: directory.map(Into::into),
-            ladder: Ladder(vec![(Signal::SIGINT, Duration::from_millis(8001))]),
+            kill_sequence: KillSequence(vec![(Signal::SIGINT, Duration::from_millis(8001))]),
             label: "shot 1".into(),
         },
     )
@@ -49,8 +49,8 @@ proptest! {
     #[test]
     fn a_brief_arrives_as_it_was_sent(spec in spec()) {
         let note = EndNote { file: spec.program.clone(), about: "\0".into() };
-        let frame = brief(&spec, &terms(), Some(&note)).unwrap();
-        let got = Brief::read(&mut frame.as_slice()).unwrap();
+        let frame = encode_request(&spec, &options(), Some(&note)).unwrap();
+        let got = SpawnRequest::read(&mut frame.as_slice()).unwrap();
         prop_assert_eq!(got.program.as_bytes(), spec.program.as_bytes());
         let argv = std::iter::once(spec.argv0.as_ref().unwrap_or(&spec.program)).chain(&spec.args);
         prop_assert_eq!(bytes(&got.argv), argv.map(|word| word.as_bytes().to_vec()).collect::<Vec<_>>());
@@ -60,13 +60,13 @@ proptest! {
             None => name.as_bytes().to_vec(),
         });
         prop_assert_eq!(bytes(&got.environment), env.collect::<Vec<_>>());
-        prop_assert_eq!((got.ladder, got.terms, got.note), (spec.ladder, terms(), Some(note)));
+        prop_assert_eq!((got.kill_sequence, got.options, got.note), (spec.kill_sequence, options(), Some(note)));
     }
 
     #[test]
     fn a_brief_that_was_cut_is_refused(spec in spec(), cut in any::<prop::sample::Index>()) {
-        let frame = brief(&spec, &terms(), None).unwrap();
-        prop_assert!(Brief::read(&mut &frame[..cut.index(frame.len())]).is_err());
+        let frame = encode_request(&spec, &options(), None).unwrap();
+        prop_assert!(SpawnRequest::read(&mut &frame[..cut.index(frame.len())]).is_err());
     }
 }
 
@@ -78,32 +78,36 @@ fn a_nul_byte_is_refused_before_anything_runs() {
         args: vec!["a\0b".into()],
         env: Vec::new(),
         directory: None,
-        ladder: Ladder(Vec::new()),
+        kill_sequence: KillSequence(Vec::new()),
         label: "a\0b".into(),
     };
-    assert!(matches!(brief(&spec, &terms(), None), Err(StartError::Nul(what)) if what == "an argument"));
+    assert!(matches!(encode_request(&spec, &options(), None), Err(StartError::Nul(what)) if what == "an argument"));
 }
 
 #[test]
 fn messages_come_out_of_the_inbox_whole_and_in_order() {
-    let said = [Said::Started { pid: 7 }, Said::NotStarted { errno: 2 }, Said::NotOnPath];
+    let said = [
+        GuardMessage::Started { pid: 7 },
+        GuardMessage::NotStarted { errno: 2 },
+        GuardMessage::NotOnPath,
+    ];
     let stream: Vec<u8> = said.iter().flat_map(|one| one.frame().unwrap()).collect();
-    let (mut inbox, mut got) = (Inbox::default(), Vec::new());
+    let (mut messages, mut got) = (MessageBuffer::default(), Vec::new());
     for byte in stream {
-        inbox.0.push(byte);
-        got.extend(inbox.next().unwrap());
+        messages.0.push(byte);
+        got.extend(messages.next().unwrap());
     }
     assert_eq!(got, said);
-    assert!(inbox.0.is_empty());
+    assert!(messages.0.is_empty());
 }
 
 #[test]
 fn a_message_that_no_guard_ever_sends_is_refused_by_its_length_alone() {
-    let huge = u32::try_from(LONGEST_SAID).unwrap() + 1;
-    let mut inbox = Inbox(huge.to_le_bytes().to_vec());
-    assert_eq!(inbox.next().unwrap_err().kind(), io::ErrorKind::InvalidData);
-    let huge = u32::try_from(LONGEST_BRIEF).unwrap() + 1;
-    let refused = Brief::read(&mut huge.to_le_bytes().as_slice()).unwrap_err();
+    let huge = u32::try_from(LONGEST_MESSAGE).unwrap() + 1;
+    let mut messages = MessageBuffer(huge.to_le_bytes().to_vec());
+    assert_eq!(messages.next().unwrap_err().kind(), io::ErrorKind::InvalidData);
+    let huge = u32::try_from(LONGEST_REQUEST).unwrap() + 1;
+    let refused = SpawnRequest::read(&mut huge.to_le_bytes().as_slice()).unwrap_err();
     assert_eq!(refused.kind(), io::ErrorKind::InvalidData);
 }
 
@@ -114,7 +118,7 @@ fn the_longest_that_a_guard_ever_sends_is_not_refused() {
         name: "\u{1}".repeat(15),
     };
     let strays = || vec![stray.clone(); NAMED_AT_MOST];
-    let word = LastWord {
+    let word = ExitReport {
         status: Some(i32::MAX),
         asked: true,
         oom: true,
@@ -132,8 +136,8 @@ fn the_longest_that_a_guard_ever_sends_is_not_refused() {
             32
         ],
     };
-    let mut inbox = Inbox(Said::Ended(word.clone()).frame().unwrap());
-    assert_eq!(inbox.next().unwrap(), Some(Said::Ended(word)));
+    let mut messages = MessageBuffer(GuardMessage::Ended(word.clone()).frame().unwrap());
+    assert_eq!(messages.next().unwrap(), Some(GuardMessage::Ended(word)));
 }
 
 #[test]
@@ -144,20 +148,20 @@ fn i4_more_words_than_any_kernel_takes_are_not_the_nodes_fault() {
         args: vec!["a".repeat(100 << 10).into(); 90],
         env: Vec::new(),
         directory: None,
-        ladder: Ladder(Vec::new()),
+        kill_sequence: KillSequence(Vec::new()),
         label: String::new(),
     };
     assert!(matches!(
-        brief(&spec, &terms(), None),
+        encode_request(&spec, &options(), None),
         Err(StartError::Exec(Errno::E2BIG))
     ));
     spec.args.truncate(70);
-    assert!(brief(&spec, &terms(), None).is_ok());
+    assert!(encode_request(&spec, &options(), None).is_ok());
 }
 
 #[test]
 fn an_order_is_a_byte() {
-    for order in [Order::Climb, Order::Force, Order::Taken] {
-        assert_eq!(Order::from_byte(order.byte()), order);
+    for order in [GuardCommand::Terminate, GuardCommand::Kill, GuardCommand::Release] {
+        assert_eq!(GuardCommand::from_byte(order.byte()), order);
     }
 }

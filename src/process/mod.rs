@@ -4,40 +4,40 @@
 //!
 //! ```text
 //! command ─ ProcessSpec ─► Launcher::run ─ socket ─► guard (own process) ─► program and its descendants
-//!         ◄── Heard ────── session, output ◄────── pipe ──────────────────────────┘
-//!         ◄── Finished ─── ladder, sweep, strays, usage
+//!         ◄── ProcessEvent ────── session, output ◄────── pipe ──────────────────────────┘
+//!         ◄── Finished ─── kill sequence, sweep, strays, usage
 //! ```
 //!
 //! In the worker: `launcher` starts a guard, `session` talks with it, `output` makes lines, `reaper`
-//! waits for children, `marked` finds a predecessor's. In the guard: `guard`, `ladder`. In both: `tree`,
+//! waits for children, `marked` finds a predecessor's. In the guard: `guard`, `kill_sequence`. In both: `tree`,
 //! `cgroup`, `end_note`, `mark`, `messages`, `procfs`. The guard ends a tree, and the worker only what a guard could not.
 
 mod cgroup;
 mod end_note;
 mod guard;
-mod ladder;
+mod kill_sequence;
 mod launcher;
+mod line_splitter;
 mod mark;
 mod marked;
 mod messages;
-mod output;
+mod open_files;
+mod process_run;
 mod procfs;
 mod reaper;
-mod session;
 mod spec;
 mod status;
 mod title;
 mod tree;
-mod writing;
 
 pub use cgroup::Delegation;
 pub use end_note::{EndNote, NotedEnd};
 pub use guard::{GUARD_ROLE, guard_main};
 pub use launcher::{Launcher, LauncherOptions};
 pub use mark::MARK;
+pub use open_files::OpenFile;
 pub use reaper::Reaper;
-pub use spec::{Exit, Finished, Heard, Ladder, ProcessSpec, StartError, Stray, Strays, Usage};
-pub use writing::OpenFile;
+pub use spec::{Exit, Finished, KillSequence, ProcessEvent, ProcessSpec, StartError, Stray, Strays, Usage};
 
 /// A launcher whose reaper does not run: for tests of what starts no program, in a process whose children are
 /// other tests'.

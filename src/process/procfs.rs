@@ -3,7 +3,7 @@
 //! What the kernel says about processes, and the one way to signal a process that may be gone by now.
 //!
 //! ```text
-//! tree, marked ─► children of, Stat ─► /proc        Handle ─► pidfd: never hits a reused number
+//! tree, marked ─► children of, ProcessStat ─► /proc        ProcessHandle ─► pidfd: never hits a reused number
 //! ```
 //!
 //! Everything here is a snapshot: a process can end, fork or be adopted between two lines. Callers
@@ -27,7 +27,7 @@ use nix::unistd::Pid;
 
 /// One line of `/proc/PID/stat`, as far as we need it (proc_pid_stat(5)).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Stat {
+pub(super) struct ProcessStat {
     pub(super) pid: i32,
     /// The kernel's short name, at most 15 bytes.
     pub(super) name: String,
@@ -43,7 +43,7 @@ pub(super) struct Stat {
     threads: u32,
 }
 
-impl Stat {
+impl ProcessStat {
     /// `None` when there is no such process, or `/proc` hides it from us (`hidepid`).
     pub(super) fn read(pid: i32) -> Option<Self> {
         Self::parse(&fs::read(format!("/proc/{pid}/stat")).ok()?)
@@ -98,36 +98,36 @@ pub(super) fn written(pid: i32) -> u64 {
 }
 
 /// Who is whose child.
-pub(super) enum Kin {
+pub(super) enum ChildLookup {
     /// `/proc/PID/task/TID/children`, read at the moment of the question.
-    Live,
+    Kernel,
     /// A kernel without CONFIG_PROC_CHILDREN: one look at everybody's parent.
-    Seen(HashMap<i32, Vec<i32>>),
+    Snapshot(HashMap<i32, Vec<i32>>),
 }
 
-impl Kin {
+impl ChildLookup {
     /// Finds out which way this kernel offers. For one walk: the second way grows old at once.
-    pub(super) fn look() -> Self {
+    pub(super) fn new() -> Self {
         let own = std::process::id();
         if fs::exists(format!("/proc/self/task/{own}/children")).unwrap_or(false) {
-            return Self::Live;
+            return Self::Kernel;
         }
         Self::from_parents()
     }
 
     fn from_parents() -> Self {
         let mut seen: HashMap<i32, Vec<i32>> = HashMap::new();
-        for stat in everybody().into_iter().filter_map(Stat::read) {
+        for stat in everybody().into_iter().filter_map(ProcessStat::read) {
             seen.entry(stat.parent).or_default().push(stat.pid);
         }
-        Self::Seen(seen)
+        Self::Snapshot(seen)
     }
 
     /// The children of a process, of all its threads, zombies included.
     pub(super) fn children(&self, pid: i32) -> Vec<i32> {
         match self {
-            Self::Live => children_now(pid),
-            Self::Seen(seen) => seen.get(&pid).cloned().unwrap_or_default(),
+            Self::Kernel => children_now(pid),
+            Self::Snapshot(seen) => seen.get(&pid).cloned().unwrap_or_default(),
         }
     }
 }
@@ -160,14 +160,14 @@ pub(super) fn everybody() -> Vec<i32> {
 
 /// A hold on one process. What is sent through it reaches this process or nobody.
 #[derive(Debug)]
-pub(super) struct Handle {
+pub(super) struct ProcessHandle {
     pid: i32,
     /// None before Linux 5.3, or under a seccomp filter that does not know pidfds: then the pid must do.
     pidfd: Option<OwnedFd>,
 }
 
-impl Handle {
-    /// `None` when there is no such process. Read [`Stat`] *after* this to know whom it holds.
+impl ProcessHandle {
+    /// `None` when there is no such process. Read [`ProcessStat`] *after* this to know whom it holds.
     pub(super) fn open(pid: i32) -> Option<Self> {
         // SAFETY: pidfd_open takes two integers and returns a new descriptor (close-on-exec) or -1.
         let answer = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
@@ -200,8 +200,10 @@ impl Handle {
 
 /// `true` while this very process lives, which is killed once more.
 pub(super) fn still_lives(pid: i32, start: u64) -> bool {
-    let Some(handle) = Handle::open(pid) else { return false };
-    let lives = Stat::read(pid).is_some_and(|stat| stat.start == start && !stat.is_dead());
+    let Some(handle) = ProcessHandle::open(pid) else {
+        return false;
+    };
+    let lives = ProcessStat::read(pid).is_some_and(|stat| stat.start == start && !stat.is_dead());
     lives && handle.send(Signal::SIGKILL) != Err(Errno::ESRCH)
 }
 
@@ -249,7 +251,7 @@ mod tests {
     #[test]
     fn a_name_cannot_forge_the_fields_behind_it() {
         let line = b"42 (a) R 1 (b) S 7 42 40 0 -1 4194304 0 0 0 0 1 2 3 4 20 0 3 0 9876 1 2 3\n";
-        let stat = Stat::parse(line).unwrap();
+        let stat = ProcessStat::parse(line).unwrap();
         assert_eq!((stat.pid, stat.name.as_str()), (42, "a) R 1 (b"));
         assert_eq!((stat.parent, stat.group, stat.threads, stat.start), (7, 42, 3, 9876));
         assert_eq!((stat.ticks, stat.childrens_ticks), (3, 7));
@@ -258,7 +260,7 @@ mod tests {
     #[test]
     fn a_first_thread_that_ended_is_not_a_dead_process() {
         let line = |state, threads| format!("1 (x) {state} 0 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 {threads} 0 5 0 0");
-        let dead = |state, threads| Stat::parse(line(state, threads).as_bytes()).unwrap().is_dead();
+        let dead = |state, threads| ProcessStat::parse(line(state, threads).as_bytes()).unwrap().is_dead();
         assert!(dead('Z', 1));
         assert!(!dead('Z', 2));
         assert!(!dead('T', 1));
@@ -267,14 +269,14 @@ mod tests {
     #[test]
     fn half_a_line_is_no_process() {
         for cut in ["", "42", "42 (", "42 (a) ", "42 (a) R", "42 (a) R 1 2"] {
-            assert_eq!(Stat::parse(cut.as_bytes()), None, "{cut:?}");
+            assert_eq!(ProcessStat::parse(cut.as_bytes()), None, "{cut:?}");
         }
     }
 
     #[test]
     fn both_ways_to_find_children_agree_on_our_parent() {
-        let own = Stat::read(i32::try_from(std::process::id()).unwrap()).unwrap();
-        assert!(Kin::from_parents().children(own.parent).contains(&own.pid));
-        assert!(Kin::Live.children(own.parent).contains(&own.pid));
+        let own = ProcessStat::read(i32::try_from(std::process::id()).unwrap()).unwrap();
+        assert!(ChildLookup::from_parents().children(own.parent).contains(&own.pid));
+        assert!(ChildLookup::Kernel.children(own.parent).contains(&own.pid));
     }
 }

@@ -31,9 +31,9 @@ use tokio::time::sleep;
 
 use super::cgroup::Cgroup;
 use super::mark::child_bears_mark;
-use super::messages::Terms;
-use super::procfs::{Kin, Reaped, Stat, now, reap_some, still_lives};
-use super::tree::{Patience, Sweep, hidden_child, stray};
+use super::messages::SpawnOptions;
+use super::procfs::{ChildLookup, ProcessStat, Reaped, now, reap_some, still_lives};
+use super::tree::{Sweep, SweepLimits, hidden_child, stray};
 use super::{Stray, Strays};
 
 /// How a guard ended.
@@ -48,8 +48,8 @@ pub(super) enum GuardEnd {
 /// Every child of this process.
 pub(super) struct Children {
     mark: String,
-    patience: Patience,
-    /// As in [`Terms`].
+    patience: SweepLimits,
+    /// As in [`SpawnOptions`].
     cgroups: Option<String>,
     /// Those we had already when we were executed.
     earlier: HashSet<i32>,
@@ -58,7 +58,7 @@ pub(super) struct Children {
     guards: HashMap<i32, oneshot::Sender<GuardEnd>>,
     /// Those of them that have no program any more, and wait to be told to leave.
     waiting: HashSet<i32>,
-    lost: Option<Lost>,
+    lost: Option<LostGuards>,
     /// Guards that were given up and are not reaped yet.
     given_up: HashSet<i32>,
     /// Guards that were found at a standstill, and since when.
@@ -74,7 +74,7 @@ pub(super) struct Children {
 const LOOKS: u32 = 4;
 
 /// Guards that died themselves, until their orphans are gone.
-struct Lost {
+struct LostGuards {
     sweep: Sweep,
     waiting: Vec<oneshot::Sender<GuardEnd>>,
 }
@@ -84,12 +84,12 @@ pub(super) type SharedChildren = Rc<RefCell<Children>>;
 
 impl Children {
     /// `silence`: how long a guard may stand still.
-    pub(super) fn new(mark: String, terms: &Terms, silence: Duration) -> Self {
+    pub(super) fn new(mark: String, options: &SpawnOptions, silence: Duration) -> Self {
         Self {
             mark,
-            patience: terms.patience(),
-            cgroups: terms.cgroups.clone(),
-            earlier: Kin::look().children(own_pid()).into_iter().collect(),
+            patience: options.patience(),
+            cgroups: options.cgroups.clone(),
+            earlier: ChildLookup::new().children(own_pid()).into_iter().collect(),
             inherited: Vec::new(),
             guards: HashMap::new(),
             waiting: HashSet::new(),
@@ -128,7 +128,7 @@ impl Children {
     pub(super) fn inherit(&mut self, unkillable: &[Stray]) {
         let known = unkillable
             .iter()
-            .filter_map(|one| Some((one.clone(), Stat::read(one.pid)?.start)));
+            .filter_map(|one| Some((one.clone(), ProcessStat::read(one.pid)?.start)));
         self.inherited = known.collect();
     }
 
@@ -147,9 +147,9 @@ impl Children {
     pub(super) fn survivors(&mut self) -> Vec<Stray> {
         self.inherited.retain(|(one, start)| still_lives(one.pid, *start));
         let expected = |pid: &i32| self.guards.get(pid).is_some_and(|sender| !sender.is_closed());
-        let mut children = Kin::look().children(own_pid());
+        let mut children = ChildLookup::new().children(own_pid());
         children.retain(|pid| !expected(pid) && self.is_ours(*pid));
-        let lives = |pid: i32| match Stat::read(pid) {
+        let lives = |pid: i32| match ProcessStat::read(pid) {
             Some(stat) => (!stat.is_dead()).then(|| stray(&stat)),
             None => hidden_child(pid),
         };
@@ -186,8 +186,8 @@ impl Children {
         self.lose(pid).waiting.push(sender);
     }
 
-    fn lose(&mut self, pid: i32) -> &mut Lost {
-        let lost = self.lost.get_or_insert_with(|| Lost {
+    fn lose(&mut self, pid: i32) -> &mut LostGuards {
+        let lost = self.lost.get_or_insert_with(|| LostGuards {
             sweep: Sweep::new(self.patience),
             waiting: Vec::new(),
         });
@@ -212,7 +212,7 @@ impl Children {
     }
 
     fn look_at(&mut self, pid: i32, now: Duration) {
-        let Some(stat) = Stat::read(pid).filter(|stat| stat.is_stopped() || stat.is_held_by_tracer()) else {
+        let Some(stat) = ProcessStat::read(pid).filter(|stat| stat.is_stopped() || stat.is_held_by_tracer()) else {
             self.still.remove(&pid);
             return;
         };
@@ -232,9 +232,9 @@ impl Children {
     }
 
     /// A guard that was given up and is dead, but for a tracer that keeps it from being reaped, has ended.
-    fn bury(&mut self, lost: &mut Lost) {
+    fn bury(&mut self, lost: &mut LostGuards) {
         for pid in &self.given_up {
-            if Stat::read(*pid).is_some_and(|stat| stat.is_dead()) {
+            if ProcessStat::read(*pid).is_some_and(|stat| stat.is_dead()) {
                 lost.waiting.extend(self.guards.remove(pid));
             }
         }
@@ -266,7 +266,7 @@ impl Children {
     }
 
     fn orphans(&self) -> Vec<i32> {
-        let mut children = Kin::look().children(own_pid());
+        let mut children = ChildLookup::new().children(own_pid());
         children.retain(|pid| self.is_orphan(*pid));
         children
     }
@@ -282,7 +282,7 @@ impl Children {
     }
 }
 
-impl Lost {
+impl LostGuards {
     fn tell(&mut self, strays: &Strays) {
         for sender in self.waiting.drain(..) {
             // Nobody there: the run was given up.

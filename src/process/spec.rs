@@ -28,7 +28,7 @@ pub struct ProcessSpec {
     /// Working directory; the worker's own when `None`.
     pub directory: Option<PathBuf>,
     /// What an abort does to it.
-    pub ladder: Ladder,
+    pub kill_sequence: KillSequence,
     /// What the guard is called in a process list, e.g. the task's name.
     pub label: String,
 }
@@ -57,11 +57,11 @@ fn quoted(word: &str) -> String {
 
 /// The signals an abort sends, each with the time the program has to end after it. SIGKILL comes last.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ladder(pub Vec<(Signal, Duration)>);
+pub struct KillSequence(pub Vec<(Signal, Duration)>);
 
 /// What a running program says, as it comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Heard<'a> {
+pub enum ProcessEvent<'a> {
     /// It runs; always first, and only if it could be started.
     Started { pid: i32 },
     /// One line of its output, without its end. At most 64 KiB; a longer line comes in pieces.
@@ -167,7 +167,7 @@ mod tests {
             ],
             env: Vec::new(),
             directory: None,
-            ladder: Ladder(Vec::new()),
+            kill_sequence: KillSequence(Vec::new()),
             label: String::new(),
         };
         assert_eq!(

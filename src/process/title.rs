@@ -33,7 +33,7 @@ fn shown(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::process::Ladder;
+    use crate::process::KillSequence;
 
     fn titled(label: &str, program: &str) -> String {
         guard_title(&ProcessSpec {
@@ -42,7 +42,7 @@ mod tests {
             args: Vec::new(),
             env: Vec::new(),
             directory: None,
-            ladder: Ladder(Vec::new()),
+            kill_sequence: KillSequence(Vec::new()),
             label: label.to_owned(),
         })
     }

@@ -30,8 +30,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getpgrp, getpid};
 
 use super::cgroup::Cgroup;
-use super::procfs::{Handle, Kin, Reaped, Stat, now};
-use super::writing::Writing;
+use super::open_files::OpenFiles;
+use super::procfs::{ChildLookup, ProcessHandle, ProcessStat, Reaped, now};
 use super::{OpenFile, Stray};
 
 /// How many strays are told apart by name; of a fork bomb nobody reads more.
@@ -48,7 +48,7 @@ const HIDDEN: &str = "a hidden process";
 
 /// How long to believe that SIGKILL will do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Patience {
+pub(super) struct SweepLimits {
     /// With processes that took the signal and are still there (a hung file system).
     pub(super) unkillable: Duration,
     /// With processes that we may not signal (another user's).
@@ -57,7 +57,7 @@ pub(super) struct Patience {
 
 /// The end of everything below this process. The caller reaps.
 pub(super) struct Sweep {
-    patience: Patience,
+    patience: SweepLimits,
     began: Duration,
     next: Duration,
     pause: Duration,
@@ -70,11 +70,11 @@ pub(super) struct Sweep {
     named: Vec<Stray>,
     left: Vec<Stray>,
     refused: bool,
-    writing: Writing,
+    writing: OpenFiles,
 }
 
 impl Sweep {
-    pub(super) fn new(patience: Patience) -> Self {
+    pub(super) fn new(patience: SweepLimits) -> Self {
         let now = now();
         Self {
             patience,
@@ -88,7 +88,7 @@ impl Sweep {
             named: Vec::new(),
             left: Vec::new(),
             refused: false,
-            writing: Writing::default(),
+            writing: OpenFiles::default(),
         }
     }
 
@@ -140,7 +140,7 @@ impl Sweep {
         pause
     }
 
-    /// Patience is over, and some are still there.
+    /// SweepLimits is over, and some are still there.
     pub(super) fn overdue(&self, now: Duration) -> bool {
         let patience = if self.refused {
             self.patience.refused.min(self.patience.unkillable)
@@ -172,7 +172,7 @@ impl Sweep {
 
     /// Stops the direct children; `true` if somebody was new.
     fn calm(&mut self, spare: &dyn Fn(i32) -> bool) -> bool {
-        let direct: HashSet<i32> = direct_children(&Kin::look(), spare).into_iter().collect();
+        let direct: HashSet<i32> = direct_children(&ChildLookup::new(), spare).into_iter().collect();
         signal_each(&direct, Signal::SIGSTOP);
         let somebody_new = !direct.is_subset(&self.direct);
         self.direct = direct;
@@ -232,8 +232,8 @@ impl Sweep {
     }
 }
 
-fn direct_children(kin: &Kin, spare: &dyn Fn(i32) -> bool) -> Vec<i32> {
-    let mut direct = kin.children(getpid().as_raw());
+fn direct_children(lookup: &ChildLookup, spare: &dyn Fn(i32) -> bool) -> Vec<i32> {
+    let mut direct = lookup.children(getpid().as_raw());
     direct.retain(|pid| !spare(*pid));
     direct
 }
@@ -250,14 +250,19 @@ fn signal_each(direct: &HashSet<i32>, signal: Signal) {
 ///
 /// A child is believed to be one if it still says so itself after a handle to it was opened: by then
 /// its number cannot have become a stranger's unnoticed.
-pub(super) fn walk(spare: &dyn Fn(i32) -> bool, visit: &mut dyn FnMut(&Handle, &Stat) -> ControlFlow<()>) {
-    let kin = Kin::look();
+pub(super) fn walk(
+    spare: &dyn Fn(i32) -> bool,
+    visit: &mut dyn FnMut(&ProcessHandle, &ProcessStat) -> ControlFlow<()>,
+) {
+    let lookup = ChildLookup::new();
     let root = getpid().as_raw();
-    let direct = direct_children(&kin, spare);
+    let direct = direct_children(&lookup, spare);
     let mut open: Vec<(i32, i32)> = direct.into_iter().map(|pid| (pid, root)).collect();
     while let Some((pid, parent)) = open.pop() {
-        let Some(handle) = Handle::open(pid) else { continue };
-        let Some(stat) = Stat::read(pid) else { continue };
+        let Some(handle) = ProcessHandle::open(pid) else {
+            continue;
+        };
+        let Some(stat) = ProcessStat::read(pid) else { continue };
         if stat.is_dead() || (stat.parent != parent && stat.parent != root) {
             continue;
         }
@@ -265,13 +270,13 @@ pub(super) fn walk(spare: &dyn Fn(i32) -> bool, visit: &mut dyn FnMut(&Handle, &
             return;
         }
         // Only now: whoever is stopped has no more children than these.
-        open.extend(kin.children(pid).into_iter().map(|child| (child, pid)));
+        open.extend(lookup.children(pid).into_iter().map(|child| (child, pid)));
     }
 }
 
 /// A direct child that is there, as its number is until it is reaped, while `/proc` does not show it.
 pub(super) fn hidden_child(pid: i32) -> Option<Stray> {
-    let is_hidden = Stat::read(pid).is_none() && kill(Pid::from_raw(pid), None) != Err(Errno::ESRCH);
+    let is_hidden = ProcessStat::read(pid).is_none() && kill(Pid::from_raw(pid), None) != Err(Errno::ESRCH);
     is_hidden.then(|| hidden(pid))
 }
 
@@ -283,7 +288,7 @@ pub(super) fn hidden(pid: i32) -> Stray {
     }
 }
 
-pub(super) fn stray(stat: &Stat) -> Stray {
+pub(super) fn stray(stat: &ProcessStat) -> Stray {
     Stray {
         pid: stat.pid,
         name: stat.name.clone(),

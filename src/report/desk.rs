@@ -19,7 +19,7 @@ use crate::abort::{AbortReason, AbortSource};
 use crate::chain::chain;
 use crate::files;
 use crate::manager::{Manager, Picture};
-use crate::process::{Exit, Heard, Ladder, Launcher, ProcessSpec};
+use crate::process::{Exit, KillSequence, Launcher, ProcessEvent, ProcessSpec};
 use crate::timings::Timings;
 
 /// The Manager refuses more than 25 MiB; ours are far below that, or something is wrong with them.
@@ -98,9 +98,9 @@ impl PictureDesk {
     async fn make(&self, launcher: &Launcher, candidate: &Candidate) -> Result<Picture, NoPicture> {
         let (source, mut abort) = AbortSource::new();
         let spec = self.spec(&candidate.path);
-        let mut hear = |heard: Heard<'_>| match heard {
-            Heard::Started { .. } | Heard::LeftRunning(_) => {}
-            Heard::Line(line) => debug!("picture: {line}"),
+        let mut hear = |heard: ProcessEvent<'_>| match heard {
+            ProcessEvent::Started { .. } | ProcessEvent::LeftRunning(_) => {}
+            ProcessEvent::Line(line) => debug!("picture: {line}"),
         };
         let mut running = pin!(launcher.run(&spec, &mut abort, &mut hear));
         let finished = tokio::select! {
@@ -124,7 +124,7 @@ impl PictureDesk {
             args: vec![PICTURE_ROLE.into(), input.into(), self.output.clone().into()],
             env: Vec::new(),
             directory: None,
-            ladder: Ladder(Vec::new()),
+            kill_sequence: KillSequence(Vec::new()),
             label: "picture".to_owned(),
         }
     }
@@ -183,6 +183,6 @@ mod tests {
             spec.to_string(),
             format!("/proc/self/exe {PICTURE_ROLE} 'a b.png' /home/picture.jpg")
         );
-        assert_eq!(spec.ladder, Ladder(Vec::new()));
+        assert_eq!(spec.kill_sequence, KillSequence(Vec::new()));
     }
 }

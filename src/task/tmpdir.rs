@@ -26,7 +26,7 @@ use tracing::{debug, info, warn};
 use crate::abort::{Abort, AbortSource};
 use crate::blocking::off_the_loop;
 use crate::command::{HandBack, Scratch};
-use crate::process::{Ladder, Launcher, ProcessSpec};
+use crate::process::{KillSequence, Launcher, ProcessSpec};
 use crate::trees::{Stays, fuse_below, open_below, open_folder, remove};
 
 /// So many names are drawn before a folder in which all of them are taken is given up.
@@ -232,7 +232,7 @@ async fn unmount(at: &Path, launcher: &Launcher) {
             args: ["-u".into(), "-z".into(), "--".into(), at.into()].into(),
             env: Vec::new(),
             directory: None,
-            ladder: Ladder(vec![(Signal::SIGTERM, UNMOUNT)]),
+            kill_sequence: KillSequence(vec![(Signal::SIGTERM, UNMOUNT)]),
             label: "unmount".to_owned(),
         };
         let (_never, mut abort) = AbortSource::new();

@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use flamenco_worker::process::{Ladder, Launcher, LauncherOptions, ProcessSpec};
+use flamenco_worker::process::{KillSequence, Launcher, LauncherOptions, ProcessSpec};
 use flamenco_worker::timings::Timings;
 use nix::sys::signal::Signal;
 
@@ -45,7 +45,7 @@ pub(crate) fn spec(program: &Path, args: &[&str], grace: Duration) -> ProcessSpe
         args: args.iter().map(Into::into).collect(),
         env: Vec::new(),
         directory: None,
-        ladder: Ladder(vec![(Signal::SIGTERM, grace)]),
+        kill_sequence: KillSequence(vec![(Signal::SIGTERM, grace)]),
         label: "bench".into(),
     }
 }

@@ -14,7 +14,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use flamenco_worker::abort::{AbortReason, AbortSource};
-use flamenco_worker::process::{Heard, Launcher, ProcessSpec};
+use flamenco_worker::process::{Launcher, ProcessEvent, ProcessSpec};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::time::Instant;
@@ -144,8 +144,8 @@ async fn start(launcher: &Launcher) -> Result<Duration, String> {
     let (_source, mut abort) = AbortSource::new();
     let begin = Instant::now();
     let mut took = Duration::ZERO;
-    let mut hear = |heard: Heard<'_>| {
-        if let Heard::Started { .. } = heard {
+    let mut hear = |heard: ProcessEvent<'_>| {
+        if let ProcessEvent::Started { .. } = heard {
             took = begin.elapsed();
         }
     };
@@ -161,8 +161,8 @@ async fn end(launcher: &Launcher, script: &str) -> Result<Duration, String> {
     let spec: ProcessSpec = spec(Path::new("bash"), &["-c", script], GRACE);
     let (source, mut abort) = AbortSource::new();
     let mut begin = Instant::now();
-    let mut hear = |heard: Heard<'_>| {
-        if heard == Heard::Line("up") {
+    let mut hear = |heard: ProcessEvent<'_>| {
+        if heard == ProcessEvent::Line("up") {
             begin = Instant::now();
             source.raise(AbortReason::Shutdown);
         }

@@ -35,7 +35,7 @@ fn stray(pid: i32, name: &str) -> Stray {
 
 fn program(exe: &str, args: &[&str]) -> Program {
     let args = args.iter().map(|arg| (*arg).to_owned()).collect();
-    Program::new("exec", exe, args, Ladder(Vec::new()))
+    Program::new("exec", exe, args, KillSequence(Vec::new()))
 }
 
 #[test]

@@ -19,7 +19,7 @@ use crate::abort::{AbortReason, AbortSource};
 use crate::app::parts::{OURSELVES, tools_folder};
 use crate::command::{ffmpeg_beside, is_program, program_in};
 use crate::home::spool_of;
-use crate::process::{Exit, Heard, Ladder, Launcher, LauncherOptions, ProcessSpec};
+use crate::process::{Exit, KillSequence, Launcher, LauncherOptions, ProcessEvent, ProcessSpec};
 use crate::spool;
 
 /// How long an answer to `--version` may take. A Blender on a slow share needs some seconds the first time.
@@ -213,14 +213,14 @@ async fn version(launcher: &Launcher, program: &Path, ask: &str) -> Result<Vec<S
         args: vec![ask.into()],
         env: Vec::new(),
         directory: None,
-        ladder: Ladder(Vec::new()),
+        kill_sequence: KillSequence(Vec::new()),
         label: "doctor".to_owned(),
     };
     let (source, mut abort) = AbortSource::new();
     let mut lines = Vec::new();
-    let mut hear = |heard: Heard<'_>| match heard {
-        Heard::Line(line) if lines.len() < LINES => lines.push(line.to_owned()),
-        Heard::Line(_) | Heard::Started { .. } | Heard::LeftRunning(_) => {}
+    let mut hear = |heard: ProcessEvent<'_>| match heard {
+        ProcessEvent::Line(line) if lines.len() < LINES => lines.push(line.to_owned()),
+        ProcessEvent::Line(_) | ProcessEvent::Started { .. } | ProcessEvent::LeftRunning(_) => {}
     };
     let ended = {
         let mut running = pin!(launcher.run(&spec, &mut abort, &mut hear));

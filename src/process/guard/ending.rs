@@ -10,42 +10,45 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getpgid};
 
 use super::Guard;
-use super::footing::{FOR_EVER, holds};
-use super::linger::{Holders, Left};
-use super::stage::{End, Stage};
+use super::output_holders::{HoldersState, OutputHolders};
+use super::phase::{Phase, ProgramExit};
+use super::setup::{NO_TIMEOUT, holds};
 use crate::process::Stray;
-use crate::process::ladder::{Climb, Rung};
-use crate::process::messages::{Order, Said};
+use crate::process::kill_sequence::{Escalation, EscalationStep};
+use crate::process::messages::{GuardCommand, GuardMessage};
 use crate::process::procfs::{Reaped, now};
 use crate::process::tree::{Sweep, hidden, walk};
 
 impl Guard {
-    pub(super) fn obey(&mut self, order: Order) {
+    pub(super) fn obey(&mut self, order: GuardCommand) {
         // An end that came first stands, whatever was ordered in the same instant; but not while what it left works.
-        self.asked |= self.end.is_none() || matches!(self.stage, Stage::Lingering(_));
-        match (&self.stage, order) {
-            (Stage::Sweeping { .. } | Stage::NotStarted(_), _) | (Stage::Climbing { .. }, Order::Climb) => {}
+        self.asked |= self.end.is_none() || matches!(self.phase, Phase::Lingering(_));
+        match (&self.phase, order) {
+            (Phase::Sweeping { .. } | Phase::NotStarted(_), _)
+            | (Phase::Terminating { .. }, GuardCommand::Terminate) => {}
             // For one that has said its last word.
-            (_, Order::Taken) => {}
-            (Stage::Running | Stage::Lingering(_), Order::Climb) => {
-                self.stage = Stage::Climbing {
-                    climb: Climb::new(&self.ladder, now()),
+            (_, GuardCommand::Release) => {}
+            (Phase::Running | Phase::Lingering(_), GuardCommand::Terminate) => {
+                self.phase = Phase::Terminating {
+                    climb: Escalation::new(&self.kill_sequence, now()),
                     outlived: self.end.is_some(),
                 };
             }
-            (Stage::Starting(_) | Stage::Draining { .. }, Order::Climb) | (_, Order::Force) => self.begin_sweep(),
+            (Phase::Starting(_) | Phase::Draining { .. }, GuardCommand::Terminate) | (_, GuardCommand::Kill) => {
+                self.begin_sweep()
+            }
         }
     }
 
     fn begin_sweep(&mut self) {
-        let mut sweep = Sweep::new(self.terms.patience());
+        let mut sweep = Sweep::new(self.options.patience());
         if let Some(group) = self.group_of_program() {
             sweep.add_group(group);
         }
         if let Some(cgroup) = &self.cgroup {
             sweep.add_cgroup(cgroup.clone());
         }
-        self.stage = Stage::Sweeping {
+        self.phase = Phase::Sweeping {
             sweep: Box::new(sweep),
             outlived: self.end.is_some(),
             output_held: false,
@@ -55,46 +58,46 @@ impl Guard {
     /// Does what is due, and answers how long nothing will be.
     pub(super) fn advance(&mut self, reaped: Reaped) -> Duration {
         let at = now();
-        match &self.stage {
-            Stage::Climbing { outlived, .. } => self.climb(*outlived, at, reaped),
-            Stage::Lingering(_) => self.linger(at),
-            Stage::Draining { until } if *until <= at => self.drained(),
-            Stage::Draining { .. }
-            | Stage::Starting(_)
-            | Stage::NotStarted(_)
-            | Stage::Running
-            | Stage::Sweeping { .. } => {}
+        match &self.phase {
+            Phase::Terminating { outlived, .. } => self.climb(*outlived, at, reaped),
+            Phase::Lingering(_) => self.linger(at),
+            Phase::Draining { until } if *until <= at => self.drained(),
+            Phase::Draining { .. }
+            | Phase::Starting(_)
+            | Phase::NotStarted(_)
+            | Phase::Running
+            | Phase::Sweeping { .. } => {}
         }
-        match &mut self.stage {
-            Stage::Starting(_) | Stage::NotStarted(_) | Stage::Running => FOR_EVER,
-            Stage::Climbing { climb, .. } => climb.at(at).wait(),
-            Stage::Lingering(linger) => linger.wait(at),
-            Stage::Draining { until } => until.saturating_sub(at),
-            Stage::Sweeping { .. } => self.sweep(reaped),
+        match &mut self.phase {
+            Phase::Starting(_) | Phase::NotStarted(_) | Phase::Running => NO_TIMEOUT,
+            Phase::Terminating { climb, .. } => climb.at(at).wait(),
+            Phase::Lingering(linger) => linger.wait(at),
+            Phase::Draining { until } => until.saturating_sub(at),
+            Phase::Sweeping { .. } => self.sweep(reaped),
         }
     }
 
     /// Who was only just being forked at the first look holds the output by now.
     fn drained(&mut self) {
         match self.end.map(|end| self.after(end)) {
-            Some(lingering @ Stage::Lingering(_)) => self.stage = lingering,
+            Some(lingering @ Phase::Lingering(_)) => self.phase = lingering,
             Some(_) | None => self.begin_sweep(),
         }
     }
 
     fn linger(&mut self, at: Duration) {
-        let Stage::Lingering(linger) = &mut self.stage else {
+        let Phase::Lingering(linger) = &mut self.phase else {
             return;
         };
         if !linger.wait(at).is_zero() {
             return;
         }
         match linger.look(&self.output, at) {
-            Left::Waits(named) => self.tell_once(named, at),
-            Left::Idle => self.begin_sweep(),
-            Left::Nobody => {
-                self.stage = Stage::Draining {
-                    until: at + self.terms.drain,
+            HoldersState::MayWork(named) => self.tell_once(named, at),
+            HoldersState::Idle => self.begin_sweep(),
+            HoldersState::Gone => {
+                self.phase = Phase::Draining {
+                    until: at + self.options.drain,
                 };
             }
         }
@@ -102,10 +105,10 @@ impl Guard {
 
     /// What ends with the program but for a moment is not worth a word.
     fn tell_once(&mut self, named: Vec<Stray>, at: Duration) {
-        let is_over = |end: End| at >= end.at + self.terms.drain;
+        let is_over = |end: ProgramExit| at >= end.at + self.options.drain;
         if !self.left_is_said && self.end.is_some_and(is_over) {
             self.left_is_said = true;
-            self.say(&Said::LeftRunning(named));
+            self.say(&GuardMessage::LeftRunning(named));
         }
     }
 
@@ -121,11 +124,11 @@ impl Guard {
         if groups.as_ref().is_some_and(Vec::is_empty) {
             return self.begin_sweep();
         }
-        while let Stage::Climbing { climb, .. } = &mut self.stage {
+        while let Phase::Terminating { climb, .. } = &mut self.phase {
             match climb.at(at) {
-                Rung::Wait(_) => return,
-                Rung::Top => return self.begin_sweep(),
-                Rung::Signal(signal) => {
+                EscalationStep::Wait(_) => return,
+                EscalationStep::Exhausted => return self.begin_sweep(),
+                EscalationStep::Signal(signal) => {
                     self.writing.look_below();
                     for group in groups.iter().flatten() {
                         let group = Pid::from_raw(-group);
@@ -153,7 +156,7 @@ impl Guard {
     fn groups_left(&self, outlived: bool) -> Vec<i32> {
         let own = [self.group.as_raw(), self.program.as_raw()];
         let is_empty = |group: &i32| kill(Pid::from_raw(-group), None) == Err(Errno::ESRCH);
-        let holders = outlived.then(|| Holders::of(&self.output)).flatten();
+        let holders = outlived.then(|| OutputHolders::of(&self.output)).flatten();
         let mut left = holders.map_or_else(Vec::new, |holders| holders.groups);
         if !own.iter().all(is_empty) {
             walk(&|_| false, &mut |_, stat| {
@@ -167,11 +170,11 @@ impl Guard {
     }
 
     fn sweep(&mut self, reaped: Reaped) -> Duration {
-        let Stage::Sweeping {
+        let Phase::Sweeping {
             sweep,
             outlived,
             output_held,
-        } = &mut self.stage
+        } = &mut self.phase
         else {
             return Duration::ZERO;
         };
@@ -187,7 +190,7 @@ impl Guard {
             if left.is_empty() {
                 left.push(hidden(0));
             }
-            self.say(&Said::Ended(self.last_word(left)));
+            self.say(&GuardMessage::Ended(self.last_word(left)));
             self.alone = true;
         }
         pause

@@ -3,9 +3,9 @@
 //! The guard: a process of its own between the worker and a program, for that one program's life.
 //!
 //! ```text
-//! fd 0 socket ─► Brief ─► Program ─► stage: Starting ─► Running ─┬─ Lingering ─┬─► Sweeping ─► last word
+//! fd 0 socket ─► SpawnRequest ─► Program ─► phase: Starting ─► Running ─┬─ Lingering ─┬─► Sweeping ─► last word
 //!                                                                ├─ Draining ──┤   until ECHILD
-//!                Order ────────────────────────────────────────► └─ Climbing ──┘
+//!                GuardCommand ────────────────────────────────────────► └─ Terminating ──┘
 //!                end of file: the worker is gone, however it went ─► Sweeping ─► EndNote
 //! fd 1 the program's output, handed on and let go       fd 2 the worker's stderr
 //! ```
@@ -18,11 +18,11 @@
 
 mod ending;
 mod environment;
-mod footing;
-mod linger;
 mod oom;
-mod program;
-mod stage;
+mod output_holders;
+mod phase;
+mod setup;
+mod spawn;
 
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -37,16 +37,16 @@ use nix::sys::socket::{MsgFlags, recv};
 use nix::sys::stat::fstat;
 use nix::unistd::{Pid, chdir};
 
-use self::footing::{Footing, timeout, usage};
-use self::linger::{Holders, Linger};
 use self::oom::OomCounter;
-use self::program::{ExecOutcome, Program};
-use self::stage::{End, Stage};
+use self::output_holders::{HoldersWait, OutputHolders};
+use self::phase::{Phase, ProgramExit};
+use self::setup::{GuardSetup, timeout, usage};
+use self::spawn::{ExecOutcome, SpawnedProgram};
 use super::cgroup::Cgroup;
-use super::messages::{Brief, LastWord, Order, Said, Terms};
+use super::messages::{ExitReport, GuardCommand, GuardMessage, SpawnOptions, SpawnRequest};
+use super::open_files::OpenFiles;
 use super::procfs::{Reaped, now, reap_some};
-use super::writing::Writing;
-use super::{EndNote, Ladder, Stray, Strays};
+use super::{EndNote, KillSequence, Stray, Strays};
 use crate::clock;
 
 /// The hidden first argument that makes this binary a guard.
@@ -78,8 +78,8 @@ pub fn guard_main() -> ExitCode {
 struct Guard {
     socket: UnixStream,
     children: SignalFd,
-    ladder: Ladder,
-    terms: Terms,
+    kill_sequence: KillSequence,
+    options: SpawnOptions,
     note: Option<EndNote>,
     program: Pid,
     /// The one that the program began in.
@@ -90,12 +90,12 @@ struct Guard {
     /// The program's own, where it could have one.
     cgroup: Option<Cgroup>,
     oom: Option<OomCounter>,
-    stage: Stage,
-    end: Option<End>,
+    phase: Phase,
+    end: Option<ProgramExit>,
     /// The worker was told what the program left running.
     left_is_said: bool,
     /// What the program had open when it was asked to end.
-    writing: Writing,
+    writing: OpenFiles,
     /// Told to end the program before it had ended by itself.
     asked: bool,
     /// Nobody listens any more: the worker is gone, or has had the last word.
@@ -105,19 +105,19 @@ struct Guard {
 impl Guard {
     /// `None` when the worker went before it said what to do.
     fn begin() -> io::Result<Option<Self>> {
-        let Footing {
+        let GuardSetup {
             mut socket,
             output,
             children,
             nice,
-        } = Footing::take()?;
-        let brief = match Brief::read(&mut socket) {
+        } = GuardSetup::new()?;
+        let brief = match SpawnRequest::read(&mut socket) {
             Ok(brief) => brief,
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
             Err(error) => return Err(error),
         };
-        let cgroup = brief.terms.cgroups.as_deref().and_then(Cgroup::make_own);
-        if let (Some(group), Some(bytes)) = (&cgroup, brief.terms.memory) {
+        let cgroup = brief.options.cgroups.as_deref().and_then(Cgroup::make_own);
+        if let (Some(group), Some(bytes)) = (&cgroup, brief.options.memory) {
             group.limit_memory(bytes);
         }
         let mut guard = Self {
@@ -129,14 +129,14 @@ impl Guard {
             began: now(),
             oom: OomCounter::start(cgroup.as_ref()),
             cgroup,
-            stage: Stage::Running,
+            phase: Phase::Running,
             end: None,
             left_is_said: false,
-            writing: Writing::default(),
+            writing: OpenFiles::default(),
             asked: false,
             alone: false,
-            ladder: brief.ladder.clone(),
-            terms: brief.terms.clone(),
+            kill_sequence: brief.kill_sequence.clone(),
+            options: brief.options.clone(),
             note: brief.note.clone(),
         };
         guard.start(&brief, nice, output.as_fd())?;
@@ -146,16 +146,16 @@ impl Guard {
     }
 
     /// An error is one over a program that may run: only the end of this guard ends it, too.
-    fn start(&mut self, brief: &Brief, nice: i32, output: BorrowedFd<'_>) -> io::Result<()> {
-        match Program::start(brief, nice, output, self.cgroup.as_ref()) {
+    fn start(&mut self, brief: &SpawnRequest, nice: i32, output: BorrowedFd<'_>) -> io::Result<()> {
+        match SpawnedProgram::start(brief, nice, output, self.cgroup.as_ref()) {
             Ok(program) => {
                 self.program = program.pid;
                 self.group = program.group;
-                self.stage = Stage::Starting(program.exec);
+                self.phase = Phase::Starting(program.exec);
             }
             Err(error) => {
                 let errno = error.raw_os_error().ok_or(error)?;
-                self.stage = Stage::NotStarted(Said::NotForked { errno });
+                self.phase = Phase::NotStarted(GuardMessage::NotForked { errno });
             }
         }
         // The worker may go before us; its directory's file system should not be held by a hopeless tree.
@@ -197,7 +197,7 @@ impl Guard {
 
     fn program_ended(&mut self, status: i32) {
         let at = now();
-        let end = End {
+        let end = ProgramExit {
             status,
             wall: at.saturating_sub(self.began),
             oom: self.oom.as_ref().is_some_and(OomCounter::moved),
@@ -207,39 +207,39 @@ impl Guard {
         };
         self.end = Some(end);
         let next = self.after(end);
-        let output_held = matches!(next, Stage::Lingering(_));
-        self.say(&Said::Exited(LastWord {
+        let output_held = matches!(next, Phase::Lingering(_));
+        self.say(&GuardMessage::Exited(ExitReport {
             output_held,
             ..self.last_word(Vec::new())
         }));
-        if matches!(self.stage, Stage::Running) {
-            self.stage = next;
+        if matches!(self.phase, Phase::Running) {
+            self.phase = next;
         }
     }
 
     /// What follows the program's own end, as long as nobody orders anything.
-    fn after(&self, end: End) -> Stage {
+    fn after(&self, end: ProgramExit) -> Phase {
         let now = now();
-        let holders = end.is_success().then(|| Holders::of(&self.output)).flatten();
+        let holders = end.is_success().then(|| OutputHolders::of(&self.output)).flatten();
         match holders {
-            Some(holders) => Stage::Lingering(Linger::new(&holders, self.terms.linger, now)),
-            None => Stage::Draining {
-                until: now + self.terms.drain,
+            Some(holders) => Phase::Lingering(HoldersWait::new(&holders, self.options.linger, now)),
+            None => Phase::Draining {
+                until: now + self.options.drain,
             },
         }
     }
 
     fn hear_exec(&mut self) {
-        let Stage::Starting(pipe) = &mut self.stage else { return };
+        let Phase::Starting(pipe) = &mut self.phase else { return };
         let Some(outcome) = pipe.outcome() else { return };
-        self.stage = match outcome {
+        self.phase = match outcome {
             ExecOutcome::Done => {
                 let pid = self.program.as_raw();
-                self.say(&Said::Started { pid });
-                self.end.map_or(Stage::Running, |end| self.after(end))
+                self.say(&GuardMessage::Started { pid });
+                self.end.map_or(Phase::Running, |end| self.after(end))
             }
-            ExecOutcome::Failed(errno) => Stage::NotStarted(Said::NotStarted { errno: errno as i32 }),
-            ExecOutcome::NotOnPath => Stage::NotStarted(Said::NotOnPath),
+            ExecOutcome::Failed(errno) => Phase::NotStarted(GuardMessage::NotStarted { errno: errno as i32 }),
+            ExecOutcome::NotOnPath => Phase::NotStarted(GuardMessage::NotOnPath),
         };
     }
 
@@ -249,40 +249,40 @@ impl Guard {
             match recv(self.socket.as_raw_fd(), &mut orders, MsgFlags::MSG_DONTWAIT) {
                 Ok(count) if count > 0 => {
                     for byte in &orders[..count] {
-                        self.obey(Order::from_byte(*byte));
+                        self.obey(GuardCommand::from_byte(*byte));
                     }
-                    self.say(&Said::OrderHeard);
+                    self.say(&GuardMessage::CommandReceived);
                 }
                 Err(Errno::EAGAIN | Errno::EINTR) => return,
                 Ok(_) | Err(_) => {
                     self.alone = true;
-                    self.obey(Order::Force);
+                    self.obey(GuardCommand::Kill);
                 }
             }
         }
     }
 
     fn conclude(&mut self) {
-        let said = match &self.stage {
-            Stage::NotStarted(said) => said.clone(),
-            Stage::Starting(_)
-            | Stage::Running
-            | Stage::Climbing { .. }
-            | Stage::Lingering(_)
-            | Stage::Draining { .. }
-            | Stage::Sweeping { .. } => Said::Ended(self.last_word(Vec::new())),
+        let said = match &self.phase {
+            Phase::NotStarted(said) => said.clone(),
+            Phase::Starting(_)
+            | Phase::Running
+            | Phase::Terminating { .. }
+            | Phase::Lingering(_)
+            | Phase::Draining { .. }
+            | Phase::Sweeping { .. } => GuardMessage::Ended(self.last_word(Vec::new())),
         };
         if let Some(cgroup) = &self.cgroup {
             cgroup.remove();
         }
         self.say(&said);
-        if let (Some(note), Said::Ended(word)) = (&self.note, said) {
+        if let (Some(note), GuardMessage::Ended(word)) = (&self.note, said) {
             self.leave(note, word);
         }
     }
 
     /// Waits until the worker has the end on disk, and notes it for the next one if this one goes before.
-    fn leave(&self, note: &EndNote, word: LastWord) {
+    fn leave(&self, note: &EndNote, word: ExitReport) {
         // What still held the output was ended for want of a worker, and may have been the better part of the program.
         let was_cut = self.alone && word.output_held;
         let taken = !self.alone && is_taken(&self.socket);
@@ -306,8 +306,8 @@ impl Guard {
         !self.alone && !seen.intersects(PollFlags::POLLHUP | PollFlags::POLLERR)
     }
 
-    fn last_word(&self, unkillable: Vec<Stray>) -> LastWord {
-        let (outlived, output_held) = self.stage.outlived();
+    fn last_word(&self, unkillable: Vec<Stray>) -> ExitReport {
+        let (outlived, output_held) = self.phase.outlived();
         let ended = outlived
             .iter()
             .filter(|stray| !unkillable.contains(stray))
@@ -316,19 +316,19 @@ impl Guard {
         let wall = self
             .end
             .map_or_else(|| now().saturating_sub(self.began), |end| end.wall);
-        LastWord {
+        ExitReport {
             status: self.end.map(|end| end.status),
             asked: self.asked,
             oom: self.end.is_some_and(|end| end.oom),
             usage: usage(wall, self.cgroup.as_ref()),
             strays: Strays { ended, unkillable },
             output_held,
-            writing: self.stage.writing(self.writing.clone()),
+            writing: self.phase.writing(self.writing.clone()),
         }
     }
 
     /// A worker that cannot be told is gone, which the next look at the socket shows.
-    fn say(&self, said: &Said) {
+    fn say(&self, said: &GuardMessage) {
         if self.alone {
             return;
         }
@@ -341,7 +341,7 @@ impl Guard {
         if !self.alone {
             sources.push(PollFd::new(self.socket.as_fd(), PollFlags::POLLIN));
         }
-        if let Stage::Starting(pipe) = &self.stage {
+        if let Phase::Starting(pipe) = &self.phase {
             sources.push(PollFd::new(pipe.reader.as_fd(), PollFlags::POLLIN));
         }
         poll(&mut sources, timeout(pause)).ok();
@@ -354,7 +354,7 @@ impl Guard {
 fn is_taken(mut socket: &UnixStream) -> bool {
     let mut byte = [0];
     while let Ok(1) = socket.read(&mut byte) {
-        if Order::from_byte(byte[0]) == Order::Taken {
+        if GuardCommand::from_byte(byte[0]) == GuardCommand::Release {
             return true;
         }
     }

@@ -23,7 +23,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fastrand::Rng;
 use flamenco_worker::abort::{AbortReason, AbortSource};
-use flamenco_worker::process::{Finished, Heard, Launcher, StartError};
+use flamenco_worker::process::{Finished, Launcher, ProcessEvent, StartError};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::time::{Instant, sleep};
@@ -204,7 +204,7 @@ impl Tree {
         let own = std::env::current_exe().map_err(|error| error.to_string())?;
         let spec = spec(&own, &[tree::ROLE, &self.tag, seed, depth, lives], GRACE);
         let (source, mut abort) = AbortSource::new();
-        let mut hear = |_: Heard<'_>| {};
+        let mut hear = |_: ProcessEvent<'_>| {};
         let mut run = std::pin::pin!(launcher.run(&spec, &mut abort, &mut hear));
         *totals.ends.entry(self.end).or_default() += 1;
         tokio::select! {

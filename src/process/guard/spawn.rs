@@ -38,7 +38,7 @@ use nix::unistd::{ForkResult, Pid, chdir, dup2_stderr, dup2_stdout, fork, getpid
 use super::environment::{candidates, environment, path_of};
 use crate::process::cgroup::Cgroup;
 use crate::process::mark::{self, MARK};
-use crate::process::messages::Brief;
+use crate::process::messages::SpawnRequest;
 
 /// What makes execvp try the next directory; so does EACCES, but that is then the answer.
 const NOT_HERE: [Errno; 5] = [
@@ -53,7 +53,7 @@ const EXEC_FAILED: i32 = 127;
 
 /// A program that was forked, and is on its way through exec.
 #[derive(Debug)]
-pub(super) struct Program {
+pub(super) struct SpawnedProgram {
     pub(super) pid: Pid,
     /// The process group and the session in which it begins, without leading them.
     pub(super) group: Pid,
@@ -77,13 +77,18 @@ pub(super) enum ExecOutcome {
     NotOnPath,
 }
 
-impl Program {
+impl SpawnedProgram {
     /// Forks. `output` becomes the program's stdout and stderr, `nice` its priority if the brief names
     /// none; stdin is ours. In `cgroup` from before its first instruction, if it may.
     ///
     /// # Errors
     /// The kernel's own: there are no more processes, descriptors or memory to be had. Nothing runs.
-    pub(super) fn start(brief: &Brief, nice: i32, output: BorrowedFd<'_>, cgroup: Option<&Cgroup>) -> io::Result<Self> {
+    pub(super) fn start(
+        brief: &SpawnRequest,
+        nice: i32,
+        output: BorrowedFd<'_>,
+        cgroup: Option<&Cgroup>,
+    ) -> io::Result<Self> {
         let inherited = std::env::vars_os().map(|(name, value)| {
             let entry = [name.into_vec(), value.into_vec()].join(&b'=');
             // An environment has no NUL inside an entry: the kernel passed it with NULs between them.
@@ -91,7 +96,7 @@ impl Program {
         });
         let environment = environment(inherited.collect(), &brief.environment);
         let searched = candidates(&brief.program, path_of(&environment));
-        let recipe = Recipe {
+        let recipe = ExecPlan {
             paths: if searched.is_empty() {
                 std::slice::from_ref(&brief.program)
             } else {
@@ -100,9 +105,9 @@ impl Program {
             argv: pointers(&brief.argv),
             envp: pointers(&environment),
             directory: brief.directory.as_deref(),
-            oom_score_adj: brief.terms.oom_score_adj.map(|score| score.to_string()),
-            nice: brief.terms.nice.unwrap_or(nice),
-            ignore_hangup: brief.terms.ignore_hangup,
+            oom_score_adj: brief.options.oom_score_adj.map(|score| score.to_string()),
+            nice: brief.options.nice.unwrap_or(nice),
+            ignore_hangup: brief.options.ignore_hangup,
             guard: getpid(),
             cgroup: cgroup.and_then(|cgroup| fs::File::options().write(true).open(cgroup.procs()).ok()),
             mark: mark::as_limit(&std::env::var_os(MARK).unwrap_or_default()),
@@ -159,7 +164,7 @@ impl ExecPipe {
 }
 
 /// Everything the child needs, made before the fork.
-struct Recipe<'a> {
+struct ExecPlan<'a> {
     paths: &'a [CString],
     argv: Vec<*const c_char>,
     envp: Vec<*const c_char>,
@@ -173,7 +178,7 @@ struct Recipe<'a> {
     mark: u64,
 }
 
-impl Recipe<'_> {
+impl ExecPlan<'_> {
     /// In the child, which makes session and group and a sibling of its own in them.
     fn lead(&self, output: BorrowedFd<'_>, failure: PipeWriter, mut birth: PipeWriter) -> ! {
         let said = match setsid().and_then(|_| fork_sibling()) {

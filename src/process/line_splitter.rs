@@ -3,7 +3,7 @@
 //! A program's output, from bytes to lines.
 //!
 //! ```text
-//! pipe ─► bytes ─► Lines ─┬─ whole lines, straight from the chunk (nearly all of them)
+//! pipe ─► bytes ─► LineSplitter ─┬─ whole lines, straight from the chunk (nearly all of them)
 //!                         └─ open line: what came after the last newline, and the last `\r` state
 //! ```
 //!
@@ -23,7 +23,7 @@ pub(super) const LONGEST: usize = 64 * 1024;
 
 /// Cuts bytes into lines. Whatever the chunks, the lines are the same.
 #[derive(Debug)]
-pub(super) struct Lines {
+pub(super) struct LineSplitter {
     /// The bytes of the open line since its last `\r`; at most [`LONGEST`].
     open: Vec<u8>,
     /// The last state before that `\r`, if the line has one.
@@ -36,7 +36,7 @@ pub(super) struct Lines {
     last_progress: Instant,
 }
 
-impl Lines {
+impl LineSplitter {
     /// `progress`: the shortest time between two states of a line that is still open, and before the first.
     pub(super) fn new(progress: Duration, now: Instant) -> Self {
         Self {
@@ -199,5 +199,5 @@ fn decoded(bytes: &[u8]) -> Cow<'_, str> {
 }
 
 #[cfg(test)]
-#[path = "output_tests.rs"]
+#[path = "line_splitter_tests.rs"]
 mod tests;

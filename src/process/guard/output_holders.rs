@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use nix::unistd::getpid;
 
-use super::footing::holds;
+use super::setup::holds;
 use crate::process::Stray;
-use crate::process::procfs::{Stat, written};
+use crate::process::procfs::{ProcessStat, written};
 use crate::process::tree::{NAMED_AT_MOST, stray, walk};
 
 /// So many looks in the time after which it counts as idle.
@@ -23,40 +23,40 @@ const LOOKS: u32 = 8;
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// The wait for what was left behind.
-pub(super) struct Linger {
+pub(super) struct HoldersWait {
     /// After so long without work it is idle.
     patience: Duration,
-    work: Work,
+    work: WorkDone,
     worked: Duration,
     next: Duration,
 }
 
 /// What holders of an output, and all below them, have done so far.
-pub(super) struct Holders {
+pub(super) struct OutputHolders {
     pub(super) named: Vec<Stray>,
     pub(super) groups: Vec<i32>,
-    work: Work,
+    work: WorkDone,
 }
 
 /// Both only grow: of a process that has ended it is its parent's, or ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Work {
+struct WorkDone {
     ticks: u64,
     written: u64,
 }
 
 /// What became of them since the last look.
-pub(super) enum Left {
+pub(super) enum HoldersState {
     /// It may be that they work; who they are.
-    Waits(Vec<Stray>),
+    MayWork(Vec<Stray>),
     /// They hold the output and do nothing.
     Idle,
     /// None holds the output any more.
-    Nobody,
+    Gone,
 }
 
-impl Linger {
-    pub(super) fn new(holders: &Holders, patience: Duration, now: Duration) -> Self {
+impl HoldersWait {
+    pub(super) fn new(holders: &OutputHolders, patience: Duration, now: Duration) -> Self {
         Self {
             patience,
             work: holders.work,
@@ -70,19 +70,19 @@ impl Linger {
         self.next.saturating_sub(now)
     }
 
-    pub(super) fn look(&mut self, output: &str, now: Duration) -> Left {
+    pub(super) fn look(&mut self, output: &str, now: Duration) -> HoldersState {
         self.next = now + pause(self.patience);
-        let Some(holders) = Holders::of(output) else {
-            return Left::Nobody;
+        let Some(holders) = OutputHolders::of(output) else {
+            return HoldersState::Gone;
         };
         if holders.work != self.work {
             self.worked = now;
         }
         self.work = holders.work;
         if now >= self.worked + self.patience {
-            return Left::Idle;
+            return HoldersState::Idle;
         }
-        Left::Waits(holders.named)
+        HoldersState::MayWork(holders.named)
     }
 }
 
@@ -90,14 +90,14 @@ fn pause(patience: Duration) -> Duration {
     (patience / LOOKS).min(LONGEST_PAUSE)
 }
 
-impl Holders {
+impl OutputHolders {
     /// `None` when nobody below us holds the output.
     pub(super) fn of(output: &str) -> Option<Self> {
         let mut counted = HashSet::new();
         let mut found = Self {
             named: Vec::new(),
             groups: Vec::new(),
-            work: Work::of_the_dead(),
+            work: WorkDone::of_the_dead(),
         };
         walk(&|_| false, &mut |_, stat| {
             let holds = holds(stat.pid, output);
@@ -116,12 +116,12 @@ impl Holders {
     }
 }
 
-impl Work {
+impl WorkDone {
     /// Of those who ended and came to us.
     fn of_the_dead() -> Self {
         let own = getpid().as_raw();
         Self {
-            ticks: Stat::read(own).map_or(0, |stat| stat.childrens_ticks),
+            ticks: ProcessStat::read(own).map_or(0, |stat| stat.childrens_ticks),
             written: written(own),
         }
     }

@@ -24,10 +24,10 @@ use crate::process::Usage;
 use crate::process::cgroup::Cgroup;
 
 /// A wait for events only.
-pub(super) const FOR_EVER: Duration = Duration::MAX;
+pub(super) const NO_TIMEOUT: Duration = Duration::MAX;
 
 /// What the worker handed over, and what the kernel granted.
-pub(super) struct Footing {
+pub(super) struct GuardSetup {
     pub(super) socket: UnixStream,
     /// The program's output; the guard's own stdout is /dev/null from now on, and so is its stdin.
     pub(super) output: OwnedFd,
@@ -36,13 +36,13 @@ pub(super) struct Footing {
     pub(super) nice: i32,
 }
 
-impl Footing {
+impl GuardSetup {
     /// Out of reach of signals and of the worker's session, a subreaper, and with no descriptor that a
     /// program could inherit.
     ///
     /// # Errors
     /// When stdin is no socket: then it was not the worker that started us.
-    pub(super) fn take() -> io::Result<Self> {
+    pub(super) fn new() -> io::Result<Self> {
         sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None)?;
         // Refused to the leader of a group, which a guard that the worker started is not.
         setsid().ok();
@@ -67,7 +67,7 @@ impl Footing {
 
 /// Rounded up, so that what is due has come when poll returns.
 pub(super) fn timeout(pause: Duration) -> PollTimeout {
-    if pause == FOR_EVER {
+    if pause == NO_TIMEOUT {
         return PollTimeout::NONE;
     }
     let milliseconds = pause.as_micros().div_ceil(1000);

@@ -3,13 +3,13 @@
 //! One run, seen from the worker: the conversation with one guard.
 //!
 //! ```text
-//! abort, guard's messages, output, guard's end, clocks ─► Event ─► handle ─► Order?
+//! abort, guard's messages, output, guard's end, clocks ─► RunEvent ─► handle ─► GuardCommand?
 //! ```
 //!
 //! The wait prefers the abort to everything and output to nothing, and between two events everybody
 //! else in the event loop has a turn: a flood of output delays neither.
 
-mod waiting;
+mod noted;
 
 use std::io;
 use std::time::Duration;
@@ -23,12 +23,12 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
 use super::guard::GUARD;
-use super::launcher::Guard;
-use super::messages::{Inbox, LastWord, Order, Said};
-use super::output::Lines;
+use super::launcher::GuardHandle;
+use super::line_splitter::LineSplitter;
+use super::messages::{ExitReport, GuardCommand, GuardMessage, MessageBuffer};
 use super::reaper::{GuardEnd, SharedChildren};
 use super::status::{exit_of, seems_asked_to_end};
-use super::{Exit, Finished, Heard, ProcessSpec, StartError, Stray, Strays, Usage};
+use super::{Exit, Finished, ProcessEvent, ProcessSpec, StartError, Stray, Strays, Usage};
 use crate::abort::{Abort, AbortReason};
 use crate::timings::{Timings, until};
 
@@ -43,24 +43,24 @@ const STOP_MARGIN: Duration = Duration::from_secs(2);
 
 /// A guard, from its start to its end.
 #[derive(Debug)]
-pub(super) struct Session {
+pub(super) struct ProcessRun {
     guard_pid: i32,
     children: SharedChildren,
     socket: UnixStream,
-    inbox: Inbox,
+    messages: MessageBuffer,
     socket_is_open: bool,
     guard_end: oneshot::Receiver<GuardEnd>,
     ended: Option<GuardEnd>,
     output: Option<pipe::Receiver>,
     chunk: Box<[u8]>,
-    lines: Lines,
+    lines: LineSplitter,
     /// Bytes still to be expected in the pipe, once the tree is gone.
     legacy: Option<usize>,
     output_held: bool,
     started: Option<(i32, Instant)>,
     /// How the program ended, while its guard still sees to what it left.
-    exited: Option<LastWord>,
-    last: Option<Said>,
+    exited: Option<ExitReport>,
+    last: Option<GuardMessage>,
     /// How the program ended, with nothing left of it.
     has_told_all: bool,
     reason: Option<AbortReason>,
@@ -74,7 +74,7 @@ pub(super) struct Session {
     /// The guard stays when it has had its last word.
     is_noted: bool,
     guard_silence: Duration,
-    ladder: Duration,
+    kill_sequence: Duration,
     drain: Duration,
     unkillable: Duration,
     foreign_signal: Duration,
@@ -82,9 +82,9 @@ pub(super) struct Session {
 
 /// What a run waits for.
 #[derive(Debug)]
-enum Event {
+enum RunEvent {
     Aborted(AbortReason),
-    Said(Said),
+    GuardMessage(GuardMessage),
     SocketClosed,
     GuardEnded(GuardEnd),
     /// So many bytes; none at the end.
@@ -93,20 +93,20 @@ enum Event {
     TooLate,
 }
 
-impl Session {
+impl ProcessRun {
     /// `is_noted`: the guard has an [`EndNote`](super::EndNote).
-    pub(super) fn new(guard: Guard, spec: &ProcessSpec, is_noted: bool, timings: &Timings) -> io::Result<Self> {
+    pub(super) fn new(guard: GuardHandle, spec: &ProcessSpec, is_noted: bool, timings: &Timings) -> io::Result<Self> {
         Ok(Self {
             guard_pid: guard.pid,
             children: guard.children,
             socket: UnixStream::from_std(guard.socket)?,
-            inbox: Inbox::default(),
+            messages: MessageBuffer::default(),
             socket_is_open: true,
             guard_end: guard.end,
             ended: None,
             output: Some(pipe::Receiver::from_owned_fd(guard.output)?),
             chunk: vec![0; CHUNK].into_boxed_slice(),
-            lines: Lines::new(timings.progress, Instant::now()),
+            lines: LineSplitter::new(timings.progress, Instant::now()),
             legacy: None,
             output_held: false,
             started: None,
@@ -120,7 +120,7 @@ impl Session {
             abandoned: false,
             is_noted,
             guard_silence: timings.guard_silence,
-            ladder: spec.ladder.length(),
+            kill_sequence: spec.kill_sequence.length(),
             drain: timings.output_drain,
             unkillable: timings.unkillable,
             foreign_signal: timings.foreign_signal,
@@ -132,7 +132,7 @@ impl Session {
         &mut self,
         brief: &[u8],
         abort: &mut Abort,
-        hear: &mut dyn FnMut(Heard<'_>),
+        hear: &mut dyn FnMut(ProcessEvent<'_>),
     ) -> Result<Finished, StartError> {
         tokio::select! {
             biased;
@@ -164,55 +164,60 @@ impl Session {
     }
 
     fn is_hopeless(&self) -> bool {
-        matches!(&self.last, Some(Said::Ended(word)) if !word.strays.unkillable.is_empty())
+        matches!(&self.last, Some(GuardMessage::Ended(word)) if !word.strays.unkillable.is_empty())
     }
 
-    async fn next(&mut self, abort: &mut Abort) -> Event {
+    async fn next(&mut self, abort: &mut Abort) -> RunEvent {
         let rank = self.reason.as_ref().map_or(0, AbortReason::rank);
         let progress = self.lines.due().filter(|_| self.output.is_some());
         let due = self.deadline.into_iter().chain(self.unheard).min();
         let is_heard = self.started.is_some() || self.last.is_some() || self.ended.is_some();
         tokio::select! {
             biased;
-            reason = abort.raised_above(rank) => Event::Aborted(reason),
-            event = said(&mut self.inbox, &mut self.socket), if self.socket_is_open => event,
-            end = &mut self.guard_end, if self.ended.is_none() => Event::GuardEnded(end.unwrap_or(GuardEnd::Done)),
-            () = until(progress), if progress.is_some() => Event::Progress,
+            reason = abort.raised_above(rank) => RunEvent::Aborted(reason),
+            event = said(&mut self.messages, &mut self.socket), if self.socket_is_open => event,
+            end = &mut self.guard_end, if self.ended.is_none() => RunEvent::GuardEnded(end.unwrap_or(GuardEnd::Done)),
+            () = until(progress), if progress.is_some() => RunEvent::Progress,
             event = bytes(self.output.as_ref(), &mut self.chunk), if is_heard && self.output.is_some() => event,
-            () = until(due), if due.is_some() => Event::TooLate,
+            () = until(due), if due.is_some() => RunEvent::TooLate,
         }
     }
 
-    fn handle(&mut self, event: Event, hear: &mut dyn FnMut(Heard<'_>)) -> Option<Order> {
+    fn handle(&mut self, event: RunEvent, hear: &mut dyn FnMut(ProcessEvent<'_>)) -> Option<GuardCommand> {
         match event {
-            Event::Aborted(reason) => return self.abort(reason),
-            Event::Said(Said::Started { pid }) => {
+            RunEvent::Aborted(reason) => return self.abort(reason),
+            RunEvent::GuardMessage(GuardMessage::Started { pid }) => {
                 self.started = Some((pid, Instant::now()));
-                hear(Heard::Started { pid });
+                hear(ProcessEvent::Started { pid });
             }
-            Event::Said(Said::OrderHeard) => self.unheard = None,
-            Event::Said(Said::Exited(word)) => self.exited = Some(word),
-            Event::Said(Said::LeftRunning(strays)) => hear(Heard::LeftRunning(&strays)),
-            Event::Said(
-                last @ (Said::NotForked { .. } | Said::NotStarted { .. } | Said::NotOnPath | Said::Ended(_)),
+            RunEvent::GuardMessage(GuardMessage::CommandReceived) => self.unheard = None,
+            RunEvent::GuardMessage(GuardMessage::Exited(word)) => self.exited = Some(word),
+            RunEvent::GuardMessage(GuardMessage::LeftRunning(strays)) => hear(ProcessEvent::LeftRunning(&strays)),
+            RunEvent::GuardMessage(
+                last @ (GuardMessage::NotForked { .. }
+                | GuardMessage::NotStarted { .. }
+                | GuardMessage::NotOnPath
+                | GuardMessage::Ended(_)),
             ) => {
-                self.has_told_all = matches!(&last, Said::Ended(word) if word.strays.unkillable.is_empty());
+                self.has_told_all = matches!(&last, GuardMessage::Ended(word) if word.strays.unkillable.is_empty());
                 self.last = Some(last);
                 self.expect_last_output();
             }
-            Event::SocketClosed => self.socket_is_open = false,
-            Event::GuardEnded(end) => {
+            RunEvent::SocketClosed => self.socket_is_open = false,
+            RunEvent::GuardEnded(end) => {
                 self.ended = Some(end);
                 self.expect_last_output();
             }
-            Event::Output(count) => self.hear_output(count, hear),
-            Event::Progress => self.lines.tick(Instant::now(), &mut |line| hear(Heard::Line(line))),
-            Event::TooLate => self.give_up(hear),
+            RunEvent::Output(count) => self.hear_output(count, hear),
+            RunEvent::Progress => self
+                .lines
+                .tick(Instant::now(), &mut |line| hear(ProcessEvent::Line(line))),
+            RunEvent::TooLate => self.give_up(hear),
         }
         None
     }
 
-    fn abort(&mut self, reason: AbortReason) -> Option<Order> {
+    fn abort(&mut self, reason: AbortReason) -> Option<GuardCommand> {
         let first = self.reason.is_none();
         // What cannot be killed is not waited for by a stop.
         let unkillable = if reason.is_stop() {
@@ -221,26 +226,26 @@ impl Session {
             self.unkillable
         };
         let order = match &reason {
-            AbortReason::Force => Order::Force,
+            AbortReason::Force => GuardCommand::Kill,
             AbortReason::StateChange
             | AbortReason::ManagerStopped(_)
             | AbortReason::Alone(_)
             | AbortReason::Reassigned
-            | AbortReason::Shutdown => Order::Climb,
+            | AbortReason::Shutdown => GuardCommand::Terminate,
         };
         self.reason = Some(reason);
         if self.last.is_some() {
             return None;
         }
-        let grace = if order == Order::Force {
+        let grace = if order == GuardCommand::Kill {
             Duration::ZERO
         } else {
-            self.ladder
+            self.kill_sequence
         };
         let now = Instant::now();
         let deadline = now + grace + unkillable + GUARD_MARGIN;
         self.deadline = Some(self.deadline.map_or(deadline, |earlier| earlier.min(deadline)));
-        if order == Order::Climb && !first {
+        if order == GuardCommand::Terminate && !first {
             return None;
         }
         self.unheard = Some(now + self.guard_silence);
@@ -253,9 +258,9 @@ impl Session {
         self.deadline = Some(Instant::now() + self.drain);
     }
 
-    fn hear_output(&mut self, count: usize, hear: &mut dyn FnMut(Heard<'_>)) {
+    fn hear_output(&mut self, count: usize, hear: &mut dyn FnMut(ProcessEvent<'_>)) {
         self.lines
-            .feed(&self.chunk[..count], &mut |line| hear(Heard::Line(line)));
+            .feed(&self.chunk[..count], &mut |line| hear(ProcessEvent::Line(line)));
         let over_legacy = self.legacy.is_some_and(|legacy| legacy < count);
         self.legacy = self.legacy.map(|legacy| legacy.saturating_sub(count));
         self.output_held |= over_legacy;
@@ -264,12 +269,12 @@ impl Session {
         }
     }
 
-    fn close_output(&mut self, hear: &mut dyn FnMut(Heard<'_>)) {
+    fn close_output(&mut self, hear: &mut dyn FnMut(ProcessEvent<'_>)) {
         self.output = None;
-        self.lines.finish(&mut |line| hear(Heard::Line(line)));
+        self.lines.finish(&mut |line| hear(ProcessEvent::Line(line)));
     }
 
-    fn give_up(&mut self, hear: &mut dyn FnMut(Heard<'_>)) {
+    fn give_up(&mut self, hear: &mut dyn FnMut(ProcessEvent<'_>)) {
         (self.deadline, self.unheard) = (None, None);
         if self.output.is_some() && (self.legacy.is_some() || self.given_up) {
             self.output_held = true;
@@ -295,10 +300,10 @@ impl Session {
 
     async fn conclude(&mut self, abort: &mut Abort) -> Result<Finished, StartError> {
         match (self.last.take(), self.started) {
-            (Some(Said::NotForked { errno }), _) => Err(StartError::Guard(io::Error::from_raw_os_error(errno))),
-            (Some(Said::NotStarted { errno }), _) => Err(StartError::Exec(nix::errno::Errno::from_raw(errno))),
-            (Some(Said::NotOnPath), _) => Err(StartError::NotOnPath),
-            (Some(Said::Ended(word)), Some((pid, _))) => Ok(Finished {
+            (Some(GuardMessage::NotForked { errno }), _) => Err(StartError::Guard(io::Error::from_raw_os_error(errno))),
+            (Some(GuardMessage::NotStarted { errno }), _) => Err(StartError::Exec(nix::errno::Errno::from_raw(errno))),
+            (Some(GuardMessage::NotOnPath), _) => Err(StartError::NotOnPath),
+            (Some(GuardMessage::Ended(word)), Some((pid, _))) => Ok(Finished {
                 pid,
                 exit: self.exit(&word, abort).await,
                 usage: word.usage,
@@ -307,7 +312,13 @@ impl Session {
                 writing: word.writing,
             }),
             (
-                Some(Said::Started { .. } | Said::OrderHeard | Said::Exited(_) | Said::LeftRunning(_)) | None,
+                Some(
+                    GuardMessage::Started { .. }
+                    | GuardMessage::CommandReceived
+                    | GuardMessage::Exited(_)
+                    | GuardMessage::LeftRunning(_),
+                )
+                | None,
                 Some((pid, since)),
             ) => {
                 // What still held the output may have been the better part of it.
@@ -332,7 +343,7 @@ impl Session {
     /// A program that was asked to end and did is aborted, whatever it says itself. One that seems to
     /// have been asked by somebody else waits a moment for our own reason: a service manager that ends
     /// a whole control group may reach the program before us.
-    async fn exit(&self, word: &LastWord, abort: &mut Abort) -> Exit {
+    async fn exit(&self, word: &ExitReport, abort: &mut Abort) -> Exit {
         if let (true, Some(reason)) = (word.asked, &self.reason) {
             return Exit::Aborted(reason.clone());
         }
@@ -371,30 +382,32 @@ impl Session {
     }
 }
 
-/// The next message. Cancel safe: what was read stays in the inbox.
-async fn said(inbox: &mut Inbox, socket: &mut UnixStream) -> Event {
+/// The next message. Cancel safe: what was read stays in the messages.
+async fn said(messages: &mut MessageBuffer, socket: &mut UnixStream) -> RunEvent {
     loop {
-        match inbox.next() {
-            Ok(Some(said)) => return Event::Said(said),
+        match messages.next() {
+            Ok(Some(said)) => return RunEvent::GuardMessage(said),
             Ok(None) => {}
             Err(error) => {
                 tracing::error!(%error, "a guard's message cannot be read");
-                return Event::SocketClosed;
+                return RunEvent::SocketClosed;
             }
         }
-        if !matches!(socket.read_buf(&mut inbox.0).await, Ok(count) if count > 0) {
-            return Event::SocketClosed;
+        if !matches!(socket.read_buf(&mut messages.0).await, Ok(count) if count > 0) {
+            return RunEvent::SocketClosed;
         }
     }
 }
 
 /// The next bytes of output. Cancel safe. A pipe that cannot be read is at its end.
-async fn bytes(output: Option<&pipe::Receiver>, chunk: &mut [u8]) -> Event {
-    let Some(output) = output else { return Event::Output(0) };
+async fn bytes(output: Option<&pipe::Receiver>, chunk: &mut [u8]) -> RunEvent {
+    let Some(output) = output else {
+        return RunEvent::Output(0);
+    };
     loop {
         match output.readable().await.and_then(|()| output.try_read(chunk)) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            read => return Event::Output(read.unwrap_or(0)),
+            read => return RunEvent::Output(read.unwrap_or(0)),
         }
     }
 }

@@ -6,7 +6,7 @@ use super::*;
 
 /// What a program's output becomes when it arrives in these chunks, all within one interval of progress.
 fn lines<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Vec<String> {
-    let mut lines = Lines::new(Duration::from_secs(1), Instant::now());
+    let mut lines = LineSplitter::new(Duration::from_secs(1), Instant::now());
     let mut given = Vec::new();
     for chunk in chunks {
         lines.feed(chunk, &mut |line| given.push(line.to_owned()));
@@ -47,7 +47,7 @@ fn h1_a_character_split_over_two_reads_stays_whole() {
 
 #[test]
 fn h1_a_line_without_end_comes_in_bounded_pieces() {
-    let mut lines = Lines::new(Duration::from_secs(1), Instant::now());
+    let mut lines = LineSplitter::new(Duration::from_secs(1), Instant::now());
     let (mut pieces, mut longest, mut bytes) = (0, 0, 0);
     let chunk = "€".repeat(50_000);
     for _ in 0..100 {
@@ -92,7 +92,7 @@ fn h2_of_a_progress_bar_the_last_state_remains() {
 fn h2_progress_is_shown_while_it_stands_at_most_once_per_interval() {
     let second = Duration::from_secs(1);
     let start = Instant::now();
-    let mut lines = Lines::new(second, start);
+    let mut lines = LineSplitter::new(second, start);
     let mut given = Vec::new();
     let mut give = |line: &str| given.push(line.to_owned());
     assert_eq!(lines.due(), None);

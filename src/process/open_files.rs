@@ -4,7 +4,7 @@
 //! hangs would hold the guard.
 //!
 //! ```text
-//! guard (before each signal), sweep (once a process is stopped) ─► Writing ─► last word ─► Finished::writing
+//! guard (before each signal), sweep (once a process is stopped) ─► OpenFiles ─► last word ─► Finished::writing
 //! ```
 
 use std::fs;
@@ -34,12 +34,12 @@ pub struct OpenFile {
 
 /// What was seen so far, each file once.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Writing {
+pub(super) struct OpenFiles {
     files: Vec<OpenFile>,
     processes: usize,
 }
 
-impl Writing {
+impl OpenFiles {
     pub(super) fn files(&self) -> &[OpenFile] {
         &self.files
     }
@@ -144,7 +144,7 @@ mod tests {
             .unwrap();
         let gone = File::create(here.join("gone.png")).unwrap();
         fs::remove_file(here.join("gone.png")).unwrap();
-        let mut writing = Writing::default();
+        let mut writing = OpenFiles::default();
         writing.look(i32::try_from(std::process::id()).unwrap());
         let seen: Vec<_> = writing
             .files()

@@ -4,27 +4,27 @@
 
 use std::time::Duration;
 
-use super::linger::Linger;
-use super::program::ExecPipe;
-use crate::process::ladder::Climb;
-use crate::process::messages::Said;
+use super::output_holders::HoldersWait;
+use super::spawn::ExecPipe;
+use crate::process::kill_sequence::Escalation;
+use crate::process::messages::GuardMessage;
+use crate::process::open_files::OpenFiles;
 use crate::process::tree::Sweep;
-use crate::process::writing::Writing;
 use crate::process::{OpenFile, Stray};
 
 /// What a guard is at.
-pub(super) enum Stage {
+pub(super) enum Phase {
     Starting(ExecPipe),
     /// Nothing runs, and nothing ever did.
-    NotStarted(Said),
+    NotStarted(GuardMessage),
     Running,
-    Climbing {
-        climb: Climb,
+    Terminating {
+        climb: Escalation,
         /// The program had ended before: what it left at work is asked.
         outlived: bool,
     },
     /// The program has ended well, and something that holds its output goes on.
-    Lingering(Linger),
+    Lingering(HoldersWait),
     /// The program has ended; what it left behind may still say something.
     Draining {
         until: Duration,
@@ -39,7 +39,7 @@ pub(super) enum Stage {
 
 /// The program's own end.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct End {
+pub(super) struct ProgramExit {
     /// As `waitpid` gave it.
     pub(super) status: i32,
     pub(super) wall: Duration,
@@ -53,14 +53,14 @@ pub(super) struct End {
     pub(super) was_seen: bool,
 }
 
-impl End {
+impl ProgramExit {
     /// Exit code 0.
     pub(super) fn is_success(&self) -> bool {
         self.status == 0
     }
 }
 
-impl Stage {
+impl Phase {
     /// Whoever outlived the program and was not left alone, and whether one of them held its output.
     pub(super) fn outlived(&self) -> (&[Stray], bool) {
         match self {
@@ -73,14 +73,14 @@ impl Stage {
             | Self::Starting(_)
             | Self::NotStarted(_)
             | Self::Running
-            | Self::Climbing { .. }
+            | Self::Terminating { .. }
             | Self::Lingering(_)
             | Self::Draining { .. } => (&[], false),
         }
     }
 
     /// What those who are told to end had open for writing: when they were asked, and when they were stopped.
-    pub(super) fn writing(&self, asked: Writing) -> Vec<OpenFile> {
+    pub(super) fn writing(&self, asked: OpenFiles) -> Vec<OpenFile> {
         let mut all = asked;
         if let Self::Sweeping { sweep, .. } = self {
             all.add_all(sweep.writing());
