@@ -2,11 +2,26 @@
 
 //! Work that may block (files, above all: a file server that is gone does not answer), done beside the event loop.
 
+use std::future::pending;
+use std::panic::resume_unwind;
+
 use tokio::task::spawn_blocking;
+
+/// Does `work` in a thread and waits for it. A panic in it goes on here.
+pub async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => resume_unwind(panic),
+            // The runtime ends, and this task with it.
+            Err(_) => pending().await,
+        },
+    }
+}
 
 /// Does `work` in a thread. `None` when `limit` is over before, or the work has panicked; what is late goes on by itself,
 /// and the end of the process does not wait for it.
-pub async fn off_the_loop<T: Send + 'static>(
+pub async fn run_blocking_within<T: Send + 'static>(
     limit: impl Future<Output = ()>,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Option<T> {
@@ -19,23 +34,28 @@ pub async fn off_the_loop<T: Send + 'static>(
 
 #[cfg(test)]
 mod tests {
-    use std::future::{pending, ready};
+    use std::future::ready;
     use std::sync::mpsc::channel;
 
     use super::*;
 
     #[tokio::test]
     async fn i29_what_is_late_goes_on_by_itself_and_a_panic_stays_there() {
-        assert_eq!(off_the_loop(pending(), || 1).await, Some(1));
+        assert_eq!(run_blocking_within(pending(), || 1).await, Some(1));
         let (go, goes) = channel::<()>();
         let (tell, told) = channel();
-        let late = off_the_loop(ready(()), move || {
+        let late = run_blocking_within(ready(()), move || {
             goes.recv().ok();
             tell.send(2).ok()
         });
         assert_eq!(late.await, None);
         go.send(()).unwrap();
         assert_eq!(told.recv(), Ok(2));
-        assert_eq!(off_the_loop(pending(), || assert_eq!(1, 2)).await, None);
+        assert_eq!(run_blocking_within(pending(), || assert_eq!(1, 2)).await, None);
+    }
+
+    #[tokio::test]
+    async fn what_is_waited_for_without_a_limit_is_all_of_it() {
+        assert_eq!(run_blocking(|| 1).await, 1);
     }
 }

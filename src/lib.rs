@@ -40,6 +40,7 @@ pub mod files;
 pub mod home;
 pub mod logging;
 pub mod manager;
+mod mounts;
 pub mod node;
 pub mod printable;
 pub mod process;

@@ -15,16 +15,17 @@ use std::fmt;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use nix::sys::statvfs::statvfs;
 use tokio::sync::Mutex;
-use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{sleep, timeout};
 
 pub use self::mounts::not_mounted_yet;
+use crate::blocking::run_blocking;
+use crate::files::free_space;
+use crate::mounts::is_mounted;
 use crate::timings::Timings;
-use crate::trees::is_mounted;
 
 /// What the operator says that tasks on this node need. Empty: nothing is looked at.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -86,9 +87,9 @@ impl fmt::Display for Unfit {
 pub struct Node {
     requirements: Requirements,
     timings: Timings,
-    /// The look that has not come back yet: it is waited for before there is another, so that a dead file system holds one
-    /// thread only.
-    look: Mutex<Option<JoinHandle<Result<(), Unfit>>>>,
+    /// Held by a look until it has come back: it is waited for before there is another, so that a dead file system holds
+    /// one thread only.
+    look: Arc<Mutex<()>>,
 }
 
 impl Node {
@@ -96,7 +97,7 @@ impl Node {
         Self {
             requirements,
             timings: timings.clone(),
-            look: Mutex::new(None),
+            look: Arc::default(),
         }
     }
 
@@ -128,15 +129,12 @@ impl Node {
             return Ok(());
         }
         let looked = async {
-            let mut look = self.look.lock().await;
-            if let Some(earlier) = look.as_mut() {
-                // What it found was for another question, or another time.
-                drop(earlier.await);
-            }
-            let found = look.insert(spawn_blocking(move || requirements.met())).await;
-            *look = None;
-            // It does not panic, and only the end of the runtime cancels it.
-            found.unwrap_or(Ok(()))
+            let look = Arc::clone(&self.look).lock_owned().await;
+            run_blocking(move || {
+                let _until_it_is_back = look;
+                requirements.met()
+            })
+            .await
         };
         timeout(self.timings.node_check_timeout, looked)
             .await
@@ -176,8 +174,7 @@ impl Requirements {
         if self.free_space == 0 {
             return Ok(());
         }
-        let room = statvfs(path).map_err(|errno| Unfit::Unreadable(path.to_owned(), errno.desc().to_owned()))?;
-        let free = room.blocks_available().saturating_mul(room.fragment_size());
+        let free = free_space(path).map_err(|errno| Unfit::Unreadable(path.to_owned(), errno.desc().to_owned()))?;
         if free >= self.free_space {
             return Ok(());
         }
@@ -291,10 +288,10 @@ mod tests {
         let node = Node::new(requirements, &timings);
         assert_eq!(node.fit().await, Err(Unfit::NoAnswer(Duration::from_millis(20))));
         assert_eq!(node.fit().await, Err(Unfit::NoAnswer(Duration::from_millis(20))));
-        assert!(node.look.lock().await.is_some());
+        assert!(node.look.try_lock().is_err());
         let _writer = File::options().read(true).write(true).open(&pipe).unwrap();
         while node.fit().await.is_err() {}
-        assert!(node.look.lock().await.is_none());
+        assert!(node.look.try_lock().is_ok());
     }
 
     #[tokio::test]
@@ -306,7 +303,8 @@ mod tests {
             ..Requirements::default()
         };
         let node = Node::new(requirements, &Timings::default());
-        *node.look.lock().await = Some(spawn_blocking(|| Ok(())));
-        assert!(matches!(node.fit().await, Err(Unfit::Unreadable(path, _)) if path == missing));
+        let late = Arc::clone(&node.look).lock_owned().await;
+        let (found, ()) = tokio::join!(node.fit(), async { drop(late) });
+        assert!(matches!(found, Err(Unfit::Unreadable(path, _)) if path == missing));
     }
 }

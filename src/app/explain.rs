@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use tracing::{info, warn};
 
 use super::parts::tools_folder;
-use crate::blocking::off_the_loop;
+use crate::blocking::run_blocking_within;
 use crate::command::{ffmpeg_beside, is_program, program_in};
 use crate::manager::{HttpManager, examine, of_another_version};
 
@@ -45,7 +45,7 @@ pub(super) async fn silence(manager: &HttpManager) -> Infallible {
 
 /// Says where Blender and FFmpeg are. A folder of PATH may be on a file system that hangs.
 pub(super) async fn programs(task_types: &[String]) -> Infallible {
-    if let Some((blender, ffmpeg)) = off_the_loop(pending(), found).await {
+    if let Some((blender, ffmpeg)) = run_blocking_within(pending(), found).await {
         match &blender {
             Some(place) => info!(program = %place.display(), "Blender"),
             None => info!(

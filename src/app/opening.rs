@@ -12,12 +12,12 @@ use std::convert::Infallible;
 use std::path::Path;
 use std::time::Duration;
 
-use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tracing::{debug, error, warn};
 
 use super::room::Patience;
 use super::unusable;
+use crate::blocking::run_blocking;
 use crate::chain::chain;
 use crate::config::{Config, Environment};
 use crate::departure::Departure;
@@ -86,7 +86,7 @@ async fn mounted(folder: &Path, config: &Config, patience: &Patience<'_>) {
     loop {
         let (home, needed) = (folder.to_owned(), config.node.mounted.clone());
         let look = move || node::not_mounted_yet(&home, &needed, home::has_credentials(&home));
-        let Ok(Some(missing)) = spawn_blocking(look).await else {
+        let Some(missing) = run_blocking(look).await else {
             return;
         };
         if !std::mem::replace(&mut said, true) {

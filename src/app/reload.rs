@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use tracing::{error, info, warn};
 
 use super::parts::reach;
-use crate::blocking::off_the_loop;
+use crate::blocking::run_blocking_within;
 use crate::chain::chain;
 use crate::cli::Arguments;
 use crate::config::{Config, Environment};
@@ -41,7 +41,7 @@ impl Running<'_> {
     pub(super) async fn reload(&mut self, manager: &HttpManager) {
         let (arguments, environment) = (self.arguments.clone(), self.environment.clone());
         let manager_url = self.config.manager.clone();
-        let reading = off_the_loop(sleep(PATIENCE), move || {
+        let reading = run_blocking_within(sleep(PATIENCE), move || {
             let (config, warnings) = Config::load(&arguments, &environment).map_err(|error| error.line())?;
             let reach = manager_url.map(|url| reach(&url, &config)).transpose();
             Ok::<_, String>((config, warnings, reach.map_err(|error| chain(&error))?))

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::tools::Stage;
-use crate::blocking::off_the_loop;
+use crate::blocking::run_blocking_within;
 use nix::libc::{O_NOFOLLOW, O_NONBLOCK};
 
 /// So much of a report is copied: its end, where the backtrace is.
@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Copies the crash reports in the task's temporary directory into its log, if there are any.
 pub(super) async fn tell(stage: &mut Stage<'_>) {
     let folder = stage.identity.tmpdir.clone();
-    let Some(lines) = off_the_loop(stage.abort.patience(PATIENCE), move || reports(&folder)).await else {
+    let Some(lines) = run_blocking_within(stage.abort.patience(PATIENCE), move || reports(&folder)).await else {
         return;
     };
     for line in lines {

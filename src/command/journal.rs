@@ -26,7 +26,7 @@ use tokio::time::sleep;
 use tracing::warn;
 
 use super::unfinished::Look;
-use crate::blocking::off_the_loop;
+use crate::blocking::run_blocking_within;
 use crate::clock;
 
 /// How long a home that does not answer may hold up a run.
@@ -128,7 +128,7 @@ impl Journal {
         let mut line = serde_json::to_vec(head).unwrap_or_default();
         line.push(b'\n');
         let path = journal.0.path.clone();
-        match off_the_loop(sleep(PATIENCE), move || create(&path, &line)).await {
+        match run_blocking_within(sleep(PATIENCE), move || create(&path, &line)).await {
             // A power cut may come; no program waits for a slow disk.
             Some(Ok(file)) => {
                 let folder = folder.to_owned();
@@ -166,7 +166,7 @@ impl Journal {
     /// The run is over, and all was done for it.
     pub(super) async fn end(self) {
         // One that stays is found by the next start, which sees that the pictures are whole.
-        off_the_loop(sleep(PATIENCE), move || fs::remove_file(&self.0.path)).await;
+        run_blocking_within(sleep(PATIENCE), move || fs::remove_file(&self.0.path)).await;
     }
 }
 

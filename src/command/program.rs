@@ -24,7 +24,7 @@ use super::ending::{Ending, HandBack, names};
 use super::text::quoted;
 use super::tools::Stage;
 use crate::abort::Abort;
-use crate::blocking::off_the_loop;
+use crate::blocking::run_blocking_within;
 use crate::process::{Exit, Finished, KillSequence, OpenFile, ProcessEvent, ProcessSpec, StartError, Stray, Usage};
 use crate::report::Voice;
 
@@ -118,7 +118,7 @@ impl Program {
 
     async fn hint_of_appimage(&self, stage: &mut Stage<'_>) {
         let exe = self.exe.clone();
-        let hint = off_the_loop(stage.abort.patience(HINT), move || appimage::hint(&exe)).await;
+        let hint = run_blocking_within(stage.abort.patience(HINT), move || appimage::hint(&exe)).await;
         if let Some(Some(hint)) = hint {
             stage.voice.line(hint);
         }
@@ -147,7 +147,7 @@ impl Program {
         }
         let mut text = format!("{}: cannot run {}: {what}", self.command, self.shown());
         let exe = self.exe.clone();
-        let hint = off_the_loop(abort.patience(HINT), move || diagnosis::hint(&exe, errno)).await;
+        let hint = run_blocking_within(abort.patience(HINT), move || diagnosis::hint(&exe, errno)).await;
         if let Some(Some(hint)) = hint {
             text = format!("{text}; {hint}");
         }

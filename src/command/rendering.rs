@@ -23,7 +23,7 @@ use super::journal::{Head, Journal, Leftover, leftovers};
 use super::tools::Stage;
 use super::unfinished::{Found, Pictures, Run, Unfinished, look, mounts_of};
 use crate::abort::{Abort, AbortSource};
-use crate::blocking::off_the_loop;
+use crate::blocking::run_blocking_within;
 use crate::clock;
 use crate::process::OpenFile;
 
@@ -67,7 +67,7 @@ impl Rendering {
             return rendering;
         }
         let looked = tokio::select! {
-            looked = off_the_loop(sleep(LOOK_PATIENCE), move || Ok((look(&outputs)?, mounts_of(&outputs)))) => looked,
+            looked = run_blocking_within(sleep(LOOK_PATIENCE), move || Ok((look(&outputs)?, mounts_of(&outputs)))) => looked,
             // Nothing will run.
             _reason = stage.abort.raised() => return rendering,
         };
@@ -156,7 +156,8 @@ struct Done {
 
 /// Finds what was not finished and sets it aside.
 async fn set_aside(run: Run, patience: Duration, abort: &Abort) -> Done {
-    let Some(Found { unfinished, trouble }) = off_the_loop(abort.patience(patience), move || run.find()).await else {
+    let Some(Found { unfinished, trouble }) = run_blocking_within(abort.patience(patience), move || run.find()).await
+    else {
         return Done::late(
             "The folder of the output does not answer; a picture that was not finished may be left there, and another node \
              would take it for done",
@@ -170,7 +171,7 @@ async fn set_aside(run: Run, patience: Duration, abort: &Abort) -> Done {
         return result;
     }
     sleep(MOMENT).await;
-    let setting = off_the_loop(abort.patience(patience), || {
+    let setting = run_blocking_within(abort.patience(patience), || {
         unfinished.into_iter().map(Unfinished::set_aside).collect::<Vec<_>>()
     });
     let Some(done) = setting.await else {
@@ -223,12 +224,13 @@ async fn see_to_leftovers(
     abort: &Abort,
 ) -> Vec<(String, String)> {
     let folder = journals.to_owned();
-    let Some(found) = off_the_loop(abort.patience(patience), move || leftovers(&folder)).await else {
+    let Some(found) = run_blocking_within(abort.patience(patience), move || leftovers(&folder)).await else {
         warn!(folder = %journals.display(), "does not answer: pictures that were not finished may be taken for done");
         return Vec::new();
     };
-    let remove =
-        async |path: PathBuf| off_the_loop(abort.patience(patience), move || std::fs::remove_file(path).ok()).await;
+    let remove = async |path: PathBuf| {
+        run_blocking_within(abort.patience(patience), move || std::fs::remove_file(path).ok()).await
+    };
     let mut said = Vec::new();
     let mut is_late = false;
     for leftover in found {

@@ -32,8 +32,8 @@ use super::aside::reason;
 use super::blender_output::Output;
 use super::picture;
 use super::program::size;
+use crate::mounts::{is_mounted, mount_of};
 use crate::process::OpenFile;
-use crate::trees::{is_mounted, mount_of};
 
 /// Up to so many names are asked for one by one; above, the folder is read.
 const NAMES_MOST: usize = 500;

@@ -9,6 +9,7 @@
 //! A file system may also stand still (a frozen snapshot, a server that is gone): what the event loop has to do with the
 //! files of the home it lets a [`Thread`] do.
 
+mod replace;
 mod thread;
 
 use std::fs::{self, File, FileType, OpenOptions};
@@ -17,7 +18,9 @@ use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
 use nix::libc;
+use nix::sys::statvfs::statvfs;
 
+pub use self::replace::{UNFINISHED, create_anew, remove_if_there, replace, replace_durably, sync_directory_of};
 pub use self::thread::{Thread, is_standstill};
 
 /// Opens a file to be read.
@@ -66,6 +69,20 @@ pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
 pub fn read_to_string(path: &Path, most: u64) -> io::Result<String> {
     String::from_utf8(read(path, most)?)
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not text in UTF-8"))
+}
+
+/// Bytes that this user may still write to the file system of `path`. Blocks.
+///
+/// # Errors
+/// What statvfs(3) says: the path is not there, or the file system does not tell.
+pub fn free_space(path: &Path) -> nix::Result<u64> {
+    let found = statvfs(path)?;
+    Ok(found.blocks_available().saturating_mul(found.fragment_size()))
+}
+
+/// Whether an error means that the disk has no room, or none for this user: that passes.
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 fn regular(kind: FileType) -> io::Result<()> {

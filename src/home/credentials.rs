@@ -16,8 +16,8 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::durable::{replace, sync_directory_of};
-use super::{Home, machine, off_loop};
+use super::{Home, machine};
+use crate::blocking::run_blocking;
 use crate::config::Problem;
 use crate::config::problem::Source;
 use crate::config::tree::{Entry, Value};
@@ -75,9 +75,7 @@ impl CredentialsError {
     /// The disk has no room, or none for us: that passes.
     pub fn is_full(&self) -> bool {
         match self {
-            Self::Io { source, .. } => {
-                matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-            }
+            Self::Io { source, .. } => files::is_full(source),
             Self::Broken(_) | Self::Random(_) => false,
         }
     }
@@ -208,10 +206,10 @@ impl Home {
     /// A file that is there and cannot be used, whatever is wrong with it.
     pub async fn credentials(&self) -> Result<Option<Credentials>, CredentialsError> {
         let (path, dir) = (self.credentials_file(), self.dir.clone());
-        off_loop(move || {
+        run_blocking(move || {
             // Quietly, and without a fuss where it is not ours to change (a mounted secret).
             if fs::metadata(&path).is_ok_and(|file| file.permissions().mode() & 0o077 != 0) {
-                drop(fs::set_permissions(&path, Permissions::from_mode(0o600)));
+                fs::set_permissions(&path, Permissions::from_mode(0o600)).ok();
             }
             Credentials::of(&dir)
         })
@@ -225,10 +223,10 @@ impl Home {
     /// Whatever the file system says; the old file is then as it was.
     pub async fn save_credentials(&self, credentials: &Credentials) -> Result<(), CredentialsError> {
         let (path, text, machine) = (self.credentials_file(), credentials.text(), self.machine_file());
-        off_loop(move || {
+        run_blocking(move || {
             // First, so that the new credentials never stand beside another machine's name.
             machine::note(&machine).map_err(|source| io_error("write", &machine, source))?;
-            replace(&path, text.as_bytes()).map_err(|source| io_error("write", &path, source))
+            files::replace_durably(&path, text.as_bytes()).map_err(|source| io_error("write", &path, source))
         })
         .await
     }
@@ -240,9 +238,9 @@ impl Home {
     /// Whatever the file system says.
     pub async fn has_room_for_credentials(&self) -> Result<(), CredentialsError> {
         let path = self.dir.join(TRIAL);
-        off_loop(move || {
-            let tried = replace(&path, &[b'\n'; TRIAL_BYTES]);
-            drop(fs::remove_file(&path));
+        run_blocking(move || {
+            let tried = files::replace_durably(&path, &[b'\n'; TRIAL_BYTES]);
+            fs::remove_file(&path).ok();
             tried.map_err(|source| io_error("write", &path, source))
         })
         .await
@@ -257,7 +255,7 @@ impl Home {
     pub async fn set_aside_credentials(&self) -> Result<Option<PathBuf>, CredentialsError> {
         let path = self.credentials_file();
         let now = clock::timestamp().strftime("%Y%m%dT%H%M%SZ").to_string();
-        off_loop(move || set_aside(&path, &now).map_err(|source| io_error("set aside", &path, source))).await
+        run_blocking(move || set_aside(&path, &now).map_err(|source| io_error("set aside", &path, source))).await
     }
 }
 
@@ -273,7 +271,7 @@ fn set_aside(path: &Path, now: &str) -> io::Result<Option<PathBuf>> {
         match fs::rename(path, &aside) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
-            Ok(()) => return sync_directory_of(path).map(|()| Some(aside)),
+            Ok(()) => return files::sync_directory_of(path).map(|()| Some(aside)),
         }
     }
     Err(io::ErrorKind::AlreadyExists.into())

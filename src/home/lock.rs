@@ -76,7 +76,7 @@ impl HomeLock {
         match Holder::ourselves().write(&mut file) {
             Ok(()) => {}
             // A full disk is not a reason to leave a render node idle: the lock holds without its text.
-            Err(error) if is_full(&error) => {
+            Err(error) if files::is_full(&error) => {
                 tracing::warn!(path = %path.display(), %error, "cannot write the lock file")
             }
             Err(source) => return Err(not_writable(path, source)),
@@ -91,16 +91,12 @@ impl HomeLock {
     }
 }
 
-fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-}
-
 impl Holder {
     fn ourselves() -> Self {
         Self {
             pid: nix::unistd::getpid().as_raw(),
             host: hostname(),
-            boot: boot_id(),
+            boot: clock::boot(),
             started: clock::timestamp().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             leaving: false,
@@ -120,7 +116,7 @@ impl Holder {
 
     /// Whether it still runs, on this host and since its last start; a pid may have been given to somebody else.
     pub fn lives(&self) -> bool {
-        self.is_here() && self.boot == boot_id() && Path::new("/proc").join(self.pid.to_string()).exists()
+        self.is_here() && self.boot == clock::boot() && Path::new("/proc").join(self.pid.to_string()).exists()
     }
 
     /// Whether the process of that number has the lock file of `dir` open: somebody else who has the number now, here or
@@ -173,13 +169,6 @@ impl Holder {
             leaving: text.ends_with(LEAVING),
         })
     }
-}
-
-/// This boot of this kernel; empty where `/proc` does not tell.
-pub(super) fn boot_id() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
-        .map(|id| id.trim().to_owned())
-        .unwrap_or_default()
 }
 
 #[cfg(test)]

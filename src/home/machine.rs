@@ -9,8 +9,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::durable::replace;
-use super::{Home, off_loop};
+use super::Home;
+use crate::blocking::run_blocking;
 use crate::files;
 
 const NAME: &str = "machine";
@@ -26,7 +26,7 @@ impl Home {
     /// Whatever the file system says. A worker can go on without this.
     pub async fn of_another_machine(&self) -> io::Result<Option<PathBuf>> {
         let path = self.machine_file();
-        off_loop(move || {
+        run_blocking(move || {
             let Some(here) = machine_id() else { return Ok(None) };
             match files::read_to_string(&path, LARGEST) {
                 Ok(there) => Ok((there.trim() != here).then_some(path)),
@@ -45,7 +45,7 @@ impl Home {
 /// Remembers this machine, for credentials that are made here.
 pub(super) fn note(path: &Path) -> io::Result<()> {
     match machine_id() {
-        Some(here) => replace(path, format!("{here}\n").as_bytes()),
+        Some(here) => files::replace_durably(path, format!("{here}\n").as_bytes()),
         None => Ok(()),
     }
 }

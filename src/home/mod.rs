@@ -14,7 +14,6 @@
 //! the old one or the new one.
 
 mod credentials;
-mod durable;
 mod identity;
 mod lock;
 mod machine;
@@ -39,6 +38,7 @@ use self::lock::{HomeLock, Taken};
 pub use self::machine::this_machine;
 pub use self::owner::{described, open_to_others};
 pub use self::search::{SearchError, search};
+use crate::blocking::run_blocking;
 use crate::config::{Config, Environment};
 use crate::files;
 
@@ -161,7 +161,7 @@ impl Home {
     pub async fn open(dir: PathBuf, patience: Duration) -> Result<Self, HomeError> {
         // On a network file system any of this may hang; the event loop must not.
         let made = dir.clone();
-        let mark = off_loop(move || prepare(&made)).await?;
+        let mark = run_blocking(move || prepare(&made)).await?;
         let lock = lock_patiently(&dir, patience).await?;
         let files = files::Thread::start().map_err(HomeError::Thread)?;
         Ok(Self {
@@ -246,7 +246,7 @@ async fn lock_patiently(dir: &Path, patience: Duration) -> Result<HomeLock, Home
     let mut said = false;
     loop {
         let path = dir.to_owned();
-        let holder = match off_loop(move || HomeLock::take(&path)).await? {
+        let holder = match run_blocking(move || HomeLock::take(&path)).await? {
             Taken::Ours(lock) => return Ok(lock),
             Taken::Held(holder) => holder,
         };
@@ -304,18 +304,6 @@ pub fn mark_of(found: &fs::Metadata) -> String {
 
 fn nearest_existing(path: &Path) -> &Path {
     path.ancestors().find(|path| path.exists()).unwrap_or(path)
-}
-
-/// Runs what may block somewhere else. A panic in it goes on here.
-async fn off_loop<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(value) => value,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            // The runtime ends, and this task with it.
-            Err(_) => std::future::pending().await,
-        },
-    }
 }
 
 #[cfg(test)]

@@ -10,7 +10,6 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 
 use super::Home;
-use super::durable::remove_if_there;
 use crate::files;
 
 const NAME: &str = "resting";
@@ -38,6 +37,6 @@ impl Home {
     /// Whatever the file system says.
     pub fn forget_rest(&self) -> io::Result<()> {
         let path = self.dir.join(NAME);
-        self.files.run(move || remove_if_there(&path))
+        self.files.run(move || files::remove_if_there(&path))
     }
 }

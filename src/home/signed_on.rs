@@ -5,12 +5,11 @@
 use std::io;
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::sleep;
 
-use super::durable::{remove_if_there, replace};
-use super::lock::boot_id;
-use super::{Home, off_loop};
-use crate::clock;
+use super::Home;
+use crate::blocking::run_blocking_within;
+use crate::{clock, files};
 
 const NAME: &str = "signed-on";
 
@@ -35,13 +34,13 @@ impl Home {
         let text = format!(
             "pid: {}\nboot: {}\ntime: {}\n",
             nix::unistd::getpid(),
-            boot_id(),
+            clock::boot(),
             clock::timestamp().strftime("%Y-%m-%dT%H:%M:%SZ")
         );
-        let written = off_loop(move || replace(&path, text.as_bytes()));
-        timeout(PATIENCE, written)
+        let write = move || files::replace_durably(&path, text.as_bytes());
+        run_blocking_within(sleep(PATIENCE), write)
             .await
-            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+            .unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))
     }
 
     /// After a sign-off. Not synced: should a power cut bring it back, the next start signs off once more.
@@ -50,6 +49,6 @@ impl Home {
     /// Whatever the file system says.
     pub fn forget_signed_on(&self) -> io::Result<()> {
         let path = self.dir.join(NAME);
-        self.files.run(move || remove_if_there(&path))
+        self.files.run(move || files::remove_if_there(&path))
     }
 }

@@ -18,12 +18,12 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use jiff::Timestamp;
 use reqwest::header::HeaderMap;
-use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use url::Url;
 
 use super::dial::{connect, lookup};
 use super::{Greeting, HttpManager, KNOWN, Manager, ManagerError, Reach, Trust, is_known, tls};
+use crate::blocking::run_blocking;
 use crate::chain::chain;
 use crate::clock;
 use crate::timings::Timings;
@@ -223,10 +223,7 @@ fn refused(url: &Url, error: &ManagerError) -> Diagnosis {
 async fn meant(url: &Url, step: Step, patience: Duration) -> Option<String> {
     let asked = alternatives(url, step).into_iter().map(async |other| {
         let trust = other.clone();
-        let tls = spawn_blocking(move || tls(&trust, &Trust::default()))
-            .await
-            .ok()?
-            .ok()?;
+        let tls = run_blocking(move || tls(&trust, &Trust::default())).await.ok()?;
         let headers = HeaderMap::new();
         let manager = quick(&other, Reach { tls, headers }, patience)?;
         match manager.greet().await.and_then(not_a_stranger) {

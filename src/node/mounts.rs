@@ -7,7 +7,7 @@ use std::fs;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use crate::trees::{is_mounted, unescaped};
+use crate::mounts::{is_mounted, unescaped};
 
 /// Where the administrator says what is to be mounted.
 const FSTAB: &str = "/etc/fstab";

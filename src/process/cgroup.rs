@@ -25,9 +25,11 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::procfs::ProcessStat;
 use nix::libc;
 use nix::unistd::{AccessFlags, access, getpid};
+
+use super::procfs::ProcessStat;
+use crate::mounts;
 
 /// Present where systemd is the service manager (sd_booted(3)).
 const SYSTEMD: &str = "/run/systemd/system";
@@ -229,19 +231,19 @@ fn make(group: &Path) -> io::Result<()> {
 
 /// The folder of the cgroup v2 that a process is in.
 fn group_of(process: &str) -> Option<PathBuf> {
-    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let mounts = fs::read("/proc/self/mountinfo").ok()?;
     let groups = fs::read_to_string(format!("/proc/{process}/cgroup")).ok()?;
     group_folder(&mounts, &groups)
 }
 
-fn group_folder(mounts: &str, groups: &str) -> Option<PathBuf> {
+fn group_folder(mounts: &[u8], groups: &str) -> Option<PathBuf> {
     let path = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
-    mounts.lines().find_map(|line| {
-        let (place, kind) = line.split_once(" - ")?;
-        let mut fields = place.split(' ').skip(3);
-        let (root, point) = (fields.next()?, fields.next()?);
-        let below = Path::new(path).strip_prefix(root).ok()?;
-        kind.starts_with("cgroup2 ").then(|| Path::new(point).join(below))
+    let mounts = mounts::parse(mounts)
+        .into_iter()
+        .filter(|mount| mount.kind == "cgroup2");
+    mounts.into_iter().find_map(|mount| {
+        let below = Path::new(path).strip_prefix(mount.root).ok()?;
+        Some(mount.at.join(below))
     })
 }
 
@@ -275,7 +277,8 @@ mod tests {
     #[test]
     fn our_group_is_found_where_it_is_mounted() {
         let only = "30 23 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n";
-        let folder = |mounts, groups| group_folder(mounts, groups).map(|path| path.display().to_string());
+        let folder =
+            |mounts: &str, groups| group_folder(mounts.as_bytes(), groups).map(|path| path.display().to_string());
         assert_eq!(
             folder(only, "0::/system.slice/flamenco-worker.service\n").as_deref(),
             Some("/sys/fs/cgroup/system.slice/flamenco-worker.service")

@@ -3,19 +3,19 @@
 //! Pictures for the Manager's "last rendered" view: the newest wins, and any failure just drops it.
 
 use std::convert::Infallible;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
+use std::{fs, io};
 
 use tokio::sync::watch;
-use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tracing::debug;
 
 use super::picture::PICTURE_ROLE;
 use crate::abort::{AbortReason, AbortSource};
+use crate::blocking::run_blocking;
 use crate::chain::chain;
 use crate::files;
 use crate::manager::{Manager, Picture};
@@ -79,7 +79,8 @@ impl PictureDesk {
                 }
             }
             let output = self.output.clone();
-            drop(spawn_blocking(move || std::fs::remove_file(output)).await);
+            // Where none was made there is nothing to remove.
+            run_blocking(move || fs::remove_file(output).ok()).await;
         }
     }
 
@@ -132,10 +133,9 @@ impl PictureDesk {
     /// The home, where it is, may stand still.
     async fn read(&self) -> io::Result<Picture> {
         let output = self.output.clone();
-        let read = spawn_blocking(move || files::read(&output, LARGEST));
         Ok(Picture {
             mime: "image/jpeg",
-            bytes: read.await.map_err(io::Error::other)??,
+            bytes: run_blocking(move || files::read(&output, LARGEST)).await?,
         })
     }
 }

@@ -10,11 +10,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::task::spawn_blocking;
-use tokio::time::timeout;
+use tokio::time::sleep;
 use tracing::warn;
 
 use super::task_reporter::{one_line, remembered};
+use crate::blocking::run_blocking_within;
 use crate::process::{EndNote, Finished, NotedEnd};
 use crate::spool::{Cause, Spool, Unseen};
 
@@ -56,8 +56,7 @@ impl UnseenEnd {
     /// What was noted of this run, if anything.
     pub async fn of(run: &Unseen) -> Option<Self> {
         let file = run.note.clone();
-        let read = timeout(PATIENCE, spawn_blocking(move || NotedEnd::read(&file)));
-        let noted = match read.await.ok()?.ok()? {
+        let noted = match run_blocking_within(sleep(PATIENCE), move || NotedEnd::read(&file)).await? {
             Ok(noted) => noted?,
             Err(error) => {
                 warn!(path = %run.note.display(), %error, "cannot read what was noted of a program's end");

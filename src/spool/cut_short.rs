@@ -14,7 +14,7 @@ use tracing::warn;
 
 use super::disk;
 use super::record::now_millis;
-use crate::files::Thread;
+use crate::files::{self, Thread};
 
 const NAME: &str = "cut-short.json";
 
@@ -86,7 +86,7 @@ impl CutShort {
     fn save(&mut self) {
         let path = self.path.clone();
         let text = serde_json::to_vec(&self.tasks).map_err(io::Error::from);
-        let saved = text.and_then(|text| self.files.run(move || disk::put(&path, &text)));
+        let saved = text.and_then(|text| self.files.run(move || files::replace(&path, &text)));
         self.unsaved = saved.is_err();
         if let Err(error) = saved {
             warn!(path = %self.path.display(), %error, "cannot note which tasks ended with their worker");

@@ -3,19 +3,15 @@
 //! The few ways in which the spool touches the disk.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
-use nix::sys::statvfs::statvfs;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::files;
 use crate::protocol::AssignedTask;
-
-/// End of the name of a file or folder that is not finished; whatever bears it at a start is removed.
-pub(super) const UNFINISHED: &str = ".new";
 
 /// What was assigned is some KB, and at most the largest task with when it began. The other records are shorter.
 const LARGEST_RECORD: u64 = AssignedTask::LONGEST_WRITTEN as u64 + (1 << 10);
@@ -32,50 +28,9 @@ pub(super) fn open_file(path: &Path) -> io::Result<File> {
     files::open_with(path, &mut options)
 }
 
-/// Puts `value` in the place of a file: after it, also after a crash, there is the old one or the new one.
-/// After a power cut that holds only once the file was synced, or on a file system that orders a rename
-/// behind the data (ext4 and btrfs do, for a rename onto an existing file).
+/// Puts `value` in the place of a file, as [`files::replace`] does.
 pub(super) fn replace(path: &Path, value: &impl Serialize) -> io::Result<()> {
-    put(path, &serde_json::to_vec(value)?)
-}
-
-/// The same of what is text already.
-pub(super) fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut unfinished = path.as_os_str().to_owned();
-    unfinished.push(UNFINISHED);
-    let mut file = new_file(Path::new(&unfinished))?;
-    let written = file.write_all(bytes);
-    if let Err(error) = written.and_then(|()| fs::rename(&unfinished, path)) {
-        // On a full disk it would be in the way of the next try.
-        drop(fs::remove_file(&unfinished));
-        return Err(error);
-    }
-    Ok(())
-}
-
-/// Makes a file for this user only, or empties the one that is there. A task could have put anything in its place: what
-/// is no file goes.
-pub(super) fn new_file(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(0o600);
-    match files::open_with(path, &mut options) {
-        Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-            fs::remove_file(path)?;
-            files::open_with(path, &mut options)
-        }
-        opened => opened,
-    }
-}
-
-/// Whether the disk has no room, or none for us.
-pub(super) fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-}
-
-/// Bytes that we may still write to the file system of `folder`; `None` where it does not tell.
-pub(super) fn free(folder: &Path) -> Option<u64> {
-    let found = statvfs(folder).ok()?;
-    Some(found.blocks_available().saturating_mul(found.fragment_size()))
+    files::replace(path, &serde_json::to_vec(value)?)
 }
 
 /// Reads what [`replace`] wrote; `None` when there is no such file.

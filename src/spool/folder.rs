@@ -19,7 +19,7 @@ use super::limits::Limits;
 use super::log::{self, Log, Piece};
 use super::record::{ASSIGNED, Assigned, Fate, REPORT, Record, now_millis};
 use super::trouble::Trouble;
-use crate::files;
+use crate::files::{self, is_full};
 use crate::protocol::{Id, TaskUpdate};
 use crate::timings::Timings;
 
@@ -286,7 +286,7 @@ impl Folder {
         let path = self.path.join(REPORT);
         let mut saved = self.try_save(&path);
         // A result is worth more than a log.
-        while saved.as_ref().is_err_and(disk::is_full) && self.log.give_way() {
+        while saved.as_ref().is_err_and(is_full) && self.log.give_way() {
             saved = self.try_save(&path);
         }
         if let Err(error) = saved {
@@ -297,7 +297,7 @@ impl Folder {
     fn try_save(&mut self, path: &Path) -> io::Result<()> {
         self.record.log = self.log.progress();
         let (path, bytes) = (path.to_owned(), serde_json::to_vec(&self.record)?);
-        self.files.run(move || disk::put(&path, &bytes))
+        self.files.run(move || files::replace(&path, &bytes))
     }
 
     /// When something is to be sent, the back-off of this folder left aside.

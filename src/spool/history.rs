@@ -21,6 +21,7 @@ use super::folder::{Folder, Means};
 use super::limits::Limits;
 use super::name::is_folder_name;
 use super::record::{ASSIGNED, REPORT, now_millis};
+use crate::files;
 use crate::trees::remove;
 
 #[derive(Debug, Clone)]
@@ -70,14 +71,18 @@ impl Places {
             let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
                 continue;
             };
-            if name.ends_with(disk::UNFINISHED) {
-                drop(remove(&path));
+            if name.ends_with(files::UNFINISHED) {
+                // Tried again at the next start.
+                remove(&path).ok();
             }
             if !is_folder_name(name) {
                 continue;
             }
             match Folder::found(&path, means) {
-                Ok(folder) if folder.fate().is_some() => drop(self.shelve(&path, folder.begun, folder.is_set_aside())),
+                Ok(folder) if folder.fate().is_some() => {
+                    // Tried again at the next start.
+                    self.shelve(&path, folder.begun, folder.is_set_aside()).ok();
+                }
                 Ok(folder) => found.push(folder),
                 Err(error) => self.move_damaged(&path, &error),
             }
@@ -111,7 +116,7 @@ impl Places {
 
     /// Holds the bounds of what is kept for people to look at; less of it where less is free.
     pub(super) fn prune(&self, limits: &Limits) {
-        let bytes = disk::free(&self.spool).map_or(limits.history_bytes, |free| free.min(limits.history_bytes));
+        let bytes = files::free_space(&self.spool).map_or(limits.history_bytes, |free| free.min(limits.history_bytes));
         prune(&self.history, limits.history_tasks, bytes);
         prune(&self.damaged, limits.history_tasks, bytes);
         strip(&self.set_aside, bytes);
@@ -125,9 +130,9 @@ impl Places {
     /// Makes the folder of a task, whole, with what was assigned.
     pub(super) fn make_folder(&self, name: &str, assigned: &[u8]) -> io::Result<()> {
         self.make_way(name)?;
-        let unfinished = self.spool.join(format!("{name}{}", disk::UNFINISHED));
+        let unfinished = self.spool.join(format!("{name}{}", files::UNFINISHED));
         disk::make_folder(&unfinished)?;
-        disk::put(&unfinished.join(ASSIGNED), assigned)?;
+        files::replace(&unfinished.join(ASSIGNED), assigned)?;
         fs::rename(&unfinished, self.spool.join(name))
     }
 
@@ -154,8 +159,8 @@ fn dated(millis: u64, path: &Path) -> String {
 
 /// Whether a file can be made here.
 pub(super) fn try_write(folder: &Path) -> io::Result<()> {
-    let path = folder.join(format!("writable{}", disk::UNFINISHED));
-    disk::new_file(&path)?.write_all(b"x")?;
+    let path = folder.join(format!("writable{}", files::UNFINISHED));
+    files::create_anew(&path)?.write_all(b"x")?;
     fs::remove_file(&path)
 }
 

@@ -4,15 +4,16 @@
 //! not taken within a second, and pruning the history.
 
 use std::convert::Infallible;
+use std::io;
 use std::time::Duration;
 
-use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, warn};
 
 use super::disk;
 use super::folder::Folder;
 use super::shared::{Shared, SharedFolder};
+use crate::blocking::run_blocking;
 
 /// So many folders that went to the history within this time are pruned together: looking at all of it costs
 /// about as much as a short task.
@@ -52,22 +53,19 @@ async fn sync(folder: &SharedFolder) {
         folder.synced = true;
         folder.path.clone()
     };
-    let told = path.clone();
-    match spawn_blocking(move || disk::sync_folder(&path)).await {
-        Ok(Ok(())) => debug!(path = %told.display(), "an outcome waits, safe against a power cut"),
+    let synced = path.clone();
+    match run_blocking(move || disk::sync_folder(&synced)).await {
+        Ok(()) => debug!(path = %path.display(), "an outcome waits, safe against a power cut"),
         // Delivered meanwhile, the folder has moved away.
-        Ok(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Ok(Err(error)) => warn!(path = %told.display(), %error, "an outcome waits and cannot be synced to the disk"),
-        Err(error) => debug!(%error, "not synced: the worker is ending"),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => warn!(path = %path.display(), %error, "an outcome waits and cannot be synced to the disk"),
     }
 }
 
 /// Prunes the history at the start and after what went there.
 pub(super) async fn tidy(shared: &Shared) -> Infallible {
     loop {
-        if let Err(error) = spawn_blocking(shared.pruning()).await {
-            debug!(%error, "not pruned: the worker is ending");
-        }
+        run_blocking(shared.pruning()).await;
         shared.untidy.notified().await;
         sleep(PRUNE_PAUSE).await;
     }

@@ -41,8 +41,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use tokio::task::spawn_blocking;
-
+use crate::blocking::run_blocking;
 use crate::protocol::{AssignedTask, Id};
 use crate::timings::Timings;
 
@@ -136,13 +135,11 @@ impl Spool {
     /// As [`open`](Self::open).
     pub async fn read(folder: &Path, limits: Limits, timings: &Timings) -> Result<Contents, SpoolError> {
         let (path, timings) = (folder.to_owned(), timings.clone());
-        let read = spawn_blocking(move || Contents::read(&path, limits, &timings)).await;
-        read.map_err(io::Error::other)
-            .flatten()
-            .map_err(|source| SpoolError::Folder {
-                path: folder.to_owned(),
-                source,
-            })
+        let read = run_blocking(move || Contents::read(&path, limits, &timings)).await;
+        read.map_err(|source| SpoolError::Folder {
+            path: folder.to_owned(),
+            source,
+        })
     }
 
     /// The rest of it.

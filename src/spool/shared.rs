@@ -18,8 +18,8 @@ use super::history::Places;
 use super::limits::Limits;
 use super::name::folder_name;
 use super::record::{ASSIGNED, Assigned, END_NOTE, now_millis};
-use super::{End, Notice, SpoolError, Unseen, Waiting, disk};
-use crate::files::Thread;
+use super::{End, Notice, SpoolError, Unseen, Waiting};
+use crate::files::{self, Thread};
 use crate::protocol::{AssignedTask, Id};
 use crate::timings::Timings;
 
@@ -98,7 +98,7 @@ impl Shared {
         if let Some(folder) = self.folder(id) {
             if folder.borrow().fate().is_none() && !folder.borrow().is_running() {
                 let known = path.join(ASSIGNED);
-                let noted = self.means.files.run(move || disk::put(&known, &assigned));
+                let noted = self.means.files.run(move || files::replace(&known, &assigned));
                 noted.map_err(failed)?;
                 folder.borrow_mut().reopen(begun);
                 self.publish();
@@ -170,7 +170,12 @@ impl Shared {
             });
         }
         let spool = self.places.spool.clone();
-        match self.means.files.run(move || Ok(disk::free(&spool))).unwrap_or_default() {
+        match self
+            .means
+            .files
+            .run(move || Ok(files::free_space(&spool).ok()))
+            .unwrap_or_default()
+        {
             Some(free) if free < self.means.limits.free_bytes => {
                 // The history is the first to go.
                 self.untidy.notify_one();

@@ -24,10 +24,11 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
 use crate::abort::{Abort, AbortSource};
-use crate::blocking::off_the_loop;
+use crate::blocking::run_blocking_within;
 use crate::command::{HandBack, Scratch};
+use crate::mounts::fuse_below;
 use crate::process::{KillSequence, Launcher, ProcessSpec};
-use crate::trees::{Stays, fuse_below, open_below, open_folder, remove};
+use crate::trees::{Stays, open_below, open_folder, remove};
 
 /// So many names are drawn before a folder in which all of them are taken is given up.
 const DRAWS: usize = 10;
@@ -91,7 +92,7 @@ impl Leftovers {
         let mut found = Vec::new();
         for folder in [&scratch.folder, &scratch.spare] {
             let (inside, prefix) = (folder.clone(), prefix(scratch));
-            match off_the_loop(sleep(PATIENCE), move || ours(&inside, &prefix)).await {
+            match run_blocking_within(sleep(PATIENCE), move || ours(&inside, &prefix)).await {
                 Some(paths) => found.extend(paths),
                 None => warn!(
                     folder = %folder.display(),
@@ -138,7 +139,7 @@ fn ours(folder: &Path, prefix: &str) -> Vec<PathBuf> {
 async fn make_somewhere(scratch: &Scratch, abort: &Abort) -> Result<PathBuf, String> {
     let make = async |folder: &PathBuf, make: fn(&Path, &str) -> io::Result<PathBuf>| {
         let (folder, prefix) = (folder.clone(), prefix(scratch));
-        let made = off_the_loop(abort.patience(PATIENCE), move || make(&folder, &prefix)).await;
+        let made = run_blocking_within(abort.patience(PATIENCE), move || make(&folder, &prefix)).await;
         made.unwrap_or_else(|| Err(io::Error::new(ErrorKind::TimedOut, "the file system does not answer")))
     };
     let usual = match make(&scratch.folder, make_in).await {
@@ -205,7 +206,7 @@ async fn remove_all(path: &Path, launcher: &Launcher) -> Result<(), Stays> {
         removed => return removed,
     };
     let below = path.to_owned();
-    let mounts = off_the_loop(pending(), move || fuse_below(&below)).await;
+    let mounts = run_blocking_within(pending(), move || fuse_below(&below)).await;
     let mounts = mounts.and_then(Result::ok).unwrap_or_default();
     if mounts.is_empty() {
         return Err(stays);
@@ -219,7 +220,9 @@ async fn remove_all(path: &Path, launcher: &Launcher) -> Result<(), Stays> {
 async fn try_remove(path: &Path) -> Result<(), Stays> {
     let path = path.to_owned();
     // Without an answer the worker ends; the next start goes on.
-    off_the_loop(pending(), move || remove(&path)).await.unwrap_or(Ok(()))
+    run_blocking_within(pending(), move || remove(&path))
+        .await
+        .unwrap_or(Ok(()))
 }
 
 /// Unmounts what is mounted with FUSE, at once for new uses. The program that may do so for others than root

@@ -7,11 +7,9 @@
 //! ```
 
 mod below;
-mod mounts;
 mod removal;
 
 pub(crate) use below::{Opened, open_below, open_folder};
-pub(crate) use mounts::{fuse_below, is_mounted, mount_of, unescaped};
 pub(crate) use removal::{Stays, remove};
 
 /// A thread of a test with mounts of its own, which end with it.

@@ -2,9 +2,12 @@
 
 //! What helps to find and end every process of a task: control groups, and an open `/proc`.
 
+use std::path::Path;
+
 use super::finding::Finding;
 use super::service::Keeper;
 use super::subject::Subject;
+use crate::mounts;
 use crate::process::Delegation;
 
 pub(super) fn cgroup(subject: &Subject) -> Finding {
@@ -75,15 +78,14 @@ pub(super) fn proc(subject: &Subject) -> Finding {
 }
 
 /// The value of `hidepid`, where it hides anything. Of several mounts the last is on top.
-fn hides(mounts: &str) -> Option<&str> {
-    let options = mounts.lines().rev().find_map(|line| {
-        let (place, kind) = line.split_once(" - ")?;
-        (place.split(' ').nth(4) == Some("/proc") && kind.starts_with("proc ")).then_some(kind)
-    })?;
-    let value = options
-        .split([' ', ','])
+fn hides(mounts: &str) -> Option<String> {
+    let mut mounts = mounts::parse(mounts.as_bytes()).into_iter().rev();
+    let proc = mounts.find(|mount| mount.at == Path::new("/proc") && mount.kind == "proc")?;
+    let value = proc
+        .options
+        .split(',')
         .find_map(|option| option.strip_prefix("hidepid="))?;
-    (!matches!(value, "0" | "off")).then_some(value)
+    (!matches!(value, "0" | "off")).then(|| value.to_owned())
 }
 
 #[cfg(test)]
@@ -96,8 +98,11 @@ mod tests {
         let mount = |options: &str| format!("22 27 0:21 / /proc rw,nosuid shared:12 - proc proc {options}\n");
         assert_eq!(hides(&mount("rw")), None);
         assert_eq!(hides(&mount("rw,hidepid=off")), None);
-        assert_eq!(hides(&mount("rw,gid=5,hidepid=invisible")), Some("invisible"));
-        assert_eq!(hides(&(mount("rw") + &mount("rw,hidepid=2"))), Some("2"));
+        assert_eq!(
+            hides(&mount("rw,gid=5,hidepid=invisible")),
+            Some("invisible".to_owned())
+        );
+        assert_eq!(hides(&(mount("rw") + &mount("rw,hidepid=2"))), Some("2".to_owned()));
         assert_eq!(hides(&(mount("rw,hidepid=2") + &mount("rw"))), None);
         assert_eq!(hides("22 27 0:21 / /box/proc rw - proc proc rw,hidepid=2\n"), None);
     }

@@ -12,8 +12,8 @@
 //! A segment holds whole lines only. Waiting ones are bounded: past that the second oldest is dropped, so
 //! that the start of what waits and the newest stay. Every line printed is either kept or counted, once.
 
-mod files;
 mod piece;
+mod segments;
 #[cfg(test)]
 mod tests;
 
@@ -30,10 +30,10 @@ use tracing::warn;
 use super::count::{Count, Tally};
 use super::disk;
 use super::limits::Limits;
-use crate::files::{Thread, is_standstill};
+use crate::files::{self, Thread, is_full, is_standstill};
 
-pub(super) use files::{scan, stretches};
 pub(super) use piece::Piece;
+pub(super) use segments::{scan, stretches};
 
 /// A line longer than this becomes several: no request may have to be longer than the Manager takes.
 const LONGEST_LINE: usize = 64 << 10;
@@ -199,7 +199,7 @@ impl Log {
             return;
         }
         let mut written = self.try_write_out();
-        if written.as_ref().is_err_and(disk::is_full) && self.forget_kept() {
+        if written.as_ref().is_err_and(is_full) && self.forget_kept() {
             written = self.try_write_out();
         }
         match written {
@@ -269,7 +269,7 @@ impl Log {
             self.waiting.pop_back();
         }
         let number = self.next_number();
-        let path = files::segment(&self.folder, number);
+        let path = segments::segment(&self.folder, number);
         let file = Arc::new(self.disk.run(move || disk::open_file(&path))?);
         self.writing = None;
         self.sent_up_to(self.progress.sent);
@@ -304,7 +304,7 @@ impl Log {
     fn forget_kept(&mut self) -> bool {
         let any = !self.kept.is_empty();
         for number in std::mem::take(&mut self.kept) {
-            self.remove(files::segment(&self.folder, number));
+            self.remove(segments::segment(&self.folder, number));
         }
         any
     }
@@ -327,11 +327,11 @@ impl Log {
         let Some(Part::Segment { number, bytes }) = self.waiting.get(at).cloned() else {
             return false;
         };
-        let path = files::segment(&self.folder, number);
+        let path = segments::segment(&self.folder, number);
         let read = path.clone();
         let counted = self
             .disk
-            .run(move || Ok(Tally::of(&crate::files::read(&read, LARGEST_SEGMENT)?)));
+            .run(move || Ok(Tally::of(&files::read(&read, LARGEST_SEGMENT)?)));
         if counted.as_ref().is_err_and(is_standstill) {
             return false;
         }
@@ -357,7 +357,7 @@ impl Log {
             absorbed = Some(at - 1);
         }
         // First the count, then the file: a start in between finds the file counted and removes it.
-        let note = files::gap(&self.folder, gap.first);
+        let note = segments::gap(&self.folder, gap.first);
         let noted = self.disk.run(move || {
             if disk::replace(&note, &gap).is_err() {
                 drop(fs::remove_file(&path));

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tracing::warn;
 
-use super::{Gap, LONGEST_LINE, Log, NOT_KEPT_UP, Part, Position, Progress, files};
+use super::{Gap, LONGEST_LINE, Log, NOT_KEPT_UP, Part, Position, Progress, segments};
 use crate::files::{is_standstill, open};
 use crate::spool::count::{Count, Tally};
 use crate::spool::disk;
@@ -180,7 +180,7 @@ impl Log {
     fn read(&self, number: u32, from: u64, bytes: usize) -> io::Result<Vec<u8>> {
         let written_here = matches!(self.waiting.back(), Some(Part::Segment { number: last, .. }) if *last == number);
         let written = self.writing.as_ref().filter(|_| written_here).map(Arc::clone);
-        let path = files::segment(&self.folder, number);
+        let path = segments::segment(&self.folder, number);
         self.disk.run(move || {
             let mut text = vec![0; bytes];
             match written {
@@ -242,7 +242,7 @@ impl Log {
         while let Some(part) = self.waiting.front() {
             match *part {
                 Part::Gap(Gap { first, last, .. }) if last < to.segment => {
-                    self.remove(files::gap(&self.folder, first));
+                    self.remove(segments::gap(&self.folder, first));
                 }
                 Part::Segment { number, bytes }
                     if number < to.segment || (number == to.segment && bytes <= to.byte) =>
@@ -265,7 +265,7 @@ impl Log {
         while self.kept.len() > self.limits.waiting_segments.max(2)
             && let Some(second) = self.kept.remove(1)
         {
-            self.remove(files::segment(&self.folder, second));
+            self.remove(segments::segment(&self.folder, second));
         }
     }
 }

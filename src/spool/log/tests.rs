@@ -204,7 +204,7 @@ impl Full {
 
     /// The next segment of a log goes where nothing can be written.
     fn fill(&mut self, log: &Log) {
-        let next = files::segment(&log.folder, log.next_number());
+        let next = segments::segment(&log.folder, log.next_number());
         if symlink(format!("/proc/self/fd/{}", self.sealed.as_raw_fd()), &next).is_ok() {
             self.links.push(next);
         }

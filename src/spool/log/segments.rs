@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{Gap, Log, NOT_KEPT_UP, Part, Progress};
+use crate::files;
 use crate::spool::disk;
 use crate::spool::look::Stretch;
 
@@ -98,7 +99,7 @@ pub(in crate::spool) fn stretches(folder: &Path) -> io::Result<Vec<Stretch>> {
 fn remove_unfinished(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        if path.to_string_lossy().ends_with(disk::UNFINISHED) {
+        if path.to_string_lossy().ends_with(files::UNFINISHED) {
             fs::remove_file(path)?;
         }
     }

@@ -2,6 +2,7 @@
 
 //! What is mounted, as the kernel lists it for this process: proc_pid_mountinfo(5).
 
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStringExt;
@@ -12,11 +13,14 @@ use nix::unistd::geteuid;
 /// A file system at a place.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Mount {
+    /// The folder of the file system that is seen there: `/`, or another where a part of it was bound.
+    pub(crate) root: PathBuf,
+    /// The mount point.
     pub(crate) at: PathBuf,
     /// `ext4`, `autofs`, `fuse.NAME`.
     pub(crate) kind: String,
     /// Of the file system: `rw,user_id=1000`.
-    options: String,
+    pub(crate) options: String,
 }
 
 /// All mounts that this process sees, in the order in which they were made.
@@ -24,14 +28,21 @@ pub(crate) struct Mount {
 /// # Errors
 /// Where there is no `/proc`.
 pub(crate) fn mounts() -> io::Result<Vec<Mount>> {
-    let table = fs::read("/proc/self/mountinfo")?;
-    Ok(table.split(|byte| *byte == b'\n').filter_map(Mount::of).collect())
+    Ok(parse(&fs::read("/proc/self/mountinfo")?))
 }
 
-/// Whether something is mounted there, after a look: an automounter mounts when somebody looks. Its own file system does not
-/// count. Blocks.
+/// The mounts in the text of a `mountinfo`. A line that is none is passed over.
+pub(crate) fn parse(mountinfo: &[u8]) -> Vec<Mount> {
+    mountinfo
+        .split(|byte| *byte == b'\n')
+        .filter_map(Mount::parse)
+        .collect()
+}
+
+/// Whether something is mounted there. It is looked at first: an automounter mounts then. The automounter's own file system
+/// does not count. Blocks.
 pub(crate) fn is_mounted(path: &Path) -> bool {
-    let _looked = fs::metadata(path.join("."));
+    fs::metadata(path.join(".")).ok();
     let wanted = path.components().collect::<PathBuf>();
     let there = mounts().unwrap_or_default();
     there.iter().any(|mount| mount.at == wanted && !mount.is_automounter())
@@ -64,12 +75,14 @@ impl Mount {
         self.kind == "autofs"
     }
 
-    fn of(line: &[u8]) -> Option<Self> {
+    fn parse(line: &[u8]) -> Option<Self> {
         let text = |field: &[u8]| String::from_utf8_lossy(field).into_owned();
+        let path = |field: &[u8]| PathBuf::from(OsString::from_vec(unescaped(field)));
         let mut fields = line.split(|byte| *byte == b' ');
-        let at = std::ffi::OsString::from_vec(unescaped(fields.nth(4)?)).into();
+        let (root, at) = (path(fields.nth(3)?), path(fields.next()?));
         let mut rest = fields.skip_while(|field| *field != b"-");
         Some(Self {
+            root,
             at,
             kind: text(rest.nth(1)?),
             options: text(rest.nth(1)?),
@@ -116,13 +129,13 @@ mod tests {
         for optional in ["", "shared:1 master:2 "] {
             let line =
                 format!(r"36 35 0:98 / /mnt/a\040b rw,nosuid {optional}- fuse.blender blender rw,user_id=0,group_id=0");
-            let mount = Mount::of(line.as_bytes()).unwrap();
+            let mount = Mount::parse(line.as_bytes()).unwrap();
             assert_eq!(mount.at, Path::new("/mnt/a b"));
             assert_eq!(
                 (mount.kind.as_str(), mount.options.as_str()),
                 ("fuse.blender", "rw,user_id=0,group_id=0")
             );
         }
-        assert_eq!(Mount::of(b""), None);
+        assert_eq!(Mount::parse(b""), None);
     }
 }
