@@ -45,8 +45,14 @@ const TABLE: &[(&str, &str)] = &[
         "manager",
         "blocking bounded clock protocol home timings abort files chain random",
     ),
-    ("spool", "blocking clock manager protocol home timings trees files chain"),
-    ("report", "blocking spool manager protocol process timings abort files chain"),
+    (
+        "spool",
+        "blocking clock manager protocol home timings trees files chain",
+    ),
+    (
+        "report",
+        "blocking spool manager protocol process timings abort files chain",
+    ),
     ("process", "abort clock files mounts timings printable"),
     (
         "command",
