@@ -12,7 +12,6 @@
 
 mod explain;
 mod opening;
-pub(crate) mod parts;
 mod reload;
 mod room;
 mod status;
@@ -27,7 +26,6 @@ use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
 use self::opening::{Opened, open};
-use self::parts::{OURSELVES, bytes_of_memory, manager_url, reach, requirements, tools_folder};
 use self::reload::Running;
 use self::status::Status;
 use crate::chain::chain;
@@ -42,6 +40,7 @@ use crate::node::Node;
 use crate::printable;
 use crate::process::{Launcher, LauncherOptions, Reaper, Strays};
 use crate::report::Pictures;
+use crate::setup::{OURSELVES, bytes_of_memory, manager_url, reach, requirements, tools_folder};
 use crate::signals::{Early, Order, Orders};
 use crate::spool::{Sender, Spool};
 use crate::systemd::Systemd;

@@ -7,10 +7,10 @@ use std::process::ExitCode;
 use flamenco_worker::app;
 use flamenco_worker::cli::Arguments;
 use flamenco_worker::departure::USAGE_ERROR;
-use flamenco_worker::diagnose;
 use flamenco_worker::process;
 use flamenco_worker::report;
 use flamenco_worker::signals::Early;
+use flamenco_worker::subcommand;
 
 fn main() -> ExitCode {
     let words: Vec<_> = std::env::args_os().collect();
@@ -25,7 +25,7 @@ fn main() -> ExitCode {
             None => app::run(&arguments, early).into(),
             Some(subcommand) => {
                 early.give_back();
-                diagnose::run(subcommand, &arguments).map_or_else(ExitCode::from, |()| ExitCode::SUCCESS)
+                subcommand::run(subcommand, &arguments).map_or_else(ExitCode::from, |()| ExitCode::SUCCESS)
             }
         },
         Err(error) => {

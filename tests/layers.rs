@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 /// Which rooms a room may import. `app` is the one that builds everything; `lib` is the map.
 const TABLE: &[(&str, &str)] = &[
-    ("main", "app cli departure diagnose process report signals"),
+    ("main", "app cli departure process report signals subcommand"),
     ("lib", ""),
     ("abort", ""),
     ("blocking", ""),
@@ -19,27 +19,28 @@ const TABLE: &[(&str, &str)] = &[
     ("cli", "departure"),
     (
         "app",
-        "abort blocking cli command config departure home logging manager node printable process protocol report signals spool systemd task timings worker chain",
+        "abort blocking cli command config departure home logging manager node printable process protocol report setup signals spool systemd task timings worker chain",
     ),
     ("bounded", ""),
-    ("control", "home config"),
     ("clock", ""),
     ("departure", ""),
     ("files", ""),
+    ("document", ""),
     ("printable", ""),
     (
-        "diagnose",
-        "abort app cli clock command config control departure files home manager mounts node printable process spool timings chain",
+        "subcommand",
+        "abort cli clock command config departure files home manager mounts node printable process setup spool timings chain",
     ),
     ("signals", "abort departure"),
     ("systemd", "printable"),
     ("timings", ""),
     ("trees", ""),
     ("logging", "bounded config printable clock"),
-    ("config", "cli departure timings files"),
+    ("config", "cli departure document timings files"),
     ("mounts", ""),
-    ("home", "blocking config clock files"),
+    ("home", "blocking config clock document files"),
     ("node", "blocking files mounts timings"),
+    ("setup", "config manager node"),
     ("protocol", "bounded"),
     (
         "manager",

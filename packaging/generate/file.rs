@@ -87,7 +87,7 @@ fn prose(text: &str) -> String {
 mod tests {
     use flamenco_worker::cli::Arguments;
     use flamenco_worker::config::manual::tables;
-    use flamenco_worker::config::{Config, Environment, Origin};
+    use flamenco_worker::config::{Config, Environment, SettingOrigin};
 
     use super::*;
 
@@ -131,7 +131,7 @@ mod tests {
                 "" => key.to_owned(),
                 table => format!("{table}.{key}"),
             };
-            assert!(matches!(config.origin(&name), Origin::File { .. }), "{name}");
+            assert!(matches!(config.origin(&name), SettingOrigin::File { .. }), "{name}");
         }
         assert!(text.lines().count() < 100, "it is to be read in one go");
         assert!(text.lines().all(|line| line.chars().count() <= 120), "{text}");

@@ -11,10 +11,10 @@ use std::time::Duration;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
-use super::parts::tools_folder;
 use crate::blocking::run_blocking_within;
 use crate::command::{ffmpeg_beside, is_program, program_in};
 use crate::manager::{HttpManager, examine, of_another_version};
+use crate::setup::tools_folder;
 
 /// How long each step on the way to the Manager may take.
 const STEP: Duration = Duration::from_secs(2);

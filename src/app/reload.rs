@@ -11,13 +11,13 @@ use std::time::Duration;
 use tokio::time::sleep;
 use tracing::{error, info, warn};
 
-use super::parts::reach;
 use crate::blocking::run_blocking_within;
 use crate::chain::chain;
 use crate::cli::Arguments;
 use crate::config::{Config, Environment};
 use crate::logging::Volume;
 use crate::manager::HttpManager;
+use crate::setup::reach;
 use crate::systemd::Systemd;
 
 /// A file system that hangs must not keep the next signal waiting.

@@ -5,12 +5,12 @@
 //! in `[headers]` are the operator's own.
 
 use super::Config;
-use super::tree::{Complaint, Node};
 use super::units::{share_text, size_text};
 use super::values::{
     absolute, free_space, history_tasks, level, manager, memory, paths, restart_exit_code, small_integer,
     task_log_limit, task_types, worker_name,
 };
+use crate::document::{Diagnostic, TreeNode};
 
 /// A key, and all that is known of it.
 pub(super) struct Key {
@@ -25,7 +25,7 @@ pub(super) struct Key {
     pub(super) example: &'static str,
     /// The value as it is written, if there is one.
     pub(super) written: fn(&Config) -> Option<String>,
-    pub(super) read: fn(&mut Config, &Node) -> Result<(), Complaint>,
+    pub(super) read: fn(&mut Config, &TreeNode) -> Result<(), Diagnostic>,
 }
 
 impl Key {

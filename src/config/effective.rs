@@ -4,7 +4,7 @@
 
 use super::definition::{KEYS, TABLES, full_name};
 use super::units::duration_text;
-use super::{Config, Origin, timings};
+use super::{Config, SettingOrigin, timings};
 
 /// A table of the configuration, as it is in effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub struct EffectiveTable<'a> {
 pub struct Effective<'a> {
     pub name: String,
     pub value: Written,
-    pub origin: &'a Origin,
+    pub origin: &'a SettingOrigin,
 }
 
 /// A value as a file would have it.

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use reqwest::header::{HeaderName, HeaderValue};
 
-use super::tree::{Complaint, Entry, Node, Value};
+use crate::document::{Diagnostic, TableEntry, TreeNode, Value};
 use crate::files;
 
 /// What a request needs for itself, and why it cannot be had.
@@ -30,25 +30,25 @@ const LONGEST: usize = 4096;
 /// The file that holds one may have a comment's worth of blanks around it.
 const LARGEST_FILE: u64 = 64 << 10;
 
-pub(super) fn name(entry: &Entry) -> Result<HeaderName, Complaint> {
-    let complain = |what: String| Complaint {
+pub(super) fn name(entry: &TableEntry) -> Result<HeaderName, Diagnostic> {
+    let wrong = |what: String| Diagnostic {
         span: entry.key_span.clone(),
         what,
         hide: true,
     };
     let name = HeaderName::from_bytes(entry.key.as_bytes())
-        .map_err(|_| complain("is no name of a header: letters, digits and dashes make one".into()))?;
+        .map_err(|_| wrong("is no name of a header: letters, digits and dashes make one".into()))?;
     match TAKEN.iter().find(|(taken, _)| name == *taken) {
-        Some((_, why)) => Err(complain(format!("cannot be set: {why}"))),
+        Some((_, why)) => Err(wrong(format!("cannot be set: {why}"))),
         None => Ok(name),
     }
 }
 
 /// `"text"`, or `{ file = "/path" }` for the text of a file without the end of its last line.
-pub(super) fn value(node: &Node) -> Result<HeaderValue, Complaint> {
-    let hidden = |what: String| Complaint {
+pub(super) fn value(node: &TreeNode) -> Result<HeaderValue, Diagnostic> {
+    let hidden = |what: String| Diagnostic {
         hide: true,
-        ..node.complain(what)
+        ..node.diagnostic(what)
     };
     let text = match &node.value {
         Value::Text(text) => text.clone(),
@@ -77,12 +77,12 @@ pub(super) fn value(node: &Node) -> Result<HeaderValue, Complaint> {
     Ok(value)
 }
 
-fn file(node: &Node) -> Result<String, Complaint> {
+fn file(node: &TreeNode) -> Result<String, Diagnostic> {
     let path = Path::new(node.text()?);
     if !path.is_absolute() {
-        return Err(node.complain("must be an absolute path, one that starts with a slash"));
+        return Err(node.diagnostic("must be an absolute path, one that starts with a slash"));
     }
     let text = files::read_to_string(path, LARGEST_FILE)
-        .map_err(|error| node.complain(format!("cannot be read from {}: {error}", path.display())))?;
+        .map_err(|error| node.diagnostic(format!("cannot be read from {}: {error}", path.display())))?;
     Ok(text.trim_end_matches(['\n', '\r']).to_owned())
 }

@@ -6,13 +6,13 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use super::definition::{self, KEYS, Key, full_name};
-use super::problem::{ConfigError, Problem, Source, Warning, nearest};
+use super::error::{ConfigError, Warning};
 use super::search::Kind;
 use super::timings;
-use super::tree::{Complaint, Entry, Node, Value};
 use super::units::duration_text;
 use super::values::blank;
-use super::{Config, headers, toml, yaml};
+use super::{Config, SettingOrigin, headers};
+use crate::document::{Diagnostic, Location, Problem, SourceFile, TableEntry, TreeNode, Value, toml, yaml};
 
 /// The Go worker's keys.
 const LEGACY_KEYS: [&str; 5] = [
@@ -30,7 +30,7 @@ const EMPTY_IS_ABSENT: [&str; 2] = ["manager", "worker_name"];
 /// # Errors
 /// Everything that is wrong in it.
 pub(crate) fn read(
-    source: &Source,
+    source: &SourceFile,
     kind: Kind,
     config: &mut Config,
     warnings: &mut Vec<Warning>,
@@ -63,7 +63,7 @@ pub(crate) fn read(
 }
 
 struct Reading<'a> {
-    source: &'a Source,
+    source: &'a SourceFile,
     kind: Kind,
     config: &'a mut Config,
     warnings: &'a mut Vec<Warning>,
@@ -73,7 +73,7 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    fn top(&mut self, entries: &[Entry]) {
+    fn top(&mut self, entries: &[TableEntry]) {
         for entry in entries {
             match entry.key.as_str() {
                 "headers" => self.table(entry, Self::header),
@@ -86,14 +86,14 @@ impl Reading<'_> {
         }
     }
 
-    fn legacy(&mut self, node: &Node) {
+    fn legacy(&mut self, node: &TreeNode) {
         if node.value == Value::Nothing {
             return;
         }
         let Value::Table(entries) = &node.value else {
             self.problems.push(
                 Problem::new("keys and values are expected here")
-                    .at(self.source.place(&node.span))
+                    .at(self.source.location(&node.span))
                     .advise("write lines like `manager_url: http://manager.example:8080/`"),
             );
             return;
@@ -106,14 +106,14 @@ impl Reading<'_> {
         }
     }
 
-    fn legacy_key(&mut self, entry: &Entry) {
+    fn legacy_key(&mut self, entry: &TableEntry) {
         match definition::key("", named(&entry.key)).filter(|_| LEGACY_KEYS.contains(&entry.key.as_str())) {
             Some(key) => self.known(key, entry),
             None => self.unknown(entry, "", &LEGACY_KEYS),
         }
     }
 
-    fn key(&mut self, table: &str, entry: &Entry) {
+    fn key(&mut self, table: &str, entry: &TableEntry) {
         let name = if table.is_empty() {
             named(&entry.key)
         } else {
@@ -125,25 +125,25 @@ impl Reading<'_> {
         }
     }
 
-    fn known(&mut self, key: &Key, entry: &Entry) {
+    fn known(&mut self, key: &Key, entry: &TableEntry) {
         if !(EMPTY_IS_ABSENT.contains(&key.name) && blank(&entry.node)) {
             self.set(&key.full_name(), entry, |config, node| (key.read)(config, node));
         }
     }
 
-    fn header(&mut self, entry: &Entry) {
+    fn header(&mut self, entry: &TableEntry) {
         match headers::name(entry) {
             Ok(name) => self.set(&full_name("headers", name.as_str()), entry, |config, node| {
                 headers::value(node).map(|value| drop(config.headers.insert(&name, value)))
             }),
-            Err(complaint) => self.complain(&entry.key, &complaint),
+            Err(diagnostic) => self.report(&entry.key, &diagnostic),
         }
     }
 
-    fn timing(&mut self, entry: &Entry) {
+    fn timing(&mut self, entry: &TableEntry) {
         let new = timings::renamed(&entry.key);
         if let Some(new) = new {
-            let place = self.source.place(&entry.key_span);
+            let place = self.source.location(&entry.key_span);
             let old = Problem::new(format!("`{}` is called `{new}` now", entry.key)).at(place);
             self.warnings
                 .push(old.advise("it is read all the same; write the new name"));
@@ -153,24 +153,31 @@ impl Reading<'_> {
             return self.unknown(entry, "timings", &known);
         };
         self.set(&full_name("timings", key.name), entry, |config, node| {
-            let time = key.read(&node.text_or_number()?).map_err(|what| node.complain(what))?;
+            let time = key
+                .read(&node.text_or_number()?)
+                .map_err(|what| node.diagnostic(what))?;
             *(key.field)(&mut config.timings) = time;
             Ok(())
         });
     }
 
-    fn table(&mut self, entry: &Entry, each: impl Fn(&mut Self, &Entry)) {
+    fn table(&mut self, entry: &TableEntry, each: impl Fn(&mut Self, &TableEntry)) {
         match entry.node.table() {
             Ok(entries) => entries.iter().for_each(|entry| each(self, entry)),
-            Err(complaint) => self.complain(&entry.key, &complaint),
+            Err(diagnostic) => self.report(&entry.key, &diagnostic),
         }
     }
 
     /// One value: read, kept, and its place remembered; or a problem.
-    fn set(&mut self, name: &str, entry: &Entry, read: impl FnOnce(&mut Config, &Node) -> Result<(), Complaint>) {
+    fn set(
+        &mut self,
+        name: &str,
+        entry: &TableEntry,
+        read: impl FnOnce(&mut Config, &TreeNode) -> Result<(), Diagnostic>,
+    ) {
         if self.seen.insert(name.to_owned(), entry.node.span.clone()).is_some() {
             let twice = Problem::new(format!("`{}` is here a second time", entry.key))
-                .at(self.source.place(&entry.key_span))
+                .at(self.source.location(&entry.key_span))
                 .advise("take one of them out; of several the Go worker takes the last");
             match self.kind {
                 Kind::Toml => self.problems.push(twice),
@@ -178,23 +185,23 @@ impl Reading<'_> {
             }
         }
         match read(self.config, &entry.node) {
-            Ok(()) => self.config.set_origin(name, self.source.origin(&entry.key_span)),
-            Err(complaint) => self.complain(&entry.key, &complaint),
+            Ok(()) => self.config.set_origin(name, self.origin(&entry.key_span)),
+            Err(diagnostic) => self.report(&entry.key, &diagnostic),
         }
     }
 
-    fn complain(&mut self, key: &str, complaint: &Complaint) {
-        let place = if complaint.hide {
-            self.source.place_of_secret(&complaint.span)
+    fn report(&mut self, key: &str, diagnostic: &Diagnostic) {
+        let place = if diagnostic.hide {
+            self.source.location_of_secret(&diagnostic.span)
         } else {
-            self.source.place(&complaint.span)
+            self.source.location(&diagnostic.span)
         };
         self.problems
-            .push(Problem::new(format!("`{key}` {}", complaint.what)).at(place));
+            .push(Problem::new(format!("`{key}` {}", diagnostic.what)).at(place));
     }
 
-    fn unknown(&mut self, entry: &Entry, table: &str, known: &[&str]) {
-        let place = self.source.place(&entry.key_span);
+    fn unknown(&mut self, entry: &TableEntry, table: &str, known: &[&str]) {
+        let place = self.source.location(&entry.key_span);
         let problem = Problem::new(format!("unknown key `{}`", entry.key)).at(place);
         let problem = match nearest(&entry.key, known.iter().copied()) {
             Some(other) => problem.advise(format!("did you mean `{other}`?")),
@@ -208,6 +215,12 @@ impl Reading<'_> {
         }
     }
 
+    /// Where a value that is fine was set.
+    fn origin(&self, span: &Range<usize>) -> SettingOrigin {
+        let Location { path, line, .. } = self.source.location(span);
+        SettingOrigin::File { path, line }
+    }
+
     /// A certificate is nothing without its key, and the other way round.
     fn whole_identity(&mut self) {
         let [certificate, key] = ["client_certificate", "client_key"].map(|key| self.seen.get(&format!("tls.{key}")));
@@ -216,7 +229,7 @@ impl Reading<'_> {
             (None, Some(span)) => ("client_key", "client_certificate", span),
             (Some(_), Some(_)) | (None, None) => return,
         };
-        let problem = Problem::new(format!("`{there}` needs `{missing}` beside it")).at(self.source.place(span));
+        let problem = Problem::new(format!("`{there}` needs `{missing}` beside it")).at(self.source.location(span));
         self.problems.push(problem);
     }
 
@@ -240,7 +253,7 @@ impl Reading<'_> {
                         less.name,
                         duration_text(short)
                     ))
-                    .at(self.source.place(span)),
+                    .at(self.source.location(span)),
                 );
             }
         }
@@ -260,4 +273,14 @@ fn belongs_elsewhere(name: &str, table: &str) -> Option<String> {
         "" => Some(format!("`{name}` belongs above the first [table]")),
         home => Some(format!("`{name}` belongs in the table [{home}]")),
     }
+}
+
+/// The one of `known` that `word` was most likely meant to be.
+fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .into_iter()
+        .map(|other| (strsim::damerau_levenshtein(word, other), other))
+        .filter(|(distance, other)| *distance <= (other.len() / 3).clamp(1, 4))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, other)| other)
 }

@@ -16,17 +16,15 @@ mod changes;
 mod definition;
 mod effective;
 mod environment;
+mod error;
 mod headers;
 mod keys;
 pub mod manual;
-pub(crate) mod problem;
+mod origin;
 mod search;
 mod timings;
-mod toml;
-pub(crate) mod tree;
 mod units;
 mod values;
-pub(crate) mod yaml;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -39,10 +37,12 @@ use url::Url;
 pub use self::effective::{Effective, EffectiveTable, Written};
 pub use self::environment::Environment;
 pub(crate) use self::environment::hostname;
-pub use self::problem::{ConfigError, Origin, Place, Problem, Warning};
+pub use self::error::{ConfigError, Warning};
+pub use self::origin::SettingOrigin;
 use self::search::{Found, Kind};
 use crate::cli::Arguments;
 use crate::departure::RestartCode;
+pub use crate::document::{Location, Problem};
 use crate::timings::Timings;
 
 /// Everything an operator can decide, each with a default.
@@ -73,7 +73,7 @@ pub struct Config {
     pub node: NodeNeeds,
     pub timings: Timings,
     pub spool: SpoolLimits,
-    origins: BTreeMap<String, Origin>,
+    origins: BTreeMap<String, SettingOrigin>,
 }
 
 /// Files for `https`, all PEM, absolute paths. They are read when connections are first made.
@@ -225,10 +225,10 @@ impl Config {
     fn take_environment(&mut self, environment: &Environment, kind: Option<Kind>) -> Result<(), ConfigError> {
         if let Some(home) = environment.get("FLAMENCO_HOME") {
             self.home = Some(environment.absolute(home));
-            self.set_origin("home", Origin::Environment("FLAMENCO_HOME"));
+            self.set_origin("home", SettingOrigin::Environment("FLAMENCO_HOME"));
         }
         // In the Go worker the file goes first, and its file it is.
-        let legacy_name = kind == Some(Kind::Yaml) && *self.origin("worker_name") != Origin::Default;
+        let legacy_name = kind == Some(Kind::Yaml) && *self.origin("worker_name") != SettingOrigin::Default;
         let name = environment
             .get("FLAMENCO_WORKER_NAME")
             .map(|name| name.to_string_lossy());
@@ -238,11 +238,11 @@ impl Config {
             .filter(|name| !name.is_empty() && !legacy_name)
         {
             self.worker_name = name.to_owned();
-            self.set_origin("worker_name", Origin::Environment("FLAMENCO_WORKER_NAME"));
+            self.set_origin("worker_name", SettingOrigin::Environment("FLAMENCO_WORKER_NAME"));
         }
         if let Some(log) = environment.get("FLAMENCO_LOG") {
             self.log = log_from_variable(&log.to_string_lossy(), self.log.level)?;
-            self.set_origin("log.level", Origin::Environment("FLAMENCO_LOG"));
+            self.set_origin("log.level", SettingOrigin::Environment("FLAMENCO_LOG"));
         }
         Ok(())
     }
@@ -250,24 +250,24 @@ impl Config {
     fn take_arguments(&mut self, arguments: &Arguments) {
         if let Some(manager) = &arguments.manager {
             self.manager = Some(manager.clone());
-            self.set_origin("manager", Origin::CommandLine);
+            self.set_origin("manager", SettingOrigin::CommandLine);
         }
         if let Some(code) = arguments.restart_exit_code {
             self.restart_exit_code = code;
-            self.set_origin("restart_exit_code", Origin::CommandLine);
+            self.set_origin("restart_exit_code", SettingOrigin::CommandLine);
         }
         if let Some(level) = arguments.log_level() {
             self.log = Log { level, filter: None };
-            self.set_origin("log.level", Origin::CommandLine);
+            self.set_origin("log.level", SettingOrigin::CommandLine);
         }
     }
 
     /// Where a key's value comes from. Keys are named as in the file: `manager`, `log.level`, `timings.grace`.
-    pub fn origin(&self, key: &str) -> &Origin {
-        self.origins.get(key).unwrap_or(&Origin::Default)
+    pub fn origin(&self, key: &str) -> &SettingOrigin {
+        self.origins.get(key).unwrap_or(&SettingOrigin::Default)
     }
 
-    fn set_origin(&mut self, key: impl Into<String>, origin: Origin) {
+    fn set_origin(&mut self, key: impl Into<String>, origin: SettingOrigin) {
         self.origins.insert(key.into(), origin);
     }
 }

@@ -6,7 +6,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::environment::Environment;
-use super::problem::{Problem, Source, Warning};
+use super::error::Warning;
+use crate::document::{Problem, SourceFile};
 use crate::files;
 
 /// A configuration is a page of text; this keeps out what was named by mistake (a render).
@@ -29,7 +30,7 @@ pub(crate) enum Kind {
 
 #[derive(Debug)]
 pub(crate) struct Found {
-    pub(crate) source: Source,
+    pub(crate) source: SourceFile,
     pub(crate) kind: Kind,
 }
 
@@ -91,7 +92,7 @@ fn found(path: PathBuf, text: String) -> Found {
         .is_some_and(|extension| extension == "yaml" || extension == "yml");
     Found {
         kind: if yaml { Kind::Yaml } else { Kind::Toml },
-        source: Source { path, text },
+        source: SourceFile { path, text },
     }
 }
 
@@ -124,11 +125,11 @@ fn read(path: &Path) -> Result<Option<String>, Problem> {
         Ok(text) => Ok(Some(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))),
         Err(error) => {
             let at = error.utf8_error().valid_up_to();
-            let source = Source {
+            let source = SourceFile {
                 path: path.to_owned(),
                 text: String::from_utf8_lossy(error.as_bytes()).into_owned(),
             };
-            Err(Problem::new("the file is not UTF-8").at(source.place(&(at..at))))
+            Err(Problem::new("the file is not UTF-8").at(source.location(&(at..at))))
         }
     }
 }

@@ -79,7 +79,7 @@ fn without_anything_there_are_defaults() {
         (config.timings.clone(), config.log.level),
         (Timings::default(), Level::INFO)
     );
-    assert_eq!(config.origin("worker_name"), &Origin::Default);
+    assert_eq!(config.origin("worker_name"), &SettingOrigin::Default);
 }
 
 #[test]
@@ -128,9 +128,9 @@ fn every_key_of_the_toml_is_read() {
         }
     );
     let path = node.dir.path().join("cwd/flamenco-worker.toml");
-    assert_eq!(config.origin("timings.grace"), &Origin::File { path, line: 17 });
+    assert_eq!(config.origin("timings.grace"), &SettingOrigin::File { path, line: 17 });
     assert_eq!(config.tls.client_key, Some("/etc/farm/node.key".into()));
-    assert_eq!(config.origin("timings.lock_timeout"), &Origin::Default);
+    assert_eq!(config.origin("timings.lock_timeout"), &SettingOrigin::Default);
 }
 
 #[test]
@@ -157,7 +157,7 @@ fn what_the_manual_says_of_a_key_can_be_written() {
     assert_eq!(node.warnings(), [""; 0]);
     let config = node.load("");
     for name in &names {
-        assert_ne!(config.origin(name), &Origin::Default, "{name}");
+        assert_ne!(config.origin(name), &SettingOrigin::Default, "{name}");
     }
     assert_eq!(names.len(), config.origins.len());
     let defaults = Config::defaults(&node.environment);
@@ -211,7 +211,7 @@ fn what_is_typed_goes_before_the_environment_and_that_before_the_file() {
     let config = node.load("-manager typed -restart-exit-code 0 -debug");
     assert_eq!(config.manager.as_ref().map(Url::as_str), Some("http://typed/"));
     assert_eq!((config.restart_exit_code, config.log.level), (None, Level::DEBUG));
-    assert_eq!(config.origin("manager"), &Origin::CommandLine);
+    assert_eq!(config.origin("manager"), &SettingOrigin::CommandLine);
     let node = node
         .variable("FLAMENCO_WORKER_NAME", " env ")
         .variable("FLAMENCO_HOME", "env")
@@ -219,7 +219,7 @@ fn what_is_typed_goes_before_the_environment_and_that_before_the_file() {
     let config = node.load("");
     assert_eq!((config.worker_name.as_str(), config.log.level), ("env", Level::WARN));
     assert_eq!(config.home, Some(node.dir.path().join("cwd/env")));
-    assert_eq!(config.origin("home"), &Origin::Environment("FLAMENCO_HOME"));
+    assert_eq!(config.origin("home"), &SettingOrigin::Environment("FLAMENCO_HOME"));
     assert_eq!(node.load("-trace").log.level, Level::TRACE);
 }
 

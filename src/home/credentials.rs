@@ -18,10 +18,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Home, machine};
 use crate::blocking::run_blocking;
-use crate::config::Problem;
-use crate::config::problem::Source;
-use crate::config::tree::{Entry, Value};
-use crate::config::yaml;
+use crate::document::{Problem, SourceFile, TableEntry, Value, yaml};
 use crate::{clock, files};
 
 const NAME: &str = "flamenco-worker-credentials.yaml";
@@ -101,15 +98,15 @@ impl Credentials {
         let Some(text) = read(&path).map_err(|source| io_error("read", &path, source))? else {
             return Ok(None);
         };
-        let source = Source { path, text };
+        let source = SourceFile { path, text };
         Self::parse(&source).map(Some).map_err(CredentialsError::Broken)
     }
 
-    fn parse(source: &Source) -> Result<Self, Problem> {
+    fn parse(source: &SourceFile) -> Result<Self, Problem> {
         let end = source.text.len();
         let broken = |what: &str, at: usize| {
             Problem::new(what)
-                .at(source.place_of_secret(&(at..at)))
+                .at(source.location_of_secret(&(at..at)))
                 .advise("restore it from a backup, or delete it to register this worker as a new one")
         };
         if let Some(at) = source.text.find('\0') {
@@ -118,8 +115,8 @@ impl Credentials {
         // The parser's message may show what it met.
         let Ok(document) = yaml::parse(source) else {
             let at = yaml::parse(source).err().and_then(|problem| {
-                let place = problem.place()?;
-                Some(offset(&source.text, place.line, place.column))
+                let location = problem.location()?;
+                Some(offset(&source.text, location.line, location.column))
             });
             return Err(broken(
                 "the credentials are damaged, they are not YAML",
@@ -163,7 +160,7 @@ impl Credentials {
     }
 }
 
-fn word(entries: &[Entry], key: &str, end: usize) -> Result<String, (String, usize)> {
+fn word(entries: &[TableEntry], key: &str, end: usize) -> Result<String, (String, usize)> {
     // Of several the last, as everywhere in the Go worker's files.
     let Some(entry) = entries.iter().rev().find(|entry| entry.key == key) else {
         return Err((format!("`{key}` is missing"), end));

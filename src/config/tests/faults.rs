@@ -6,7 +6,8 @@ use std::fs;
 
 use super::node;
 use crate::config::search::Kind;
-use crate::config::{Config, Environment, keys, problem};
+use crate::config::{Config, Environment, keys};
+use crate::document::SourceFile;
 
 fn toml_error(text: &str) -> String {
     node().write("cwd/flamenco-worker.toml", text).error("")
@@ -271,7 +272,7 @@ proptest::proptest! {
     fn no_file_makes_it_panic(text in "([a-z_]{1,12} ?[=:] ?[\"'\\[{&*!|>-]?\\PC{0,10}[\"'\\]}]?\n?){0,6}") {
         let environment = Environment::default();
         for (name, kind) in [("a.toml", Kind::Toml), ("a.yaml", Kind::Yaml)] {
-            let source = problem::Source { path: name.into(), text: text.clone() };
+            let source = SourceFile { path: name.into(), text: text.clone() };
             if let Err(error) = keys::read(&source, kind, &mut Config::defaults(&environment), &mut Vec::new()) {
                 let _ = error.to_string();
             }

@@ -8,6 +8,7 @@
 //! ```
 
 mod check_config;
+mod control;
 mod doctor;
 mod history;
 mod table;
@@ -17,11 +18,11 @@ use std::fmt::Display;
 use std::io::{self, BufWriter, StdoutLock, Write};
 use std::path::{Path, PathBuf};
 
+use self::control::ControlCommand;
 use self::history::HistoryError;
 use crate::chain::chain;
 use crate::cli::{Arguments, Subcommand};
 use crate::config::{Config, Environment};
-use crate::control::{self, Command};
 use crate::departure::Departure;
 use crate::home::{self, SearchError};
 use crate::printable::{self, Printable};
@@ -43,10 +44,10 @@ pub fn run(subcommand: &Subcommand, arguments: &Arguments) -> Result<(), Departu
             shown(|out| Ok(report.write(*wanted, out)?))?;
             report.is_fit().then_some(()).ok_or(Departure::Failure)
         }
-        Subcommand::Drain => tell(&home(arguments)?, Command::Drain),
-        Subcommand::Sleep => tell(&home(arguments)?, Command::Sleep),
-        Subcommand::Wake => tell(&home(arguments)?, Command::Wake),
-        Subcommand::Stop => tell(&home(arguments)?, Command::Stop),
+        Subcommand::Drain => tell(&home(arguments)?, ControlCommand::Drain),
+        Subcommand::Sleep => tell(&home(arguments)?, ControlCommand::Sleep),
+        Subcommand::Wake => tell(&home(arguments)?, ControlCommand::Wake),
+        Subcommand::Stop => tell(&home(arguments)?, ControlCommand::Stop),
     }
 }
 
@@ -84,8 +85,8 @@ fn shown(show: impl FnOnce(&mut Out) -> Result<(), HistoryError>) -> Result<(), 
     }
 }
 
-fn tell(home: &Path, command: Command) -> Result<(), Departure> {
-    let pid = control::tell(home, command).map_err(|error| failed(&error))?;
+fn tell(home: &Path, command: ControlCommand) -> Result<(), Departure> {
+    let pid = control::send(home, command).map_err(|error| failed(&error))?;
     writeln!(io::stdout(), "worker {pid} will {}", command.effect()).ok();
     Ok(())
 }

@@ -1,45 +1,45 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! What a configuration file says, before anybody asks what it means: keys and values with their places,
-//! the same for both formats.
+//! The keys and values of a file with their places, the same for both formats.
 
 use std::ops::Range;
 
-/// A value and the bytes it was written with.
+/// A value, and which bytes of the file it is.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Node {
+pub(crate) struct TreeNode {
     pub(crate) value: Value,
     pub(crate) span: Range<usize>,
 }
 
-/// A key in a table. Order is the file's.
+/// A key of a table with its value. Tables keep the order of the file.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Entry {
+pub(crate) struct TableEntry {
     pub(crate) key: String,
     pub(crate) key_span: Range<usize>,
-    pub(crate) node: Node,
+    pub(crate) node: TreeNode,
 }
 
+/// What is written, of the kinds that the two formats have.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Value {
     /// In quotes.
     Text(String),
-    /// YAML without quotes: what it is depends on what is wanted.
+    /// YAML without quotes: it is a text or a number, whichever is wanted.
     Plain(String),
     Integer(i64),
-    /// As it is written; an integer too large for 64 bits too.
+    /// Any other number as it is written, and an integer that is too large for 64 bits.
     Number(String),
     Boolean(bool),
     Date,
-    List(Vec<Node>),
-    Table(Vec<Entry>),
-    /// YAML's `null`, `~` or nothing at all: as if the key were not there.
+    List(Vec<TreeNode>),
+    Table(Vec<TableEntry>),
+    /// YAML's `null`, `~` or nothing at all. It counts as if the key were not there.
     Nothing,
 }
 
 /// What is wrong with a value, and what could be written instead.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Complaint {
+pub(crate) struct Diagnostic {
     pub(crate) span: Range<usize>,
     /// The end of a sentence that starts with the key.
     pub(crate) what: String,
@@ -47,21 +47,26 @@ pub(crate) struct Complaint {
     pub(crate) hide: bool,
 }
 
-impl Node {
-    pub(crate) fn complain(&self, what: impl Into<String>) -> Complaint {
-        Complaint {
+impl TreeNode {
+    /// Something that is wrong with this value. `what` is the end of a sentence that starts with the key.
+    pub(crate) fn diagnostic(&self, what: impl Into<String>) -> Diagnostic {
+        Diagnostic {
             span: self.span.clone(),
             what: what.into(),
             hide: false,
         }
     }
 
-    fn wrong(&self, wanted: &str) -> Complaint {
-        self.complain(format!("must be {wanted}, not {}", self.value.kind()))
+    fn wrong(&self, wanted: &str) -> Diagnostic {
+        self.diagnostic(format!("must be {wanted}, not {}", self.value.kind()))
     }
 
-    /// What is written, for a value whose reader tells a number without its unit apart.
-    pub(crate) fn text_or_number(&self) -> Result<String, Complaint> {
+    /// What is written, also where it is a number: for readers that refuse a number without its unit in words of their
+    /// own.
+    ///
+    /// # Errors
+    /// Anything but a text or a number.
+    pub(crate) fn text_or_number(&self) -> Result<String, Diagnostic> {
         match &self.value {
             Value::Integer(number) => Ok(number.to_string()),
             Value::Number(number) => Ok(number.clone()),
@@ -75,8 +80,11 @@ impl Node {
         }
     }
 
-    /// A text. A number in YAML is one too, as it is to the Go worker.
-    pub(crate) fn text(&self) -> Result<&str, Complaint> {
+    /// A text. A number in YAML is a text too, as it is to the Go worker.
+    ///
+    /// # Errors
+    /// Anything else.
+    pub(crate) fn text(&self) -> Result<&str, Diagnostic> {
         if let Value::Text(text) | Value::Plain(text) = &self.value {
             return Ok(text);
         }
@@ -84,16 +92,19 @@ impl Node {
     }
 
     /// A whole number within `range`.
-    pub(crate) fn integer(&self, range: Range<i64>) -> Result<i64, Complaint> {
+    ///
+    /// # Errors
+    /// Anything else, and a number outside the range.
+    pub(crate) fn integer(&self, range: Range<i64>) -> Result<i64, Diagnostic> {
         let number = match &self.value {
             Value::Integer(number) => *number,
             // To the Go worker's YAML 010 is eight, to most people ten.
             Value::Plain(text) if text.len() > 1 && text.trim_start_matches(['+', '-']).starts_with('0') => {
-                return Err(self.complain("must be written without a leading zero"));
+                return Err(self.diagnostic("must be written without a leading zero"));
             }
             Value::Plain(text) | Value::Number(text) => text
                 .parse()
-                .map_err(|_| self.complain(format!("must be a whole number, not {text}")))?,
+                .map_err(|_| self.diagnostic(format!("must be a whole number, not {text}")))?,
             Value::Text(_) | Value::Boolean(_) | Value::Date | Value::List(_) | Value::Table(_) | Value::Nothing => {
                 return Err(self.wrong("a whole number"));
             }
@@ -101,28 +112,40 @@ impl Node {
         if range.contains(&number) {
             return Ok(number);
         }
-        Err(self.complain(format!(
+        Err(self.diagnostic(format!(
             "must be between {} and {}, not {number}",
             range.start,
             range.end - 1
         )))
     }
 
-    pub(crate) fn boolean(&self) -> Result<bool, Complaint> {
+    /// True or false.
+    ///
+    /// # Errors
+    /// Anything else.
+    pub(crate) fn boolean(&self) -> Result<bool, Diagnostic> {
         if let Value::Boolean(value) = self.value {
             return Ok(value);
         }
         Err(self.wrong("true or false"))
     }
 
-    pub(crate) fn list(&self) -> Result<&[Node], Complaint> {
+    /// The values of a list.
+    ///
+    /// # Errors
+    /// Anything else.
+    pub(crate) fn list(&self) -> Result<&[TreeNode], Diagnostic> {
         if let Value::List(nodes) = &self.value {
             return Ok(nodes);
         }
         Err(self.wrong("a list"))
     }
 
-    pub(crate) fn table(&self) -> Result<&[Entry], Complaint> {
+    /// The entries of a table.
+    ///
+    /// # Errors
+    /// Anything else.
+    pub(crate) fn table(&self) -> Result<&[TableEntry], Diagnostic> {
         if let Value::Table(entries) = &self.value {
             return Ok(entries);
         }

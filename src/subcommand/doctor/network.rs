@@ -15,13 +15,13 @@ use url::Url;
 
 use super::Case;
 use super::finding::{Finding, look};
-use crate::app::parts::{manager_url, reach};
 use crate::chain::chain;
 use crate::home::Credentials;
 use crate::manager::push::{LineError, knock};
 use crate::manager::{
     Diagnosis, HttpManager, Manager, ManagerError, Row, Step, Verdict, examine, of_another_version, said_who,
 };
+use crate::setup::{manager_url, reach};
 
 /// How long each of the four steps may take, so that all of it ends within ten seconds.
 const STEP: Duration = Duration::from_secs(2);

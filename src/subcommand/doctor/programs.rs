@@ -16,10 +16,10 @@ use futures_util::future::join_all;
 use super::Case;
 use super::finding::{Finding, look};
 use crate::abort::{AbortReason, AbortSource};
-use crate::app::parts::{OURSELVES, tools_folder};
 use crate::command::{ffmpeg_beside, is_program, program_in};
 use crate::home::spool_of;
 use crate::process::{Exit, KillSequence, Launcher, LauncherOptions, ProcessEvent, ProcessSpec};
+use crate::setup::{OURSELVES, tools_folder};
 use crate::spool;
 
 /// How long an answer to `--version` may take. A Blender on a slow share needs some seconds the first time.

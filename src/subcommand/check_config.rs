@@ -9,11 +9,11 @@
 
 use std::io::{self, Write};
 
-use crate::app::parts::{NoManager, manager_url, reach};
 use crate::config::{Config, Effective, Environment, Written};
 use crate::home::{self, HomeError};
 use crate::manager::TrustError;
 use crate::printable;
+use crate::setup::{NoManager, manager_url, reach};
 
 /// What a worker would not start with, although each value by itself can be used.
 #[derive(Debug, thiserror::Error)]

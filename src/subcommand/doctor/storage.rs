@@ -8,8 +8,8 @@ use futures_util::future::join_all;
 
 use super::Case;
 use super::finding::{Finding, PATIENCE};
-use crate::app::parts::requirements;
 use crate::node::{Node, Requirements};
+use crate::setup::requirements;
 use crate::timings::Timings;
 
 const NAME: &str = "storage";

@@ -1,26 +1,25 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! The Go worker's YAML files as a [tree](super::tree).
+//! The Go worker's YAML files as a tree of [`TreeNode`]s.
 //!
-//! Built from the parser's events and not through serde: `worker_name: 007` is the text `007` to the Go
-//! worker, and a place is wanted for everything that is wrong. As there, the first document counts.
+//! The tree is built from the parser's events and not through serde: `worker_name: 007` is the text `007` to the Go
+//! worker, and everything that is wrong needs its place. As in the Go worker, only the first document counts.
 
 use std::collections::HashMap;
 use std::ops::Range;
 
-use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle, ScanError, Span};
+use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle, ScanError, Span, StrInput};
 
-use super::problem::{Problem, Source};
-use super::tree::{Entry, Node, Value};
+use super::{Problem, SourceFile, TableEntry, TreeNode, Value};
 
-/// Deeper than any file of ours; keeps a hostile one from the end of the stack.
+/// Deeper than any file of ours. The limit keeps a hostile file from using up the stack.
 const MAX_DEPTH: usize = 16;
 
 /// Parses the first document of the file; `None` when there is nothing in it but comments.
 ///
 /// # Errors
 /// The first syntax error.
-pub(crate) fn parse(source: &Source) -> Result<Option<Node>, Problem> {
+pub(crate) fn parse(source: &SourceFile) -> Result<Option<TreeNode>, Problem> {
     let mut reader = Reader {
         source,
         events: Parser::new_from_str(&source.text),
@@ -38,9 +37,11 @@ pub(crate) fn parse(source: &Source) -> Result<Option<Node>, Problem> {
     }
 }
 
+/// Makes nodes of the events of one file.
 struct Reader<'s> {
-    source: &'s Source,
-    events: Parser<'s, serde_saphyr::granit_parser::StrInput<'s>>,
+    source: &'s SourceFile,
+    events: Parser<'s, StrInput<'s>>,
+    /// The values that have an anchor, by its number: an alias repeats one.
     anchors: HashMap<usize, Value>,
 }
 
@@ -57,7 +58,7 @@ impl<'s> Reader<'s> {
         }
     }
 
-    fn node(&mut self, event: Event<'s>, span: &Span, depth: usize) -> Result<Node, Problem> {
+    fn node(&mut self, event: Event<'s>, span: &Span, depth: usize) -> Result<TreeNode, Problem> {
         let mut at = range(span);
         if depth > MAX_DEPTH {
             return Err(self.problem("too many levels", &at));
@@ -82,10 +83,10 @@ impl<'s> Reader<'s> {
         if anchor != 0 {
             self.anchors.insert(anchor, value.clone());
         }
-        Ok(Node { value, span: at })
+        Ok(TreeNode { value, span: at })
     }
 
-    fn list(&mut self, at: &mut Range<usize>, depth: usize) -> Result<Vec<Node>, Problem> {
+    fn list(&mut self, at: &mut Range<usize>, depth: usize) -> Result<Vec<TreeNode>, Problem> {
         let mut nodes = Vec::new();
         loop {
             match self.event()? {
@@ -99,7 +100,7 @@ impl<'s> Reader<'s> {
         }
     }
 
-    fn table(&mut self, at: &mut Range<usize>, depth: usize) -> Result<Vec<Entry>, Problem> {
+    fn table(&mut self, at: &mut Range<usize>, depth: usize) -> Result<Vec<TableEntry>, Problem> {
         let mut entries = Vec::new();
         loop {
             let key = match self.event()? {
@@ -116,7 +117,7 @@ impl<'s> Reader<'s> {
             let Some((event, span)) = self.event()? else {
                 return Err(self.problem("a value is missing", &key.span));
             };
-            entries.push(Entry {
+            entries.push(TableEntry {
                 key: name,
                 key_span: key.span,
                 node: self.node(event, &span, depth + 1)?,
@@ -131,7 +132,7 @@ impl<'s> Reader<'s> {
     }
 
     fn problem(&self, what: &str, at: &Range<usize>) -> Problem {
-        Problem::new(what).at(self.source.place(at))
+        Problem::new(what).at(self.source.location(at))
     }
 }
 

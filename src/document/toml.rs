@@ -1,33 +1,32 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! `flamenco-worker.toml` as a [tree](super::tree).
+//! TOML as a tree of [`TreeNode`]s.
 
 use ::toml::Spanned;
 use ::toml::de::{DeInteger, DeTable, DeValue};
 
-use super::problem::{Problem, Source};
-use super::tree::{Entry, Node, Value};
+use super::{Problem, SourceFile, TableEntry, TreeNode, Value};
 
-/// Parses the whole file.
+/// Reads the whole file: the entries of its top, tables among them.
 ///
 /// # Errors
 /// Every syntax error in it.
-pub(crate) fn parse(source: &Source) -> Result<Vec<Entry>, Vec<Problem>> {
+pub(crate) fn parse(source: &SourceFile) -> Result<Vec<TableEntry>, Vec<Problem>> {
     let (table, errors) = DeTable::parse_recoverable(&source.text);
     if errors.is_empty() {
         return Ok(entries(table.get_ref()));
     }
     let problem = |error: ::toml::de::Error| {
         let span = error.span().unwrap_or(source.text.len()..source.text.len());
-        Problem::new(error.message()).at(source.place(&span))
+        Problem::new(error.message()).at(source.location(&span))
     };
     Err(errors.into_iter().map(problem).collect())
 }
 
-fn entries(table: &DeTable<'_>) -> Vec<Entry> {
-    let mut entries: Vec<Entry> = table
+fn entries(table: &DeTable<'_>) -> Vec<TableEntry> {
+    let mut entries: Vec<TableEntry> = table
         .iter()
-        .map(|(key, value)| Entry {
+        .map(|(key, value)| TableEntry {
             key: key.get_ref().clone().into_owned(),
             key_span: key.span(),
             node: node(value),
@@ -38,8 +37,8 @@ fn entries(table: &DeTable<'_>) -> Vec<Entry> {
     entries
 }
 
-fn node(value: &Spanned<DeValue<'_>>) -> Node {
-    Node {
+fn node(value: &Spanned<DeValue<'_>>) -> TreeNode {
+    TreeNode {
         span: value.span(),
         value: match value.get_ref() {
             DeValue::String(text) => Value::Text(text.clone().into_owned()),

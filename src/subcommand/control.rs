@@ -3,10 +3,10 @@
 //! `flamenco-worker drain | sleep | wake | stop`: tells the worker of a home what to do, with the signal that means it.
 //!
 //! ```text
-//! home ─► its lock file: who? ─► that process, if it has this file open ◄── signal
+//! home ─► its lock file names a process ─► the signal, if that process has this file open
 //! ```
 //!
-//! Nothing is sent on a guess: a number in a file may belong to somebody else by now, or to another container.
+//! No signal is sent on a guess: the number in the file may belong to another process by now, or to another container.
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -19,19 +19,20 @@ use crate::home::Holder;
 
 /// What a worker can be told from outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Command {
+pub(super) enum ControlCommand {
     /// Finish the running task, then leave.
     Drain,
     /// Take no new task until woken.
     Sleep,
+    /// Take tasks again.
     Wake,
     /// End the running task, give it back, leave.
     Stop,
 }
 
-impl Command {
-    /// What it will do, after "worker 123 will".
-    pub fn effect(self) -> &'static str {
+impl ControlCommand {
+    /// What the worker will do, as the end of a sentence that starts with "worker 123 will".
+    pub(super) fn effect(self) -> &'static str {
         match self {
             Self::Drain => "finish its task and leave",
             Self::Sleep => "take no new task until it is woken",
@@ -40,6 +41,7 @@ impl Command {
         }
     }
 
+    /// The signal that means it, see `signals`.
     fn signal(self) -> Signal {
         match self {
             Self::Drain => Signal::SIGQUIT,
@@ -50,9 +52,9 @@ impl Command {
     }
 }
 
-/// Why nobody was told.
+/// Why no signal was sent.
 #[derive(Debug, thiserror::Error)]
-pub enum ControlError {
+pub(super) enum ControlError {
     #[error("no worker uses the home {}; for another one set FLAMENCO_HOME, or --config as that worker has it", .0.display())]
     NotRunning(PathBuf),
     #[error("the home {} was last used on {host} (pid {pid} there): tell its worker on that host", dir.display())]
@@ -73,11 +75,11 @@ pub enum ControlError {
     },
 }
 
-/// Sends the signal, and returns whom it was sent to.
+/// Sends the signal to the worker of the home `dir`, and returns its process.
 ///
 /// # Errors
-/// [`ControlError`]: then nobody was told anything.
-pub fn tell(dir: &Path, command: Command) -> Result<Pid, ControlError> {
+/// [`ControlError`]: then no process got a signal.
+pub(super) fn send(dir: &Path, command: ControlCommand) -> Result<Pid, ControlError> {
     let home = || dir.to_owned();
     let holder = Holder::of(dir).ok_or_else(|| match fs::read_dir(dir) {
         Err(source) if source.kind() == io::ErrorKind::PermissionDenied => ControlError::Closed { dir: home(), source },
@@ -109,7 +111,7 @@ mod tests {
     #[test]
     fn nobody_is_told_on_a_guess() {
         let dir = tempfile::tempdir().unwrap();
-        let said = tell(dir.path(), Command::Drain).unwrap_err().to_string();
+        let said = send(dir.path(), ControlCommand::Drain).unwrap_err().to_string();
         assert!(
             said.starts_with(&format!("no worker uses the home {}", dir.path().display())),
             "{said}"
@@ -122,7 +124,7 @@ mod tests {
                 boot.trim()
             );
             fs::write(&path, text).unwrap();
-            tell(dir.path(), Command::Stop).unwrap_err()
+            send(dir.path(), ControlCommand::Stop).unwrap_err()
         };
         let here = crate::config::hostname();
         let elsewhere = held_by("no.such.host", &boot, 1).to_string();
