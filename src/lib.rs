@@ -41,6 +41,7 @@ pub mod logging;
 pub mod manager;
 mod mounts;
 pub mod node;
+pub mod outcome;
 pub mod printable;
 pub mod process;
 pub mod protocol;

@@ -50,22 +50,23 @@ const TABLE: &[(&str, &str)] = &[
         "spool",
         "blocking clock manager protocol home timings trees files chain",
     ),
+    ("outcome", "abort process"),
     (
         "report",
-        "blocking spool manager protocol process timings abort files chain",
+        "blocking outcome spool manager protocol process timings abort files chain",
     ),
     ("process", "abort clock files mounts timings printable"),
     (
         "command",
-        "blocking clock process report protocol abort timings trees files mounts",
+        "blocking clock outcome process report protocol abort timings trees files mounts",
     ),
     (
         "task",
-        "blocking command report spool protocol abort process trees mounts",
+        "blocking command outcome report spool protocol abort process trees mounts",
     ),
     (
         "worker",
-        "bounded task report spool manager node protocol process home abort departure signals systemd timings chain random",
+        "bounded outcome task report spool manager node protocol process home abort departure signals systemd timings chain random",
     ),
 ];
 

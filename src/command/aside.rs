@@ -15,10 +15,10 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 use tokio::time::sleep;
 
-use super::ending::Ending;
 use super::tools::Stage;
 use crate::abort::{Abort, AbortReason};
-use crate::report::Voice;
+use crate::outcome::Incomplete;
+use crate::report::TaskLog;
 
 /// What work in the thread has of the world outside.
 #[derive(Debug)]
@@ -60,7 +60,7 @@ impl Aside {
 pub(super) async fn aside<T: Send + 'static>(
     stage: &mut Stage<'_>,
     work: impl FnOnce(&Aside) -> Result<T, Trouble> + Send + 'static,
-) -> Result<T, Ending> {
+) -> Result<T, Incomplete> {
     let (sender, lines) = unbounded_channel();
     let inside = Aside::new(stage.abort.clone(), sender);
     let thread = spawn_blocking(move || work(&inside));
@@ -78,14 +78,14 @@ pub(super) async fn aside<T: Send + 'static>(
     };
     match ended {
         Ok(Ok(Ok(value))) => Ok(value),
-        Ok(Ok(Err(Trouble::Aborted(reason)))) => Err(Ending::Aborted(reason)),
-        Ok(Ok(Err(Trouble::Failed(why)))) => Err(Ending::Failed(why)),
-        Ok(Err(broken)) => Err(Ending::Failed(format!("a fault in the worker: {broken}"))),
+        Ok(Ok(Err(Trouble::Aborted(reason)))) => Err(Incomplete::Aborted(reason)),
+        Ok(Ok(Err(Trouble::Failed(why)))) => Err(Incomplete::Failed(why)),
+        Ok(Err(broken)) => Err(Incomplete::Failed(format!("a fault in the worker: {broken}"))),
         Err(reason) => {
             stage
                 .voice
                 .line("the file system does not answer; its work is left behind and will be undone when it does");
-            Err(Ending::Aborted(reason))
+            Err(Incomplete::Aborted(reason))
         }
     }
 }
@@ -94,7 +94,7 @@ pub(super) async fn aside<T: Send + 'static>(
 async fn listen<T>(
     mut thread: JoinHandle<T>,
     mut lines: UnboundedReceiver<String>,
-    voice: &mut dyn Voice,
+    voice: &mut dyn TaskLog,
 ) -> Result<T, JoinError> {
     let ended = loop {
         tokio::select! {
@@ -172,7 +172,7 @@ mod tests {
             Ok(())
         })
         .await;
-        assert_eq!(ended, Err(Ending::Aborted(AbortReason::Reassigned)));
+        assert_eq!(ended, Err(Incomplete::Aborted(AbortReason::Reassigned)));
         assert!(
             said.lines[0].starts_with("the file system does not answer"),
             "{:?}",

@@ -4,13 +4,13 @@
 
 use std::path::{Path, PathBuf};
 
-use super::ending::Ending;
 use super::parameters::{ParameterError, Parameters};
 use super::program::Program;
 use super::rendering::Rendering;
 use super::tools::Stage;
 use super::{blender_lines, crash_report};
-use crate::report::Voice;
+use crate::outcome::Outcome;
+use crate::report::TaskLog;
 
 /// The command line is `exe`, the words of `exeArgs`, `argsBefore`, `blendfile` if it is not empty, `args`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +33,7 @@ impl BlenderRender {
         Ok(Self { exe, args })
     }
 
-    pub(super) async fn run(&self, stage: &mut Stage<'_>) -> Result<(), Ending> {
+    pub(super) async fn run(&self, stage: &mut Stage<'_>) -> Outcome {
         let program = Program::new(
             "blender-render",
             &self.exe,
@@ -41,7 +41,7 @@ impl BlenderRender {
             stage.tools.blender_kill_sequence.clone(),
         );
         let mut rendering = Rendering::begin(stage, &self.args).await;
-        let mut listen = |line: &str, voice: &mut dyn Voice| {
+        let mut listen = |line: &str, voice: &mut dyn TaskLog| {
             if let Some(path) = hear(line, voice) {
                 rendering.saved(path);
             }
@@ -56,7 +56,7 @@ impl BlenderRender {
 }
 
 /// Answers which file was saved.
-fn hear(line: &str, voice: &mut dyn Voice) -> Option<PathBuf> {
+fn hear(line: &str, voice: &mut dyn TaskLog) -> Option<PathBuf> {
     let meaning = blender_lines::read(line);
     // Blender ran in our own directory, so its relative names are relative to that.
     let saved = meaning.saved.and_then(|name| std::path::absolute(Path::new(name)).ok());

@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 
 use super::aside::{Aside, Trouble, aside, reason};
 use super::copying::{self, Part};
-use super::ending::Ending;
 use super::parameters::{ParameterError, Parameters};
 use super::text::quoted;
 use super::tools::Stage;
+use crate::outcome::Outcome;
 
 /// The mode of new folders above the destination, less the umask: the Go worker's.
 const FOLDER_MODE: u32 = 0o750;
@@ -39,7 +39,7 @@ impl CopyFile {
         Ok(Self { src, dest })
     }
 
-    pub(super) async fn run(&self, stage: &mut Stage<'_>) -> Result<(), Ending> {
+    pub(super) async fn run(&self, stage: &mut Stage<'_>) -> Outcome {
         let this = self.clone();
         aside(stage, move |aside| this.copy(aside)).await
     }

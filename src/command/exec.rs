@@ -2,10 +2,10 @@
 
 //! `exec`: any program, without a shell.
 
-use super::ending::Ending;
 use super::parameters::{ParameterError, Parameters};
 use super::program::Program;
 use super::tools::Stage;
+use crate::outcome::Outcome;
 
 /// `exe`: the program; `args`: its arguments, may be missing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +22,7 @@ impl Exec {
         })
     }
 
-    pub(super) async fn run(&self, stage: &mut Stage<'_>) -> Result<(), Ending> {
+    pub(super) async fn run(&self, stage: &mut Stage<'_>) -> Outcome {
         let program = Program::new("exec", &self.exe, self.args.clone(), stage.tools.kill_sequence.clone());
         program.run(stage, &mut |_, _| ()).await
     }

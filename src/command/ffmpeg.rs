@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use super::aside::aside;
 use super::diagnosis;
-use super::ending::{Ending, HandBack};
 use super::program::Program;
 use super::text::quoted;
 use super::tools::Stage;
 use crate::abort::{AbortReason, AbortSource};
+use crate::outcome::{Incomplete, RequeueReason};
 use crate::process::{Exit, Finished, ProcessEvent, StartError};
 
 /// How long `-version` may take: the Go worker's five seconds.
@@ -21,7 +21,7 @@ const VERSION_LIMIT: Duration = Duration::from_secs(5);
 const VERSION_LINES: usize = 20;
 
 /// The program to run for `exe`. `ffmpeg` and `ffmpeg.exe` are looked for and tried, any other is as given.
-pub(super) async fn find(exe: &str, stage: &mut Stage<'_>) -> Result<String, Ending> {
+pub(super) async fn find(exe: &str, stage: &mut Stage<'_>) -> Result<String, Incomplete> {
     if !matches!(exe, "ffmpeg" | "ffmpeg.exe") {
         return Ok(exe.to_owned());
     }
@@ -56,8 +56,8 @@ pub(super) async fn find(exe: &str, stage: &mut Stage<'_>) -> Result<String, End
     }
 }
 
-fn failed(exe: &str, why: &str) -> Ending {
-    Ending::Failed(format!(
+fn failed(exe: &str, why: &str) -> Incomplete {
+    Incomplete::Failed(format!(
         "frames-to-video: parameter \"exe\" has invalid value {}: {why}",
         quoted(exe)
     ))
@@ -79,7 +79,7 @@ pub(crate) fn candidates(folder: &Path) -> [PathBuf; 3] {
 }
 
 /// Runs `PATH -version`. The inner result says whether, or why not, it is an FFmpeg.
-async fn try_version(path: &str, stage: &mut Stage<'_>) -> Result<Result<(), String>, Ending> {
+async fn try_version(path: &str, stage: &mut Stage<'_>) -> Result<Result<(), String>, Incomplete> {
     let program = Program::new(
         "frames-to-video",
         path,
@@ -111,16 +111,22 @@ async fn try_version(path: &str, stage: &mut Stage<'_>) -> Result<Result<(), Str
         }
     };
     if let Some(reason) = stage.abort.reason() {
-        return Err(Ending::Aborted(reason));
+        return Err(Incomplete::Aborted(reason));
     }
     verdict(ended, late, &lines)
 }
 
 /// Whether what ran was an FFmpeg.
-fn verdict(ended: Result<Finished, StartError>, late: bool, lines: &[String]) -> Result<Result<(), String>, Ending> {
+fn verdict(
+    ended: Result<Finished, StartError>,
+    late: bool,
+    lines: &[String],
+) -> Result<Result<(), String>, Incomplete> {
     let finished = match ended {
         Ok(finished) => finished,
-        Err(StartError::Guard(error)) => return Err(Ending::HandedBack(HandBack::CannotStart(error.to_string()))),
+        Err(StartError::Guard(error)) => {
+            return Err(Incomplete::Requeued(RequeueReason::CannotStart(error.to_string())));
+        }
         Err(error) => return Ok(Err(error.to_string())),
     };
     let answer = lines.join(" | ");
@@ -134,7 +140,7 @@ fn verdict(ended: Result<Finished, StartError>, late: bool, lines: &[String]) ->
         Exit::Code(code) => Err(format!("-version ended with code {code}: {}", quoted(&answer))),
         Exit::Signal { signal, .. } => Err(format!("-version was killed by signal {signal}")),
         Exit::Aborted(reason) => Err(reason.to_string()),
-        Exit::Lost => return Err(Ending::HandedBack(HandBack::GuardLost)),
+        Exit::Lost => return Err(Incomplete::Requeued(RequeueReason::GuardLost)),
     })
 }
 
@@ -143,7 +149,7 @@ mod tests {
     use super::*;
     use crate::process::{Strays, Usage};
 
-    fn of(exit: Exit, lines: &[&str]) -> Result<Result<(), String>, Ending> {
+    fn of(exit: Exit, lines: &[&str]) -> Result<Result<(), String>, Incomplete> {
         let finished = Finished {
             pid: 1,
             exit,
@@ -174,7 +180,7 @@ mod tests {
                 .unwrap_err()
                 .contains("code 1")
         );
-        assert_eq!(of(Exit::Lost, &[]), Err(Ending::HandedBack(HandBack::GuardLost)));
+        assert_eq!(of(Exit::Lost, &[]), Err(Incomplete::Requeued(RequeueReason::GuardLost)));
     }
 
     #[test]

@@ -5,12 +5,12 @@
 use std::path::Path;
 
 use super::aside::{Trouble, aside, reason};
-use super::ending::Ending;
 use super::ffmpeg;
 use super::parameters::{ParameterError, Parameters};
 use super::program::Program;
 use super::text::{digits, quoted};
 use super::tools::Stage;
+use crate::outcome::Outcome;
 
 /// The command line is `exe`, the words of `exeArgs`, `argsBefore`, `-r FPS -pattern_type glob -i GLOB`,
 /// `args`, `-r FPS`, `outputFile`. The first `-r` is for the input: FFmpeg would take it to be 25.
@@ -41,7 +41,7 @@ impl FramesToVideo {
         Ok(Self { exe, args, output_file })
     }
 
-    pub(super) async fn run(&self, stage: &mut Stage<'_>) -> Result<(), Ending> {
+    pub(super) async fn run(&self, stage: &mut Stage<'_>) -> Outcome {
         let exe = ffmpeg::find(&self.exe, stage).await?;
         self.make_folder(stage).await?;
         let program = Program::new(
@@ -54,7 +54,7 @@ impl FramesToVideo {
     }
 
     /// FFmpeg does not make the folder of its output.
-    async fn make_folder(&self, stage: &mut Stage<'_>) -> Result<(), Ending> {
+    async fn make_folder(&self, stage: &mut Stage<'_>) -> Outcome {
         let Some(folder) = Path::new(&self.output_file).parent().map(Path::to_owned) else {
             return Ok(());
         };

@@ -8,10 +8,10 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use super::aside::{Trouble, aside, reason};
-use super::ending::Ending;
 use super::parameters::{ParameterError, Parameters};
 use super::text::quoted;
 use super::tools::Stage;
+use crate::outcome::Outcome;
 
 /// The mode of a new folder, less the umask: the Go worker's.
 const MODE: u32 = 0o775;
@@ -29,7 +29,7 @@ impl MakeDirectory {
         })
     }
 
-    pub(super) async fn run(&self, stage: &mut Stage<'_>) -> Result<(), Ending> {
+    pub(super) async fn run(&self, stage: &mut Stage<'_>) -> Outcome {
         let path = self.path.clone();
         stage.voice.line(&format!(
             "make-directory: creating directory {}",

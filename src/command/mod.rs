@@ -5,7 +5,7 @@
 //! ```text
 //! WireCommand ─ parameters ─► Command ─ run(Stage) ─┬─► program ──► process (Blender, FFmpeg, anything)
 //!    (task)                                         └─► aside ────► copying (work on files, in a thread)
-//!                    lines, steps, pictures ◄───────── Voice
+//!                    lines, steps, pictures ◄───────── TaskLog
 //! ```
 //!
 //! What a job script or a person can see is as in the Go worker, except where that is careless.
@@ -20,7 +20,6 @@ mod copying;
 mod crash_report;
 mod diagnosis;
 mod echo;
-mod ending;
 mod exec;
 mod ffmpeg;
 mod frames_to_video;
@@ -40,13 +39,13 @@ mod words;
 #[cfg(test)]
 mod tests;
 
+use crate::outcome::Outcome;
 use crate::protocol::WireCommand;
 
 pub use blender::BlenderRender;
 pub use copy_file::CopyFile;
 pub(crate) use diagnosis::{is_program, program_in};
 pub use echo::Echo;
-pub use ending::{Ending, HandBack};
 pub use exec::Exec;
 pub(crate) use ffmpeg::candidates as ffmpeg_beside;
 pub use frames_to_video::FramesToVideo;
@@ -105,9 +104,9 @@ impl Command {
     /// Runs it to its end. An abort reaches every wait in it.
     ///
     /// # Errors
-    /// Whatever is not success; the log has the details, the text of [`Ending::Failed`] is for the task's
+    /// Whatever is not success; the log has the details, the text of [`Incomplete::Failed`] is for the task's
     /// activity and the last line of its log, and is not yet said.
-    pub async fn run(&self, stage: &mut Stage<'_>) -> Result<(), Ending> {
+    pub async fn run(&self, stage: &mut Stage<'_>) -> Outcome {
         match self {
             Self::BlenderRender(command) => command.run(stage).await,
             Self::FramesToVideo(command) => command.run(stage).await,

@@ -19,11 +19,11 @@ use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 
 use super::aside::{Aside, Trouble, aside, reason};
 use super::copying::{self, Dress, Part};
-use super::ending::Ending;
 use super::parameters::{ParameterError, Parameters};
 use super::text::quoted;
 use super::tools::Stage;
 use crate::clock;
+use crate::outcome::Outcome;
 use crate::trees::remove;
 
 /// The end of the name a source has while it is removed.
@@ -44,7 +44,7 @@ impl MoveDirectory {
         })
     }
 
-    pub(super) async fn run(&self, stage: &mut Stage<'_>) -> Result<(), Ending> {
+    pub(super) async fn run(&self, stage: &mut Stage<'_>) -> Outcome {
         let this = self.clone();
         aside(stage, move |aside| this.check()?.carry_out(aside)).await
     }

@@ -20,13 +20,13 @@ use nix::sys::signal::Signal;
 
 use super::appimage;
 use super::diagnosis;
-use super::ending::{Ending, HandBack, names};
 use super::text::quoted;
 use super::tools::Stage;
 use crate::abort::Abort;
 use crate::blocking::run_blocking_within;
+use crate::outcome::{Incomplete, Outcome, RequeueReason, names};
 use crate::process::{Exit, Finished, KillSequence, OpenFile, ProcessEvent, ProcessSpec, StartError, Stray, Usage};
-use crate::report::Voice;
+use crate::report::TaskLog;
 
 /// The program's own words are longer than any kernel takes them.
 const TOO_LONG: [Errno; 2] = [Errno::E2BIG, Errno::ENAMETOOLONG];
@@ -38,7 +38,7 @@ const HINT: Duration = Duration::from_secs(5);
 const SHOWN: usize = 200;
 
 /// What a command does with each line of its program, besides the log.
-pub(super) type Hear<'a> = &'a mut dyn FnMut(&str, &mut dyn Voice);
+pub(super) type Hear<'a> = &'a mut dyn FnMut(&str, &mut dyn TaskLog);
 
 /// A program, as a command wants it run.
 #[derive(Debug)]
@@ -61,16 +61,12 @@ impl Program {
     }
 
     /// Runs it to its end. Its lines are in the log when this returns, and nothing of it is left.
-    pub(super) async fn run(self, stage: &mut Stage<'_>, hear: Hear<'_>) -> Result<(), Ending> {
+    pub(super) async fn run(self, stage: &mut Stage<'_>, hear: Hear<'_>) -> Outcome {
         self.run_and_tell(stage, hear).await.0
     }
 
     /// The same, with the files that were open for writing when it was ended.
-    pub(super) async fn run_and_tell(
-        self,
-        stage: &mut Stage<'_>,
-        hear: Hear<'_>,
-    ) -> (Result<(), Ending>, Vec<OpenFile>) {
+    pub(super) async fn run_and_tell(self, stage: &mut Stage<'_>, hear: Hear<'_>) -> (Outcome, Vec<OpenFile>) {
         let spec = self.spec(stage);
         announce(&spec, stage);
         let Stage {
@@ -132,18 +128,18 @@ impl Program {
         }
     }
 
-    async fn not_started(&self, error: StartError, abort: &Abort) -> Ending {
+    async fn not_started(&self, error: StartError, abort: &Abort) -> Incomplete {
         let (what, errno) = match error {
-            StartError::Aborted(reason) => return Ending::Aborted(reason),
-            StartError::Guard(error) => return Ending::HandedBack(HandBack::CannotStart(error.to_string())),
+            StartError::Aborted(reason) => return Incomplete::Aborted(reason),
+            StartError::Guard(error) => return Incomplete::Requeued(RequeueReason::CannotStart(error.to_string())),
             StartError::Exec(errno) => (format!("{} ({errno:?})", errno.desc()), errno),
             StartError::NotOnPath => ("executable file not found on PATH".to_owned(), Errno::ENOENT),
             StartError::Nul(_) => {
-                return Ending::Failed(format!("{}: cannot run {}: {error}", self.command, self.shown()));
+                return Incomplete::Failed(format!("{}: cannot run {}: {error}", self.command, self.shown()));
             }
         };
         if NO_ROOM.contains(&errno) {
-            return Ending::HandedBack(HandBack::CannotStart(what));
+            return Incomplete::Requeued(RequeueReason::CannotStart(what));
         }
         let mut text = format!("{}: cannot run {}: {what}", self.command, self.shown());
         let exe = self.exe.clone();
@@ -152,9 +148,9 @@ impl Program {
             text = format!("{text}; {hint}");
         }
         if TOO_LONG.contains(&errno) {
-            Ending::Failed(text)
+            Incomplete::Failed(text)
         } else {
-            Ending::Unwell(text)
+            Incomplete::SuspectNode(text)
         }
     }
 }
@@ -217,27 +213,31 @@ pub(crate) fn told(finished: &Finished) -> String {
 
 /// What the end of its program means for a command.
 /// A program that is killed within `crash` of its start has hardly begun.
-pub(crate) fn conclude(finished: Finished, crash: Duration) -> Result<(), Ending> {
+pub(crate) fn conclude(finished: Finished, crash: Duration) -> Outcome {
     match finished.exit {
         // Also with unkillable processes left: the program itself has done its work.
         Exit::Success => Ok(()),
-        Exit::Code(code) => Err(Ending::Failed(format!("command exited abnormally with code {code}"))),
+        Exit::Code(code) => Err(Incomplete::Failed(format!(
+            "command exited abnormally with code {code}"
+        ))),
         Exit::Signal { signal, oom: false } => {
             let why = format!("command exited abnormally: killed by {}", signal_name(signal));
             Err(if finished.usage.wall < crash {
-                Ending::Unwell(why)
+                Incomplete::SuspectNode(why)
             } else {
-                Ending::Failed(why)
+                Incomplete::Failed(why)
             })
         }
-        Exit::Signal { signal, oom: true } => Err(Ending::Failed(format!(
+        Exit::Signal { signal, oom: true } => Err(Incomplete::Failed(format!(
             "command exited abnormally: killed by {}, because the memory ran out (its peak was {})",
             signal_name(signal),
             size(finished.usage.peak_rss)
         ))),
-        Exit::Aborted(reason) => Err(Ending::Aborted(reason)),
-        Exit::Lost if finished.strays.unkillable.is_empty() => Err(Ending::HandedBack(HandBack::GuardLost)),
-        Exit::Lost => Err(Ending::HandedBack(HandBack::Unkillable(finished.strays.unkillable))),
+        Exit::Aborted(reason) => Err(Incomplete::Aborted(reason)),
+        Exit::Lost if finished.strays.unkillable.is_empty() => Err(Incomplete::Requeued(RequeueReason::GuardLost)),
+        Exit::Lost => Err(Incomplete::Requeued(RequeueReason::Unkillable(
+            finished.strays.unkillable,
+        ))),
     }
 }
 

@@ -18,13 +18,13 @@ use tokio::time::sleep;
 use tracing::warn;
 
 use super::blender_output::outputs;
-use super::ending::Ending;
 use super::journal::{Head, Journal, Leftover, leftovers};
 use super::tools::Stage;
 use super::unfinished::{Found, Pictures, Run, Unfinished, look, mounts_of};
 use crate::abort::{Abort, AbortSource};
 use crate::blocking::run_blocking_within;
 use crate::clock;
+use crate::outcome::Outcome;
 use crate::process::OpenFile;
 
 /// How long a look at the output's folder may hold up Blender's start, and a search after its end the task.
@@ -106,7 +106,7 @@ impl Rendering {
     }
 
     /// After Blender's end: sets aside what it did not finish.
-    pub(super) async fn end(self, ended: &Result<(), Ending>, writing: Vec<OpenFile>, stage: &mut Stage<'_>) {
+    pub(super) async fn end(self, ended: &Outcome, writing: Vec<OpenFile>, stage: &mut Stage<'_>) {
         let mut is_done = true;
         if ended.is_err() {
             let run = Run {

@@ -4,10 +4,10 @@
 
 use std::time::Duration;
 
-use super::ending::Ending;
 use super::parameters::{ParameterError, Parameters};
 use super::text::seconds;
 use super::tools::Stage;
+use crate::outcome::{Incomplete, Outcome};
 
 /// The longest sleep, in seconds: what fits Go's nanoseconds in 63 bits, 292 years. Beyond it the Go worker
 /// overflows, and is done at once.
@@ -36,10 +36,10 @@ impl Sleep {
         })
     }
 
-    pub(super) async fn run(&self, stage: &mut Stage<'_>) -> Result<(), Ending> {
+    pub(super) async fn run(&self, stage: &mut Stage<'_>) -> Outcome {
         tokio::select! {
             biased;
-            reason = stage.abort.raised() => return Err(Ending::Aborted(reason)),
+            reason = stage.abort.raised() => return Err(Incomplete::Aborted(reason)),
             () = tokio::time::sleep(self.duration) => {}
         }
         stage.voice.line(&format!("slept {}", seconds(self.duration.as_secs())));

@@ -10,9 +10,10 @@ use serde_json::Value;
 
 use super::*;
 use crate::abort::{Abort, AbortReason, AbortSource};
+use crate::outcome::Incomplete;
 use crate::process::{Finished, idle_launcher};
 use crate::protocol::AssignedTask;
-use crate::report::Voice;
+use crate::report::TaskLog;
 use crate::timings::Timings;
 
 /// A voice that remembers.
@@ -23,7 +24,7 @@ pub(super) struct Said {
     pub(super) produced: Vec<PathBuf>,
 }
 
-impl Voice for Said {
+impl TaskLog for Said {
     fn line(&mut self, text: &str) {
         self.lines.push(text.to_owned());
     }
@@ -91,7 +92,7 @@ pub(super) fn scene(said: &mut Said, act: impl FnOnce(&mut Stage<'_>)) {
 }
 
 /// Runs one command to its end.
-pub(super) async fn run(wire: &str) -> (Result<(), Ending>, Said) {
+pub(super) async fn run(wire: &str) -> (Outcome, Said) {
     let mut said = Said::default();
     let ended = parsed(wire).run(&mut Scene::new(&mut said).stage()).await;
     (ended, said)
@@ -223,7 +224,7 @@ async fn a_sleep_ends_with_an_abort() {
     let command = parsed(r#"{"name":"sleep","parameters":{"duration_in_seconds":3600}}"#);
     assert_eq!(
         command.run(&mut scene.stage()).await,
-        Err(Ending::Aborted(AbortReason::StateChange))
+        Err(Incomplete::Aborted(AbortReason::StateChange))
     );
     assert!(said.lines.is_empty());
 }

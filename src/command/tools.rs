@@ -15,7 +15,7 @@ use nix::sys::signal::Signal;
 use crate::abort::Abort;
 use crate::process::{KillSequence, Launcher};
 use crate::protocol::AssignedTask;
-use crate::report::Voice;
+use crate::report::TaskLog;
 use crate::timings::Timings;
 
 /// What the commands of every task on this node need.
@@ -148,7 +148,7 @@ pub struct Stage<'a> {
     pub tools: &'a Tools,
     pub identity: &'a Identity,
     pub abort: &'a mut Abort,
-    pub voice: &'a mut dyn Voice,
+    pub voice: &'a mut dyn TaskLog,
     /// After it the task is done.
     pub is_last: bool,
 }

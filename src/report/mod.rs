@@ -12,12 +12,12 @@
 mod complaint;
 mod desk;
 mod picture;
+mod task_log;
 mod task_reporter;
 mod unseen;
-mod voice;
 
 pub use desk::{PictureDesk, Pictures};
 pub use picture::{PICTURE_ROLE, picture_main};
+pub use task_log::TaskLog;
 pub use task_reporter::TaskReporter;
 pub use unseen::UnseenEnd;
-pub use voice::{LastWord, Voice};

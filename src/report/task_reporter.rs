@@ -9,6 +9,7 @@ use tracing::warn;
 use super::complaint::Complaint;
 use super::desk::Pictures;
 use super::unseen;
+use crate::outcome::{Incomplete, Outcome};
 use crate::process::{EndNote, Exit, Finished, Stray};
 use crate::protocol::AssignedTask;
 use crate::spool::{Cause, Entry, ProgramEnd, Spool, SpoolError, millis};
@@ -91,20 +92,40 @@ impl TaskReporter {
         self.entry.program(remembered(name, finished));
     }
 
-    /// See [`Voice::end_note`](super::Voice::end_note).
+    /// See [`TaskLog::end_note`](super::TaskLog::end_note).
     pub fn end_note(&self, name: &str, is_last: bool) -> EndNote {
         let (file, run) = self.entry.end_note();
         unseen::note(&file, run, &one_line(name), is_last)
     }
 
-    /// The task is done. On return that is on disk and on its way, not yet with the Manager.
-    pub async fn completed(self) {
-        self.entry.close(Cause::Completed);
+    /// Ends the report. On return the end is on disk and on its way, not yet with the Manager, which is told only of a task
+    /// that is completed or has failed; of a failed one, only if it still wants the task run. The last line of the log says
+    /// why a task is not completed, and so does the activity, but for a task that was stopped.
+    pub fn close(mut self, outcome: &Outcome) {
+        let cause = match outcome {
+            Ok(()) => Cause::Completed,
+            Err(Incomplete::Failed(why) | Incomplete::SuspectNode(why)) => {
+                self.warn_failed(why);
+                self.line(&format!("Failed: {why}"));
+                Cause::Failed(one_line(why))
+            }
+            Err(Incomplete::Aborted(reason)) => {
+                let reason = reason.to_string();
+                self.line(&format!("Stopped: {reason}"));
+                Cause::Aborted(one_line(&reason))
+            }
+            Err(Incomplete::Requeued(reason)) => {
+                let reason = reason.to_string();
+                let text = format!("Handed back: {reason}");
+                self.line(&text);
+                self.activity(&text);
+                Cause::HandedBack(one_line(&reason))
+            }
+        };
+        self.entry.close(cause);
     }
 
-    /// The task failed; `why` becomes its activity and the last line of its log. On return as
-    /// [`completed`](Self::completed). The Manager hears of it only if it still wants the task run.
-    pub async fn failed(mut self, why: &str) {
+    fn warn_failed(&self, why: &str) {
         let said = self.complaint.line().map(|line| format!(" It said: {line:?}."));
         let id: String = self.task.chars().take(SHORT).collect();
         warn!(
@@ -113,22 +134,6 @@ impl TaskReporter {
             self.name,
             said.unwrap_or_default()
         );
-        self.line(&format!("Failed: {why}"));
-        self.entry.close(Cause::Failed(one_line(why)));
-    }
-
-    /// No outcome: it was stopped. What was said so far is still sent, and the reason as its last line.
-    pub async fn aborted(mut self, reason: &str) {
-        self.line(&format!("Stopped: {reason}"));
-        self.entry.close(Cause::Aborted(one_line(reason)));
-    }
-
-    /// No outcome: something is wrong with this node. As [`aborted`](Self::aborted), and the activity says so too.
-    pub async fn handed_back(mut self, why: &str) {
-        let text = format!("Handed back: {why}");
-        self.line(&text);
-        self.activity(&text);
-        self.entry.close(Cause::HandedBack(one_line(why)));
     }
 }
 

@@ -62,39 +62,21 @@ pub struct ProgramEnd {
     pub unkillable: Vec<String>,
 }
 
-/// A status for the Manager, and what its page shows beside the task.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Outcome {
-    pub(super) status: TaskStatus,
-    activity: String,
-}
-
 impl Cause {
-    /// What the Manager is to know; nothing of a task that was aborted or handed back.
-    pub(super) fn outcome(&self) -> Option<Outcome> {
-        match self {
-            Self::Completed => Some(Outcome {
-                status: TaskStatus::Completed,
-                activity: "Completed".to_owned(),
-            }),
-            Self::Failed(why) => Some(Outcome {
-                status: TaskStatus::Failed,
-                activity: format!("Failed: {why}"),
-            }),
-            Self::Aborted(_) | Self::HandedBack(_) | Self::CutOff => None,
-        }
-    }
-}
-
-impl Outcome {
-    /// The update that says so. `steps` ride along where they were not said yet: the Manager takes them first.
-    pub(super) fn update(&self, steps: Option<u32>) -> TaskUpdate {
-        TaskUpdate {
-            status: Some(self.status),
-            activity: Some(self.activity.clone()),
+    /// The update that tells the Manager; nothing of a task that was aborted or handed back. `steps` ride along where they
+    /// were not said yet: the Manager takes them first.
+    pub(super) fn update(&self, steps: Option<u32>) -> Option<TaskUpdate> {
+        let (status, activity) = match self {
+            Self::Completed => (TaskStatus::Completed, "Completed".to_owned()),
+            Self::Failed(why) => (TaskStatus::Failed, format!("Failed: {why}")),
+            Self::Aborted(_) | Self::HandedBack(_) | Self::CutOff => return None,
+        };
+        Some(TaskUpdate {
+            status: Some(status),
+            activity: Some(activity),
             log: None,
             steps_completed: steps,
-        }
+        })
     }
 }
 

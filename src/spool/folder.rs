@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::disk;
-use super::end::{self, Cause, End, Outcome, ProgramEnd};
+use super::end::{self, Cause, End, ProgramEnd};
 use super::limits::Limits;
 use super::log::{self, Log, Piece};
 use super::record::{ASSIGNED, Assigned, Fate, REPORT, Record, now_millis};
@@ -69,10 +69,7 @@ pub(super) enum Due {
 pub(super) enum Parcel {
     Said(Said),
     /// Everything before it was accepted.
-    Outcome {
-        outcome: Outcome,
-        steps: Option<u32>,
-    },
+    Outcome(TaskUpdate),
     /// Nothing waits, and nothing will come.
     Empty,
     /// What is next is on a disk that does not answer now.
@@ -335,11 +332,8 @@ impl Folder {
         if said.piece.is_some() || said.activity.is_some() || said.steps.is_some() {
             return Parcel::Said(said);
         }
-        match self.record.outcome() {
-            Some(outcome) => Parcel::Outcome {
-                outcome,
-                steps: self.steps,
-            },
+        match self.record.last_update(self.steps) {
+            Some(update) => Parcel::Outcome(update),
             None => {
                 // What was printed past the limit of the log wakes the sender too.
                 (self.fresh, self.log_since, self.said_since) = (0, None, None);

@@ -4,10 +4,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::end::{Cause, End, Outcome};
+use super::end::{Cause, End};
 use super::log::Progress;
 use crate::clock;
-use crate::protocol::AssignedTask;
+use crate::protocol::{AssignedTask, TaskUpdate};
 
 /// `task.json`: what was assigned, written before it runs.
 pub(super) const ASSIGNED: &str = "task.json";
@@ -44,9 +44,9 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// What the Manager is to know at the end; `None` while there is no end, or nothing to know.
-    pub(super) fn outcome(&self) -> Option<Outcome> {
-        self.end.as_ref()?.cause.outcome()
+    /// What tells the Manager of the end; `None` while there is no end, or nothing to tell.
+    pub(super) fn last_update(&self, steps: Option<u32>) -> Option<TaskUpdate> {
+        self.end.as_ref()?.cause.update(steps)
     }
 
     pub(super) fn has_outcome(&self) -> bool {

@@ -19,7 +19,6 @@ use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
 use super::Notice;
-use super::end::Outcome;
 use super::folder::{Due, Parcel, Said};
 use super::housekeeping::{sync_outcomes, tidy};
 use super::record::Fate;
@@ -147,9 +146,9 @@ impl Sender {
                     self.troubled(manager, folder, &error).await;
                 }
             }
-            Parcel::Outcome { outcome, steps } => {
-                if self.wanted(manager, folder, &outcome).await {
-                    let answer = manager.update(&task, &outcome.update(steps)).await;
+            Parcel::Outcome(update) => {
+                if update.status != Some(TaskStatus::Failed) || self.wanted(manager, folder).await {
+                    let answer = manager.update(&task, &update).await;
                     if let Some(error) = self.told(folder, answer) {
                         self.troubled(manager, folder, &error).await;
                     }
@@ -220,14 +219,9 @@ impl Sender {
         None
     }
 
-    /// Whether an outcome is to be sent. `completed` always is. A late `failed` would bring a cancelled job back:
-    /// the Manager is asked first.
-    async fn wanted<M: Manager>(&mut self, manager: &M, folder: &SharedFolder, outcome: &Outcome) -> bool {
+    /// Whether the Manager is to hear that a task failed; asked first, as a late `failed` would bring a cancelled job back.
+    async fn wanted<M: Manager>(&mut self, manager: &M, folder: &SharedFolder) -> bool {
         let task = folder.borrow().task.clone();
-        match outcome.status {
-            TaskStatus::Completed => return true,
-            TaskStatus::Failed => {}
-        }
         match manager.may_i_run(&task).await {
             Ok(Verdict::Continue) => return true,
             Ok(Verdict::Stop(no)) => {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! A task: its commands in order, and one outcome, decided once.
+//! A task: its commands in order, and their outcome.
 //!
 //! ```text
-//! AssignedTask ─► TMPDIR ─► command 1 ─► command 2 ─► ... ─► Outcome ─► TMPDIR removed
+//! AssignedTask ─► TMPDIR ─► command 1 ─► command 2 ─► ... ─► Outcome ─► (report closed) ─► Cleanup: TMPDIR removed
 //!                              └─ abort? asked before each one
 //! ```
 
@@ -13,96 +13,38 @@ mod unseen;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
-
 use tracing::info;
 
-use crate::abort::{Abort, AbortReason};
-use crate::command::{Command, Ending, Identity, Stage};
+use crate::abort::Abort;
+use crate::command::{Command, Identity, Stage};
+use crate::outcome::{Incomplete, Outcome};
 use crate::protocol::{AssignedTask, WireCommand};
-use crate::report::LastWord;
+use crate::report::TaskLog;
 
 pub(crate) use crate::command::set_aside_leftovers;
-pub use crate::command::{HandBack, Said, Scratch, Tools};
+pub use crate::command::{Said, Scratch, Tools};
 pub use tmpdir::Leftovers;
 pub use unseen::settle;
 
 use tmpdir::TaskDir;
 
-/// How a task ended, as far as this worker is concerned.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    Completed,
-    /// In the words of its activity, without `Failed: `.
-    Failed(String),
-    /// The same, and it may well be this node's fault.
-    Unwell(String),
-    Aborted(AbortReason),
-    HandedBack(HandBack),
-}
+/// What is still to be done for a task once its report is closed.
+#[derive(Debug)]
+#[must_use = "the guard would wait, and the task's temporary directory stay until the next start"]
+pub struct Cleanup(Option<TaskDir>);
 
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Completed => f.write_str("completed"),
-            Self::Failed(why) | Self::Unwell(why) => write!(f, "failed: {why}"),
-            Self::Aborted(reason) => write!(f, "aborted: {reason}"),
-            Self::HandedBack(cause) => write!(f, "handed back: {cause}"),
-        }
-    }
-}
-
-impl From<Ending> for Outcome {
-    fn from(ending: Ending) -> Self {
-        match ending {
-            Ending::Failed(why) => Self::Failed(why),
-            Ending::Unwell(why) => Self::Unwell(why),
-            Ending::Aborted(reason) => Self::Aborted(reason),
-            Ending::HandedBack(cause) => Self::HandedBack(cause),
-        }
-    }
-}
-
-/// Whose fault the next failure is, where that cannot be told from it alone.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Repute {
-    /// A program that cannot be run is the task's fault, a lost guard is not.
-    Good,
-    /// There were many in a row with these words: one more is this node's, and the task is handed back.
-    Doubtful(String),
-    /// One guard after the other was lost: one more is the task's fault, which kills them.
-    Unguarded,
-}
-
-/// Gives a task back before it has begun: it is not for this node now.
-pub async fn hand_back(cause: HandBack, reporter: impl LastWord) -> Outcome {
-    let outcome = Outcome::HandedBack(cause);
-    tell(&outcome, reporter).await;
-    outcome
-}
-
-/// Runs a task to its end; the outcome is in the reporter's hands when this returns, and the task's
-/// temporary directory is gone, or goes on being removed. Dropped on the way, the directory stays until [`Leftovers`] are
-/// looked for.
-pub async fn run(
-    task: &AssignedTask,
-    tools: &Tools,
-    repute: Repute,
-    abort: &mut Abort,
-    mut reporter: impl LastWord,
-) -> Outcome {
+/// Runs the commands of a task to its end. The report is still open when this returns: the outcome is the worker's to
+/// judge. Dropped on the way, the task's temporary directory stays until [`Leftovers`] are looked for.
+pub async fn run(task: &AssignedTask, tools: &Tools, abort: &mut Abort, log: &mut impl TaskLog) -> (Outcome, Cleanup) {
     if let Some(reason) = abort.reason() {
-        let outcome = Outcome::Aborted(reason);
-        tell(&outcome, reporter).await;
-        return outcome;
+        return (Err(Incomplete::Aborted(reason)), Cleanup(None));
     }
-    reporter.activity("Started");
+    log.activity("Started");
     let dir = match TaskDir::make(tools.scratch(), abort).await {
         Ok(dir) => dir,
-        Err(cause) => {
-            let outcome = abort.reason().map_or(Outcome::HandedBack(cause), Outcome::Aborted);
-            tell(&outcome, reporter).await;
-            return outcome;
+        Err(no_dir) => {
+            let reason = abort.reason().map_or(Incomplete::Requeued(no_dir), Incomplete::Aborted);
+            return (Err(reason), Cleanup(None));
         }
     };
     let identity = Identity::new(task, dir.path());
@@ -110,33 +52,30 @@ pub async fn run(
         tools,
         identity: &identity,
         abort,
-        voice: &mut reporter,
+        voice: log,
         is_last: false,
     };
-    let outcome = match commands(&task.commands, &mut stage).await {
-        Ok(()) => Outcome::Completed,
-        Err(Ending::Unwell(why)) if repute == Repute::Doubtful(why.clone()) => {
-            Outcome::HandedBack(HandBack::Strikes(why))
-        }
-        Err(Ending::HandedBack(lost @ HandBack::GuardLost)) if repute == Repute::Unguarded => {
-            Outcome::Failed(format!("{lost}, time after time: does it kill its parent?"))
-        }
-        Err(ending) => ending.into(),
-    };
-    tell(&outcome, reporter).await;
-    tools.launcher().release().await;
-    dir.remove(tools.launcher(), abort).await;
-    outcome
+    (commands(&task.commands, &mut stage).await, Cleanup(Some(dir)))
+}
+
+impl Cleanup {
+    /// Lets the guard of the last program go, and removes the temporary directory; what takes long goes on by itself.
+    /// Only for when the outcome is on disk: the guard is what would note it otherwise.
+    pub async fn run(self, tools: &Tools, abort: &Abort) {
+        let Some(dir) = self.0 else { return };
+        tools.launcher().release().await;
+        dir.remove(tools.launcher(), abort).await;
+    }
 }
 
 /// One after the other, each read only when it is reached: those before a wrong one have run.
-async fn commands(commands: &[WireCommand], stage: &mut Stage<'_>) -> Result<(), Ending> {
+async fn commands(commands: &[WireCommand], stage: &mut Stage<'_>) -> Outcome {
     for (index, wire) in commands.iter().enumerate() {
         if let Some(reason) = stage.abort.reason() {
-            return Err(Ending::Aborted(reason));
+            return Err(Incomplete::Aborted(reason));
         }
         info!(command = wire.name, "running command {}", wire.name);
-        let command = Command::try_from(wire).map_err(|error| Ending::Failed(error.to_string()))?;
+        let command = Command::try_from(wire).map_err(|error| Incomplete::Failed(error.to_string()))?;
         stage.is_last = index + 1 == commands.len();
         command.run(stage).await?;
         if !stage.is_last {
@@ -148,13 +87,4 @@ async fn commands(commands: &[WireCommand], stage: &mut Stage<'_>) -> Result<(),
         }
     }
     Ok(())
-}
-
-async fn tell(outcome: &Outcome, reporter: impl LastWord) {
-    match outcome {
-        Outcome::Completed => reporter.completed().await,
-        Outcome::Failed(why) | Outcome::Unwell(why) => reporter.failed(why).await,
-        Outcome::Aborted(reason) => reporter.aborted(&reason.to_string()).await,
-        Outcome::HandedBack(cause) => reporter.handed_back(&cause.to_string()).await,
-    }
 }

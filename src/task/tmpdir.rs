@@ -25,8 +25,9 @@ use tracing::{debug, info, warn};
 
 use crate::abort::{Abort, AbortSource};
 use crate::blocking::run_blocking_within;
-use crate::command::{HandBack, Scratch};
+use crate::command::Scratch;
 use crate::mounts::fuse_below;
+use crate::outcome::RequeueReason;
 use crate::process::{KillSequence, Launcher, ProcessSpec};
 use crate::trees::{Stays, open_below, open_folder, remove};
 
@@ -51,8 +52,8 @@ pub(super) struct TaskDir {
 
 impl TaskDir {
     /// A new one, empty and for its owner alone.
-    pub(super) async fn make(scratch: &Scratch, abort: &Abort) -> Result<Self, HandBack> {
-        let path = make_somewhere(scratch, abort).await.map_err(HandBack::NoTmpdir)?;
+    pub(super) async fn make(scratch: &Scratch, abort: &Abort) -> Result<Self, RequeueReason> {
+        let path = make_somewhere(scratch, abort).await.map_err(RequeueReason::NoTmpdir)?;
         debug!("the task's temporary directory is {}", path.display());
         Ok(Self {
             path,

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use tracing::warn;
 
-use crate::command::{Ending, conclude, told};
+use crate::command::{conclude, told};
+use crate::outcome::Incomplete;
 use crate::report::UnseenEnd;
 use crate::spool::Spool;
 
@@ -33,7 +34,7 @@ pub async fn settle(spool: &Spool) {
 fn verdict(end: &UnseenEnd) -> Option<Option<String>> {
     match conclude(end.finished().clone(), Duration::ZERO) {
         Ok(()) => end.is_last().then_some(None),
-        Err(Ending::Failed(why) | Ending::Unwell(why)) => Some(Some(why)),
-        Err(Ending::Aborted(_) | Ending::HandedBack(_)) => None,
+        Err(Incomplete::Failed(why) | Incomplete::SuspectNode(why)) => Some(Some(why)),
+        Err(Incomplete::Aborted(_) | Incomplete::Requeued(_)) => None,
     }
 }

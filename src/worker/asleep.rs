@@ -8,40 +8,31 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tracing::{debug, info};
 
-use super::strikes::Strikes;
-use super::{Rest, State, Worker, heed};
+use super::crash_loop::CrashLoopBreaker;
+use super::{SleepReason, State, Worker, heed};
 use crate::manager::push::Interest;
 use crate::manager::{Backoff, Manager, Wish};
 use crate::node::Node;
+use crate::outcome::RequeueReason;
 use crate::spool::Spool;
-use crate::task::HandBack;
 
 impl<M: Manager> Worker<'_, M> {
-    pub(super) async fn asleep(&mut self, rest: Rest) -> State {
+    pub(super) async fn asleep(&mut self, rest: SleepReason) -> State {
         match self.stay_asleep(&rest).await {
             Ok(never) => match never {},
             Err(next) => next,
         }
     }
 
-    async fn stay_asleep(&mut self, rest: &Rest) -> Result<Infallible, State> {
+    async fn stay_asleep(&mut self, rest: &SleepReason) -> Result<Infallible, State> {
         let here = State::Asleep(rest.clone());
         let timings = &self.around.timings;
-        let pause = match rest {
-            Rest::Asked(_) | Rest::Local => timings.asleep_poll,
-            Rest::HandedBack(HandBack::GuardLost) => Duration::ZERO,
-            Rest::HandedBack(HandBack::Strikes(_) | HandBack::NoTmpdir(_)) => {
-                self.strikes.left().min(timings.asleep_poll)
-            }
-            Rest::HandedBack(
-                HandBack::Unkillable(_) | HandBack::CannotStart(_) | HandBack::Spool(_) | HandBack::Unfit(_),
-            ) => timings.idle_min,
-        };
+        let pause = self.pause(rest);
         let mut backoff = Backoff::new(timings.backoff_min, timings.asleep_backoff_max);
         let home = self.around.home;
         let marked = match rest {
-            Rest::Asked(_) | Rest::Local => home.forget_rest(),
-            Rest::HandedBack(_) => home.remember_rest(),
+            SleepReason::Requested(_) | SleepReason::Local => home.forget_rest(),
+            SleepReason::Requeued(_) => home.remember_rest(),
         };
         if let Err(error) = marked {
             debug!(%error, "cannot note why this worker sleeps");
@@ -55,11 +46,11 @@ impl<M: Manager> Worker<'_, M> {
         let mut next = pause;
         loop {
             heed(&mut self.around.orders, &here, self.around.hints.due(next)).await?;
-            if let Rest::HandedBack(cause) = rest
+            if let SleepReason::Requeued(cause) = rest
                 && heed(
                     &mut self.around.orders,
                     &here,
-                    is_gone(cause, &self.around.spool, &self.around.node, &self.strikes),
+                    is_gone(cause, &self.around.spool, &self.around.node, &self.breaker),
                 )
                 .await?
                 && self.around.tools.launcher().survivors().is_empty()
@@ -86,15 +77,32 @@ impl<M: Manager> Worker<'_, M> {
             };
         }
     }
+
+    /// How long until the first look, and between looks.
+    fn pause(&self, rest: &SleepReason) -> Duration {
+        match rest {
+            SleepReason::Requested(_) | SleepReason::Local => self.around.timings.asleep_poll,
+            SleepReason::Requeued(RequeueReason::GuardLost) => Duration::ZERO,
+            SleepReason::Requeued(RequeueReason::CrashLoop(_) | RequeueReason::NoTmpdir(_)) => {
+                self.breaker.left().min(self.around.timings.asleep_poll)
+            }
+            SleepReason::Requeued(
+                RequeueReason::Unkillable(_)
+                | RequeueReason::CannotStart(_)
+                | RequeueReason::Spool(_)
+                | RequeueReason::Unfit(_),
+            ) => self.around.timings.idle_min,
+        }
+    }
 }
 
 /// Whether a task could be taken again, as far as `cause` goes. What is left of earlier tasks is asked besides.
-async fn is_gone(cause: &HandBack, spool: &Spool, node: &Node, strikes: &Strikes) -> bool {
+async fn is_gone(cause: &RequeueReason, spool: &Spool, node: &Node, breaker: &CrashLoopBreaker) -> bool {
     match cause {
-        HandBack::GuardLost | HandBack::Unkillable(_) | HandBack::CannotStart(_) => true,
-        HandBack::Spool(_) => spool.is_writable(),
-        HandBack::Unfit(_) => node.fit().await.is_ok(),
+        RequeueReason::GuardLost | RequeueReason::Unkillable(_) | RequeueReason::CannotStart(_) => true,
+        RequeueReason::Spool(_) => spool.is_writable(),
+        RequeueReason::Unfit(_) => node.fit().await.is_ok(),
         // No hint makes this pause shorter.
-        HandBack::Strikes(_) | HandBack::NoTmpdir(_) => strikes.left().is_zero(),
+        RequeueReason::CrashLoop(_) | RequeueReason::NoTmpdir(_) => breaker.left().is_zero(),
     }
 }

@@ -5,12 +5,12 @@
 use tokio::time::sleep;
 use tracing::{info, warn};
 
-use super::{Inbox, Rest, State, Worker, heed};
+use super::{Inbox, SleepReason, State, Worker, heed};
 use crate::manager::push::Interest;
 use crate::manager::{Assignment, Backoff, Manager, ManagerError, Wish};
+use crate::outcome::RequeueReason;
 use crate::protocol::{AssignedTask, WorkerStatus};
 use crate::random::random;
-use crate::task::HandBack;
 
 /// What the answer to a fetch means.
 enum Step {
@@ -156,7 +156,7 @@ impl<M: Manager> Worker<'_, M> {
             ?left,
             "processes of the last task cannot be ended: no new task until they are gone"
         );
-        Err(State::Asleep(Rest::HandedBack(HandBack::Unkillable(left))))
+        Err(State::Asleep(SleepReason::Requeued(RequeueReason::Unkillable(left))))
     }
 }
 

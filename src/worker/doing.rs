@@ -43,7 +43,7 @@ pub(super) enum Course {
     On,
     /// After it we leave.
     Last,
-    Ending(AbortReason),
+    Incomplete(AbortReason),
 }
 
 /// The rest of what there is to say.
@@ -82,7 +82,7 @@ impl Doing {
     pub(super) fn goes(&mut self, course: Course) {
         let Some(task) = &mut self.task else { return };
         // An end that has begun is not taken back.
-        if let (Course::Ending(_), Course::On | Course::Last) = (&task.course, &course) {
+        if let (Course::Incomplete(_), Course::On | Course::Last) = (&task.course, &course) {
             return;
         }
         task.course = course;
@@ -152,7 +152,7 @@ impl Current {
         match &self.course {
             Course::On => what,
             Course::Last => format!("the last task before leaving: {what}"),
-            Course::Ending(reason) => format!("ending {name}: {reason}"),
+            Course::Incomplete(reason) => format!("ending {name}: {reason}"),
         }
     }
 }
@@ -173,7 +173,7 @@ mod tests {
     use super::*;
     use crate::departure::Departure;
     use crate::protocol::WorkerStatus;
-    use crate::worker::Rest;
+    use crate::worker::SleepReason;
 
     fn task(command: &str, steps: u32) -> Doing {
         let text = format!(
@@ -209,7 +209,7 @@ mod tests {
             told,
             "the last task before leaving: rendering frame 12 of 240 of shot_010"
         );
-        render.goes(Course::Ending(AbortReason::Shutdown));
+        render.goes(Course::Incomplete(AbortReason::Shutdown));
         assert_eq!(line(&render), "ending shot_010: the worker is shutting down");
         render.goes(Course::Last);
         assert_eq!(line(&render), "ending shot_010: the worker is shutting down");
@@ -227,7 +227,7 @@ mod tests {
         }
         let times = ["less than a minute", "1 min", "13 min", "1 h", "3 days"];
         assert_eq!(told, times.map(|time| format!("idle, last task {time} ago")));
-        let asleep = Doing::new(State::Asleep(Rest::Asked(WorkerStatus::Asleep)));
+        let asleep = Doing::new(State::Asleep(SleepReason::Requested(WorkerStatus::Asleep)));
         assert_eq!(line(&asleep), "asleep: asked by the Manager");
         assert_eq!(line(&Doing::new(State::Leaving(Departure::ShutDown))), "shutting down");
     }

@@ -17,6 +17,7 @@
 
 mod asleep;
 mod awake;
+mod crash_loop;
 mod doing;
 mod inbox;
 mod keep_running;
@@ -26,7 +27,6 @@ mod repeats;
 mod running;
 mod starting;
 mod state;
-mod strikes;
 
 #[cfg(test)]
 mod tests;
@@ -46,12 +46,12 @@ use crate::spool::Spool;
 use crate::task::Tools;
 use crate::timings::Timings;
 
+use crash_loop::CrashLoopBreaker;
 pub use doing::{Beside, Doing};
 pub use inbox::Inbox;
 use pace::{Pace, Turns};
 use repeats::Repeats;
-pub use state::{Rest, State};
-use strikes::Strikes;
+pub use state::{SleepReason, State};
 
 /// What a worker needs around it.
 #[derive(Debug)]
@@ -77,7 +77,7 @@ pub struct Worker<'a, M> {
     around: Surroundings<'a>,
     pace: Pace,
     turns: Turns,
-    strikes: Strikes,
+    breaker: CrashLoopBreaker,
     repeats: Repeats,
     doing: watch::Sender<Doing>,
     /// The Manager has accepted a sign-on of this process.
@@ -89,7 +89,7 @@ impl<'a, M: Manager> Worker<'a, M> {
         let pace = Pace::new(around.timings.idle_min, around.timings.idle_max);
         let turns = Turns::new(around.timings.idle_min);
         let timings = &around.timings;
-        let strikes = Strikes::new(around.strikes, timings.strike_pause_min, timings.strike_pause_max);
+        let breaker = CrashLoopBreaker::new(around.strikes, timings.strike_pause_min, timings.strike_pause_max);
         let repeats = Repeats::new(timings.strike_pause_min, timings.strike_pause_max);
         Self {
             manager,
@@ -97,7 +97,7 @@ impl<'a, M: Manager> Worker<'a, M> {
             around,
             pace,
             turns,
-            strikes,
+            breaker,
             repeats,
             doing: watch::Sender::new(Doing::new(State::Starting)),
             signed_on: false,

@@ -13,8 +13,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::abort::AbortReason;
+use crate::outcome::{Incomplete, Outcome};
 use crate::protocol::Id;
-use crate::task::Outcome;
 
 /// So many tasks are remembered, of some 100 bytes each.
 const REMEMBERED: usize = 1000;
@@ -76,9 +76,9 @@ impl Repeats {
     /// A run is over. What was handed back, or cut short by a stop of ours, comes back rightly.
     pub(super) fn note(&mut self, task: &Id, outcome: &Outcome) {
         match outcome {
-            Outcome::Completed | Outcome::Failed(_) | Outcome::Unwell(_) => {}
-            Outcome::Aborted(AbortReason::Reassigned | AbortReason::ManagerStopped(_)) => {}
-            Outcome::Aborted(_) | Outcome::HandedBack(_) => return,
+            Ok(()) | Err(Incomplete::Failed(_) | Incomplete::SuspectNode(_)) => {}
+            Err(Incomplete::Aborted(AbortReason::Reassigned | AbortReason::ManagerStopped(_))) => {}
+            Err(Incomplete::Aborted(_) | Incomplete::Requeued(_)) => return,
         }
         let known = self.over.iter().position(|over| over.task == *task);
         let times = known.and_then(|at| self.over.remove(at)).map_or(0, |over| over.times);
@@ -123,7 +123,7 @@ mod tests {
         let mut pauses = Vec::new();
         for _ in 0..7 {
             pauses.push(repeats.handed_out(&task).map(|pause| pause.as_secs()));
-            repeats.note(&task, &Outcome::Completed);
+            repeats.note(&task, &Ok(()));
         }
         assert_eq!(pauses, [None, None, Some(10), Some(20), Some(40), Some(60), Some(60)]);
         assert_eq!(repeats.handed_out(&id("other")), None);
@@ -135,11 +135,11 @@ mod tests {
     async fn what_was_handed_back_or_stopped_here_comes_back_rightly() {
         let mut repeats = Repeats::new(Duration::from_secs(10), Duration::from_secs(60));
         for _ in 0..9 {
-            repeats.note(&id("t"), &Outcome::Aborted(AbortReason::Shutdown));
+            repeats.note(&id("t"), &Err(Incomplete::Aborted(AbortReason::Shutdown)));
             assert_eq!(repeats.handed_out(&id("t")), None);
         }
         for n in 0..3000 {
-            repeats.note(&id(&format!("t{n}")), &Outcome::Completed);
+            repeats.note(&id(&format!("t{n}")), &Ok(()));
         }
         assert_eq!(repeats.over.len(), REMEMBERED);
     }
@@ -152,7 +152,7 @@ mod tests {
                 let task = id(&format!("t{n}"));
                 let pause = repeats.handed_out(&task);
                 tokio::time::advance(pause.unwrap_or_default() + Duration::from_secs(1)).await;
-                repeats.note(&task, &Outcome::Completed);
+                repeats.note(&task, &Ok(()));
                 pauses.extend(pause);
             }
         }
@@ -185,7 +185,7 @@ mod tests {
                 "after another task"
             );
             repeats.handed_out(&id(&format!("other{n}")));
-            repeats.note(&id("other"), &Outcome::Completed);
+            repeats.note(&id("other"), &Ok(()));
         }
     }
 }

@@ -11,21 +11,23 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 
+use super::crash_loop::CrashLoopBreaker;
 use super::doing::Course;
 use super::keep_running::keep_running;
 use super::repeats::growing;
-use super::{Doing, Rest, State, Worker};
+use super::{Doing, SleepReason, State, Worker};
 use crate::abort::{Abort, AbortReason, AbortSource};
 use crate::chain::chain;
 use crate::departure::Departure;
 use crate::manager::Manager;
 use crate::manager::push::Interest;
 use crate::node::Node;
+use crate::outcome::{Incomplete, Outcome, RequeueReason};
 use crate::protocol::{AssignedTask, Id};
 use crate::report::{Pictures, TaskReporter};
 use crate::signals::Order;
 use crate::spool::{Notice, Spool};
-use crate::task::{self, HandBack, Outcome, Repute, Tools};
+use crate::task::{self, Tools};
 use crate::timings::until;
 
 /// A task that ended its worker so often in a row is not run again.
@@ -55,7 +57,6 @@ struct Plan {
     pause: Option<(Duration, String)>,
     /// Why it fails and is not run.
     refusal: Option<String>,
-    repute: Repute,
 }
 
 /// What became of it.
@@ -72,6 +73,7 @@ struct Place<'a> {
     tools: &'a Tools,
     spool: &'a Spool,
     pictures: &'a Pictures,
+    breaker: &'a mut CrashLoopBreaker,
 }
 
 impl<M: Manager> Worker<'_, M> {
@@ -95,14 +97,16 @@ impl<M: Manager> Worker<'_, M> {
         let (run, afterwards) = self.watch_over(task, plan).await;
         self.doing.send_modify(Doing::ended);
         // The reporter has told a failure, with more.
-        if !matches!(run.outcome, Outcome::Failed(_) | Outcome::Unwell(_)) {
-            info!(task = task.uuid.as_str(), "task {}: {}", task.name, run.outcome);
+        match &run.outcome {
+            Ok(()) => info!(task = task.uuid.as_str(), "task {}: completed", task.name),
+            Err(Incomplete::Failed(_) | Incomplete::SuspectNode(_)) => {}
+            Err(incomplete) => info!(task = task.uuid.as_str(), "task {}: {incomplete}", task.name),
         }
         self.note(&task.uuid, &run);
         match (run.outcome, afterwards.0) {
             (_, Some(next)) => Err(next),
-            (Outcome::HandedBack(cause), None) => Err(State::Asleep(Rest::HandedBack(cause))),
-            (Outcome::Completed | Outcome::Failed(_) | Outcome::Unwell(_) | Outcome::Aborted(_), None) => Ok(()),
+            (Err(Incomplete::Requeued(reason)), None) => Err(State::Asleep(SleepReason::Requeued(reason))),
+            (Ok(()) | Err(_), None) => Ok(()),
         }
     }
 
@@ -128,15 +132,11 @@ impl<M: Manager> Worker<'_, M> {
         Plan {
             pause: repeated.max(cut_short),
             refusal: unread.or(deadly),
-            repute: self.strikes.repute(),
         }
     }
 
     /// What a run says of this node and of what is handed out next.
     fn note(&mut self, task: &Id, run: &Run) {
-        if run.ran.is_some() {
-            self.strikes.note(&run.outcome);
-        }
         self.repeats.note(task, &run.outcome);
         self.note_stop(task, run);
     }
@@ -144,11 +144,12 @@ impl<M: Manager> Worker<'_, M> {
     /// A task that has its worker stopped comes back after each start: see [`Spool::cut_short`].
     fn note_stop(&self, task: &Id, run: &Run) {
         match (&run.outcome, run.ran) {
-            (Outcome::Aborted(AbortReason::Shutdown | AbortReason::Force), Some(ran)) if ran < HARDLY_BEGUN => {
+            (Err(Incomplete::Aborted(AbortReason::Shutdown | AbortReason::Force)), Some(ran)) if ran < HARDLY_BEGUN => {
                 self.around.spool.count_cut_short(task);
             }
-            (Outcome::Aborted(_), _) | (Outcome::HandedBack(_), None) => {}
-            (Outcome::HandedBack(_), Some(_)) | (Outcome::Completed | Outcome::Failed(_) | Outcome::Unwell(_), _) => {
+            (Err(Incomplete::Aborted(_)), _) | (Err(Incomplete::Requeued(_)), None) => {}
+            (Err(Incomplete::Requeued(_)), Some(_))
+            | (Ok(()) | Err(Incomplete::Failed(_) | Incomplete::SuspectNode(_)), _) => {
                 self.around.spool.forget_cut_short(task);
             }
         }
@@ -162,9 +163,10 @@ impl<M: Manager> Worker<'_, M> {
             tools: &self.around.tools,
             spool: &self.around.spool,
             pictures: &self.around.pictures,
+            breaker: &mut self.breaker,
         };
-        let mut running = pin!(carry_out(plan, task, &place, &mut abort));
         let mut warning = pin!(warn_when_short(place.node, place.spool, &task.uuid));
+        let mut running = pin!(carry_out(plan, task, place, &mut abort));
         let mut asking = pin!(keep_running(
             self.manager,
             &mut self.session,
@@ -189,7 +191,7 @@ impl<M: Manager> Worker<'_, M> {
             if let Some(reason) = afterwards.decide(event, &task.uuid) {
                 info!(task = task.uuid.as_str(), "ending the task: {reason}");
                 self.doing
-                    .send_modify(|doing| doing.goes(Course::Ending(reason.clone())));
+                    .send_modify(|doing| doing.goes(Course::Incomplete(reason.clone())));
                 source.raise(reason);
             } else if afterwards.drains() && patience.is_none() {
                 patience = Some(Instant::now() + self.around.timings.drain_limit);
@@ -206,7 +208,7 @@ impl Run {
 }
 
 /// Does what is planned. Stopped meanwhile, the task does not begin.
-async fn carry_out(plan: Plan, task: &AssignedTask, place: &Place<'_>, abort: &mut Abort) -> Run {
+async fn carry_out(plan: Plan, task: &AssignedTask, place: Place<'_>, abort: &mut Abort) -> Run {
     if let Some((pause, _)) = &plan.pause {
         let _raised = timeout(*pause, abort.raised()).await;
     }
@@ -215,28 +217,31 @@ async fn carry_out(plan: Plan, task: &AssignedTask, place: &Place<'_>, abort: &m
     let mut reporter = match TaskReporter::begin(place.spool, place.pictures, task).await {
         Ok(reporter) => reporter,
         Err(error) => {
-            let cause = HandBack::Spool(chain(&error));
+            let cause = RequeueReason::Spool(chain(&error));
             warn!(task = task.uuid.as_str(), %cause, "handing the task back");
-            return Run::not_begun(Outcome::HandedBack(cause));
+            return Run::not_begun(Err(Incomplete::Requeued(cause)));
         }
     };
     if let Some((pause, why)) = plan.pause {
         reporter.line(&format!("{why}: it had to wait for {pause:?}"));
     }
-    match (plan.refusal, abort.reason(), fit) {
-        (Some(why), None, _) => {
-            reporter.failed(&why).await;
-            Run::not_begun(Outcome::Failed(why))
-        }
-        (_, _, Err(unfit)) => Run::not_begun(task::hand_back(HandBack::Unfit(unfit.to_string()), reporter).await),
-        (_, stopped, Ok(())) => {
-            let began = Instant::now();
-            let outcome = task::run(task, place.tools, plan.repute, abort, reporter).await;
-            Run {
-                outcome,
-                ran: stopped.is_none().then(|| began.elapsed()),
-            }
-        }
+    let not_run = match (plan.refusal, abort.reason(), fit) {
+        (Some(why), None, _) => Some(Incomplete::Failed(why)),
+        (_, _, Err(unfit)) => Some(Incomplete::Requeued(RequeueReason::Unfit(unfit.to_string()))),
+        (_, stopped, Ok(())) => stopped.map(Incomplete::Aborted),
+    };
+    if let Some(why) = not_run {
+        reporter.close(&Err(why.clone()));
+        return Run::not_begun(Err(why));
+    }
+    let began = Instant::now();
+    let (outcome, cleanup) = task::run(task, place.tools, abort, &mut reporter).await;
+    let outcome = place.breaker.judge(outcome);
+    reporter.close(&outcome);
+    cleanup.run(place.tools, abort).await;
+    Run {
+        outcome,
+        ran: Some(began.elapsed()),
     }
 }
 
@@ -280,11 +285,11 @@ impl Afterwards {
                 None
             }
             Event::Ordered(Order::Sleep) => {
-                self.0.get_or_insert(State::Asleep(Rest::Local));
+                self.0.get_or_insert(State::Asleep(SleepReason::Local));
                 None
             }
             Event::Ordered(Order::Wake) => {
-                self.0.take_if(|next| *next == State::Asleep(Rest::Local));
+                self.0.take_if(|next| *next == State::Asleep(SleepReason::Local));
                 None
             }
             Event::Stop(reason) => Some(reason),
@@ -318,7 +323,7 @@ mod tests {
     fn sleep_is_for_after_the_task_and_wake_takes_it_back_but_never_a_departure() {
         let mut afterwards = Afterwards::default();
         assert_eq!(afterwards.decide(Event::Ordered(Order::Sleep), "t"), None);
-        assert_eq!(afterwards.0, Some(State::Asleep(Rest::Local)));
+        assert_eq!(afterwards.0, Some(State::Asleep(SleepReason::Local)));
         afterwards.decide(Event::Ordered(Order::Wake), "t");
         assert_eq!(afterwards.0, None);
         afterwards.decide(Event::Ordered(Order::Drain), "t");

@@ -7,7 +7,7 @@ use std::pin::pin;
 use tokio::time::{sleep, timeout};
 use tracing::{error, info};
 
-use super::{Rest, State, Worker, heed};
+use super::{SleepReason, State, Worker, heed};
 use crate::chain::chain;
 use crate::departure::Departure;
 use crate::manager::push::longest_parting;
@@ -64,7 +64,7 @@ impl<M: Manager> Worker<'_, M> {
     /// Somebody on this machine may have said meanwhile that no task is to be taken.
     fn or_asleep(&mut self, next: State) -> State {
         if next == State::Awake && self.around.orders.take_sleep() {
-            return State::Asleep(Rest::Local);
+            return State::Asleep(SleepReason::Local);
         }
         next
     }

@@ -11,9 +11,9 @@
 use std::fmt;
 
 use crate::departure::{Departure, RestartCode};
+use crate::outcome::RequeueReason;
 use crate::protocol::WorkerStatus;
 use crate::signals::Order;
-use crate::task::HandBack;
 
 /// What this worker is. Data lives in the variant where it is valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,19 +21,19 @@ pub enum State {
     /// Signing on; also the way back after a registration was lost, or a restart without a code.
     Starting,
     Awake,
-    Asleep(Rest),
+    Asleep(SleepReason),
     Leaving(Departure),
 }
 
 /// Why we sleep, and what we tell the Manager.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Rest {
+pub enum SleepReason {
     /// The Manager asked for it. Acknowledged with exactly the word it used: it would ask for ever otherwise.
-    Asked(WorkerStatus),
+    Requested(WorkerStatus),
     /// Somebody on this machine asked for it (SIGUSR1).
     Local,
     /// A task was handed back: awake again as soon as a look says that its cause is gone.
-    HandedBack(HandBack),
+    Requeued(RequeueReason),
 }
 
 impl State {
@@ -51,7 +51,7 @@ impl State {
             | WorkerStatus::Starting
             | WorkerStatus::Error
             | WorkerStatus::Testing
-            | WorkerStatus::Other(_) => Self::Asleep(Rest::Asked(status.clone())),
+            | WorkerStatus::Other(_) => Self::Asleep(SleepReason::Requested(status.clone())),
         }
     }
 
@@ -62,7 +62,9 @@ impl State {
                 Some(Self::Leaving(Departure::Signalled))
             }
             // Who is resting would else wake by itself.
-            (Order::Sleep, Self::Awake | Self::Asleep(Rest::HandedBack(_))) => Some(Self::Asleep(Rest::Local)),
+            (Order::Sleep, Self::Awake | Self::Asleep(SleepReason::Requeued(_))) => {
+                Some(Self::Asleep(SleepReason::Local))
+            }
             (Order::Wake, Self::Asleep(_)) => Some(Self::Awake),
             (Order::Sleep | Order::Wake, Self::Starting | Self::Awake | Self::Asleep(_) | Self::Leaving(_)) => None,
         }
@@ -84,22 +86,22 @@ impl State {
     }
 }
 
-impl Rest {
+impl SleepReason {
     /// What the Manager is told.
     pub fn status(&self) -> WorkerStatus {
         match self {
-            Self::Asked(status) => status.clone(),
-            Self::Local | Self::HandedBack(_) => WorkerStatus::Asleep,
+            Self::Requested(status) => status.clone(),
+            Self::Local | Self::Requeued(_) => WorkerStatus::Asleep,
         }
     }
 }
 
-impl fmt::Display for Rest {
+impl fmt::Display for SleepReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Asked(_) => f.write_str("asked by the Manager"),
+            Self::Requested(_) => f.write_str("asked by the Manager"),
             Self::Local => f.write_str("asked on this machine"),
-            Self::HandedBack(cause) => cause.fmt(f),
+            Self::Requeued(cause) => cause.fmt(f),
         }
     }
 }
@@ -129,9 +131,9 @@ mod tests {
         assert_eq!(State::requested(&WorkerStatus::Restart, None), State::Starting);
         for word in ["asleep", "starting", "error", "testing", "", "hibernate"] {
             let status = WorkerStatus::from(word.to_owned());
-            assert_eq!(asked(word), State::Asleep(Rest::Asked(status.clone())));
+            assert_eq!(asked(word), State::Asleep(SleepReason::Requested(status.clone())));
             assert_eq!(
-                Rest::Asked(status).status().as_str(),
+                SleepReason::Requested(status).status().as_str(),
                 word,
                 "acknowledged with what was asked"
             );
@@ -140,7 +142,7 @@ mod tests {
 
     #[test]
     fn orders_lead_somewhere_only_where_they_mean_something() {
-        let asleep = State::Asleep(Rest::Local);
+        let asleep = State::Asleep(SleepReason::Local);
         for state in [State::Starting, State::Awake, asleep.clone()] {
             for order in [Order::Stop, Order::StopNow, Order::Drain, Order::HangUp] {
                 assert_eq!(state.ordered(order), Some(State::Leaving(Departure::Signalled)));
@@ -150,7 +152,7 @@ mod tests {
         assert_eq!(State::Awake.ordered(Order::Wake), None);
         assert_eq!(asleep.ordered(Order::Wake), Some(State::Awake));
         assert_eq!(asleep.ordered(Order::Sleep), None);
-        let resting = State::Asleep(Rest::HandedBack(HandBack::GuardLost));
+        let resting = State::Asleep(SleepReason::Requeued(RequeueReason::GuardLost));
         assert_eq!(resting.ordered(Order::Sleep), Some(asleep));
         assert_eq!(State::Starting.ordered(Order::Sleep), None);
     }

@@ -7,8 +7,9 @@ use std::time::Duration;
 use super::*;
 use crate::abort::{AbortReason, AbortSource};
 use crate::command::tests::{Said, Scene, refused};
+use crate::outcome::Incomplete;
 
-async fn copied(src: &Path, dest: &Path) -> (Result<(), Ending>, Vec<String>) {
+async fn copied(src: &Path, dest: &Path) -> (Outcome, Vec<String>) {
     let mut said = Said::default();
     let command = CopyFile {
         src: src.into(),
@@ -88,7 +89,7 @@ async fn what_cannot_be_copied_is_said_and_nothing_is_made() {
         ("s", "there/new", "failed to create directories"),
     ] {
         let (ended, _) = copied(&at(src), &at(dest)).await;
-        let Err(Ending::Failed(text)) = ended else {
+        let Err(Incomplete::Failed(text)) = ended else {
             panic!("{src} {dest}: {ended:?}")
         };
         assert!(
@@ -126,7 +127,7 @@ async fn two_copies_to_one_destination_do_not_mix() {
     fs::write(at("s"), "s").unwrap();
     let other = Part::file(&at("d")).unwrap();
     let (ended, _) = copied(&at("s"), &at("d")).await;
-    let Err(Ending::Failed(text)) = ended else {
+    let Err(Incomplete::Failed(text)) = ended else {
         panic!("{ended:?}")
     };
     assert!(
@@ -160,7 +161,7 @@ async fn a_long_name_has_a_part_too() {
 }
 
 /// Copies, and aborts as soon as something of the destination is there.
-async fn aborted(command: &CopyFile, part: &Path) -> Result<(), Ending> {
+async fn aborted(command: &CopyFile, part: &Path) -> Outcome {
     let mut said = Said::default();
     let mut scene = Scene::new(&mut said);
     scene.tools.patience = Duration::from_secs(60);
@@ -203,7 +204,7 @@ async fn a14_a_copy_that_is_aborted_half_way_leaves_nothing_and_a_retry_succeeds
         fs::remove_file(&dest).unwrap();
     }
     let cancelled = AbortReason::ManagerStopped("cancelled".into());
-    assert_eq!(ended, Err(Ending::Aborted(cancelled)));
+    assert_eq!(ended, Err(Incomplete::Aborted(cancelled)));
     assert_eq!(names(folder.path()), ["s"]);
     assert_eq!(copied(&src, &dest).await.0, Ok(()));
     assert_eq!(fs::metadata(&dest).unwrap().len(), SIZE);

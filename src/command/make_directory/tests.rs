@@ -4,8 +4,9 @@ use std::os::unix::fs::symlink;
 
 use super::*;
 use crate::command::tests::{Said, Scene, refused};
+use crate::outcome::Incomplete;
 
-async fn made(path: &Path) -> (Result<(), Ending>, Vec<String>) {
+async fn made(path: &Path) -> (Outcome, Vec<String>) {
     let mut said = Said::default();
     let ended = MakeDirectory { path: path.into() }
         .run(&mut Scene::new(&mut said).stage())
@@ -42,12 +43,12 @@ async fn what_stands_in_the_way_is_named() {
             at(path),
             at(culprit)
         );
-        assert_eq!(made(&at(path)).await.0, Err(Ending::Failed(text)));
+        assert_eq!(made(&at(path)).await.0, Err(Incomplete::Failed(text)));
     }
     let long = at(&"n".repeat(300));
     let (ended, _) = made(&long).await;
     assert!(
-        matches!(&ended, Err(Ending::Failed(text)) if text.ends_with("File name too long (ENAMETOOLONG)")),
+        matches!(&ended, Err(Incomplete::Failed(text)) if text.ends_with("File name too long (ENAMETOOLONG)")),
         "{ended:?}"
     );
 }

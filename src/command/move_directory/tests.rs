@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::*;
 use crate::abort::AbortReason;
 use crate::command::tests::{Said, Scene};
+use crate::outcome::Incomplete;
 
 /// Everything below a folder: each name with what it is.
 fn all(folder: &Path) -> Vec<String> {
@@ -50,7 +51,7 @@ fn age(path: &Path) {
         .unwrap();
 }
 
-async fn moved(src: &Path, dest: &Path) -> (Result<(), Ending>, Said) {
+async fn moved(src: &Path, dest: &Path) -> (Outcome, Said) {
     let mut said = Said::default();
     let command = MoveDirectory {
         src: src.into(),
@@ -185,7 +186,7 @@ async fn what_makes_no_sense_is_refused_before_anything_is_touched() {
         ("a", "c/file/new", "cannot look at the folder of"),
     ] {
         let (ended, said) = moved(&at(src), &at(dest)).await;
-        let Err(Ending::Failed(text)) = ended else {
+        let Err(Incomplete::Failed(text)) = ended else {
             panic!("{src} {dest}: {ended:?}")
         };
         assert!(
@@ -247,7 +248,7 @@ async fn a_move_across_file_systems_that_cannot_be_done_changes_nothing() {
     let (src, dest) = (make(here.path(), "s"), make(there.path(), "d"));
     let _socket = std::os::unix::net::UnixListener::bind(src.join("socket")).unwrap();
     let (ended, _) = moved(&src, &dest).await;
-    let Err(Ending::Failed(text)) = ended else {
+    let Err(Incomplete::Failed(text)) = ended else {
         panic!("{ended:?}")
     };
     assert!(text.ends_with("/s/socket\" is neither a file nor a folder"), "{text}");
@@ -286,7 +287,7 @@ fn i25_a_move_across_file_systems_does_not_take_what_is_mounted_for_its_own() {
 }
 
 /// Moves, and aborts as soon as something of the copy is there.
-async fn aborted(command: &MoveDirectory, part: &Path) -> Result<(), Ending> {
+async fn aborted(command: &MoveDirectory, part: &Path) -> Outcome {
     let mut said = Said::default();
     let mut scene = Scene::new(&mut said);
     scene.tools.patience = Duration::from_secs(60);
@@ -328,5 +329,5 @@ async fn a14_a_move_that_is_aborted_half_way_changes_nothing() {
             break;
         }
     }
-    assert_eq!(ended, Err(Ending::Aborted(AbortReason::Shutdown)));
+    assert_eq!(ended, Err(Incomplete::Aborted(AbortReason::Shutdown)));
 }

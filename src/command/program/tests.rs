@@ -41,7 +41,7 @@ fn program(exe: &str, args: &[&str]) -> Program {
 #[test]
 fn a_code_and_a_signal_are_named() {
     let text = |exit| match conclude(finished(exit), CRASH) {
-        Err(Ending::Failed(text)) => text,
+        Err(Incomplete::Failed(text)) => text,
         other => panic!("{other:?}"),
     };
     assert_eq!(text(Exit::Code(47)), "command exited abnormally with code 47");
@@ -60,7 +60,7 @@ fn a_program_that_is_killed_at_once_may_be_the_nodes_fault() {
     let ended = conclude(finished(killed), Duration::from_secs(3600));
     assert_eq!(
         ended,
-        Err(Ending::Unwell(
+        Err(Incomplete::SuspectNode(
             "command exited abnormally: killed by SIGSEGV (11)".into()
         ))
     );
@@ -69,7 +69,7 @@ fn a_program_that_is_killed_at_once_may_be_the_nodes_fault() {
 #[test]
 fn a9_a_program_that_was_asked_to_end_did_not_succeed() {
     let ended = conclude(finished(Exit::Aborted(AbortReason::Shutdown)), CRASH);
-    assert_eq!(ended, Err(Ending::Aborted(AbortReason::Shutdown)));
+    assert_eq!(ended, Err(Incomplete::Aborted(AbortReason::Shutdown)));
 }
 
 #[test]
@@ -84,12 +84,12 @@ fn a_lost_guard_hands_the_task_back_and_names_what_is_left() {
     let mut lost = finished(Exit::Lost);
     assert_eq!(
         conclude(lost.clone(), CRASH),
-        Err(Ending::HandedBack(HandBack::GuardLost))
+        Err(Incomplete::Requeued(RequeueReason::GuardLost))
     );
     lost.strays.unkillable.push(stray(1, "hung"));
     assert_eq!(
         conclude(lost, CRASH),
-        Err(Ending::HandedBack(HandBack::Unkillable(vec![stray(1, "hung")])))
+        Err(Incomplete::Requeued(RequeueReason::Unkillable(vec![stray(1, "hung")])))
     );
 }
 
@@ -148,8 +148,8 @@ b' ''",
 #[tokio::test]
 async fn a10_a_program_that_does_not_start_fails_the_task_with_the_reason() {
     let failed = |ending| match ending {
-        Ending::Failed(text) | Ending::Unwell(text) => text,
-        other @ (Ending::Aborted(_) | Ending::HandedBack(_)) => panic!("{other:?}"),
+        Incomplete::Failed(text) | Incomplete::SuspectNode(text) => text,
+        other @ (Incomplete::Aborted(_) | Incomplete::Requeued(_)) => panic!("{other:?}"),
     };
     let text = failed(
         program("/", &[])
@@ -189,7 +189,7 @@ async fn i4_a_name_that_no_kernel_takes_is_the_tasks_own_fault() {
     let ending = program(&exe, &[])
         .not_started(StartError::Exec(Errno::ENAMETOOLONG), &AbortSource::new().1)
         .await;
-    let Ending::Failed(text) = ending else {
+    let Incomplete::Failed(text) = ending else {
         panic!("{ending:?}")
     };
     assert!(text.contains("xxx\"...: File name too long"), "{text}");
@@ -202,7 +202,7 @@ async fn f9_a_node_without_room_for_a_process_is_not_the_task_s_fault() {
             .not_started(StartError::Exec(errno), &AbortSource::new().1)
             .await;
         assert!(
-            matches!(ending, Ending::HandedBack(HandBack::CannotStart(_))),
+            matches!(ending, Incomplete::Requeued(RequeueReason::CannotStart(_))),
             "{ending:?}"
         );
     }
@@ -215,7 +215,7 @@ async fn a_guard_that_does_not_start_is_not_the_task_s_fault() {
         .not_started(StartError::Guard(error), &AbortSource::new().1)
         .await;
     assert!(
-        matches!(ending, Ending::HandedBack(HandBack::CannotStart(_))),
+        matches!(ending, Incomplete::Requeued(RequeueReason::CannotStart(_))),
         "{ending:?}"
     );
     let aborted = StartError::Aborted(AbortReason::Force);
@@ -223,7 +223,7 @@ async fn a_guard_that_does_not_start_is_not_the_task_s_fault() {
         program("/bin/sh", &[])
             .not_started(aborted, &AbortSource::new().1)
             .await,
-        Ending::Aborted(AbortReason::Force)
+        Incomplete::Aborted(AbortReason::Force)
     );
 }
 

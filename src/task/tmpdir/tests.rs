@@ -105,7 +105,7 @@ async fn i5_where_the_usual_folder_cannot_be_used_it_is_the_spare_one() {
 #[tokio::test]
 async fn i5_without_any_place_the_task_goes_back_with_both_reasons() {
     let scratch = scratch(Path::new("/dev/null"));
-    let Err(HandBack::NoTmpdir(why)) = TaskDir::make(&scratch, &never()).await else {
+    let Err(RequeueReason::NoTmpdir(why)) = TaskDir::make(&scratch, &never()).await else {
         panic!("it was made")
     };
     assert!(

@@ -8,7 +8,7 @@ use super::TaskReporter;
 use crate::process::{EndNote, Finished};
 
 /// What a running command can say. Nothing here waits.
-pub trait Voice {
+pub trait TaskLog {
     /// One line of log, without its end; line ends inside make several lines of it.
     fn line(&mut self, text: &str);
     /// One line of a program's output: `pid=N > text`.
@@ -28,20 +28,7 @@ pub trait Voice {
     }
 }
 
-/// The end of what is said of a task: each method consumes the voice.
-#[expect(async_fn_in_trait, reason = "one thread; nothing here needs to be Send")]
-pub trait LastWord: Voice {
-    /// The activity says so too.
-    async fn completed(self);
-    /// `why` becomes the activity and the last line of the log, behind `Failed: `.
-    async fn failed(self, why: &str);
-    /// No outcome; `reason` becomes the last line of the log, behind `Stopped: `.
-    async fn aborted(self, reason: &str);
-    /// No outcome; `why` becomes the activity and the last line of the log, behind `Handed back: `.
-    async fn handed_back(self, why: &str);
-}
-
-impl Voice for TaskReporter {
+impl TaskLog for TaskReporter {
     fn line(&mut self, text: &str) {
         Self::line(self, text);
     }
@@ -62,20 +49,5 @@ impl Voice for TaskReporter {
     }
     fn end_note(&self, name: &str, is_last: bool) -> Option<EndNote> {
         Some(Self::end_note(self, name, is_last))
-    }
-}
-
-impl LastWord for TaskReporter {
-    async fn completed(self) {
-        Self::completed(self).await;
-    }
-    async fn failed(self, why: &str) {
-        Self::failed(self, why).await;
-    }
-    async fn aborted(self, reason: &str) {
-        Self::aborted(self, reason).await;
-    }
-    async fn handed_back(self, why: &str) {
-        Self::handed_back(self, why).await;
     }
 }

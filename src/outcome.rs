@@ -1,27 +1,31 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! How a command ends when it does not end well.
+//! How a command ends, and with it its task: one value that travels from the command up to the worker, which closes
+//! the task's report with it.
 
 use std::fmt;
 
 use crate::abort::AbortReason;
 use crate::process::Stray;
 
-/// A command that did not end well: the rest of its task is not run.
+/// The end of a command or a task. `Ok`: it is done, and for a command that the next one can begin.
+pub type Outcome = Result<(), Incomplete>;
+
+/// Why a command or a task is not done: the rest of the task is not run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ending {
-    /// The task's own fault, as far as can be told; in words for the task's log.
+pub enum Incomplete {
+    /// It is the task's own fault, as far as can be told; in words for the task's log, without `Failed: `.
     Failed(String),
-    /// A failure that may well be this node's fault: a program that cannot be started, or crashes at once.
-    Unwell(String),
+    /// The same, and it may well be this node's fault: a program that cannot be started, or crashes at once.
+    SuspectNode(String),
     Aborted(AbortReason),
-    /// Not the task's fault: it goes back to the Manager's queue.
-    HandedBack(HandBack),
+    /// It is not the task's fault: the task goes back to the Manager's queue.
+    Requeued(RequeueReason),
 }
 
-/// Why a task is handed back: something is wrong with this node, not with the task.
+/// Why a task is given back to the Manager's queue: something is wrong with this node, not with the task.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum HandBack {
+pub enum RequeueReason {
     /// The guard of its program died: how the program ended is not known, and nothing of it is left.
     GuardLost,
     /// Processes are left that cannot be ended.
@@ -34,11 +38,21 @@ pub enum HandBack {
     Spool(String),
     /// The node lacks what its operator said that tasks need; what.
     Unfit(String),
-    /// Too many in a row were [`Ending::Unwell`]; the last one's words.
-    Strikes(String),
+    /// Too many in a row were [`Incomplete::SuspectNode`]; the last one's words.
+    CrashLoop(String),
 }
 
-impl fmt::Display for HandBack {
+impl fmt::Display for Incomplete {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(why) | Self::SuspectNode(why) => write!(f, "failed: {why}"),
+            Self::Aborted(reason) => write!(f, "aborted: {reason}"),
+            Self::Requeued(reason) => write!(f, "handed back: {reason}"),
+        }
+    }
+}
+
+impl fmt::Display for RequeueReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::GuardLost => f.write_str("the guard of the program was lost, and the program ended with it"),
@@ -47,7 +61,7 @@ impl fmt::Display for HandBack {
             Self::NoTmpdir(why) => write!(f, "no temporary directory can be made on this node: {why}"),
             Self::Spool(why) => write!(f, "the task's log cannot be kept on this node: {why}"),
             Self::Unfit(why) => write!(f, "this node is not fit for work: {why}"),
-            Self::Strikes(why) => write!(
+            Self::CrashLoop(why) => write!(
                 f,
                 "one task after another fails on this node, which pauses for a while; here: {why}"
             ),
@@ -56,7 +70,7 @@ impl fmt::Display for HandBack {
 }
 
 /// `sleep (pid 123), python3 (pid 124)`.
-pub(super) fn names(strays: &[Stray]) -> String {
+pub fn names(strays: &[Stray]) -> String {
     let names: Vec<_> = strays
         .iter()
         .map(|stray| format!("{} (pid {})", stray.name, stray.pid))
