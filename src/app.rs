@@ -34,7 +34,7 @@ use crate::config::{Config, Environment};
 use crate::departure::Departure;
 use crate::home::{self, Home};
 use crate::logging;
-use crate::manager::push::{Listener, hints};
+use crate::manager::push::{PushListener, hint_channel};
 use crate::manager::{HttpManager, Introduction, Manager, Session};
 use crate::node::Node;
 use crate::printable;
@@ -129,8 +129,8 @@ async fn serve(running: Running<'_>, early: Early) -> Result<Departure, Departur
     }
     let (spool, sender) = Spool::of(contents);
     let (pictures, desk) = Pictures::new(home.dir(), &config.timings);
-    let (hints, source) = hints(&config.timings);
-    let listener = config.push.then(|| Listener::new(source, &config.timings));
+    let (hints, source) = hint_channel(&config.timings);
+    let listener = config.push.then(|| PushListener::new(source, &config.timings));
     let around = Surroundings {
         home: &home,
         spool: spool.clone(),
@@ -259,7 +259,7 @@ fn scratch(home: &Home) -> Scratch {
 }
 
 /// What the worker can do without.
-async fn beside(listener: Option<Listener>, manager: &HttpManager, task_types: &[String]) -> Infallible {
+async fn beside(listener: Option<PushListener>, manager: &HttpManager, task_types: &[String]) -> Infallible {
     tokio::select! {
         never = listen(listener, manager) => never,
         never = explain::silence(manager) => never,
@@ -268,7 +268,7 @@ async fn beside(listener: Option<Listener>, manager: &HttpManager, task_types: &
 }
 
 /// Listens to the Manager, unless that is turned off.
-async fn listen(listener: Option<Listener>, manager: &HttpManager) -> Infallible {
+async fn listen(listener: Option<PushListener>, manager: &HttpManager) -> Infallible {
     match listener {
         Some(listener) => listener.run(manager).await,
         None => pending().await,

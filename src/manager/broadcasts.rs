@@ -2,7 +2,7 @@
 
 //! Which of our calls the Manager may still be telling everybody about. Every change of a worker, task or job is broadcast
 //! over its Socket.IO, and a connection there is better not closed at that moment: see
-//! `push::parting`.
+//! `push::closing`.
 
 use std::cell::Cell;
 use std::time::Duration;

@@ -79,7 +79,7 @@ impl HttpManager {
     }
 
     /// Waits until the Manager has had nothing of ours to tell everybody about for as long as `quiet`.
-    pub(super) async fn broadcasts_nothing_for(&self, quiet: Duration) {
+    pub(super) async fn wait_for_no_broadcasts(&self, quiet: Duration) {
         self.broadcasts.none_for(quiet).await;
     }
 

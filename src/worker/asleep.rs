@@ -42,10 +42,10 @@ impl<M: Manager> Worker<'_, M> {
         let said = timeout(timings.leave_flush, self.around.spool.drained());
         let _late = heed(&mut self.around.orders, &here, said).await?;
         self.acknowledge(&here, &rest.status()).await?;
-        self.around.hints.care_for(Interest::Wishes);
+        self.around.hints.set_interest(Interest::StatusRequests);
         let mut next = pause;
         loop {
-            heed(&mut self.around.orders, &here, self.around.hints.due(next)).await?;
+            heed(&mut self.around.orders, &here, self.around.hints.next_poll(next)).await?;
             if let SleepReason::Requeued(cause) = rest
                 && heed(
                     &mut self.around.orders,
@@ -68,7 +68,7 @@ impl<M: Manager> Worker<'_, M> {
                 Ok(Some(state)) => return Err(state),
                 Ok(None) => {
                     backoff.succeeded("asking the Manager what it wishes");
-                    if self.manager.was_out_of_contact() | self.around.hints.was_given_up() {
+                    if self.manager.was_out_of_contact() | self.around.hints.was_marked_error() {
                         self.acknowledge(&here, &rest.status()).await?;
                     }
                     pause

@@ -49,9 +49,14 @@ impl<M: Manager> Worker<'_, M> {
                 }
                 Step::Rest => {
                     refused.succeeded("fetching tasks");
-                    self.around.hints.care_for(Interest::Work);
+                    self.around.hints.set_interest(Interest::Work);
                     let pause = self.pace.pause(random());
-                    heed(&mut self.around.orders, &State::Awake, self.around.hints.due(pause)).await?;
+                    heed(
+                        &mut self.around.orders,
+                        &State::Awake,
+                        self.around.hints.next_poll(pause),
+                    )
+                    .await?;
                 }
                 Step::Go(next) => return Err(next),
                 Step::SayAwake(words) => self.say_awake(&mut refused, &words).await?,
@@ -99,7 +104,7 @@ impl<M: Manager> Worker<'_, M> {
                     // After a gap the Manager may have us in `error`; a 409 would say so, and any other answer came
                     // from a Manager that has us as awake.
                     self.manager.was_out_of_contact();
-                    self.around.hints.was_given_up();
+                    self.around.hints.was_marked_error();
                     return Ok(step);
                 }
                 Err(error) => backoff.failed("fetch a task", &error),
@@ -121,7 +126,7 @@ impl<M: Manager> Worker<'_, M> {
                 biased;
                 () = &mut delivered => return Ok(()),
                 next = next_state(&mut self.around.orders) => return Err(next),
-                () = self.around.hints.due(pause) => {}
+                () = self.around.hints.next_poll(pause) => {}
             }
             looks += 1;
             // The first look is often on the hint of our own last update.

@@ -8,7 +8,7 @@ use tracing::{debug, info};
 
 use super::pace::spread;
 use crate::abort::AbortReason;
-use crate::manager::push::{Hints, Pause};
+use crate::manager::push::{HintReceiver, PollInterval};
 use crate::manager::{Backoff, Manager, Session, Standing, Verdict, denial};
 use crate::protocol::WorkerStatus;
 use crate::random::random;
@@ -19,19 +19,19 @@ use crate::timings::Timings;
 pub(super) async fn keep_running<M: Manager>(
     manager: &M,
     session: &mut Session<'_, M>,
-    hints: &mut Hints,
+    hints: &mut HintReceiver,
     task: &str,
     timings: &Timings,
 ) -> AbortReason {
     let mut backoff = Backoff::new(timings.backoff_min, timings.may_i_run);
-    let mut pause = Pause::from(timings.first_may_i_run);
+    let mut pause = PollInterval::from(timings.first_may_i_run);
     let mut owes_state = false;
     let mut answered = Instant::now();
     loop {
-        hints.due(pause).await;
-        pause = Pause {
-            alone: spread(timings.may_i_run, random()),
-            hinted: spread(timings.may_i_run_hinted, random()),
+        hints.next_poll(pause).await;
+        pause = PollInterval {
+            without_hints: spread(timings.may_i_run, random()),
+            with_hints: spread(timings.may_i_run_hinted, random()),
         };
         let answer = manager.may_i_run(task).await;
         if answer.is_ok() {
@@ -41,7 +41,7 @@ pub(super) async fn keep_running<M: Manager>(
             Ok(Verdict::Continue) => {
                 session.accepted();
                 backoff.succeeded("asking whether the task may go on");
-                owes_state |= manager.was_out_of_contact() | hints.was_given_up();
+                owes_state |= manager.was_out_of_contact() | hints.was_marked_error();
                 if owes_state && manager.state_changed(&WorkerStatus::Awake).await.is_ok() {
                     info!("the Manager had not heard of this worker for a while: told it that we are awake");
                     owes_state = false;

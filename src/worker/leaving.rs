@@ -12,7 +12,7 @@ use tracing::{info, warn};
 
 use super::{Inbox, Worker};
 use crate::departure::Departure;
-use crate::manager::push::{Interest, longest_parting};
+use crate::manager::push::{Interest, longest_close};
 use crate::manager::{Backoff, Manager, Session};
 use crate::signals::Order;
 
@@ -29,7 +29,7 @@ struct Exit {
 impl<M: Manager> Worker<'_, M> {
     /// Leaves, and says why. A stop meanwhile beats a restart: whoever sends it does not want us back.
     pub(super) async fn leaving(mut self, departure: Departure) -> Departure {
-        self.around.hints.care_for(Interest::Nothing);
+        self.around.hints.set_interest(Interest::Nothing);
         self.around.home.leaving();
         let end = self.around.orders.stopping() + self.around.timings.leave;
         let left = || end.saturating_duration_since(Instant::now());
@@ -54,7 +54,7 @@ impl<M: Manager> Worker<'_, M> {
                 );
             }
         }
-        let limit = longest_parting(&timings).min(left().saturating_sub(timings.leave_starting));
+        let limit = longest_close(&timings).min(left().saturating_sub(timings.leave_starting));
         exit.see_through(
             limit.max(timings.push_leave),
             self.around.hints.stop_listening(),

@@ -37,7 +37,7 @@ use tracing::{info, warn};
 
 use crate::departure::{Departure, RestartCode};
 use crate::home::Home;
-use crate::manager::push::Hints;
+use crate::manager::push::HintReceiver;
 use crate::manager::{Acknowledgement, Backoff, Manager, ManagerError, Session, Standing, denial};
 use crate::node::Node;
 use crate::protocol::WorkerStatus;
@@ -61,7 +61,7 @@ pub struct Surroundings<'a> {
     pub pictures: Pictures,
     pub tools: Tools,
     pub orders: Inbox,
-    pub hints: Hints,
+    pub hints: HintReceiver,
     pub node: Node,
     /// So many tasks in a row whose program cannot be started or crashes at once make the node pause; 0: never.
     pub strikes: u32,

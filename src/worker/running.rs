@@ -92,7 +92,7 @@ impl<M: Manager> Worker<'_, M> {
         if let Some((pause, why)) = &plan.pause {
             warn!(task = task.uuid.as_str(), ?pause, "{why}");
         }
-        self.around.hints.care_for(interest(task));
+        self.around.hints.set_interest(interest(task));
         self.doing.send_modify(|doing| doing.begins(task));
         let (run, afterwards) = self.watch_over(task, plan).await;
         self.doing.send_modify(Doing::ended);
@@ -248,7 +248,7 @@ async fn carry_out(plan: Plan, task: &AssignedTask, place: Place<'_>, abort: &mu
 /// What is heard of a job without an id, or with one that is none, would be that of all, or nothing.
 fn interest(task: &AssignedTask) -> Interest {
     match Id::try_from(task.job.clone()) {
-        Err(_) => Interest::Wishes,
+        Err(_) => Interest::StatusRequests,
         Ok(_) => Interest::Task {
             job: task.job.clone(),
             task: task.uuid.to_string(),

@@ -10,7 +10,7 @@ use tracing::{error, info};
 use super::{SleepReason, State, Worker, heed};
 use crate::chain::chain;
 use crate::departure::Departure;
-use crate::manager::push::longest_parting;
+use crate::manager::push::longest_close;
 use crate::manager::{Manager, SessionError, Wish};
 use crate::protocol::WorkerStatus;
 
@@ -55,7 +55,7 @@ impl<M: Manager> Worker<'_, M> {
 
     /// Signing on and off is broadcast, which must not meet a connection of ours on its way out.
     async fn stop_listening(&mut self) -> Result<(), State> {
-        let limit = longest_parting(&self.around.timings);
+        let limit = longest_close(&self.around.timings);
         let gone = timeout(limit, self.around.hints.stop_listening());
         let _late = heed(&mut self.around.orders, &State::Starting, gone).await?;
         Ok(())

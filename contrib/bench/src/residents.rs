@@ -16,7 +16,7 @@ use std::time::Duration;
 use flamenco_worker::cli::Arguments;
 use flamenco_worker::config::{Config, Environment};
 use flamenco_worker::home::Home;
-use flamenco_worker::manager::push::{Listener, hints};
+use flamenco_worker::manager::push::{PushListener, hint_channel};
 use flamenco_worker::manager::{HttpManager, Introduction, Reach, Session};
 use flamenco_worker::node::{Node, Requirements};
 use flamenco_worker::process::{Launcher, LauncherOptions};
@@ -138,8 +138,8 @@ impl Resident {
             mark: home.mark().to_owned(),
             said: Said::default(),
         };
-        let (hints, source) = hints(&timings);
-        let listener = self.config.push.then(|| Listener::new(source, &timings));
+        let (hints, source) = hint_channel(&timings);
+        let listener = self.config.push.then(|| PushListener::new(source, &timings));
         let introduction = Introduction {
             name: self.name,
             task_types: self.config.task_types,

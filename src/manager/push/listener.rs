@@ -1,87 +1,92 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! Keeps a connection while the worker is interested, and says little about it: asking alone is always enough.
+//! Keeps a connection open while the worker wants hints. It logs little, because the worker also works without hints, by
+//! asking alone.
 
 use std::convert::Infallible;
+use std::mem::replace;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tracing::{debug, info};
 
-use super::conversation::Conversation;
-use super::crowd::Crowd;
-use super::line::{Line, LineError, Socket};
-use super::parting::{hang_up, part, say};
-use super::{Ear, Interest, Link, Packet, Source};
+use super::closing::{close_when_quiet, leave_and_close, send_packets};
+use super::connection::{Connection, Endpoint, PushError};
+use super::connection_state::ConnectionState;
+use super::farm_load::FarmLoad;
+use super::{EventFilter, HintSender, Interest, Link, ServerPacket};
 use crate::chain::chain;
 use crate::manager::{Backoff, HttpManager};
 use crate::protocol::Handshake;
 use crate::random::random;
 use crate::timings::Timings;
 
-/// After the Manager's goodbye: time to go down and come up again, plus as much as this at random.
-const GOODBYE: Duration = Duration::from_secs(2);
-const GOODBYE_SPREAD: Duration = Duration::from_secs(3);
+/// The pause after the Manager has announced its end: the time to go down and come up again.
+const SHUTDOWN_PAUSE: Duration = Duration::from_secs(2);
+/// Up to this much is added to that pause at random.
+const SHUTDOWN_SPREAD: Duration = Duration::from_secs(3);
 
-/// So many failures in a row are told, if the Manager answers what it is asked meanwhile. One or two are a restart of it.
-const FAILURES: u32 = 3;
+/// So many failures in a row are logged, if the Manager answers other calls meanwhile. One or two are a restart of it.
+const REPORTED_FAILURES: u32 = 3;
 
 /// Brings the Manager's hints to the worker.
 #[derive(Debug)]
-pub struct Listener {
-    source: Source,
+pub struct PushListener {
+    hints: HintSender,
     timings: Timings,
-    crowd: Crowd,
+    farm: FarmLoad,
     backoff: Backoff,
-    /// It worked once: this Manager can be listened to from here.
-    worked: bool,
-    /// It was said that it does not work.
-    said: bool,
-    /// So many times in a row it did not, although the Manager answered what was asked.
+    /// A connection worked once: this Manager can be listened to from here.
+    has_worked: bool,
+    /// The log says that listening does not work.
+    is_reported: bool,
+    /// How many connections in a row failed although the Manager answered other calls.
     failures: u32,
 }
 
 /// How a connection ended.
 #[derive(Debug)]
-enum End {
-    /// The worker is not interested any more.
+enum ConnectionEnd {
+    /// The worker wants no more hints.
     NotWanted,
-    /// After the Manager had said goodbye.
-    Goodbye,
-    Failed(LineError),
+    /// The Manager closed it after it had announced its end.
+    ManagerStopped,
+    Failed(PushError),
 }
 
 /// What happens on a connection.
-enum Event {
-    Interest,
-    Due,
-    Text(Result<tokio_tungstenite::tungstenite::Utf8Bytes, LineError>),
+enum ConnectionEvent {
+    InterestChanged,
+    Timeout,
+    Text(Result<Utf8Bytes, PushError>),
 }
 
-impl Listener {
-    pub fn new(source: Source, timings: &Timings) -> Self {
+impl PushListener {
+    /// A listener that sends its hints to `hints`.
+    pub fn new(hints: HintSender, timings: &Timings) -> Self {
         Self {
-            source,
+            hints,
             timings: timings.clone(),
-            crowd: Crowd::new(Instant::now()),
+            farm: FarmLoad::new(Instant::now()),
             backoff: Backoff::new(timings.backoff_min, timings.backoff_max),
-            worked: false,
-            said: false,
+            has_worked: false,
+            is_reported: false,
             failures: 0,
         }
     }
 
-    /// Listens whenever the worker is interested. Nothing that happens here is more than a hint, or the lack of one.
+    /// Listens whenever the worker wants hints. No failure here keeps the worker from its work.
     pub async fn run(mut self, manager: &HttpManager) -> Infallible {
         loop {
-            if self.source.interest() == Interest::Nothing {
-                self.source.interest_changed().await;
+            if self.hints.interest() == Interest::Nothing {
+                self.hints.interest_changed().await;
                 continue;
             }
             let began = Instant::now();
-            self.source.set_link(Link::Connected);
+            self.hints.set_link(Link::Connected);
             let end = self.listen(manager).await;
-            self.source.set_link(Link::Down);
+            self.hints.set_link(Link::Down);
             if began.elapsed() >= self.timings.backoff_max {
                 self.backoff = Backoff::new(self.timings.backoff_min, self.timings.backoff_max);
             }
@@ -89,42 +94,41 @@ impl Listener {
         }
     }
 
-    /// One connection, from the first packet of TCP until nothing is left of it.
-    async fn listen(&mut self, manager: &HttpManager) -> End {
-        let patience = self.timings.push_answer;
-        let opening = opened(manager, patience);
-        let (mut socket, handshake) = tokio::select! {
+    /// Makes one connection and uses it until nothing is left of it.
+    async fn listen(&mut self, manager: &HttpManager) -> ConnectionEnd {
+        let opening = open(manager, self.timings.push_answer);
+        let (mut connection, handshake) = tokio::select! {
             opened = opening => match opened {
                 Ok(opened) => opened,
-                Err(error) => return End::Failed(error),
+                Err(error) => return ConnectionEnd::Failed(error),
             },
-            () = not_wanted_for(self.source.clone(), self.timings.push_leave) => return End::NotWanted,
+            () = unwanted_for(self.hints.clone(), self.timings.push_leave) => return ConnectionEnd::NotWanted,
         };
-        let mut interests = self.source.clone();
+        let mut interests = self.hints.clone();
         let interest = interests.interest();
-        if interest != Interest::Nothing && (!std::mem::replace(&mut self.worked, true) || self.said) {
+        if interest != Interest::Nothing && (!replace(&mut self.has_worked, true) || self.is_reported) {
             info!("listening to the Manager: what happens there is known here at once");
-            self.said = false;
+            self.is_reported = false;
         }
         self.failures = 0;
-        let ear = Ear::new(manager.worker_id(), interest);
-        let mut talk = Conversation::new(ear, &mut self.crowd, &self.source, &self.timings);
-        talk.open(&handshake);
-        let end = converse(&mut talk, &mut socket, &mut interests).await;
-        if end.is_ours() {
-            part(&mut talk, socket, manager, &self.timings).await;
+        let filter = EventFilter::new(manager.worker_id(), interest);
+        let mut state = ConnectionState::new(filter, &mut self.farm, &self.hints, &self.timings);
+        state.open(&handshake);
+        let end = use_connection(&mut state, &mut connection, &mut interests).await;
+        if end.is_still_open() {
+            leave_and_close(&mut state, connection, manager, &self.timings).await;
         }
         end
     }
 
     /// How long to wait before the next connection.
-    fn pause(&mut self, end: &End, manager: &HttpManager) -> Duration {
+    fn pause(&mut self, end: &ConnectionEnd, manager: &HttpManager) -> Duration {
         match end {
-            End::NotWanted => Duration::ZERO,
-            End::Goodbye => GOODBYE + GOODBYE_SPREAD.mul_f64(random()),
-            // A proxy whose Manager is away says so with a 5xx, too.
-            End::Failed(error @ LineError::Refused(status)) if !self.worked || *status < 500 => {
-                if std::mem::replace(&mut self.said, true) {
+            ConnectionEnd::NotWanted => Duration::ZERO,
+            ConnectionEnd::ManagerStopped => SHUTDOWN_PAUSE + SHUTDOWN_SPREAD.mul_f64(random()),
+            // A proxy whose Manager is away answers with a 5xx too.
+            ConnectionEnd::Failed(error @ PushError::Refused(status)) if !self.has_worked || *status < 500 => {
+                if replace(&mut self.is_reported, true) {
                     debug!(error = chain(error), "still no listening to the Manager");
                 } else {
                     info!(
@@ -134,12 +138,12 @@ impl Listener {
                 }
                 self.timings.push_refused.mul_f64(1.0 + random())
             }
-            End::Failed(error) => {
+            ConnectionEnd::Failed(error) => {
                 let pause = self.backoff.pause(random());
                 debug!(error = chain(error), ?pause, "not listening to the Manager");
-                // With the Manager away there is nothing to tell apart.
+                // With the Manager away, a failure says nothing about listening.
                 self.failures += u32::from(manager.trouble().is_none());
-                if self.failures == FAILURES && !std::mem::replace(&mut self.said, true) {
+                if self.failures == REPORTED_FAILURES && !replace(&mut self.is_reported, true) {
                     info!(
                         error = chain(error),
                         "cannot listen to the Manager, only ask it: a click there is noticed some seconds later; will retry"
@@ -151,74 +155,84 @@ impl Listener {
     }
 }
 
-impl End {
-    /// Whether the other side would keep the connection.
-    fn is_ours(&self) -> bool {
+impl ConnectionEnd {
+    /// Whether the other side has not closed the connection.
+    fn is_still_open(&self) -> bool {
         match self {
             Self::NotWanted => true,
-            Self::Goodbye => false,
+            Self::ManagerStopped => false,
             Self::Failed(error) => error.is_open(),
         }
     }
 }
 
-/// Says and hears until there is a reason to end it.
-async fn converse(talk: &mut Conversation<'_>, socket: &mut Socket, interests: &mut Source) -> End {
+/// Sends and receives until there is a reason to end the connection.
+async fn use_connection(
+    state: &mut ConnectionState<'_>,
+    connection: &mut Connection,
+    interests: &mut HintSender,
+) -> ConnectionEnd {
     loop {
-        if let Err(error) = say(talk, socket).await {
-            return End::Failed(error);
+        if let Err(error) = send_packets(state, connection).await {
+            return ConnectionEnd::Failed(error);
         }
-        // Also while it was opened: who we are may be about to change.
-        if *talk.interest() == Interest::Nothing {
-            return End::NotWanted;
+        // The interest may have gone also while the connection was opened: the worker's id may be about to change.
+        if *state.interest() == Interest::Nothing {
+            return ConnectionEnd::NotWanted;
         }
         let event = tokio::select! {
             biased;
-            () = interests.interest_changed() => Event::Interest,
-            () = sleep_until(talk.due()) => Event::Due,
-            text = socket.next() => Event::Text(text),
+            () = interests.interest_changed() => ConnectionEvent::InterestChanged,
+            () = sleep_until(state.next_timeout()) => ConnectionEvent::Timeout,
+            text = connection.next() => ConnectionEvent::Text(text),
         };
         match event {
-            Event::Interest => talk.care_for(interests.interest()),
-            Event::Due if talk.act().is_err() => return End::Failed(LineError::Silent),
-            Event::Due => {}
-            Event::Text(Ok(text)) => talk.hear(&text),
-            Event::Text(Err(_)) if talk.was_told_goodbye() => return End::Goodbye,
-            Event::Text(Err(error)) => return End::Failed(error),
+            ConnectionEvent::InterestChanged => state.set_interest(interests.interest()),
+            ConnectionEvent::Timeout if state.handle_timeout().is_err() => {
+                return ConnectionEnd::Failed(PushError::Silent);
+            }
+            ConnectionEvent::Timeout => {}
+            ConnectionEvent::Text(Ok(text)) => state.receive(&text),
+            ConnectionEvent::Text(Err(_)) if state.manager_stops() => return ConnectionEnd::ManagerStopped,
+            ConnectionEvent::Text(Err(error)) => return ConnectionEnd::Failed(error),
         }
     }
 }
 
-/// Until the worker has not been interested for so long: whoever still opens a connection then drops it.
-async fn not_wanted_for(mut source: Source, patience: Duration) {
-    while source.interest() != Interest::Nothing {
-        source.interest_changed().await;
+/// Waits until the worker has wanted no hints for `limit`. A connection that is still being opened then is dropped.
+async fn unwanted_for(mut hints: HintSender, limit: Duration) {
+    while hints.interest() != Interest::Nothing {
+        hints.interest_changed().await;
     }
-    sleep(patience).await;
+    sleep(limit).await;
 }
 
-/// Connects, hears the first packet, and goes again: could hints come? Each of both may take as long as `patience`.
+/// Finds out whether hints could come: connects, receives the first packet, and closes. Connecting and receiving may each
+/// take `limit`.
 ///
 /// # Errors
-/// Why they could not.
-pub async fn knock(manager: &HttpManager, timings: &Timings, patience: Duration) -> Result<(), LineError> {
-    let (socket, _handshake) = opened(manager, patience).await?;
-    hang_up(socket, manager, timings.push_quiet, timings).await;
+/// Returns why no hints could come.
+pub async fn test_connection(manager: &HttpManager, timings: &Timings, limit: Duration) -> Result<(), PushError> {
+    let (connection, _handshake) = open(manager, limit).await?;
+    close_when_quiet(connection, manager, timings.push_quiet, timings).await;
     Ok(())
 }
 
-async fn opened(manager: &HttpManager, patience: Duration) -> Result<(Socket, Handshake), LineError> {
-    let mut socket = Line::new(manager.url(), manager.reach()).open(patience).await?;
-    let handshake = timeout(patience, first(&mut socket))
+async fn open(manager: &HttpManager, limit: Duration) -> Result<(Connection, Handshake), PushError> {
+    let endpoint = Endpoint::new(manager.url(), manager.reach());
+    let mut connection = endpoint.open(limit).await?;
+    let handshake = timeout(limit, read_handshake(&mut connection))
         .await
-        .map_err(|_| LineError::TimedOut(patience))??;
-    Ok((socket, handshake))
+        .map_err(|_| PushError::TimedOut(limit))??;
+    Ok((connection, handshake))
 }
 
-/// The first packet, which tells the Manager from anybody else.
-async fn first(socket: &mut Socket) -> Result<Handshake, LineError> {
-    match Packet::parse(&socket.next().await?) {
-        Packet::Open(handshake) => Ok(handshake),
-        Packet::Pong | Packet::Event { .. } | Packet::Acknowledged(_) | Packet::Other => Err(LineError::Stranger),
+/// Reads the first packet, which tells the Manager from any other server.
+async fn read_handshake(connection: &mut Connection) -> Result<Handshake, PushError> {
+    match ServerPacket::parse(&connection.next().await?) {
+        ServerPacket::Open(handshake) => Ok(handshake),
+        ServerPacket::Pong | ServerPacket::Event { .. } | ServerPacket::Acknowledged(_) | ServerPacket::Other => {
+            Err(PushError::Stranger)
+        }
     }
 }

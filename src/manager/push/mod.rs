@@ -1,49 +1,39 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! The Manager's hints: what it broadcasts over its Socket.IO (Engine.IO 3, Socket.IO 2, websocket only), so that a click is
-//! an act at once. They are hints, never facts: unordered, lossy, of anybody who answers there. All they bring about is
-//! that a question which would have been asked anyway is asked now.
+//! The Manager's hints. The Manager broadcasts what happens on the farm over its Socket.IO (Engine.IO 3, Socket.IO 2,
+//! websocket only), so that a click takes effect at once. A hint is never a fact: hints arrive out of order, get lost, and
+//! come from whatever answers at that address. A hint only makes the worker ask a question now that it would have asked
+//! later anyway.
 //!
 //! ```text
-//! worker ── Interest ──► Source ──► Listener ──► Line ──► websocket
-//!   ▲                      ▲           └─► Conversation: Packet ─► Ear ─► hint, Rooms ─► subscriptions, Crowd ─► waits
-//!   └─ Hints (a level) ────┘◄──────────────────────┘
+//! worker ── Interest ──► HintSender ──► PushListener ──► Endpoint, Connection ──► websocket
+//!   ▲                        ▲               └─► ConnectionState: ServerPacket ─► EventFilter ─► Hint
+//!   │                        │                     Rooms ─► ClientPacket    FarmLoad, ProgressSchedule ─► delays
+//!   └──── HintReceiver ──────┘◄─────────────────────┘
 //! ```
 //!
-//! A hint is a level, not a queue: however many come, "ask at this instant" is all that is kept.
+//! Hints do not queue up: however many arrive, all that is kept is "ask at this instant".
 //!
-//! Two things would harm the whole farm. A packet that starts with `43`, of which four bytes end the Manager: all that is
-//! said is a [`Saying`](rooms::Saying), and none of those is one. And a connection that is closed in a room: see
-//! [`parting`].
+//! Two mistakes here would harm the whole farm. The first is a packet that starts with `43`: four bytes of it end the
+//! Manager. Everything that is sent is therefore a [`ClientPacket`](packet::ClientPacket), and none of those starts so. The
+//! second is to close a connection that is still in a room: see [`closing`].
 
-mod conversation;
-mod crowd;
-mod ear;
-mod hints;
-mod line;
+mod closing;
+mod connection;
+mod connection_state;
+mod event_filter;
+mod farm_load;
+mod hint_channel;
+mod interest;
 mod listener;
 mod packet;
-mod parting;
+mod progress;
 mod rooms;
-mod steps;
 
-pub use ear::{Ear, Heard};
-pub use hints::{Hints, Link, Pause, Source, hints};
-pub use line::{Line, LineError};
-pub use listener::{Listener, knock};
-pub use packet::Packet;
-pub(crate) use parting::longest as longest_parting;
-
-/// What the worker wants to hear of. Each includes what concerns the worker itself.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Interest {
-    /// Nothing, not even a connection: before the sign-on, and when leaving.
-    #[default]
-    Nothing,
-    /// Asleep: the worker alone.
-    Wishes,
-    /// Idle: new work too.
-    Work,
-    /// Running: what may end the task. Both are UUIDs.
-    Task { job: String, task: String },
-}
+pub(crate) use closing::longest_close;
+pub use connection::PushError;
+pub use event_filter::{EventFilter, Hint};
+pub use hint_channel::{HintReceiver, HintSender, Link, PollInterval, hint_channel};
+pub use interest::Interest;
+pub use listener::{PushListener, test_connection};
+pub use packet::ServerPacket;

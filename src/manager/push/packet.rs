@@ -1,25 +1,57 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! One text of the Manager's: pure, and never wrong. What is not understood is [`Packet::Other`].
+//! The packets of Engine.IO 3 with what Socket.IO 2 puts into them, in both directions. This file is pure.
 
-use crate::protocol::Handshake;
+use std::fmt;
 
-/// A packet of Engine.IO 3 with what Socket.IO 2 puts into it.
+use crate::protocol::{Handshake, Subscription, SubscriptionChange};
+
+/// A packet that the Manager sent. Parsing never fails: what is not understood is [`ServerPacket::Other`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Packet<'a> {
-    /// `0{...}`: the first of a connection.
+pub enum ServerPacket<'a> {
+    /// `0{...}`: the first packet of a connection.
     Open(Handshake),
     /// `3`: the answer to a ping.
     Pong,
-    /// `42["<name>",<payload>]`. The payload is not looked at: most of it is for others.
-    Event { name: &'a str, payload: &'a str },
-    /// `43<id>[...]`: the answer to a packet with that id.
+    /// `42["<name>",<payload>]`. The payload is not parsed here, because most events are for other workers.
+    Event {
+        /// The event's name, such as `/jobs`.
+        name: &'a str,
+        /// The event's argument, as JSON.
+        payload: &'a str,
+    },
+    /// `43<id>[...]`: the answer to the packet with that id.
     Acknowledged(u32),
-    /// `40`, and whatever else there may be.
+    /// `40`, and everything else.
     Other,
 }
 
-impl<'a> Packet<'a> {
+/// A group of connections to which the Manager sends events.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Room {
+    /// `/workers` events of every worker; no room exists for a single worker.
+    Workers,
+    /// `/jobs` events of every job; a job's own room carries no events about the job itself.
+    Jobs,
+    /// `/task` events of every task of one job.
+    Job(String),
+}
+
+/// A packet that is sent to the Manager. Its `Display` is the text of the packet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum ClientPacket {
+    /// `2`: asks for a [`ServerPacket::Pong`].
+    Ping,
+    /// Enters or leaves a room. The acknowledgement carries the same id.
+    ChangeSubscription {
+        id: u32,
+        change: SubscriptionChange,
+        room: Room,
+    },
+}
+
+impl<'a> ServerPacket<'a> {
+    /// Reads one text of the websocket.
     pub fn parse(text: &'a str) -> Self {
         if let Some(rest) = text.strip_prefix("42") {
             return Self::event(rest).unwrap_or(Self::Other);
@@ -43,6 +75,33 @@ impl<'a> Packet<'a> {
     }
 }
 
+impl Room {
+    /// Whether the room carries events of the whole farm.
+    pub(super) fn is_farm_wide(&self) -> bool {
+        match self {
+            Self::Workers | Self::Jobs => true,
+            Self::Job(_) => false,
+        }
+    }
+}
+
+impl fmt::Display for ClientPacket {
+    /// Writes `42<id>["/subscription",{...}]`, in exactly the form that the Manager's simple parser expects.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (id, change, room) = match self {
+            Self::Ping => return f.write_str("2"),
+            Self::ChangeSubscription { id, change, room } => (id, *change, room),
+        };
+        let (kind, uuid) = match room {
+            Room::Workers => ("allWorkers", None),
+            Room::Jobs => ("allJobs", None),
+            Room::Job(uuid) => ("job", Some(uuid.as_str())),
+        };
+        let argument = serde_json::to_string(&Subscription { op: change, kind, uuid }).map_err(|_| fmt::Error)?;
+        write!(f, r#"42{id}["/subscription",{argument}]"#)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -50,21 +109,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_manager_says_is_understood() {
+    fn what_the_manager_sends_is_understood() {
         let open = r#"0{"sid":"PuNAI2fDN1HKgfcDYYVl","upgrades":[],"pingInterval":30000,"pingTimeout":60000}"#;
         let handshake = Handshake {
             ping_interval: Some(30_000),
         };
-        assert_eq!(Packet::parse(open), Packet::Open(handshake));
-        assert_eq!(Packet::parse("0{}"), Packet::Open(Handshake::default()));
-        assert_eq!(Packet::parse("40"), Packet::Other);
-        assert_eq!(Packet::parse("3"), Packet::Pong);
-        assert_eq!(Packet::parse(r#"4312["ok"]"#), Packet::Acknowledged(12));
-        let event = Packet::Event {
+        assert_eq!(ServerPacket::parse(open), ServerPacket::Open(handshake));
+        assert_eq!(ServerPacket::parse("0{}"), ServerPacket::Open(Handshake::default()));
+        assert_eq!(ServerPacket::parse("40"), ServerPacket::Other);
+        assert_eq!(ServerPacket::parse("3"), ServerPacket::Pong);
+        assert_eq!(ServerPacket::parse(r#"4312["ok"]"#), ServerPacket::Acknowledged(12));
+        let event = ServerPacket::Event {
             name: "/lifecycle",
             payload: r#"{"type":"manager-shutdown"}"#,
         };
-        assert_eq!(Packet::parse(r#"42["/lifecycle",{"type":"manager-shutdown"}]"#), event);
+        assert_eq!(
+            ServerPacket::parse(r#"42["/lifecycle",{"type":"manager-shutdown"}]"#),
+            event
+        );
     }
 
     #[test]
@@ -85,17 +147,27 @@ mod tests {
             "33",
             "\u{1f980}",
         ] {
-            assert_eq!(Packet::parse(text), Packet::Other, "{text:?}");
+            assert_eq!(ServerPacket::parse(text), ServerPacket::Other, "{text:?}");
         }
     }
 
     proptest! {
-        /// Whatever comes is a packet, and nothing is copied of an event: it lies within the text.
+        /// Any text is parsed, and an event is not copied: it lies within the text.
         #[test]
         fn any_text_is_some_packet(text in "(0|3|42|43)?[0-9]{0,3}(\\[\"/[a-z]{0,9}\",)?\\PC{0,200}\\]?") {
-            if let Packet::Event { name, payload } = Packet::parse(&text) {
+            if let ServerPacket::Event { name, payload } = ServerPacket::parse(&text) {
                 prop_assert!(name.len() + payload.len() < text.len());
             }
+        }
+
+        /// The job's id comes from the Manager and may be any text. The packet must not become the one that ends the
+        /// Manager, and its argument must stay JSON.
+        #[test]
+        fn nothing_that_is_sent_starts_with_43(id in any::<u32>(), job in "\\PC{0,40}|43.*") {
+            let text = ClientPacket::ChangeSubscription { id, change: SubscriptionChange::Subscribe, room: Room::Job(job) }.to_string();
+            prop_assert!(text.starts_with("42"));
+            let json = &text[text.find('[').unwrap()..];
+            prop_assert!(serde_json::from_str::<serde_json::Value>(json).is_ok());
         }
     }
 }

@@ -17,7 +17,7 @@ use super::Case;
 use super::finding::{Finding, look};
 use crate::chain::chain;
 use crate::home::Credentials;
-use crate::manager::push::{LineError, knock};
+use crate::manager::push::{PushError, test_connection};
 use crate::manager::{
     Diagnosis, HttpManager, Manager, ManagerError, Row, Step, Verdict, examine, of_another_version, said_who,
 };
@@ -173,17 +173,19 @@ async fn push(case: &Case, manager: &HttpManager) -> Option<Finding> {
     if !case.config.push {
         return Some(Finding::ok(NAME, "turned off: the worker asks and does not listen"));
     }
-    Some(match timeout(STEP, knock(manager, &case.config.timings, STEP)).await {
-        Ok(Ok(())) => Finding::ok(
-            NAME,
-            "the Manager can be listened to: what is clicked there is done at once",
-        ),
-        Ok(Err(error)) => silent(&error),
-        Err(_) => silent(&LineError::TimedOut(STEP)),
-    })
+    Some(
+        match timeout(STEP, test_connection(manager, &case.config.timings, STEP)).await {
+            Ok(Ok(())) => Finding::ok(
+                NAME,
+                "the Manager can be listened to: what is clicked there is done at once",
+            ),
+            Ok(Err(error)) => silent(&error),
+            Err(_) => silent(&PushError::TimedOut(STEP)),
+        },
+    )
 }
 
-fn silent(error: &LineError) -> Finding {
+fn silent(error: &PushError) -> Finding {
     Finding::warn(
         "manager.push",
         format!("the Manager cannot be listened to: {}", chain(error)),
@@ -217,6 +219,6 @@ mod tests {
 
     #[test]
     fn a_manager_that_cannot_be_listened_to_is_a_warning() {
-        assert_eq!(silent(&LineError::Refused(426)).verdict, Is::Warn);
+        assert_eq!(silent(&PushError::Refused(426)).verdict, Is::Warn);
     }
 }

@@ -7,14 +7,14 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::scripted::{JOB, Pushed, Scripted, TASK, echo_task, live, sleep_task};
-use crate::manager::push::{Interest, Link, Source};
+use crate::manager::push::{HintSender, Interest, Link};
 use crate::manager::{Assignment, Verdict, Wish};
 use crate::protocol::{MayKeepRunning, WorkerStatus};
 use crate::signals::Order;
 
-const ASK: fn(&Source) = |source| source.ask_at(Instant::now());
-const LISTENING: fn(&Source) = |source| source.set_link(Link::Listening);
-const LOST: fn(&Source) = |source| source.set_link(Link::Down);
+const ASK: fn(&HintSender) = |source| source.ask_at(Instant::now());
+const LISTENING: fn(&HintSender) = |source| source.set_link(Link::Listening);
+const LOST: fn(&HintSender) = |source| source.set_link(Link::Down);
 
 fn stop() -> Verdict {
     Verdict::Stop(MayKeepRunning {
@@ -131,7 +131,7 @@ async fn an_order_wins_over_a_hint_of_the_same_moment() {
 #[tokio::test(start_paused = true)]
 async fn a_sleeper_that_was_given_up_says_its_state_again() {
     let manager = Scripted::with_a_sleeper();
-    manager.push.borrow_mut().push_back((10_000, Source::given_up));
+    manager.push.borrow_mut().push_back((10_000, HintSender::mark_error));
     live(&manager, 45, &[]).await;
     assert_eq!(manager.times("now asleep"), [0, 10_000]);
 }
@@ -152,5 +152,5 @@ async fn what_is_listened_for_follows_the_state() {
     let mut heard = manager.interests.take();
     // What comes first, the worker or its listener, is chance.
     heard.retain(|interest| *interest != Interest::Nothing);
-    assert_eq!(heard, [Interest::Work, running, Interest::Wishes]);
+    assert_eq!(heard, [Interest::Work, running, Interest::StatusRequests]);
 }

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::departure::{Departure, RestartCode};
 use crate::home::{Credentials, Home};
-use crate::manager::push::{Interest, Source, hints};
+use crate::manager::push::{HintSender, Interest, hint_channel};
 use crate::manager::{
     Acknowledgement, Assignment, Delivery, Greeting, Introduction, Manager, ManagerError, Picture, PictureAnswer, Row,
     Session, Verdict, Welcome, Wish,
@@ -30,7 +30,7 @@ use crate::timings::Timings;
 use crate::worker::{Inbox, Surroundings, Worker};
 
 /// When, in milliseconds from the start, the Manager's push does what.
-pub(super) type Pushed = (u64, fn(&Source));
+pub(super) type Pushed = (u64, fn(&HintSender));
 
 /// A Manager that answers from a script, and by default like one with nothing to do.
 #[derive(Debug)]
@@ -103,7 +103,7 @@ impl Scripted {
     }
 
     /// Hints when it is time to, and notes what they are wanted for.
-    async fn hint_in_time(&self, mut source: Source) -> Infallible {
+    async fn hint_in_time(&self, mut source: HintSender) -> Infallible {
         self.interests.borrow_mut().push(source.interest());
         let script = self.push.take();
         let mut script = script.into_iter().peekable();
@@ -222,7 +222,7 @@ pub(super) async fn live_in(home: &Home, manager: &Scripted, seconds: u64, order
     let (spool, sender) = Spool::open(&home.spool_dir(), Limits::default(), &timings).unwrap();
     let (pictures, _desk) = Pictures::new(home.dir(), &timings);
     let (tell, orders_in) = unbounded_channel();
-    let (hints, source) = hints(&timings);
+    let (hints, source) = hint_channel(&timings);
     let introduction = Introduction {
         name: "w".into(),
         task_types: vec!["misc".into()],
