@@ -262,12 +262,12 @@ impl Running {
         loop {
             match self.said.recv_timeout(PATIENCE) {
                 Ok(text) => {
-                    let _ = writeln!(self.seen, "{text}");
+                    writeln!(self.seen, "{text}").ok();
                     if let Some((before, code)) = text.split_once(&end) {
                         said.push_str(before);
                         return (code.to_owned(), said);
                     }
-                    let _ = writeln!(said, "{text}");
+                    writeln!(said, "{text}").ok();
                 }
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
                     panic!("the computer does not answer to {line:?}; it said\n{}", self.seen)

@@ -182,7 +182,7 @@ impl Farm {
         let mut text = String::new();
         for entry in fs::read_dir(self.folder.path()).into_iter().flatten().flatten() {
             if let Ok(log) = fs::read_to_string(entry.path().join("worker.log")) {
-                let _ = writeln!(text, "--- log of {}\n{log}", entry.file_name().to_string_lossy());
+                writeln!(text, "--- log of {}\n{log}", entry.file_name().to_string_lossy()).ok();
             }
         }
         text

@@ -97,7 +97,7 @@ impl Node {
         let mut text = self.config.top.join("\n");
         text.push_str("\n[timings]\n");
         for (name, value) in timings {
-            let _ = writeln!(text, "{name} = \"{value}\"");
+            writeln!(text, "{name} = \"{value}\"").ok();
         }
         fs::write(self.folder.join("flamenco-worker.toml"), text).unwrap();
     }
@@ -274,8 +274,8 @@ impl Node {
 impl Drop for Node {
     fn drop(&mut self) {
         if let Some(mut process) = self.process.take() {
-            let _ = process.kill();
-            let _ = process.wait();
+            process.kill().ok();
+            process.wait().ok();
         }
     }
 }

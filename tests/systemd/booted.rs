@@ -190,10 +190,10 @@ impl Machine {
 impl Drop for Machine {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let _ = std::io::stderr().write_all(self.story().as_bytes());
+            std::io::stderr().write_all(self.story().as_bytes()).ok();
         }
         // The end of its input is what it waits for.
         drop(self.keeper.stdin.take());
-        let _ = self.keeper.wait();
+        self.keeper.wait().ok();
     }
 }

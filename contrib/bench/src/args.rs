@@ -23,8 +23,6 @@ pub(crate) struct Chosen {
     pub(crate) other: Option<PathBuf>,
     /// Workers in the large farm, if not the usual number.
     pub(crate) workers: Option<usize>,
-    /// At most so many of them as processes of their own.
-    pub(crate) processes: Option<usize>,
     /// Everything once and with short pauses: shows that the cases work.
     pub(crate) smoke: bool,
 }
@@ -42,15 +40,13 @@ is measured in the same run.
 
 Usage: bench [OPTIONS] [CASE ...]
        bench chaos [--seed N] [--tasks N] [--nodes N]   everything goes wrong at random: what was lost?
-       bench process                                    what a guard costs: start and end of a program
        bench soak [TREES [SEED]]                        process trees of random shape, killed at random
 
 Cases [default: all; the time is for both columns, another worker takes about as long again]:
 {cases}
 Options:
       --worker PATH     measures this worker, too: a column more
-      --workers N       how many workers `many` has [default: 1000]
-      --processes N     at most so many of them as processes [default: as memory allows]
+      --workers N       how many workers `many` has, as far as memory allows [default: 1000]
       --smoke           everything once, with polls in milliseconds: the figures mean nothing
   -h, --help            shows this help
 "
@@ -79,7 +75,6 @@ pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Wish, S
             "--smoke" => chosen.smoke = true,
             "--worker" => chosen.other = Some(value()?.into()),
             "--workers" => chosen.workers = Some(number(name, &value()?)?),
-            "--processes" => chosen.processes = Some(number(name, &value()?)?),
             _ if CASES.iter().any(|case| case.name == name) => chosen.cases.push(name.to_owned()),
             _ => return Err(format!("\"{text}\" is neither a case nor an option of bench")),
         }
@@ -106,7 +101,6 @@ mod tests {
             cases: vec!["idle".to_owned(), "many".to_owned()],
             other: Some("w".into()),
             workers: Some(50),
-            processes: None,
             smoke: false,
         };
         let line = "idle --worker w many --workers=50";

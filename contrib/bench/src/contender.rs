@@ -2,8 +2,6 @@
 
 //! The workers that are compared, each a column of the table.
 
-#![expect(clippy::disallowed_methods, reason = "cargo is a program")]
-
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

@@ -9,10 +9,10 @@
 //!                                                                      ▼
 //!         cases (one file each) ─► node (one StandIn, one worker) ─► figures (a table: a column per contender)
 //!               │                  program (a task whose life is seen from here)
-//!               ├─ many ─────────► crowd (a thousand workers: processes, and residents)
+//!               ├─ many ─────────► crowd (a thousand workers)
 //!               └─ prints
-//! this program again: printer (writes lines, fast or paced), residents (workers without processes of their own)
-//! process, soak ─► launch (the worker's process room alone) ─► tree (this program again)
+//! this program again: printer (writes lines, fast or paced)
+//! soak ─► node ─► tree (this program again)
 //! ```
 
 #![expect(clippy::print_stdout, reason = "this program's figures are its output")]
@@ -24,13 +24,10 @@ mod chaos;
 mod contender;
 mod crowd;
 mod figures;
-mod launch;
 mod node;
 mod printer;
 mod proc;
-mod process;
 mod program;
-mod residents;
 mod scale;
 mod soak;
 mod waiting;
@@ -48,9 +45,7 @@ fn main() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().skip(1).collect();
     match words.split_first() {
         Some((role, words)) if role == printer::ROLE => return printer::main(words),
-        Some((role, words)) if role == residents::ROLE => return residents::main(words),
         Some((case, words)) if case == chaos::CASE => return chaos::main(words),
-        Some((role, _)) if role == process::ROLE => return process::main(),
         Some((case, words)) if case == soak::ROLE => return soak::main(&texts(words)),
         Some((role, words)) if role == soak::ONE_WAY => return soak::one_way_main(&texts(words)),
         Some((role, words)) if role == soak::tree::ROLE => return soak::tree::main(&texts(words)),
@@ -84,7 +79,6 @@ fn texts(words: &[OsString]) -> Vec<String> {
 fn measure(chosen: &Chosen) -> Result<(), String> {
     let mut scale = if chosen.smoke { Scale::smoke() } else { Scale::whole() };
     scale.workers = chosen.workers.unwrap_or(scale.workers);
-    scale.processes = chosen.processes.unwrap_or(scale.processes);
     let contenders = Contender::all(chosen.other.as_deref(), &scale)?;
     let bench = Bench { contenders, scale };
     println!("{}", bench.about());

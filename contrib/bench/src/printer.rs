@@ -7,9 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
-
-use tokio::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The first argument that makes this program a printer.
 pub(crate) const ROLE: &str = "print";
@@ -58,7 +56,7 @@ fn print(bytes: u64, rate: u64) -> std::io::Result<Duration> {
         written += block.len() as u64;
         if rate > 0 {
             let due = Duration::from_secs_f64(written as f64 / rate as f64);
-            std::thread::park_timeout(due.saturating_sub(begin.elapsed()));
+            std::thread::sleep(due.saturating_sub(begin.elapsed()));
         }
     }
     Ok(begin.elapsed())

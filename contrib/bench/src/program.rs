@@ -3,8 +3,6 @@
 //! A program for a task, whose life is seen from here to the microsecond and without polling: it and all it starts hold the
 //! writing end of a named pipe. The first line in it says that the program is up; its end, that the last process is gone.
 
-#![expect(clippy::disallowed_methods, reason = "the program is also run without a worker")]
-
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
@@ -12,7 +10,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -22,7 +20,6 @@ use nix::unistd::{Pid, mkfifo};
 use serde_json::json;
 use standin_manager::CommandSpec;
 use tempfile::TempDir;
-use tokio::time::Instant;
 
 use crate::node::PATIENCE;
 
@@ -35,6 +32,8 @@ pub(crate) enum Nature {
     Ignores,
     /// Ends on SIGTERM, and so do the 200 processes it has started.
     Tree,
+    /// The same, each in a session of its own, which no signal to a group reaches.
+    Sessions,
 }
 
 impl Nature {
@@ -43,6 +42,7 @@ impl Nature {
         match self {
             Self::Obeys => r#"exec 9>"$0/life"; echo up >&9; read -r _ <"$0/go""#,
             Self::Ignores => r#"trap '' TERM; exec 9>"$0/life"; echo up >&9; read -r _ <"$0/go""#,
+            Self::Sessions => r#"exec 9>"$0/life"; for _ in {1..200}; do setsid sleep 1000 & done; echo up >&9; wait"#,
             Self::Tree => r#"exec 9>"$0/life"; for _ in {1..200}; do sleep 1000 & done; echo up >&9; wait"#,
         }
     }
@@ -121,7 +121,7 @@ impl Program {
         let begin = Instant::now();
         killpg(Pid::from_raw(group), Signal::SIGTERM).map_err(|error| error.to_string())?;
         let gone = program.gone(PATIENCE).then(|| begin.elapsed());
-        let _status = process.wait();
+        process.wait().ok();
         gone.ok_or_else(|| "the program survived SIGTERM".to_owned())
     }
 
@@ -157,7 +157,8 @@ fn writes(information: &Path) -> bool {
 impl Drop for Program {
     fn drop(&mut self) {
         for pid in self.left() {
-            let _gone = kill(pid, Signal::SIGKILL);
+            // Gone already.
+            kill(pid, Signal::SIGKILL).ok();
         }
     }
 }

@@ -33,8 +33,6 @@ pub(crate) struct Scale {
     /// So long after one of them the next is started: all at once, they would be too much news for each other, and leave the
     /// Manager's hints alone for five minutes.
     pub(crate) apart: Duration,
-    /// At most so many of them as processes.
-    pub(crate) processes: usize,
     /// Timings for our worker's configuration; none are those of a farm.
     pub(crate) timings: &'static str,
 }
@@ -55,7 +53,6 @@ impl Scale {
             slow_update: Duration::from_secs(4),
             workers: 1000,
             apart: Duration::from_millis(150),
-            processes: usize::MAX,
             timings: "",
         }
     }
@@ -74,9 +71,8 @@ impl Scale {
             flood: 1_000_000,
             paced: 1_000_000,
             slow_update: shortly,
-            workers: 4,
+            workers: 3,
             apart: Duration::from_millis(1),
-            processes: 2,
             timings: SHORT,
         }
     }

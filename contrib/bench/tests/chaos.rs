@@ -2,8 +2,6 @@
 
 //! A short run of `bench chaos`: everything goes wrong at random, and nothing may be lost, done twice or left behind.
 
-#![expect(clippy::disallowed_methods, reason = "it starts the program it tests")]
-
 use std::process::Command;
 
 #[test]

@@ -2,8 +2,6 @@
 
 //! Every kind of case once, with short pauses: the benchmark works. Its figures are not looked at.
 
-#![expect(clippy::disallowed_methods, reason = "the benchmark is a program")]
-
 use std::path::Path;
 use std::process::Command;
 

@@ -2,8 +2,6 @@
 
 //! A short soak: the long one is `cargo run --release -p bench -- soak`.
 
-#![expect(clippy::disallowed_methods, reason = "the soak is a program")]
-
 use std::io::Write;
 use std::process::Command;
 

@@ -43,7 +43,6 @@ impl Browser {
             .prefix("browser-")
             .tempdir()
             .map_err(Error::Start)?;
-        #[expect(clippy::disallowed_methods, reason = "the browser is a real process")]
         let mut driver = Command::new("chromedriver")
             .arg("--port=0")
             // What it starts inherits this, and is found by it; so it keeps its files to itself, too.
@@ -101,7 +100,8 @@ impl Browser {
 
     fn end(&self) {
         let group = Pid::from_raw(-i32::try_from(self.driver.id()).unwrap_or(i32::MAX));
-        let _gone_already = kill(group, Signal::SIGKILL);
+        // Gone already.
+        kill(group, Signal::SIGKILL).ok();
         // Chromium leads a group of its own, and helps no child to survive it: some rounds are enough.
         for _ in 0..200 {
             let left = bearing(self.profiles.path());
@@ -109,9 +109,10 @@ impl Browser {
                 return;
             }
             for pid in left {
-                let _gone_already = kill(pid, Signal::SIGKILL);
+                // Gone already.
+                kill(pid, Signal::SIGKILL).ok();
             }
-            std::thread::park_timeout(Duration::from_millis(10));
+            std::thread::sleep(Duration::from_millis(10));
         }
     }
 }
@@ -119,7 +120,8 @@ impl Browser {
 impl Drop for Browser {
     fn drop(&mut self) {
         self.end();
-        let _was_started_by_us = self.driver.wait();
+        // Was started by us.
+        self.driver.wait().ok();
     }
 }
 

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! One page, as a person at a screen has it: look, click, type, read.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
 use crate::{driver::Browser, error::Error, http};
 
@@ -139,7 +138,7 @@ impl<'a> Page<'a> {
                     page: page.as_str().unwrap_or_default().to_owned(),
                 });
             }
-            std::thread::park_timeout(LOOK_AGAIN);
+            std::thread::sleep(LOOK_AGAIN);
         }
     }
 
@@ -234,6 +233,6 @@ impl<'a> Page<'a> {
 impl Drop for Page<'_> {
     fn drop(&mut self) {
         // What does not close now ends with its browser.
-        let _nobody_to_tell = http::call(self.browser.port(), "DELETE", &self.session, &Value::Null);
+        http::call(self.browser.port(), "DELETE", &self.session, &Value::Null).ok();
     }
 }

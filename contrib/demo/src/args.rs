@@ -13,7 +13,6 @@ use clap::{
     error::ErrorKind,
     value_parser,
 };
-use flamenco_worker::cli::manager_url;
 use reqwest::Url;
 
 use crate::samples::SampleName;
@@ -153,6 +152,20 @@ pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Wish, c
         workers: workers.unwrap_or(1).into(),
         output,
     })
+}
+
+/// As the worker reads it: plain HTTP unless it says otherwise.
+fn manager_url(text: &str) -> Result<Url, String> {
+    let whole = if text.contains("://") {
+        text.to_owned()
+    } else {
+        format!("http://{text}")
+    };
+    let url = Url::parse(&whole).map_err(|error| error.to_string())?;
+    match url.scheme() {
+        "http" | "https" => Ok(url),
+        other => Err(format!("a Manager speaks http or https, not {other}")),
+    }
 }
 
 #[cfg(test)]

@@ -3,12 +3,11 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::mpsc,
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use nix::{sys::signal::Signal, unistd::Pid};
-use tokio::time::Instant;
 
 use crate::{
     RESTART_CODE,
@@ -146,7 +145,6 @@ impl Crew {
     /// Pid and name of what runs although its worker does not. The guards of a worker that was killed need a moment.
     fn left_behind(&self) -> Vec<(Pid, String)> {
         let end = Instant::now() + SWEPT;
-        let (_kept, pause) = mpsc::channel::<()>();
         loop {
             let mut left = programs::playing(&self.samples);
             left.extend(
@@ -159,7 +157,7 @@ impl Crew {
                 left.dedup();
                 return left;
             }
-            let _only_a_pause = pause.recv_timeout(LISTEN);
+            thread::sleep(LISTEN);
         }
     }
 }

@@ -5,10 +5,12 @@
 //! submit ─► watch until it ended (stubborn: cancel it once it is stubborn) ─► look: log, status, /proc ─► tell
 //! ```
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use standin_manager::{JobStatus, Task};
-use tokio::time::Instant;
 
 use crate::{
     interrupt::{End, failed},

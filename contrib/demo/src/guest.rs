@@ -11,13 +11,13 @@
 
 use std::{
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
+use console::style;
 use nix::unistd::gethostname;
 use reqwest::Url;
 use standin_manager::WorkerStatus;
-use tokio::time::Instant;
 
 use crate::{
     crew::{Crew, Hiring},
@@ -25,7 +25,7 @@ use crate::{
     local::{Local, STOPPING},
     manager::Manager,
     programs::read_text,
-    show::{Ink, Line, Show, counted, tame},
+    show::{Line, Show, counted, tame},
     stay::someone_reads,
     supervisor::Supervisor,
     view::{Row, State},
@@ -107,19 +107,19 @@ fn stay(cast: &mut Local<'_>, manager: &Manager, crew: &Crew) -> Result<(), End>
 
 fn head(rows: &[Row], answers: bool) -> Line {
     if !answers {
-        return vec![(
-            Ink::Red,
-            "  The Manager does not answer; the workers go on by themselves.".to_owned(),
-        )];
+        let text = style("  The Manager does not answer; the workers go on by themselves.").red();
+        return Line {
+            text: text.to_string(),
+            ..Line::default()
+        };
     }
     let awake = |row: &&Row| row.state == State::Known(WorkerStatus::Awake);
     let awake = rows.iter().filter(awake).count();
-    let text = format!(
-        "  {} of {} awake. Ctrl+C signs off and leaves.",
+    Line::dim(&format!(
+        "{} of {} awake. Ctrl+C signs off and leaves.",
         awake,
         counted(rows.len(), "worker")
-    );
-    vec![(Ink::Dim, text)]
+    ))
 }
 
 fn unseen(member: &Supervisor) -> Row {

@@ -8,7 +8,7 @@
 //!       │          ├─► stay ────┴► watch until told to go
 //!       │          └─► farm: stand-in Manager, jobs, samples ◄── HTTP ──┐
 //!       ├─► guest ─► manager: somebody's ◄────────────────────── HTTP ──┤
-//!       ├─► crew ─► supervisor ─► programs ─► flamenco-worker ──────────┴─► Blender, or own (tracer), or samples::role
+//!       ├─► crew ─► supervisor ─► programs ─► flamenco-worker ──────────┴─► Blender, or own, or samples::role
 //!       ├─► show: the terminal ◄── view: a worker in one line
 //!       └─► interrupt: Ctrl+C
 //! ```
@@ -33,15 +33,12 @@ mod show;
 mod stage;
 mod stay;
 mod supervisor;
-mod tracer;
 mod view;
 mod walk;
 mod watch;
 mod worker;
 
-use std::{env, process::ExitCode};
-
-use tokio::time::Instant;
+use std::{env, process::ExitCode, time::Instant};
 
 use crate::{
     args::{Mode, Play, Wish},
@@ -65,17 +62,14 @@ fn main() -> ExitCode {
     match args::parse(first.into_iter().chain(words)) {
         Ok(wish) => show_everything(wish),
         Err(said) => {
-            let _nobody_reads = said.print();
+            said.print().ok();
             u8::try_from(said.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
         }
     }
 }
 
 fn show_everything(wish: Wish) -> ExitCode {
-    let mut show = match Show::new() {
-        Ok(show) => show,
-        Err(_) => return ExitCode::FAILURE,
-    };
+    let mut show = Show::new();
     let ready = Interrupt::listen()
         .map_err(failed("listening for signals"))
         .and_then(|interrupt| Ok((interrupt, Places::make(wish.output)?)));

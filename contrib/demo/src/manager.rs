@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The four calls of a real Manager's API that a guest needs. None of them asks who is calling.
+//! The three calls of a real Manager's API that a guest needs. None of them asks who is calling.
 
-use std::time::Duration;
+use std::{error::Error, time::Duration};
 
 use reqwest::{Client, Method, StatusCode, Url, redirect::Policy};
-use serde_json::Value;
+use serde::Deserialize;
 use standin_manager::{RequestedAction, When, WorkerStatus};
-use tokio::runtime::Runtime;
+use tokio::runtime::{Builder, Runtime};
 
-use crate::view::{Row, State, Work};
+use crate::{
+    show::tame,
+    view::{Row, State, Work},
+};
 
 /// A Manager on a local network answers within milliseconds; Ctrl+C waits as long.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -23,24 +26,55 @@ pub(crate) struct Manager {
     api: Url,
 }
 
+#[derive(Deserialize)]
+struct Version {
+    name: String,
+    version: String,
+}
+
+/// A worker in the Manager's list.
+#[derive(Deserialize)]
+struct Worker {
+    name: String,
+    status: String,
+    /// The one it runs, or the one it ran last.
+    task: Option<Task>,
+    status_change: Option<StatusChange>,
+}
+
+#[derive(Deserialize)]
+struct Task {
+    name: String,
+    status: String,
+    #[serde(default)]
+    steps_completed: i64,
+    #[serde(default)]
+    steps_total: i64,
+}
+
+#[derive(Deserialize)]
+struct StatusChange {
+    status: String,
+    #[serde(default)]
+    is_lazy: bool,
+}
+
 impl Manager {
     /// # Errors
     /// In words: HTTP cannot be prepared.
     pub(crate) fn at(url: &Url) -> Result<Self, String> {
-        let in_words = |error: &dyn std::error::Error| format!("cannot prepare HTTP: {error}");
+        let in_words = |error: &dyn Error| format!("cannot prepare HTTP: {error}");
         // reqwest panics without a provider; that there is one already is no error.
         rustls::crypto::ring::default_provider().install_default().ok();
-        let mut builder = Client::builder().timeout(PATIENCE).redirect(Policy::none()).no_proxy();
+        let mut client = Client::builder().timeout(PATIENCE).redirect(Policy::none()).no_proxy();
         if url.scheme() == "http" {
             // With rustls a host without CA certificates could not even speak plain HTTP.
-            builder = builder.tls_certs_only(std::iter::empty());
+            client = client.tls_certs_only(std::iter::empty());
         }
+        let runtime = Builder::new_current_thread().enable_all().build();
         Ok(Self {
-            runtime: tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .map_err(|error| in_words(&error))?,
-            client: builder.build().map_err(|error| in_words(&error))?,
+            runtime: runtime.map_err(|error| in_words(&error))?,
+            client: client.build().map_err(|error| in_words(&error))?,
             api: url.join("api/v3/").map_err(|error| in_words(&error))?,
         })
     }
@@ -48,17 +82,12 @@ impl Manager {
     /// Its name and version.
     ///
     /// # Errors
-    /// In words: nobody answers, or somebody else.
+    /// In words: nobody answers, or something else than a Manager.
     pub(crate) fn version(&self) -> Result<String, String> {
-        let answer = self.call(Method::GET, "version")?;
-        let text = |key: &str| answer.get(key).and_then(Value::as_str).map(str::to_owned);
-        match (text("name"), text("version")) {
-            (Some(name), Some(version)) => Ok(format!("{name}, version {version},")),
-            (_, _) => Err(format!(
-                "Whoever answers there is none: {}.",
-                glimpse(&answer.to_string())
-            )),
-        }
+        let body = self.call(Method::GET, "version")?;
+        let Version { name, version } = serde_json::from_str(&body)
+            .map_err(|_| format!("The answer is not that of a Manager: {}", glimpse(&body)))?;
+        Ok(format!("{name}, version {version},"))
     }
 
     /// The row of one worker.
@@ -66,8 +95,8 @@ impl Manager {
     /// # Errors
     /// In words: nobody answers, or the Manager does not know it.
     pub(crate) fn worker(&self, id: &str) -> Result<Row, String> {
-        let answer = self.call(Method::GET, &format!("worker-mgt/workers/{id}"))?;
-        row(&answer).ok_or_else(|| "an answer without a name and a status".to_owned())
+        let body = self.call(Method::GET, &format!("worker-mgt/workers/{id}"))?;
+        row(&body).ok_or_else(|| "an answer without a name and a status".to_owned())
     }
 
     /// Takes the row out of its list. That it is not there any more is as good.
@@ -78,26 +107,18 @@ impl Manager {
         self.call(Method::DELETE, &format!("worker-mgt/workers/{id}")).map(drop)
     }
 
-    /// Null for an answer without a body, and for a deletion of what is not there.
-    fn call(&self, method: Method, path: &str) -> Result<Value, String> {
+    fn call(&self, method: Method, path: &str) -> Result<String, String> {
         let url = self.api.join(path).map_err(|error| error.to_string())?;
-        let gone = method == Method::DELETE;
+        let deletes = method == Method::DELETE;
         let answer = self.runtime.block_on(async {
             let response = self.client.request(method, url).send().await?;
-            let status = response.status();
-            Ok((status, response.text().await?))
+            Ok((response.status(), response.text().await?))
         });
-        let (status, body) = answer.map_err(|error: reqwest::Error| root_cause(&error))?;
-        if gone && status == StatusCode::NOT_FOUND {
-            return Ok(Value::Null);
+        let (status, body) = answer.map_err(|error| root_cause(&error))?;
+        if status.is_success() || (deletes && status == StatusCode::NOT_FOUND) {
+            return Ok(body);
         }
-        if !status.is_success() {
-            return Err(format!("The answer is {status}: {}", glimpse(&body)));
-        }
-        if body.is_empty() {
-            return Ok(Value::Null);
-        }
-        serde_json::from_str(&body).map_err(|_| format!("The answer is no JSON: {}", glimpse(&body)))
+        Err(format!("The answer is {status}: {}", glimpse(&body)))
     }
 }
 
@@ -106,7 +127,7 @@ fn root_cause(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return format!("No answer within {} s.", PATIENCE.as_secs());
     }
-    let mut cause: &dyn std::error::Error = error;
+    let mut cause: &dyn Error = error;
     while let Some(deeper) = cause.source() {
         cause = deeper;
     }
@@ -114,40 +135,26 @@ fn root_cause(error: &reqwest::Error) -> String {
 }
 
 fn glimpse(text: &str) -> String {
-    let line = crate::show::tame(text.trim());
-    let short: String = line.chars().take(GLIMPSE).collect();
-    if short.len() < line.len() {
-        format!("{short}…")
-    } else {
-        short
-    }
+    tame(text.trim()).chars().take(GLIMPSE).collect()
 }
 
-/// The task in there is the one it runs, or the one it ran last.
-fn row(answer: &Value) -> Option<Row> {
-    let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
-    let number = |value: &Value, key: &str| value.get(key).and_then(Value::as_i64).unwrap_or(0);
-    let task = answer
-        .get("task")
-        .filter(|task| text(task, "status").as_deref() == Some("active"));
-    let requested = answer.get("status_change").and_then(|change| {
-        let lazy = change.get("is_lazy").and_then(Value::as_bool).unwrap_or(false);
-        Some(RequestedAction {
-            status: WorkerStatus::parse(&text(change, "status")?)?,
-            when: if lazy { When::AfterTask } else { When::Now },
-        })
-    });
+fn row(body: &str) -> Option<Row> {
+    let worker: Worker = serde_json::from_str(body).ok()?;
+    let running = worker.task.filter(|task| task.status == "active");
     Some(Row {
-        name: text(answer, "name")?,
-        state: State::Known(WorkerStatus::parse(&text(answer, "status")?)?),
-        work: task.and_then(|task| {
-            Some(Work {
-                task: text(task, "name")?,
-                done: number(task, "steps_completed"),
-                total: number(task, "steps_total"),
+        name: worker.name,
+        state: State::Known(WorkerStatus::parse(&worker.status)?),
+        work: running.map(|task| Work {
+            task: task.name,
+            done: task.steps_completed,
+            total: task.steps_total,
+        }),
+        requested: worker.status_change.and_then(|change| {
+            Some(RequestedAction {
+                status: WorkerStatus::parse(&change.status)?,
+                when: if change.is_lazy { When::AfterTask } else { When::Now },
             })
         }),
-        requested,
     })
 }
 
@@ -157,29 +164,17 @@ mod tests {
 
     #[test]
     fn a_row_is_read_as_the_manager_sends_it() {
-        let answer = serde_json::json!({
-            "can_restart": true, "id": "1", "name": "node-7", "status": "awake", "version": "1",
+        let answer = r#"{"can_restart": true, "id": "1", "name": "node-7", "status": "awake", "version": "1",
             "status_change": {"is_lazy": true, "status": "asleep"}, "task": {"name": "render-1-3",
-            "status": "active", "steps_completed": 1, "steps_total": 3},
-        });
-        let shown = row(&answer).map(|row| row.sentence());
+            "status": "active", "steps_completed": 1, "steps_total": 3}}"#;
+        let shown = row(answer).map(|row| row.sentence());
         assert_eq!(shown.as_deref(), Some("node-7: awake, render-1-3, then sleeps"));
     }
 
     #[test]
     fn the_last_task_of_an_idle_worker_is_not_its_work() {
-        let answer = serde_json::json!({"name": "a", "status": "asleep", "task": {"name": "x", "status": "completed"}});
-        assert_eq!(row(&answer).map(|row| row.sentence()).as_deref(), Some("a: asleep"));
-        assert_eq!(row(&serde_json::json!({"name": "a", "status": "dancing"})), None);
-    }
-
-    #[test]
-    fn nobody_at_the_address_is_said_in_the_system_s_words() {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}/", listener.local_addr().unwrap());
-        drop(listener);
-        let manager = Manager::at(&Url::parse(&url).unwrap()).unwrap();
-        let why = manager.version().unwrap_err();
-        assert!(why.contains("refused"), "{why}");
+        let answer = r#"{"name": "a", "status": "asleep", "task": {"name": "x", "status": "completed"}}"#;
+        assert_eq!(row(answer).map(|row| row.sentence()).as_deref(), Some("a: asleep"));
+        assert_eq!(row(r#"{"name": "a", "status": "dancing"}"#), None);
     }
 }

@@ -11,13 +11,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use console::strip_ansi_codes;
 use tempfile::TempDir;
 
 use crate::{
     farm::Shot,
     interrupt::{End, failed},
     programs::read_text,
-    show::{Show, without_escapes},
+    show::Show,
 };
 
 /// The last lines of the worker's log that are shown when something failed.
@@ -119,7 +120,7 @@ impl Places {
         let logs: Vec<_> = std::iter::once(self.log()).chain(numbered).collect();
         let mut any = false;
         for log in logs {
-            let text = without_escapes(&read_text(&log));
+            let text = strip_ansi_codes(&read_text(&log)).into_owned();
             let lines: Vec<_> = text.lines().collect();
             if lines.is_empty() {
                 continue;
@@ -132,7 +133,8 @@ impl Places {
             }
         }
         if !any && self.made_up {
-            let _in_a_temporary_place_anyway = fs::remove_dir_all(&self.output);
+            // In a temporary place anyway.
+            fs::remove_dir_all(&self.output).ok();
         }
     }
 
@@ -141,7 +143,8 @@ impl Places {
         if finished || !self.made_up {
             return finished.then_some(self.output);
         }
-        let _in_a_temporary_place_anyway = fs::remove_dir_all(&self.output);
+        // In a temporary place anyway.
+        fs::remove_dir_all(&self.output).ok();
         None
     }
 }

@@ -5,10 +5,6 @@
 //! demo ─┬─► cargo, blender, ffmpeg     probes: waited for, with a deadline
 //!       └─► demo (leash) ═exec═► flamenco-worker ─► renders, samples ─► what samples start
 //! ```
-#![expect(
-    clippy::disallowed_methods,
-    reason = "the demo has to start programs somewhere: here"
-)]
 
 use std::{
     env,
@@ -18,7 +14,7 @@ use std::{
     os::unix::{ffi::OsStrExt, process::CommandExt},
     path::{Path, PathBuf},
     process::{Child, Command, ExitCode, ExitStatus, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use nix::{
@@ -28,7 +24,6 @@ use nix::{
     },
     unistd::{Pid, getppid, setsid},
 };
-use tokio::time::Instant;
 
 use crate::{
     interrupt::{End, Interrupt, failed},
@@ -104,8 +99,10 @@ impl Probe<'_> {
 
 fn end_group(mut child: Child) {
     if let Ok(None) = child.try_wait() {
-        let _it_may_just_have_gone = killpg(pid_of(&child), Signal::SIGKILL);
-        let _reaped_is_all_we_want = child.wait();
+        // It may just have gone.
+        killpg(pid_of(&child), Signal::SIGKILL).ok();
+        // Reaped is all we want.
+        child.wait().ok();
     }
 }
 
@@ -202,7 +199,8 @@ pub(crate) fn leash(mut words: impl Iterator<Item = OsString>) -> ExitCode {
     if setsid().is_ok() && prctl::set_pdeathsig(Signal::SIGTERM).is_ok() && parent_lives() {
         use io::Write;
         let error = Command::new(&program).args(words).exec();
-        let _nobody_else_to_tell = writeln!(io::stderr(), "cannot start {}: {error}", program.display());
+        // Nobody else to tell.
+        writeln!(io::stderr(), "cannot start {}: {error}", program.display()).ok();
     }
     ExitCode::from(LEASH_FAILED)
 }
@@ -269,7 +267,8 @@ fn with_word(file: &str, wanted: &[u8]) -> Vec<(Pid, String)> {
 /// Ends all of these that nobody else ended.
 pub(crate) fn sweep(left: &[(Pid, String)]) {
     for (pid, _) in left {
-        let _gone_meanwhile = kill(*pid, Signal::SIGKILL);
+        // Gone meanwhile.
+        kill(*pid, Signal::SIGKILL).ok();
     }
 }
 

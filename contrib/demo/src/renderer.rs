@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// What one frame should take: long enough to watch and to interrupt, short enough to wait for.
-const FRAME_TIME: Duration = Duration::from_millis(350);
+pub(crate) const FRAME_TIME: Duration = Duration::from_millis(350);
 /// The first start of a freshly installed Blender was seen to take 15 s.
 const BLENDER_TRIAL: Duration = Duration::from_secs(60);
 const FFMPEG_TRIAL: Duration = Duration::from_secs(15);
@@ -44,12 +44,12 @@ impl Renderer {
     /// Interrupted, or the folder cannot be written.
     pub(crate) fn find(folder: &Path, interrupt: &mut Interrupt) -> Result<Self, End> {
         let Some(blender) = programs::on_path("blender") else {
-            return Self::ours(folder, "no blender on the PATH");
+            return Self::ours("no blender on the PATH");
         };
         match Self::blender(&blender, folder, interrupt) {
             Ok(Some(found)) => Ok(found),
             Ok(None) | Err(End::Failed(_)) => {
-                Self::ours(folder, &format!("{} did not render a trial picture", blender.display()))
+                Self::ours(&format!("{} did not render a trial picture", blender.display()))
             }
             Err(end @ End::Interrupted(_)) => Err(end),
         }
@@ -86,14 +86,13 @@ impl Renderer {
         }))
     }
 
-    fn ours(folder: &Path, why: &str) -> Result<Self, End> {
-        let scene = folder.join("turntable.txt");
-        own::write_scene(&scene, FRAMES, FRAME_TIME).map_err(failed("writing the scene"))?;
+    fn ours(why: &str) -> Result<Self, End> {
         Ok(Self {
             label: format!("the demo's own ({why})"),
             exe: env::current_exe().map_err(failed("looking for this program"))?,
             exe_args: format!("{} -b -y", own::ROLE),
-            scene,
+            // It is named for the log's sake: there is nothing to read.
+            scene: "turntable.blend".into(),
             overwriting: &[own::OVERWRITE],
             thorough: &[own::OVERWRITE, own::THOROUGH],
         })

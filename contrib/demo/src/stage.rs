@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Everything that plays a part, and the one place that waits for a fact.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use standin_manager::{JobStatus, Snapshot, StandIn, Task, TaskStatus, When, WorkerStatus};
-use tokio::time::Instant;
 
 use crate::{
     interrupt::{End, Interrupt},

@@ -12,7 +12,7 @@ use std::{
     process::{Child, ExitStatus},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use nix::{
@@ -23,7 +23,6 @@ use nix::{
     },
     unistd::Pid,
 };
-use tokio::time::Instant;
 
 use crate::programs::{WorkerStart, pid_of};
 
@@ -111,7 +110,8 @@ impl Supervisor {
     pub(crate) fn end(&mut self) {
         self.shared.signal(Signal::SIGKILL);
         if let Some(thread) = self.thread.take() {
-            let _its_panic_was_shown = thread.join();
+            // Its panic was shown.
+            thread.join().ok();
         }
     }
 }
@@ -182,9 +182,11 @@ impl Shared {
         let mut state = self.lock();
         state.stopping = true;
         if let Some(Life { pid, end: None, .. }) = state.lives.last() {
-            let _a_zombie_cannot_refuse = kill(*pid, signal);
+            // A zombie cannot refuse.
+            kill(*pid, signal).ok();
             if signal == Signal::SIGKILL {
-                let _the_leash_may_not_have_made_it_yet = killpg(*pid, signal);
+                // The leash may not have made it yet.
+                killpg(*pid, signal).ok();
             }
         }
     }

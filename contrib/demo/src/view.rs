@@ -8,7 +8,9 @@
 
 use standin_manager::{RequestedAction, Snapshot, TaskStatus, When, WorkerStatus};
 
-use crate::show::{Ink, Line, small_bar, tame};
+use console::{StyledObject, style};
+
+use crate::show::{Bar, Line, tame};
 
 /// What one line says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,24 +71,18 @@ impl Row {
 
     /// With names padded to one width.
     pub(crate) fn line(&self, name_width: usize, bars: bool) -> Line {
-        let mut line = vec![
-            (Ink::Bold, format!("  {:<name_width$}  ", self.name)),
-            (self.ink(), format!("{:<8} ", self.state())),
-        ];
-        if let Some(work) = &self.work {
-            if bars && work.counts() {
-                line.push((
-                    Ink::Cyan,
-                    format!("{} ", small_bar(steps(work.done), steps(work.total))),
-                ));
-            }
-            line.push((Ink::Plain, work.in_words()));
-        }
+        let name = style(format!("  {:<name_width$}  ", self.name)).bold();
+        let counted = self.work.as_ref().filter(|work| bars && work.counts());
+        let mut text = self.work.as_ref().map(Work::in_words).unwrap_or_default();
         if let Some(request) = self.request() {
             let joint = if self.work.is_some() { "; " } else { "" };
-            line.push((Ink::Cyan, format!("{joint}{request}")));
+            text += &style(format!("{joint}{request}")).cyan().to_string();
         }
-        line
+        Line {
+            start: format!("{name}{}", self.coloured(format!("{:<8} ", self.state()))),
+            bar: counted.map(|work| Bar::small(steps(work.done), steps(work.total))),
+            text,
+        }
     }
 
     fn state(&self) -> String {
@@ -106,11 +102,12 @@ impl Row {
         }
     }
 
-    fn ink(&self) -> Ink {
+    fn coloured(&self, text: String) -> StyledObject<String> {
+        let text = style(text);
         match &self.state {
-            State::Known(WorkerStatus::Awake) => Ink::Green,
-            State::Known(WorkerStatus::Error) => Ink::Red,
-            State::Unseen | State::Left(_) | State::Known(_) => Ink::Dim,
+            State::Known(WorkerStatus::Awake) => text.green(),
+            State::Known(WorkerStatus::Error) => text.red(),
+            State::Unseen | State::Left(_) | State::Known(_) => text.dim(),
         }
     }
 
@@ -174,7 +171,7 @@ mod tests {
     }
 
     fn text(line: &Line) -> String {
-        line.iter().map(|(_, piece)| piece.as_str()).collect()
+        format!("{}{}", line.start, line.text)
     }
 
     fn asked(status: WorkerStatus, when: When) -> Option<RequestedAction> {
@@ -194,7 +191,8 @@ mod tests {
             text(&row.line(4, false)),
             "  w-1   awake    turn-3, step 9 of 18; then sleeps"
         );
-        assert!(text(&row.line(4, true)).contains("▕█████     ▏ turn-3"));
+        assert_eq!(row.line(4, true).bar, Some(Bar::small(9, 18)));
+        assert_eq!(row.line(4, false).bar, None);
         assert_eq!(row.sentence(), "w-1: awake, turn-3, then sleeps");
         row.requested = asked(WorkerStatus::Restart, When::Now);
         assert!(text(&row.line(4, false)).ends_with("; told to restart"));

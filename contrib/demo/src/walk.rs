@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! The steps of the demonstration, in their order. Each does one thing, waits for what must come of it, and says how long it took.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use standin_manager::{JobSpec, JobStatus, Snapshot, TaskStatus, When, Worker, WorkerStatus};
-use tokio::time::Instant;
 
 use crate::{
     farm::{self, Shot},

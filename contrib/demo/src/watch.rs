@@ -2,15 +2,17 @@
 //! The stand-in's farm as a person follows it: a bar for all jobs and a line for each worker, or, where nothing can be drawn
 //! over, a line for each change.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use standin_manager::{Job, JobStatus, Snapshot, StandIn, Task};
-use tokio::time::Instant;
 
 use crate::{
     crew::Crew,
     interrupt::{End, Interrupt},
-    show::{Ink, Line, Show, counted, whole_bar},
+    show::{Line, Show, counted, whole_bar},
     supervisor::Supervisor,
     view::{Row, State, steps},
 };
@@ -141,7 +143,7 @@ fn farm_line(snapshot: &Snapshot<'_>, bars: bool) -> Line {
     let sum = |of: fn(&Task) -> i64| steps(jobs().flat_map(|job| snapshot.tasks(&job.id)).map(of).sum());
     let (done, total) = (sum(|task| task.steps_completed), sum(|task| task.steps_total));
     match jobs().count() {
-        0 => vec![(Ink::Dim, "  No job is waiting.".to_owned())],
+        0 => Line::dim("No job is waiting."),
         count => {
             let beside = format!("{done} of {total} steps, {}", counted(count, "job"));
             whole_bar(done, total, &beside, bars)
@@ -157,7 +159,7 @@ fn lines(rows: &[Row], head: Line, (height, bars): (usize, bool)) -> Vec<Line> {
     let mut lines = vec![head];
     lines.extend(rows[..shown].iter().map(|row| row.line(name_width, bars)));
     if shown < rows.len() {
-        lines.push(vec![(Ink::Dim, format!("  and {} more", rows.len() - shown))]);
+        lines.push(Line::dim(&format!("and {} more", rows.len() - shown)));
     }
     lines
 }
@@ -176,12 +178,12 @@ mod tests {
         };
         let rows: Vec<_> = (1..=9).map(row).collect();
         let shown = |height| {
-            let lines = lines(&rows, Vec::new(), (height, false));
-            let last = lines.last().and_then(|line| line.first()).map(|(_, text)| text.clone());
-            (lines.len(), last.unwrap_or_default())
+            let lines = lines(&rows, Line::default(), (height, false));
+            let last = lines.last().map(|Line { start, text, .. }| format!("{start}{text}"));
+            (lines.len(), last.unwrap_or_default().trim_end().to_owned())
         };
-        assert_eq!(shown(24), (10, "  w-9  ".to_owned()));
-        assert_eq!(shown(12), (10, "  w-9  ".to_owned()));
+        assert_eq!(shown(24), (10, "  w-9  starting".to_owned()));
+        assert_eq!(shown(12), (10, "  w-9  starting".to_owned()));
         assert_eq!(shown(11), (9, "  and 2 more".to_owned()));
         assert_eq!(shown(1), (2, "  and 9 more".to_owned()));
     }

@@ -1,18 +1,15 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
 //! The demonstration from beginning to end, with its own renderer and the worker that was built beside it.
-
-#![expect(clippy::disallowed_methods, reason = "the demonstration is a program")]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "these are tests, helpers included")]
 
 mod run;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use serde_json::json;
 use standin_manager::{Options, StandIn, WorkerStatus};
-use tokio::time::Instant;
 
 use run::{Demo, LIMIT, call};
 

@@ -14,8 +14,6 @@
 //! `farm` the rules - `wire` the sockets - `push` the Socket.IO - `page` what people see -
 //! `spec` what is handed in - `faults` what goes wrong - `seen` what was asked.
 
-#![expect(clippy::disallowed_methods, reason = "where it is used the clock is right")]
-
 mod farm;
 mod faults;
 mod options;

@@ -2,8 +2,6 @@
 
 //! From the end of one task's program to the start of the next one's.
 
-#![expect(clippy::disallowed_methods, reason = "programs are started to compare with")]
-
 use std::process::Command;
 use std::time::Duration;
 

@@ -4,8 +4,6 @@
 
 use std::time::Duration;
 
-use flamenco_worker::timings::Timings;
-
 use super::{Bench, Result};
 use crate::contender::Contender;
 use crate::figures::{Table, Times, span};
@@ -20,10 +18,14 @@ const TOGETHER: usize = 8;
 /// Who is alive so long after the click counts as left behind: longer than any poll and grace.
 const LEFT_BEHIND: Duration = Duration::from_secs(45);
 
-const NATURES: [(Nature, &str); 3] = [
+/// What our worker gives a program to end by itself, unless it is told otherwise.
+const GRACE: Duration = Duration::from_secs(8);
+
+const NATURES: [(Nature, &str); 4] = [
     (Nature::Obeys, "a program that obeys"),
     (Nature::Ignores, "a program that ignores SIGTERM"),
     (Nature::Tree, "a tree of 200 processes"),
+    (Nature::Sessions, "a tree of 200, each in a session of its own"),
 ];
 
 /// How long it took until the program was gone; `Err`: so many of its processes are left behind.
@@ -41,7 +43,7 @@ pub(super) fn run(bench: &Bench, table: &mut Table) -> Result {
         );
         let told = match nature {
             Nature::Ignores => format!("grace: {}", span(own)),
-            Nature::Obeys | Nature::Tree => span(own),
+            Nature::Obeys | Nature::Tree | Nature::Sessions => span(own),
         };
         table.row(&all).alone(told);
         table.row(&beyond).goal("100 ms with push");
@@ -80,7 +82,9 @@ fn cancel(nature: Nature, contender: &Contender, scale: &Scale, point: f64) -> R
 /// Those who ignore SIGTERM have no reaction: they are left the grace that our worker gives them.
 fn own_reaction(nature: Nature, repetitions: usize) -> Result<Duration> {
     match nature {
-        Nature::Ignores => Ok(Timings::default().grace),
+        Nature::Ignores => Ok(GRACE),
+        // No signal of ours reaches all sessions at once; a group of as many takes as long.
+        Nature::Sessions => own_reaction(Nature::Tree, repetitions),
         Nature::Obeys | Nature::Tree => {
             let times: Times = (0..repetitions)
                 .map(|_| Program::alone(nature))

@@ -2,7 +2,7 @@
 
 //! Memory, CPU and requests of a worker with nothing to do.
 
-use tokio::time::Instant;
+use std::time::Instant;
 
 use super::{Bench, Result};
 use crate::contender::Contender;

@@ -30,7 +30,7 @@ pub(super) fn run(bench: &Bench, table: &mut Table) -> Result {
         let mut cell = |what: &str, figure: String| {
             table.row(what).cell(column, figure);
         };
-        cell("workers: processes + in one process", farm.members());
+        cell("workers", farm.crowd.len().to_string());
         let idle = farm.quiet(bench.scale.watched);
         farm.memory(&mut cell);
         cell("idle: processor each", format!("{:.3} %", idle.processor));
@@ -109,11 +109,6 @@ impl Farm {
         Ok(Self { crowd, manager })
     }
 
-    fn members(&self) -> String {
-        let processes = self.crowd.processes.len();
-        format!("{processes} + {}", self.crowd.len() - processes)
-    }
-
     /// Watches them do nothing for so long.
     fn quiet(&self, time: Duration) -> Quiet {
         let (begin, cpu) = (self.mark(), self.cpu());
@@ -164,10 +159,6 @@ impl Farm {
             let share: u64 = processes.iter().map(|worker| proc::proportional(worker.pid())).sum();
             cell("resident memory each", mebibytes(resident / count));
             cell("... its share of it", mebibytes(share / count));
-        }
-        if let Some(residents) = &self.crowd.residents {
-            let each = proc::proportional(residents.pid()) / residents.count as u64;
-            cell("memory each in one process", mebibytes(each));
         }
     }
 

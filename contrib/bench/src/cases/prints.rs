@@ -2,15 +2,12 @@
 
 //! Programs that print, held against the same program printing into `cat`.
 
-#![expect(clippy::disallowed_methods, reason = "programs are started to compare with")]
-
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use standin_manager::{CommandSpec, Endpoint, Fault, FaultKind, TaskStatus};
-use tokio::time::Instant;
 
 use super::{Bench, Result};
 use crate::contender::Contender;
@@ -114,7 +111,7 @@ fn into_cat(print: Print) -> Result<Duration> {
         .stdout(pipe)
         .status()
         .map_err(|error| error.to_string())?;
-    let _status = cat.wait();
+    cat.wait().ok();
     if printed.success() {
         nanoseconds(&file)
     } else {

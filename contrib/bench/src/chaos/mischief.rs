@@ -200,10 +200,7 @@ impl Mischief {
 
     fn pause(&mut self, millis: std::ops::Range<u64>) {
         let time = Duration::from_millis(self.random.u64(millis));
-        let end = tokio::time::Instant::now() + time;
-        while tokio::time::Instant::now() < end {
-            std::thread::park_timeout(end.saturating_duration_since(tokio::time::Instant::now()));
-        }
+        std::thread::sleep(time);
     }
 }
 

@@ -17,11 +17,10 @@ use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use standin_manager::{CommandSpec, JobSpec, Options, StandIn, TaskSpec, TaskStatus};
-use tokio::time::Instant;
 
 use account::Account;
 use mischief::Mischief;
@@ -153,7 +152,7 @@ fn left(manager: &StandIn, job: &str) -> Option<(usize, usize)> {
 #[expect(clippy::print_stderr, reason = "it takes minutes")]
 fn report(last: &mut String, (done, all): (usize, usize)) {
     let mut now = String::new();
-    let _infallible = write!(now, "{} of {all} tasks done", done - done % 20);
+    write!(now, "{} of {all} tasks done", done - done % 20).ok();
     if *last != now {
         eprintln!("{now}");
         *last = now;

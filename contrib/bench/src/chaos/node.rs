@@ -3,18 +3,15 @@
 //! One render node: a worker that is started again whatever happens to it, and a home on a small disk of its own if we may
 //! make one.
 
-#![expect(clippy::disallowed_methods, reason = "this is where the workers are started")]
-
 use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use flamenco_worker::home::mark_of;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use tokio::time::Instant;
 
 use super::text;
 
@@ -156,18 +153,20 @@ impl Node {
 
     fn kill(&mut self, pid: Pid) {
         self.kills.push(now());
-        let _gone_already = kill(pid, Signal::SIGKILL);
+        // Gone already.
+        kill(pid, Signal::SIGKILL).ok();
     }
 
     fn reap(&mut self) {
         if let Some(mut process) = self.process.take() {
-            let _status = process.wait();
+            process.wait().ok();
         }
     }
 
     pub(super) fn signal(&self, signal: Signal) {
         if let Some(pid) = self.pid() {
-            let _gone_already = kill(pid, signal);
+            // Gone already.
+            kill(pid, signal).ok();
         }
     }
 
@@ -179,7 +178,7 @@ impl Node {
             if Instant::now() > deadline {
                 return Err(format!("{} does not leave\n{}", self.name, self.log()));
             }
-            std::thread::park_timeout(Duration::from_millis(5));
+            std::thread::sleep(Duration::from_millis(5));
         }
         let status = self.process.take().and_then(|mut process| process.wait().ok());
         Ok(status)
@@ -189,14 +188,17 @@ impl Node {
     pub(super) fn fill_disk(&self) -> bool {
         if self.own_disk {
             let filler = fs::File::create(self.filler());
-            let _full_is_what_is_wanted =
-                filler.and_then(|mut file| std::io::copy(&mut std::io::repeat(b'x'), &mut file));
+            // Full is what is wanted.
+            filler
+                .and_then(|mut file| std::io::copy(&mut std::io::repeat(b'x'), &mut file))
+                .ok();
         }
         self.own_disk
     }
 
     pub(super) fn free_disk(&self) {
-        let _it_may_never_have_been_full = fs::remove_file(self.filler());
+        // It may never have been full.
+        fs::remove_file(self.filler()).ok();
     }
 
     fn filler(&self) -> PathBuf {
@@ -206,7 +208,7 @@ impl Node {
     /// What its programs carry in their environment.
     pub(super) fn mark(&self) -> Result<String, String> {
         let home = fs::metadata(self.home()).map_err(text)?;
-        Ok(mark_of(&home))
+        Ok(format!("{:x}-{:x}", home.dev(), home.ino()))
     }
 }
 
@@ -215,7 +217,8 @@ impl Drop for Node {
         self.signal(Signal::SIGKILL);
         self.reap();
         if self.own_disk {
-            let _busy = umount2(&self.home(), MntFlags::MNT_DETACH);
+            // It may be busy.
+            umount2(&self.home(), MntFlags::MNT_DETACH).ok();
         }
     }
 }

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! `bench soak [TREES [SEED]]`: process trees of random shape, each ended at a random moment in a random way. After each,
-//! nothing of it may be left: no process that bears its tag, no child of ours. Whatever it does, the same seed does
-//! again, as far as the machine's own timing lets it. First without control groups, then with them where they can be had.
+//! `bench soak [TREES [SEED]]`: process trees of random shape, each the task of a real worker, each ended at a random moment
+//! in a random way. After each, nothing of it may be left: no process that bears its tag, no child of the worker. What a
+//! seed does it does again, as far as the machine's own timing lets it. First without control groups, then with them
+//! where they can be had.
 //!
 //! ```text
-//! soak ─► Launcher ─► guard (the real binary) ─► tree (this program again) ─► tree ...
-//!   └─ end: by itself, asked, at once, given up, its guard killed
+//! soak ─► stand-in ─► worker ─► guard ─► tree (this program again) ─► tree ...
+//!   └─ end: by itself, its job cancelled, its guard killed, both
 //! ```
 
 #![expect(clippy::print_stdout, reason = "this program's figures are its output")]
 #![expect(clippy::print_stderr, reason = "it says what has failed")]
-#![expect(clippy::disallowed_methods, reason = "it starts itself")]
 
 pub(crate) mod tree;
 
@@ -19,17 +19,16 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use fastrand::Rng;
-use flamenco_worker::abort::{AbortReason, AbortSource};
-use flamenco_worker::process::{Finished, Launcher, ProcessEvent, StartError};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use tokio::time::{Instant, sleep};
+use serde_json::json;
+use standin_manager::{CommandSpec, Task, TaskStatus};
 
-use crate::contender;
-use crate::launch::{spec, with_launcher};
+use crate::contender::{self, Contender, Kind};
+use crate::node::Node;
 
 /// The first argument that asks for this.
 pub(crate) const ROLE: &str = "soak";
@@ -38,31 +37,40 @@ pub(crate) const ONE_WAY: &str = "soak-one-way";
 const TREES: u64 = 10_000;
 /// Trees grow for less than this, in microseconds, before they are ended: about as long as one takes to be whole.
 const YOUTH: u64 = 60_000;
-/// From SIGTERM to SIGKILL.
-const GRACE: Duration = Duration::from_millis(10);
-/// How long a tree that nobody waits for may take to be gone.
+/// How long a tree may take to be gone once its end was asked for.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How often that is looked at.
+const LOOK: Duration = Duration::from_millis(1);
+/// A guard's end is no fault of the node here, and nothing is waited for.
+const CONFIGURATION: &str = r#"
+[node]
+strikes = 0
+[timings]
+first_may_i_run = "20ms"
+may_i_run = "20ms"
+idle_min = "10ms"
+idle_max = "20ms"
+log_flush = "50ms"
+grace = "10ms"
+output_drain = "20ms"
+linger = "80ms"
+"#;
 
 /// How a tree is ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum End {
-    /// By itself; what outlives it is swept. Some never end, and are asked after all.
+    /// By itself; what outlives it is swept. Some never end, and are cancelled after all.
     Itself,
-    Asked,
-    AtOnce,
-    /// Nobody waits for it any more.
-    GivenUp,
+    Cancelled,
     GuardKilled,
-    GuardKilledAndAsked,
+    GuardKilledAndCancelled,
 }
 
-const ENDS: [End; 6] = [
+const ENDS: [End; 4] = [
     End::Itself,
-    End::Asked,
-    End::AtOnce,
-    End::GivenUp,
+    End::Cancelled,
     End::GuardKilled,
-    End::GuardKilledAndAsked,
+    End::GuardKilledAndCancelled,
 ];
 
 /// What a soak came to.
@@ -83,16 +91,13 @@ pub(crate) fn main(words: &[String]) -> ExitCode {
         return ExitCode::from(2);
     };
     let trees = numbers.first().copied().unwrap_or(TREES);
-    let clock = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let seed = numbers
-        .get(1)
-        .copied()
-        .unwrap_or_else(|| u64::from(clock().subsec_nanos()));
+    let clock = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let seed = numbers.get(1).copied().unwrap_or(clock.subsec_nanos().into());
     println!("soak: {trees} trees, seed {seed}");
-    said(both(trees, seed).map_err(|why| format!("{why} (seed {seed})")))
+    exit_code(both(trees, seed).map_err(|why| format!("{why} (seed {seed})")))
 }
 
-fn said(done: Result<(), String>) -> ExitCode {
+fn exit_code(done: Result<(), String>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
@@ -121,7 +126,7 @@ fn both(trees: u64, seed: u64) -> Result<(), String> {
     }
 }
 
-/// In a process of its own: a launcher is for one process, and so is a group.
+/// In a process of its own, which can be put into a group.
 fn one_way(trees: u64, seed: u64, group: &Path) -> Result<(), String> {
     let own = std::env::current_exe().map_err(|error| error.to_string())?;
     let numbers = [trees, seed].map(|number| number.to_string());
@@ -142,30 +147,30 @@ pub(crate) fn one_way_main(words: &[String]) -> ExitCode {
         return ExitCode::from(2);
     };
     if group.is_empty() {
-        return said(run("without control groups", trees, seed));
+        return exit_code(run("without control groups", trees, seed));
     }
     let enter = fs::write(Path::new(group).join("cgroup.procs"), "0");
     let entered = enter.map_err(|error| format!("{group}: {error}"));
-    said(entered.and_then(|()| run("with control groups", trees, seed)))
+    exit_code(entered.and_then(|()| run("with control groups", trees, seed)))
 }
 
 fn run(way: &str, trees: u64, seed: u64) -> Result<(), String> {
     let begin = Instant::now();
     let mut totals = Totals::default();
     let mut chance = Rng::with_seed(seed);
-    with_launcher(
-        &contender::ours()?,
-        &format!("soak-{}", std::process::id()),
-        async |launcher| {
-            for number in 0..trees {
-                let tree = Tree::new(number, chance.u64(..));
-                let done = tree.live_and_die(launcher, &mut totals).await;
-                done.and(tree.nothing_left(launcher).await)
-                    .map_err(|why| format!("{way}: tree {number}, {:?}: {why}", tree.end))?;
-            }
-            Ok::<_, String>(())
+    let node = Node::awake(&Contender {
+        title: ROLE,
+        binary: contender::ours()?,
+        kind: Kind::Ours {
+            configuration: CONFIGURATION.to_owned(),
         },
-    )??;
+    })?;
+    for number in 0..trees {
+        let tree = Tree::new(number, chance.u64(..));
+        tree.live_and_die(&node, &mut totals)
+            .map_err(|why| format!("{way}: tree {number}, {:?}: {why}", tree.end))?;
+        node.manager.clear_requests();
+    }
     println!(
         "{way}: {trees} trees ended, 0 survivors; {} processes lived at an end, {} strays named; worst end {:?}; {:.1} s; {:?}",
         totals.processes,
@@ -188,56 +193,52 @@ struct Tree {
 impl Tree {
     fn new(number: u64, seed: u64) -> Self {
         let mut chance = Rng::with_seed(seed ^ number);
-        let kinds = ENDS.len() as u64;
-        let kind = usize::try_from(chance.u64(..kinds)).unwrap_or(0);
         Self {
             tag: format!("tag-{}-{number}-{seed}", std::process::id()),
             seed,
-            end: ENDS[kind],
+            end: ENDS[chance.usize(..ENDS.len())],
             youth: Duration::from_micros(chance.u64(..YOUTH)),
         }
     }
 
-    async fn live_and_die(&self, launcher: &Launcher, totals: &mut Totals) -> Result<(), String> {
-        let numbers = [self.seed, tree::DEPTH, tree::LIVES].map(|number| number.to_string());
-        let [seed, depth, lives] = &numbers;
-        let own = std::env::current_exe().map_err(|error| error.to_string())?;
-        let spec = spec(&own, &[tree::ROLE, &self.tag, seed, depth, lives], GRACE);
-        let (source, mut abort) = AbortSource::new();
-        let mut hear = |_: ProcessEvent<'_>| {};
-        let mut run = std::pin::pin!(launcher.run(&spec, &mut abort, &mut hear));
+    fn live_and_die(&self, node: &Node, totals: &mut Totals) -> Result<(), String> {
+        let job = node.submit(&self.command()?)?;
+        node.wait("the tree's task to be taken", |farm| {
+            farm.tasks(&job).find(|task| task.worker.is_some()).map(|_| ())
+        })?;
+        std::thread::sleep(self.youth);
         *totals.ends.entry(self.end).or_default() += 1;
-        tokio::select! {
-            biased;
-            ended = &mut run => return told(ended, totals),
-            () = sleep(self.youth) => {}
-        }
         totals.processes += self.living().len();
         let begin = Instant::now();
-        match self.end {
-            End::Asked => source.raise(AbortReason::Shutdown),
-            End::AtOnce => source.raise(AbortReason::Force),
-            // The future goes with this function.
-            End::GivenUp => return Ok(()),
-            End::GuardKilled => kill_guard(),
-            End::GuardKilledAndAsked => {
-                source.raise(AbortReason::Shutdown);
-                kill_guard();
-            }
-            End::Itself => {}
+        if matches!(self.end, End::GuardKilled | End::GuardKilledAndCancelled) {
+            kill_guard(node);
         }
-        let ended = tokio::select! {
-            ended = &mut run => ended,
-            () = sleep(self.youth), if self.end == End::Itself => {
-                source.raise(AbortReason::Shutdown);
-                run.await
-            }
-        };
+        if matches!(self.end, End::Cancelled | End::GuardKilledAndCancelled) {
+            cancel(node, &job);
+        }
+        self.nothing_left(node, &job, begin)?;
         totals.worst = totals.worst.max(begin.elapsed());
-        told(ended, totals)
+        let log = node.manager.look(|farm| {
+            let task = farm.tasks(&job).next();
+            task.map(|task| farm.log(&task.id)).unwrap_or_default()
+        });
+        if log.contains("cannot be ended") {
+            return Err(log);
+        }
+        let strays = log.lines().filter(|line| line.contains("left behind and ended: "));
+        totals.strays += strays.map(|line| line.matches(" (pid ").count()).sum::<usize>();
+        Ok(())
     }
 
-    /// Whoever bears the tag, by name or number.
+    fn command(&self) -> Result<CommandSpec, String> {
+        let own = std::env::current_exe().map_err(|error| error.to_string())?;
+        let numbers = [self.seed, tree::DEPTH, tree::LIVES].map(|number| number.to_string());
+        let [seed, depth, lives] = &numbers;
+        let arguments = [tree::ROLE, &self.tag, seed, depth, lives];
+        Ok(CommandSpec::new("exec", json!({ "exe": own, "args": arguments })))
+    }
+
+    /// Those that bear the tag.
     fn living(&self) -> Vec<i32> {
         let pids = fs::read_dir("/proc").into_iter().flatten().flatten();
         let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
@@ -245,59 +246,63 @@ impl Tree {
             let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
             line.split(|byte| *byte == 0).any(|word| word == self.tag.as_bytes())
         })
-        .filter(|pid| *pid != std::process::id().cast_signed())
         .collect()
     }
 
-    /// The proof: no child of ours, and nobody with the tag. At once, unless nobody waited for the end.
-    async fn nothing_left(&self, launcher: &Launcher) -> Result<(), String> {
-        let patience = if self.end == End::GivenUp {
-            PATIENCE
-        } else {
-            Duration::ZERO
-        };
-        let begin = Instant::now();
+    /// The proof: no child of the worker, and no process with the tag; at once, where the worker itself said that it is over.
+    /// A tree that does not end by itself within its youth is cancelled, and so is one that was begun anew for its guard's sake.
+    fn nothing_left(&self, node: &Node, job: &str, begin: Instant) -> Result<(), String> {
+        let mut patient = matches!(self.end, End::Itself | End::GuardKilled);
         loop {
-            let (children, living, survivors) = (children(), self.living(), launcher.survivors());
-            if children.is_empty() && living.is_empty() && survivors.is_empty() {
+            let told_over = node.manager.tasks(job).iter().all(over_for_the_worker);
+            let (living, children) = (self.living(), children(node));
+            if living.is_empty() && children.is_empty() && node.manager.tasks(job).iter().all(over) {
                 return Ok(());
             }
-            if begin.elapsed() >= patience {
+            if (told_over && !living.is_empty()) || begin.elapsed() > PATIENCE {
+                let log = node.worker.log();
                 return Err(format!(
-                    "left: {living:?}, children: {children:?}, survivors: {survivors:?}"
+                    "left: {living:?}, children: {children:?}; the worker's log ends:\n{log}"
                 ));
             }
-            sleep(Duration::from_millis(1)).await;
+            if patient && begin.elapsed() > self.youth {
+                patient = false;
+                cancel(node, job);
+            }
+            std::thread::sleep(LOOK);
         }
     }
 }
 
-/// What a run that came to its end has said.
-fn told(ended: Result<Finished, StartError>, totals: &mut Totals) -> Result<(), String> {
-    match ended {
-        Ok(finished) if finished.strays.unkillable.is_empty() => {
-            totals.strays += finished.strays.ended.len();
-            Ok(())
-        }
-        Ok(finished) => Err(format!("called unkillable: {:?}", finished.strays.unkillable)),
-        // Its guard was killed before it had started anything, or it was aborted so early.
-        Err(StartError::Guard(_) | StartError::Aborted(_)) => Ok(()),
-        Err(error) => Err(format!("did not start: {error}")),
-    }
+fn over(task: &Task) -> bool {
+    over_for_the_worker(task) || task.status == TaskStatus::Canceled
 }
 
-/// There is one guard at a time, and it is our only child.
-fn kill_guard() {
-    for guard in children() {
+/// As the worker has told it: the Manager knows by itself of a cancelled one only.
+fn over_for_the_worker(task: &Task) -> bool {
+    matches!(
+        task.status,
+        TaskStatus::Completed | TaskStatus::Failed | TaskStatus::SoftFailed
+    )
+}
+
+fn cancel(node: &Node, job: &str) {
+    // It may be over.
+    node.manager.cancel_job(job).ok();
+}
+
+/// There is one guard at a time, and it is the worker's only child.
+fn kill_guard(node: &Node) {
+    for guard in children(node) {
         // It may just have ended by itself.
         kill(Pid::from_raw(guard), Signal::SIGKILL).ok();
     }
 }
 
-/// Of this process, zombies included.
-fn children() -> Vec<i32> {
-    let own = std::process::id();
-    let list = fs::read_to_string(format!("/proc/{own}/task/{own}/children")).unwrap_or_default();
+/// Of the worker, zombies included.
+fn children(node: &Node) -> Vec<i32> {
+    let worker = node.worker.pid();
+    let list = fs::read_to_string(format!("/proc/{worker}/task/{worker}/children")).unwrap_or_default();
     list.split_whitespace().filter_map(|word| word.parse().ok()).collect()
 }
 

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! The moment worth a picture: a worker asked to sleep after its task, and a job that renders.
 
-use std::{error::Error, time::Duration};
+use std::{
+    error::Error,
+    time::{Duration, Instant},
+};
 
 use browser::{Browser, Look, Page};
-use tokio::time::Instant;
 
 use crate::{Done, terminal::Terminal};
 
@@ -14,6 +16,10 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// Rows of workers that run a task.
 const BUSY: &str = "[...document.querySelectorAll('#worker-rows tr')]
     .filter(row => row.querySelector('.task .status')?.textContent === 'active')";
+
+/// The job that has tasks for minutes: others come and go, and one of them fails.
+const LONG_JOB: &str =
+    "[...document.querySelectorAll('#job-list a')].find(job => job.textContent.includes('Long turntable'))";
 
 pub(crate) struct Scene<'a> {
     page: Page<'a>,
@@ -48,8 +54,8 @@ impl<'a> Scene<'a> {
         page.run("document.getElementById('pick-all').click()")?;
         self.apply("wakeup")?;
         page.run("document.getElementById('nav-jobs').click()")?;
-        page.wait("document.querySelector('#job-list [data-status=active]')")?;
-        page.run("document.querySelector('#job-list .status[data-status=active]').closest('a').click()")?;
+        page.wait(&format!("{LONG_JOB}?.querySelector('[data-status=active]')"))?;
+        page.run(&format!("{LONG_JOB}.click()"))?;
         page.wait("document.querySelector('#task-rows .status[data-status=active]')")?;
         self.picture()?;
         if look.phone {
@@ -91,7 +97,7 @@ fn address(terminal: &Terminal) -> Result<String, Box<dyn Error>> {
                 return Ok(address);
             }
         }
-        std::thread::park_timeout(Duration::from_millis(50));
+        std::thread::sleep(Duration::from_millis(50));
     }
     Err(format!("the demonstration named no address:\n{}", terminal.text()).into())
 }

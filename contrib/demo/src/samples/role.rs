@@ -15,14 +15,13 @@ use std::{
     io::{self, Write},
     path::Path,
     process::ExitCode,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use nix::{
     sys::{prctl, signal::Signal},
     unistd::setsid,
 };
-use tokio::time::Instant;
 
 use crate::{
     interrupt::Interrupt,
@@ -131,10 +130,12 @@ pub(crate) fn play(mut words: impl Iterator<Item = OsString>) -> ExitCode {
         return ExitCode::from(2);
     };
     if let Ok(name) = CString::new(role.word()) {
-        let _only_for_people = prctl::set_name(&name);
+        // Only for people.
+        prctl::set_name(&name).ok();
     }
     role.play(Path::new(&folder)).unwrap_or_else(|error| {
-        let _nobody_else_to_tell = say(&format!("Error: {error}"));
+        // Nobody else to tell.
+        say(&format!("Error: {error}")).ok();
         ExitCode::FAILURE
     })
 }

@@ -11,7 +11,7 @@ use std::{
     process::{Child, Command, Stdio},
     sync::mpsc::{self, Receiver, RecvTimeoutError},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use nix::{
@@ -20,7 +20,6 @@ use nix::{
 };
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::time::Instant;
 
 /// More than any of it takes on a machine that is busy with other tests.
 pub(crate) const LIMIT: Duration = Duration::from_secs(120);
@@ -162,8 +161,10 @@ impl Demo {
 
 impl Drop for Demo {
     fn drop(&mut self) {
-        let _it_may_have_ended = self.child.kill();
-        let _reaped_is_all_we_want = self.child.wait();
+        // It may have ended.
+        self.child.kill().ok();
+        // Reaped is all we want.
+        self.child.wait().ok();
     }
 }
 
@@ -184,13 +185,12 @@ impl fmt::Display for End {
 
 /// Looks for a fact until it is there, or [`LIMIT`] has passed.
 fn patiently<T>(mut fact: impl FnMut() -> Option<T>) -> Option<T> {
-    let (_kept, pause) = mpsc::channel::<()>();
     let began = Instant::now();
     while began.elapsed() < LIMIT {
         if let Some(found) = fact() {
             return Some(found);
         }
-        let _only_a_pause = pause.recv_timeout(LOOK);
+        thread::sleep(LOOK);
     }
     None
 }

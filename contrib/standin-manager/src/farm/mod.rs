@@ -233,7 +233,8 @@ impl Farm {
     /// The one place every change passes. Nobody listening is fine.
     fn announce(&mut self, event: Event) {
         if self.events.receiver_count() > 0 {
-            let _all_left_meanwhile = self.events.send(event.clone());
+            // All left meanwhile.
+            self.events.send(event.clone()).ok();
         }
         self.outbox.push(event);
     }

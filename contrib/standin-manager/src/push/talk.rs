@@ -89,7 +89,8 @@ pub(crate) async fn talk(shared: &Shared, upgraded: Upgraded, peer: SocketAddr, 
                 code: CloseCode::Protocol,
                 reason: reason.into(),
             };
-            let _client_may_be_gone = timeout(WRITE_TIME, sink.send(Message::Close(Some(frame)))).await;
+            // Client may be gone.
+            timeout(WRITE_TIME, sink.send(Message::Close(Some(frame)))).await.ok();
             Ended::Alone
         }
     }

@@ -12,7 +12,9 @@ const EXACT: u64 = 1 << 53;
 pub(crate) fn encode(value: &impl Serialize) -> Vec<u8> {
     let mut bytes = Vec::new();
     // Nothing that is sent here has keys other than text, so it cannot fail.
-    let _infallible = value.serialize(&mut Serializer::with_formatter(&mut bytes, Accent));
+    value
+        .serialize(&mut Serializer::with_formatter(&mut bytes, Accent))
+        .ok();
     bytes.push(b'\n');
     bytes
 }

@@ -85,7 +85,8 @@ impl Server {
     /// In order: clients of the Socket.IO are told first.
     pub(crate) fn stop(mut self) {
         if let Some(stop) = self.stop.take() {
-            let _it_may_be_over = stop.send(());
+            // It may be over.
+            stop.send(()).ok();
         }
     }
 }
@@ -94,7 +95,8 @@ impl Drop for Server {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            let _its_panic_was_printed = thread.join();
+            // Its panic was printed.
+            thread.join().ok();
         }
     }
 }
@@ -144,7 +146,8 @@ fn welcome(
 ) {
     // An accept can fail when the client has left already, or for want of file descriptors: the next may succeed.
     let Ok((stream, peer)) = accepted else { return };
-    let _not_worth_a_failure = stream.set_nodelay(true);
+    // Not worth a failure.
+    stream.set_nodelay(true).ok();
     let progress = Progress::default();
     let door = Door::new(stream, options.header_time, progress.clone());
     let (shared, idle) = (Arc::clone(shared), options.push.idle_time);
@@ -161,11 +164,12 @@ fn welcome(
             upgrade: OnceLock::new(),
         };
         let service = service_fn(|request| connection.serve(request));
-        let _ended = http1::Builder::new()
+        http1::Builder::new()
             .title_case_headers(true)
             .serve_connection(TokioIo::new(door), service)
             .with_upgrades()
-            .await;
+            .await
+            .ok();
         connection.after_http(idle).await
     });
 }
@@ -220,7 +224,8 @@ impl Connection {
         let (answer, cut) = self.answer(&call, &asked, fault).await?;
         let status = answer.status;
         if status == SWITCHING {
-            let _one_per_connection = self.upgrade.set(upgrade);
+            // One per connection.
+            self.upgrade.set(upgrade).ok();
         }
         open.shared.finish(
             number,
