@@ -27,7 +27,7 @@ use tracing_subscriber::{EnvFilter, Registry, fmt};
 
 use self::lines::Lines;
 use self::stderr::{Stderr, Target};
-use crate::config::{Environment, Log};
+use crate::config::{Environment, LogSettings};
 
 /// What standard error is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +47,7 @@ pub struct Volume(Handle<EnvFilter, Registry>);
 impl Volume {
     /// # Errors
     /// When the log is gone.
-    pub fn set(&self, log: &Log) -> Result<(), reload::Error> {
+    pub fn set(&self, log: &LogSettings) -> Result<(), reload::Error> {
         self.0.reload(filter(log))
     }
 }
@@ -56,7 +56,7 @@ impl Volume {
 ///
 /// # Errors
 /// When it was called before.
-pub fn init(log: &Log, environment: &Environment) -> Result<Volume, SetGlobalDefaultError> {
+pub fn init(log: &LogSettings, environment: &Environment) -> Result<Volume, SetGlobalDefaultError> {
     let form = form(environment);
     let layer = fmt::layer()
         .with_ansi(false)
@@ -82,7 +82,7 @@ fn form(environment: &Environment) -> Form {
     }
 }
 
-fn filter(log: &Log) -> EnvFilter {
+fn filter(log: &LogSettings) -> EnvFilter {
     let directives = match &log.filter {
         Some(filter) => filter.clone(),
         None => directives(log.level),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{SysconfVar, sysconf};
 use url::Url;
 
-use crate::config::{Config, Share};
+use crate::config::{Config, MemoryLimit};
 use crate::manager::{self, Identity, Reach, Trust, TrustError};
 use crate::node::Requirements;
 
@@ -58,11 +58,11 @@ pub(crate) fn tools_folder() -> PathBuf {
     own.parent().unwrap_or(&own).join("tools")
 }
 
-/// A share of the machine's memory. Where the machine does not say how much it has, all there could be.
-pub(crate) fn bytes_of_memory(share: Share) -> u64 {
-    match share {
-        Share::Bytes(bytes) => bytes,
-        Share::Percent(percent) => {
+/// The limit in bytes. Where the machine does not say how much memory it has, a share of it is all there could be.
+pub(crate) fn bytes_of_memory(limit: MemoryLimit) -> u64 {
+    match limit {
+        MemoryLimit::Bytes(bytes) => bytes,
+        MemoryLimit::Percent(percent) => {
             let page = sysconf(SysconfVar::PAGE_SIZE).ok().flatten().unwrap_or(0);
             let pages = sysconf(SysconfVar::_PHYS_PAGES).ok().flatten().unwrap_or(0);
             match u64::try_from(page.saturating_mul(pages)) {

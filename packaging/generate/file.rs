@@ -4,7 +4,7 @@
 //!
 //! A line that starts with `# ` is for reading, one with `#` alone in front is for taking that away.
 
-use flamenco_worker::config::manual::{Setting, Table, Value};
+use flamenco_worker::config::manual::{ManualKey, ManualTable, ManualValue};
 
 const HEAD: &str = "\
 # Configuration of flamenco-worker: what most nodes need. There is more in flamenco-worker.toml(5).
@@ -34,7 +34,7 @@ const MATTER: [(&str, &str); 13] = [
 /// Columns of a terminal, less a little.
 const WIDTH: usize = 96;
 
-pub(crate) fn commented(tables: &[Table]) -> String {
+pub(crate) fn commented(tables: &[ManualTable]) -> String {
     tables
         .iter()
         .filter_map(shortened)
@@ -42,13 +42,13 @@ pub(crate) fn commented(tables: &[Table]) -> String {
 }
 
 /// With the keys that matter only. `None`: there are none.
-fn shortened(table: &Table) -> Option<Table> {
+fn shortened(table: &ManualTable) -> Option<ManualTable> {
     let mut short = table.clone();
     short.keys.retain(|key| MATTER.contains(&(table.name, key.name)));
     (!short.keys.is_empty()).then_some(short)
 }
 
-fn one(table: &Table) -> String {
+fn one(table: &ManualTable) -> String {
     let mut text = String::new();
     if !table.name.is_empty() {
         text += &format!("\n{}#[{}]\n", prose(table.about), table.name);
@@ -59,10 +59,10 @@ fn one(table: &Table) -> String {
     text
 }
 
-fn setting(key: &Setting) -> String {
+fn setting(key: &ManualKey) -> String {
     let (note, value) = match &key.value {
-        Value::Default(value) => ("", value),
-        Value::Example(value) => (" No default; for example:", value),
+        ManualValue::Default(value) => ("", value),
+        ManualValue::Example(value) => (" No default; for example:", value),
     };
     let takes = prose(&format!("Takes {}.{note}", key.takes));
     format!("{}{takes}#{} = {value}\n", prose(key.about), key.name)

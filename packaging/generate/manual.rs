@@ -9,7 +9,7 @@ use clap_mangen::Man;
 use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
 use flamenco_worker::cli::Arguments;
 use flamenco_worker::cli::help::{Body, Section, sections};
-use flamenco_worker::config::manual::{Setting, Table, Value};
+use flamenco_worker::config::manual::{ManualKey, ManualTable, ManualValue};
 
 use crate::PROGRAM;
 
@@ -107,7 +107,7 @@ fn synopsis() -> Roff {
     page
 }
 
-pub(crate) fn of_file(tables: &[Table]) -> String {
+pub(crate) fn of_file(tables: &[ManualTable]) -> String {
     let mut page = Roff::new();
     page.control("TH", ["FLAMENCO-WORKER.TOML", "5", DATE, SOURCE, "File Formats"]);
     page.control("SH", ["NAME"]);
@@ -143,12 +143,12 @@ pub(crate) fn of_file(tables: &[Table]) -> String {
     page.to_roff()
 }
 
-fn add_key(page: &mut Roff, key: &Setting) {
+fn add_key(page: &mut Roff, key: &ManualKey) {
     tagged(page, [bold(key.name)], key.about);
     page.control("br", []);
     let (word, value) = match &key.value {
-        Value::Default(value) => ("Default: ", value),
-        Value::Example(value) => ("For example: ", value),
+        ManualValue::Default(value) => ("Default: ", value),
+        ManualValue::Example(value) => ("For example: ", value),
     };
     page.text([
         roman(format!("Takes {}. {word}", key.takes)),

@@ -2,54 +2,25 @@
 
 //! What is different in another configuration.
 
-use super::{Config, timings};
+use super::Config;
+use super::keys::TABLES;
+use super::table::Key;
 
 impl Config {
-    /// The keys whose values differ, named as in the file; of `log`, `tls`, `headers` and `spool` the table as a whole.
+    /// What differs, named as in the file: the keys above the first table and those of `[timings]` one by one, any other
+    /// table as a whole.
     pub fn changes(&self, other: &Self) -> Vec<String> {
-        // Taken apart, so that none is forgotten when one is added.
-        let Self {
-            file: _,
-            manager,
-            worker_name,
-            task_types,
-            restart_exit_code,
-            home,
-            oom_score_adjust,
-            nice,
-            push,
-            tls,
-            headers,
-            log,
-            node,
-            timings,
-            spool,
-            origins: _,
-        } = self;
-        let whole = [
-            ("manager", *manager == other.manager),
-            ("worker_name", *worker_name == other.worker_name),
-            ("task_types", *task_types == other.task_types),
-            ("restart_exit_code", *restart_exit_code == other.restart_exit_code),
-            ("home", *home == other.home),
-            ("oom_score_adjust", *oom_score_adjust == other.oom_score_adjust),
-            ("nice", *nice == other.nice),
-            ("push", *push == other.push),
-            ("tls", *tls == other.tls),
-            ("headers", *headers == other.headers),
-            ("log", *log == other.log),
-            ("node", *node == other.node),
-            ("spool", *spool == other.spool),
-        ];
-        let whole = whole
-            .into_iter()
-            .filter(|(_, same)| !same)
-            .map(|(key, _)| key.to_owned());
-        let (mut ours, mut theirs) = (timings.clone(), other.timings.clone());
-        let times = timings::KEYS
-            .iter()
-            .filter(|key| (key.field)(&mut ours) != (key.field)(&mut theirs))
-            .map(|key| format!("timings.{}", key.name));
-        whole.chain(times).collect()
+        let mut changed = Vec::new();
+        for table in &TABLES {
+            match table.name {
+                "" | "timings" => {
+                    let keys = (table.keys)().into_iter().filter(|key| !key.is_same(self, other));
+                    changed.extend(keys.map(Key::full_name));
+                }
+                name if !(table.same)(self, other) => changed.push(name.to_owned()),
+                _ => {}
+            }
+        }
+        changed
     }
 }

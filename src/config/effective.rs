@@ -2,31 +2,35 @@
 
 //! What holds, key by key, and where each value comes from.
 
-use super::definition::{KEYS, TABLES, full_name};
-use super::units::duration_text;
-use super::{Config, SettingOrigin, timings};
+use super::keys::TABLES;
+use super::table::{Table, full_name};
+use super::{Config, SettingOrigin, headers};
 
 /// A table of the configuration, as it is in effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EffectiveTable<'a> {
     /// Empty for the keys above the first table.
     pub name: &'static str,
-    pub values: Vec<Effective<'a>>,
+    /// The keys in the order of the manual.
+    pub values: Vec<EffectiveValue<'a>>,
 }
 
-/// A key with what holds.
+/// A key with its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Effective<'a> {
+pub struct EffectiveValue<'a> {
+    /// The name in its table.
     pub name: String,
-    pub value: Written,
+    /// The value.
+    pub value: ShownValue,
+    /// Where the value comes from.
     pub origin: &'a SettingOrigin,
 }
 
 /// A value as a file would have it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Written {
+pub enum ShownValue {
     /// In TOML.
-    Value(String),
+    Toml(String),
     /// There is none.
     Unset,
     /// It may be secret.
@@ -34,48 +38,33 @@ pub enum Written {
 }
 
 impl Config {
-    /// All that holds, in the order of the manual.
+    /// All values, in the order of the manual.
     pub fn effective(&self) -> Vec<EffectiveTable<'_>> {
-        let named = TABLES.iter().map(|(name, _)| *name);
-        let tables = std::iter::once("").chain(named);
-        let values = |name| match name {
-            "timings" => self.effective_timings(),
-            "headers" => self.effective_headers(),
-            _ => self.effective_keys(name),
+        let table = |table: &Table| EffectiveTable {
+            name: table.name,
+            values: match table.name {
+                headers::NAME => self.effective_headers(),
+                _ => self.effective_keys(table),
+            },
         };
-        let table = |name| EffectiveTable {
-            name,
-            values: values(name),
-        };
-        tables.map(table).collect()
+        TABLES.iter().map(table).collect()
     }
 
-    fn effective_keys(&self, table: &str) -> Vec<Effective<'_>> {
-        let keys = KEYS.iter().filter(|key| key.table == table);
-        let value = |key: &super::definition::Key| Effective {
-            name: key.name.to_owned(),
-            value: (key.written)(self).map_or(Written::Unset, Written::Value),
+    fn effective_keys(&self, table: &Table) -> Vec<EffectiveValue<'_>> {
+        let keys = (table.keys)().into_iter().map(|key| EffectiveValue {
+            name: key.name().to_owned(),
+            value: key.written(self).map_or(ShownValue::Unset, ShownValue::Toml),
             origin: self.origin(&key.full_name()),
-        };
-        keys.map(value).collect()
+        });
+        keys.collect()
     }
 
-    fn effective_timings(&self) -> Vec<Effective<'_>> {
-        let mut all = self.timings.clone();
-        let value = |key: &timings::TimingKey| Effective {
-            name: key.name.to_owned(),
-            value: Written::Value(format!("\"{}\"", duration_text(*(key.field)(&mut all)))),
-            origin: self.origin(&full_name("timings", key.name)),
-        };
-        timings::KEYS.iter().map(value).collect()
-    }
-
-    fn effective_headers(&self) -> Vec<Effective<'_>> {
-        let value = |name: &reqwest::header::HeaderName| Effective {
+    fn effective_headers(&self) -> Vec<EffectiveValue<'_>> {
+        let names = self.headers.keys().map(|name| EffectiveValue {
             name: name.to_string(),
-            value: Written::Withheld,
-            origin: self.origin(&full_name("headers", name.as_str())),
-        };
-        self.headers.keys().map(value).collect()
+            value: ShownValue::Withheld,
+            origin: self.origin(&full_name(headers::NAME, name.as_str())),
+        });
+        names.collect()
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! What this process was started with, as a value: taken once in `main`, made up in tests.
+//! What this process was started with, as a value. It is taken once at the start; tests make one up.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -11,10 +11,11 @@ use nix::unistd::{Uid, User, gethostname};
 /// Variables, current directory and host, as they were at the start.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Environment {
+    /// The environment variables.
     pub variables: BTreeMap<OsString, OsString>,
     /// The current directory: relative paths are meant from here.
     pub directory: PathBuf,
-    /// What `uname -n` says; the worker's name when it has no other.
+    /// The answer of `uname -n`. It is the name of a worker that has no other.
     pub hostname: String,
     /// The home directory of the user in the user database, for where `HOME` is not set (some units, cron).
     pub user_home: Option<PathBuf>,
@@ -25,7 +26,7 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// Looks at this process.
+    /// The environment of this process.
     pub fn capture() -> Self {
         Self {
             variables: std::env::vars_os().collect(),
@@ -38,7 +39,7 @@ impl Environment {
         }
     }
 
-    /// A variable's value. Empty is as good as not set: that is what `VARIABLE=` in a unit means.
+    /// The value of a variable. An empty one counts as not set: that is what `VARIABLE=` in a unit means.
     pub fn get(&self, name: &str) -> Option<&OsStr> {
         self.variables
             .get(OsStr::new(name))
@@ -46,7 +47,7 @@ impl Environment {
             .filter(|value| !value.is_empty())
     }
 
-    /// A path of the operator's, made absolute.
+    /// A path that the operator gave, made absolute.
     pub fn absolute(&self, path: impl AsRef<Path>) -> PathBuf {
         self.directory.join(path)
     }
@@ -68,7 +69,7 @@ impl Environment {
     }
 }
 
-/// This node's name. Never empty: it is what the Manager's page shows.
+/// The name of this node, which is never empty: the Manager's page shows it.
 pub(crate) fn hostname() -> String {
     gethostname()
         .map(|name| name.to_string_lossy().trim().to_owned())

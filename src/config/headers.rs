@@ -2,16 +2,29 @@
 
 //! The table `[headers]`: what every request carries besides, for a proxy that stands in front of the Manager.
 //!
-//! A value may be a secret. It is marked so, is never shown, and can be kept in a file of its own.
+//! A value may be a secret. So it is marked as sensitive, is never shown, and can be kept in a file of its own.
 
 use std::path::Path;
 
 use reqwest::header::{HeaderName, HeaderValue};
 
+use super::table::Table;
 use crate::document::{Diagnostic, TableEntry, TreeNode, Value};
 use crate::files;
 
-/// What a request needs for itself, and why it cannot be had.
+/// The name of the table.
+pub(super) const NAME: &str = "headers";
+
+/// What is known of the table. It has no keys: the names in it are the operator's own.
+pub(super) const TABLE: Table = Table {
+    name: NAME,
+    about: "Sent with every request, for a proxy in front of the Manager that asks who we are. A value is never logged; \
+            NAME = { file = \"/path\" } keeps it in a file of its own.",
+    keys: Vec::new,
+    same: |one, other| one.headers == other.headers,
+};
+
+/// What a request needs for itself, and why it cannot be set.
 const TAKEN: [(&str, &str); 9] = [
     ("authorization", "it carries this worker's own identity"),
     ("host", "it follows from the URL of the Manager"),
@@ -27,9 +40,13 @@ const TAKEN: [(&str, &str); 9] = [
 /// A token is a few hundred bytes; servers stop at some 8 KiB for all headers together.
 const LONGEST: usize = 4096;
 
-/// The file that holds one may have a comment's worth of blanks around it.
+/// A file with a value may have blanks around it.
 const LARGEST_FILE: u64 = 64 << 10;
 
+/// The name of a header.
+///
+/// # Errors
+/// A name that no header can have, and one that requests need for themselves.
 pub(super) fn name(entry: &TableEntry) -> Result<HeaderName, Diagnostic> {
     let wrong = |what: String| Diagnostic {
         span: entry.key_span.clone(),
@@ -44,7 +61,10 @@ pub(super) fn name(entry: &TableEntry) -> Result<HeaderName, Diagnostic> {
     }
 }
 
-/// `"text"`, or `{ file = "/path" }` for the text of a file without the end of its last line.
+/// The value of a header: `"text"`, or `{ file = "/path" }` for the text of a file without the end of its last line.
+///
+/// # Errors
+/// Anything else, and a text that no header can have.
 pub(super) fn value(node: &TreeNode) -> Result<HeaderValue, Diagnostic> {
     let hidden = |what: String| Diagnostic {
         hide: true,

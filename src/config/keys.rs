@@ -1,286 +1,172 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! What the keys of a file mean.
+//! The keys of `flamenco-worker.toml`. A new one is a row here and nothing else, or a row in `timings`: the field, the
+//! reader of the file, `check-config` and the manual are made of the rows.
+//!
+//! What is written above a row is what the operator reads, in the manual and in the file that packages bring.
 
-use std::collections::HashMap;
-use std::ops::Range;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 
-use super::definition::{self, KEYS, Key, full_name};
-use super::error::{ConfigError, Warning};
-use super::search::Kind;
-use super::timings;
-use super::units::duration_text;
-use super::values::blank;
-use super::{Config, SettingOrigin, headers};
-use crate::document::{Diagnostic, Location, Problem, SourceFile, TableEntry, TreeNode, Value, toml, yaml};
+use reqwest::header::HeaderMap;
+use tracing::Level;
+use url::Url;
 
-/// The Go worker's keys.
-const LEGACY_KEYS: [&str; 5] = [
-    "manager_url",
-    "task_types",
-    "worker_name",
-    "restart_exit_code",
-    "oom_score_adjust",
+use super::formats::{
+    BOOLEAN, DIRECTORY, FILE, FREE_SPACE, LEVEL, MANAGER, MEMORY, PATHS, RESTART_EXIT_CODE, TASK_LOG_LIMIT, TASK_TYPES,
+    WORKER_NAME, integer, written, written_if_set,
+};
+use super::table::{Format, Key, Section, Setting, Table, table};
+use super::{MemoryLimit, SettingOrigin, headers};
+use crate::departure::RestartCode;
+use crate::timings::Timings;
+
+/// All tables, in the order of the manual.
+pub(super) const TABLES: [Table; 7] = [
+    Table {
+        about: "",
+        ..Config::TABLE
+    },
+    TlsSettings::TABLE,
+    headers::TABLE,
+    LogSettings::TABLE,
+    NodeNeeds::TABLE,
+    SpoolLimits::TABLE,
+    Table {
+        name: "timings",
+        about: "Every wait of the worker. The defaults suit a Manager with its own defaults; change one with a reason only.",
+        keys: || Timings::KEYS.iter().map(Key::Timing).collect(),
+        same: |one, other| one.timings == other.timings,
+    },
 ];
-/// Empty is as good as not there, as in the Go worker.
-const EMPTY_IS_ABSENT: [&str; 2] = ["manager", "worker_name"];
 
-/// Reads a file into `config`.
-///
-/// # Errors
-/// Everything that is wrong in it.
-pub(crate) fn read(
-    source: &SourceFile,
-    kind: Kind,
-    config: &mut Config,
-    warnings: &mut Vec<Warning>,
-) -> Result<(), ConfigError> {
-    let mut reading = Reading {
-        source,
-        kind,
-        config,
-        warnings,
-        problems: Vec::new(),
-        seen: HashMap::new(),
-    };
-    match kind {
-        Kind::Toml => {
-            let entries = toml::parse(source).map_err(|problems| ConfigError { problems })?;
-            reading.top(&entries);
-            reading.growing_timings();
-            reading.whole_identity();
-        }
-        Kind::Yaml => {
-            if let Some(node) = yaml::parse(source)? {
-                reading.legacy(&node);
-            }
-        }
-    }
-    match reading.problems {
-        problems if problems.is_empty() => Ok(()),
-        problems => Err(ConfigError { problems }),
+/// The table of this name.
+pub(super) fn table_named(name: &str) -> Option<&'static Table> {
+    const { &TABLES }.iter().find(|table| table.name == name)
+}
+
+/// What the Go worker offers unless told otherwise.
+const DEFAULT_TASK_TYPES: [&str; 4] = ["blender", "ffmpeg", "file-management", "misc"];
+
+table! {
+    /// Everything an operator can decide, each with a default.
+    config => Config {
+        // It ends with a slash. Without it the Manager is to be discovered.
+        /// Where the Flamenco Manager is. The one key that a new node needs.
+        manager: Option<Url> = None, MANAGER, such as "\"http://manager.example:8080/\"";
+        // It is never empty in a configuration that was loaded.
+        /// The name that the Manager's page shows; the host's name unless set.
+        worker_name: String = String::new(), WORKER_NAME, such as "\"node-07\"";
+        // They are lower case, trimmed, without commas.
+        /// What kinds of task this node takes.
+        task_types: Vec<String> = DEFAULT_TASK_TYPES.map(str::to_owned).to_vec(), TASK_TYPES;
+        /// Offers Restart in the Manager: the worker then ends with this code, and whatever supervises it starts it again.
+        /// The systemd unit knows 47. 0, or no such key: no Restart.
+        restart_exit_code: Option<RestartCode> = None, RESTART_EXIT_CODE, such as "47";
+        // What it is without is for the room `home` to know.
+        /// Where this worker keeps its identity and what the Manager does not have yet, on a local disk, one directory for
+        /// each worker. FLAMENCO_HOME goes first; without both it is what systemd's StateDirectory= says, then
+        /// ~/.local/share/flamenco.
+        home: Option<PathBuf> = None, DIRECTORY, such as "\"/var/lib/flamenco-worker\"";
+        // The default is well above a desktop's programs, which systemd gives 100 to 200 (systemd.exec(5),
+        // OOMScoreAdjust=).
+        /// How readily the kernel ends the programs of a task when memory is short: before the worker, and before whoever
+        /// sits at this machine.
+        oom_score_adjust: Option<i32> = Some(500), Format {
+            takes: "0 to 1000",
+            read: |node| integer(node, 0..=1000).map(Some),
+            write: written_if_set,
+        };
+        /// How readily the programs of a task let others have the processor; what the worker was started with unless set.
+        nice: Option<i32> = None, Format {
+            takes: "-20 (never) to 19 (always)",
+            read: |node| integer(node, -20..=19).map(Some),
+            write: written_if_set,
+        }, such as "10";
+        /// Whether to listen to what the Manager broadcasts, so that a click there is an act here, beside asking now and
+        /// then.
+        push: bool = true, BOOLEAN;
+    } beside {
+        /// The file that was read, if there was one.
+        pub file: Option<PathBuf>;
+        /// The table `[tls]`.
+        pub tls: TlsSettings;
+        /// Sent with every request to the Manager. Values are marked as sensitive, so that no `Debug` shows one.
+        pub headers: HeaderMap;
+        /// The table `[log]`.
+        pub log: LogSettings;
+        /// The table `[node]`.
+        pub node: NodeNeeds;
+        /// The table `[spool]`.
+        pub spool: SpoolLimits;
+        /// The table `[timings]`.
+        pub timings: Timings;
+        /// Where each value that is no default comes from, by the full name of its key.
+        pub(super) origins: BTreeMap<String, SettingOrigin>;
     }
 }
 
-struct Reading<'a> {
-    source: &'a SourceFile,
-    kind: Kind,
-    config: &'a mut Config,
-    warnings: &'a mut Vec<Warning>,
-    problems: Vec<Problem>,
-    /// Where each key's value is.
-    seen: HashMap<String, Range<usize>>,
-}
-
-impl Reading<'_> {
-    fn top(&mut self, entries: &[TableEntry]) {
-        for entry in entries {
-            match entry.key.as_str() {
-                "headers" => self.table(entry, Self::header),
-                "timings" => self.table(entry, Self::timing),
-                name => match definition::TABLES.iter().find(|(table, _)| *table == name) {
-                    Some((table, _)) => self.table(entry, |reading, entry| reading.key(table, entry)),
-                    None => self.key("", entry),
-                },
-            }
-        }
-    }
-
-    fn legacy(&mut self, node: &TreeNode) {
-        if node.value == Value::Nothing {
-            return;
-        }
-        let Value::Table(entries) = &node.value else {
-            self.problems.push(
-                Problem::new("keys and values are expected here")
-                    .at(self.source.location(&node.span))
-                    .advise("write lines like `manager_url: http://manager.example:8080/`"),
-            );
-            return;
-        };
-        for entry in entries {
-            // A key without a value leaves the default, as in the Go worker.
-            if entry.node.value != Value::Nothing || !LEGACY_KEYS.contains(&entry.key.as_str()) {
-                self.legacy_key(entry);
-            }
-        }
-    }
-
-    fn legacy_key(&mut self, entry: &TableEntry) {
-        match definition::key("", named(&entry.key)).filter(|_| LEGACY_KEYS.contains(&entry.key.as_str())) {
-            Some(key) => self.known(key, entry),
-            None => self.unknown(entry, "", &LEGACY_KEYS),
-        }
-    }
-
-    fn key(&mut self, table: &str, entry: &TableEntry) {
-        let name = if table.is_empty() {
-            named(&entry.key)
-        } else {
-            &entry.key
-        };
-        match definition::key(table, name) {
-            Some(key) => self.known(key, entry),
-            None => self.unknown(entry, table, &definition::names(table)),
-        }
-    }
-
-    fn known(&mut self, key: &Key, entry: &TableEntry) {
-        if !(EMPTY_IS_ABSENT.contains(&key.name) && blank(&entry.node)) {
-            self.set(&key.full_name(), entry, |config, node| (key.read)(config, node));
-        }
-    }
-
-    fn header(&mut self, entry: &TableEntry) {
-        match headers::name(entry) {
-            Ok(name) => self.set(&full_name("headers", name.as_str()), entry, |config, node| {
-                headers::value(node).map(|value| drop(config.headers.insert(&name, value)))
-            }),
-            Err(diagnostic) => self.report(&entry.key, &diagnostic),
-        }
-    }
-
-    fn timing(&mut self, entry: &TableEntry) {
-        let new = timings::renamed(&entry.key);
-        if let Some(new) = new {
-            let place = self.source.location(&entry.key_span);
-            let old = Problem::new(format!("`{}` is called `{new}` now", entry.key)).at(place);
-            self.warnings
-                .push(old.advise("it is read all the same; write the new name"));
-        }
-        let Some(key) = timings::key(new.unwrap_or(&entry.key)) else {
-            let known: Vec<&str> = timings::KEYS.iter().map(|key| key.name).collect();
-            return self.unknown(entry, "timings", &known);
-        };
-        self.set(&full_name("timings", key.name), entry, |config, node| {
-            let time = key
-                .read(&node.text_or_number()?)
-                .map_err(|what| node.diagnostic(what))?;
-            *(key.field)(&mut config.timings) = time;
-            Ok(())
-        });
-    }
-
-    fn table(&mut self, entry: &TableEntry, each: impl Fn(&mut Self, &TableEntry)) {
-        match entry.node.table() {
-            Ok(entries) => entries.iter().for_each(|entry| each(self, entry)),
-            Err(diagnostic) => self.report(&entry.key, &diagnostic),
-        }
-    }
-
-    /// One value: read, kept, and its place remembered; or a problem.
-    fn set(
-        &mut self,
-        name: &str,
-        entry: &TableEntry,
-        read: impl FnOnce(&mut Config, &TreeNode) -> Result<(), Diagnostic>,
-    ) {
-        if self.seen.insert(name.to_owned(), entry.node.span.clone()).is_some() {
-            let twice = Problem::new(format!("`{}` is here a second time", entry.key))
-                .at(self.source.location(&entry.key_span))
-                .advise("take one of them out; of several the Go worker takes the last");
-            match self.kind {
-                Kind::Toml => self.problems.push(twice),
-                Kind::Yaml => self.warnings.push(twice),
-            }
-        }
-        match read(self.config, &entry.node) {
-            Ok(()) => self.config.set_origin(name, self.origin(&entry.key_span)),
-            Err(diagnostic) => self.report(&entry.key, &diagnostic),
-        }
-    }
-
-    fn report(&mut self, key: &str, diagnostic: &Diagnostic) {
-        let place = if diagnostic.hide {
-            self.source.location_of_secret(&diagnostic.span)
-        } else {
-            self.source.location(&diagnostic.span)
-        };
-        self.problems
-            .push(Problem::new(format!("`{key}` {}", diagnostic.what)).at(place));
-    }
-
-    fn unknown(&mut self, entry: &TableEntry, table: &str, known: &[&str]) {
-        let place = self.source.location(&entry.key_span);
-        let problem = Problem::new(format!("unknown key `{}`", entry.key)).at(place);
-        let problem = match nearest(&entry.key, known.iter().copied()) {
-            Some(other) => problem.advise(format!("did you mean `{other}`?")),
-            None => problem.advise(
-                belongs_elsewhere(&entry.key, table).unwrap_or_else(|| format!("known here: {}", known.join(", "))),
-            ),
-        };
-        match self.kind {
-            Kind::Toml => self.problems.push(problem),
-            Kind::Yaml => self.warnings.push(problem),
-        }
-    }
-
-    /// Where a value that is fine was set.
-    fn origin(&self, span: &Range<usize>) -> SettingOrigin {
-        let Location { path, line, .. } = self.source.location(span);
-        SettingOrigin::File { path, line }
-    }
-
-    /// A certificate is nothing without its key, and the other way round.
-    fn whole_identity(&mut self) {
-        let [certificate, key] = ["client_certificate", "client_key"].map(|key| self.seen.get(&format!("tls.{key}")));
-        let (there, missing, span) = match (certificate, key) {
-            (Some(span), None) => ("client_certificate", "client_key", span),
-            (None, Some(span)) => ("client_key", "client_certificate", span),
-            (Some(_), Some(_)) | (None, None) => return,
-        };
-        let problem = Problem::new(format!("`{there}` needs `{missing}` beside it")).at(self.source.location(span));
-        self.problems.push(problem);
-    }
-
-    /// A pause that starts longer than it may become.
-    fn growing_timings(&mut self) {
-        for (less, more) in timings::GROWING {
-            let (Some(less), Some(more)) = (timings::key(less), timings::key(more)) else {
-                continue;
-            };
-            let (short, long) = (
-                *(less.field)(&mut self.config.timings),
-                *(more.field)(&mut self.config.timings),
-            );
-            let written = |key: &timings::TimingKey| self.seen.get(&format!("timings.{}", key.name));
-            if let Some(span) = written(more).or_else(|| written(less)).filter(|_| short > long) {
-                self.problems.push(
-                    Problem::new(format!(
-                        "`{}` ({}) must not be less than `{}` ({})",
-                        more.name,
-                        duration_text(long),
-                        less.name,
-                        duration_text(short)
-                    ))
-                    .at(self.source.location(span)),
-                );
-            }
-        }
+table! {
+    /// Files for https, all PEM. They are read when connections are first made.
+    config.tls => TlsSettings {
+        /// Authorities to trust beside the system's.
+        ca_file: Option<PathBuf> = None, FILE, such as "\"/etc/farm/ca.pem\"";
+        // The reader sees to it that the two are set together or not at all.
+        /// The certificate that this node shows. Needs client_key.
+        client_certificate: Option<PathBuf> = None, FILE, such as "\"/etc/farm/node.pem\"";
+        /// The key of that certificate. Needs client_certificate.
+        client_key: Option<PathBuf> = None, FILE, such as "\"/etc/farm/node.key\"";
     }
 }
 
-/// The name a key has here; the Go worker's own is good in both files.
-fn named(key: &str) -> &str {
-    if key == "manager_url" { "manager" } else { key }
-}
-
-/// The most common slip in TOML: a key below a `[table]` that it is not of, or above the one it is of.
-fn belongs_elsewhere(name: &str, table: &str) -> Option<String> {
-    let homes = KEYS.iter().filter(|key| key.name == name).map(|key| key.table);
-    let timing = timings::key(name).map(|_| "timings");
-    match homes.chain(timing).find(|home| *home != table)? {
-        "" => Some(format!("`{name}` belongs above the first [table]")),
-        home => Some(format!("`{name}` belongs in the table [{home}]")),
+table! {
+    /// What the worker says of itself, on standard error.
+    config.log => LogSettings {
+        // It is that of this program; libraries are a good deal quieter.
+        /// How much is said. FLAMENCO_LOG goes first.
+        level: Level = Level::INFO, LEVEL;
+    } beside {
+        /// `$FLAMENCO_LOG` when it is more than a level; checked.
+        pub filter: Option<String>;
     }
 }
 
-/// The one of `known` that `word` was most likely meant to be.
-fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    known
-        .into_iter()
-        .map(|other| (strsim::damerau_levenshtein(word, other), other))
-        .filter(|(distance, other)| *distance <= (other.len() / 3).clamp(1, 4))
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, other)| other)
+table! {
+    /// What tasks need on this node: without it a task goes back to the Manager, and the node sleeps until it is there.
+    config.node => NodeNeeds {
+        /// Where a file system must be mounted.
+        mounted: Vec<PathBuf> = Vec::new(), PATHS;
+        /// What must be readable.
+        readable: Vec<PathBuf> = Vec::new(), PATHS;
+        /// Directories that must be writable.
+        writable: Vec<PathBuf> = Vec::new(), PATHS;
+        // In bytes; 0 asks for nothing.
+        /// How much must be free in the writable ones, the temporary directory and the home.
+        free_space: u64 = 0, FREE_SPACE;
+        /// How much memory all programs of a task may use together: near it the kernel slows them down and takes back what
+        /// it can, and what wants more is ended. The worker itself is not held up. It takes the memory controller of
+        /// cgroup v2, which Delegate=yes in a unit passes on. No limit unless set.
+        memory: Option<MemoryLimit> = None, MEMORY, such as "\"70%\"";
+        /// After so many programs in a row that cannot be started or crash at once, the node pauses; 0: never.
+        strikes: u32 = 3, Format {
+            takes: "0 to 100",
+            read: |node| integer(node, 0..=100),
+            write: written,
+        };
+    }
+}
+
+table! {
+    /// What of the tasks is kept on this node.
+    config.spool => SpoolLimits {
+        // In bytes.
+        /// Where the log of one task ends; a renderer gone mad must not fill the disk.
+        task_log_limit: u64 = 1 << 30, TASK_LOG_LIMIT;
+        /// How many tasks are kept for `flamenco-worker history`.
+        history_tasks: usize = 50, Format {
+            takes: "0 to 10000",
+            read: |node| integer(node, 0..=10_000),
+            write: written,
+        };
+    }
 }

@@ -1,188 +1,68 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! What the operator wrote, checked: command line, environment, file, default, in this order. Read only.
+//! What the operator wrote, checked. The command line goes before the environment, that before the file, that before the
+//! default. This room only reads.
 //!
 //! ```text
-//! Arguments ───────────────────────────────┐
-//! Environment ── search ─► file            │  precedence
-//!                  │ toml, yaml ─► tree ─► keys ─► Config (a checked value, an origin for each key)
-//!                  └────────────────────► ConfigError (file:line:column, the line, what to do)
+//! Arguments, Environment ─────────────────────╮ precedence
+//! search ─► document (toml, yaml) ─► reader ──┴─► Config (checked values, an origin for each key)
+//!                                      │ keys (one row for each key)
+//!                                      ╰─► ConfigError (file:line:column, the line, what to do)
+//!
+//! keys, timings ─► effective (check-config), changes (a reload), manual (what packages bring)
 //! ```
 //!
-//! `flamenco-worker.toml` is ours: a key it does not know is an error. `flamenco-worker.yaml` is the Go
-//! worker's, and read as it is: there an unknown key is a warning, because there it is ignored.
+//! `flamenco-worker.toml` is our own format: a key that is not known in it is an error. `flamenco-worker.yaml` is the Go
+//! worker's and is read as it is: an unknown key is only a warning, because the Go worker ignores it.
 
 mod changes;
-mod definition;
 mod effective;
 mod environment;
 mod error;
+mod formats;
 mod headers;
 mod keys;
 pub mod manual;
 mod origin;
+mod reader;
 mod search;
-mod timings;
+mod table;
 mod units;
-mod values;
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
-
-use reqwest::header::HeaderMap;
 use tracing::Level;
 use tracing_subscriber::EnvFilter;
-use url::Url;
 
-pub use self::effective::{Effective, EffectiveTable, Written};
+pub use self::effective::{EffectiveTable, EffectiveValue, ShownValue};
 pub use self::environment::Environment;
 pub(crate) use self::environment::hostname;
 pub use self::error::{ConfigError, Warning};
+pub use self::keys::{Config, LogSettings, NodeNeeds, SpoolLimits, TlsSettings};
 pub use self::origin::SettingOrigin;
-use self::search::{Found, Kind};
+use self::search::{ConfigFile, FileFormat};
+pub use self::units::MemoryLimit;
 use crate::cli::Arguments;
-use crate::departure::RestartCode;
 pub use crate::document::{Location, Problem};
-use crate::timings::Timings;
-
-/// Everything an operator can decide, each with a default.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Config {
-    /// The file that was read, if there was one.
-    pub file: Option<PathBuf>,
-    /// Ends with a slash. `None`: to be discovered.
-    pub manager: Option<Url>,
-    /// What the Manager's page shows; the host's name unless set. Never empty.
-    pub worker_name: String,
-    /// Lower case, trimmed, without commas, at least one.
-    pub task_types: Vec<String>,
-    /// `None`: the Manager does not offer *Restart* for this worker.
-    pub restart_exit_code: Option<RestartCode>,
-    /// From `$FLAMENCO_HOME` or the file; absolute. What it is without is for `home` to know.
-    pub home: Option<PathBuf>,
-    /// 0 to 1000, for the programs of a task: the kernel ends those before the worker, and before the artist's session.
-    pub oom_score_adjust: Option<i32>,
-    /// -20 to 19, for the programs of a task.
-    pub nice: Option<i32>,
-    /// Whether to listen to the Manager's Socket.IO, beside asking. True unless turned off.
-    pub push: bool,
-    pub tls: Tls,
-    /// Sent with every request to the Manager. Values are marked as sensitive, so that no `Debug` shows one.
-    pub headers: HeaderMap,
-    pub log: Log,
-    pub node: NodeNeeds,
-    pub timings: Timings,
-    pub spool: SpoolLimits,
-    origins: BTreeMap<String, SettingOrigin>,
-}
-
-/// Files for `https`, all PEM, absolute paths. They are read when connections are first made.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Tls {
-    /// Authorities to trust beside the system's.
-    pub ca_file: Option<PathBuf>,
-    /// There exactly if the key is.
-    pub client_certificate: Option<PathBuf>,
-    pub client_key: Option<PathBuf>,
-}
-
-/// How much is logged.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Log {
-    /// Of this program; libraries are a good deal quieter.
-    pub level: Level,
-    /// `$FLAMENCO_LOG` when it is more than a level; checked.
-    pub filter: Option<String>,
-}
-
-/// A part of what the machine has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Share {
-    Bytes(u64),
-    /// 1 to 100.
-    Percent(u8),
-}
-
-/// What this node needs to be fit for work.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NodeNeeds {
-    /// Absolute paths at which a file system must be mounted.
-    pub mounted: Vec<PathBuf>,
-    /// Absolute paths that must be readable.
-    pub readable: Vec<PathBuf>,
-    /// Absolute paths of directories that must be writable.
-    pub writable: Vec<PathBuf>,
-    /// Bytes that must be free in the writable ones, the temporary directory and the home; 0 asks for nothing.
-    pub free_space: u64,
-    /// How much memory all programs of a task may use together.
-    pub memory: Option<Share>,
-    /// So many tasks in a row whose program cannot be started, or crashes at once, for the same reason make the node
-    /// pause; 0: never.
-    pub strikes: u32,
-}
-
-impl Default for NodeNeeds {
-    fn default() -> Self {
-        Self {
-            mounted: Vec::new(),
-            readable: Vec::new(),
-            writable: Vec::new(),
-            free_space: 0,
-            memory: None,
-            strikes: 3,
-        }
-    }
-}
-
-/// How much of what tasks say is kept on this node.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SpoolLimits {
-    /// In bytes. Where a task's log ends; a renderer gone mad must not fill the disk.
-    pub task_log_limit: u64,
-    /// How many delivered tasks are kept for a look back.
-    pub history_tasks: usize,
-}
-
-impl Default for Log {
-    fn default() -> Self {
-        Self {
-            level: Level::INFO,
-            filter: None,
-        }
-    }
-}
-
-impl Default for SpoolLimits {
-    fn default() -> Self {
-        Self {
-            task_log_limit: 1 << 30,
-            history_tasks: 50,
-        }
-    }
-}
-
-/// What the Go worker offers unless told otherwise.
-const DEFAULT_TASK_TYPES: [&str; 4] = ["blender", "ffmpeg", "file-management", "misc"];
-/// Of 1000: well above a desktop's programs, which systemd gives 100 to 200 (systemd.exec(5), OOMScoreAdjust=).
-const DEFAULT_OOM_SCORE_ADJUST: i32 = 500;
 
 impl Config {
-    /// Reads all there is. Looks at files, changes nothing.
+    /// Reads the file, the environment and the command line. It changes nothing.
     ///
     /// # Errors
-    /// When a file cannot be read or says what cannot be meant, or a variable does. Exit code 78.
+    /// A file that cannot be read, and a value in it or in a variable that makes no sense. The process then ends with 78.
     pub fn load(arguments: &Arguments, environment: &Environment) -> Result<(Self, Vec<Warning>), ConfigError> {
-        let (config, warnings, wrong) = Self::salvage(arguments, environment);
+        let (config, warnings, wrong) = Self::load_what_is_valid(arguments, environment);
         wrong.map_or(Ok((config, warnings)), Err)
     }
 
-    /// The same past what is wrong, for who looks and does not work: what cannot be used has its default.
-    pub fn salvage(arguments: &Arguments, environment: &Environment) -> (Self, Vec<Warning>, Option<ConfigError>) {
+    /// Reads the same, and goes on past errors: what cannot be used keeps its default. `doctor` needs that.
+    pub fn load_what_is_valid(
+        arguments: &Arguments,
+        environment: &Environment,
+    ) -> (Self, Vec<Warning>, Option<ConfigError>) {
         let mut config = Self::defaults(environment);
         let mut warnings = Vec::new();
         let file = config.take_file(arguments, environment, &mut warnings);
-        let kind = file.as_ref().ok().copied().flatten();
-        let variables = config.take_environment(environment, kind);
+        let format = file.as_ref().ok().copied().flatten();
+        let variables = config.take_environment(environment, format);
         config.take_arguments(arguments);
         (config, warnings, file.map(drop).and(variables).err())
     }
@@ -192,43 +72,30 @@ impl Config {
         arguments: &Arguments,
         environment: &Environment,
         warnings: &mut Vec<Warning>,
-    ) -> Result<Option<Kind>, ConfigError> {
-        let Some(Found { source, kind }) = search::find(arguments.config.as_deref(), environment, warnings)? else {
+    ) -> Result<Option<FileFormat>, ConfigError> {
+        let Some(ConfigFile { source, format }) = search::find(arguments.config.as_deref(), environment, warnings)?
+        else {
             return Ok(None);
         };
         self.file = Some(source.path.clone());
-        keys::read(&source, kind, self, warnings)?;
-        Ok(Some(kind))
+        reader::read(&source, format, self, warnings)?;
+        Ok(Some(format))
     }
 
     fn defaults(environment: &Environment) -> Self {
         Self {
-            file: None,
-            manager: None,
             worker_name: environment.hostname.clone(),
-            task_types: DEFAULT_TASK_TYPES.map(str::to_owned).to_vec(),
-            restart_exit_code: None,
-            home: None,
-            oom_score_adjust: Some(DEFAULT_OOM_SCORE_ADJUST),
-            nice: None,
-            push: true,
-            tls: Tls::default(),
-            headers: HeaderMap::new(),
-            log: Log::default(),
-            node: NodeNeeds::default(),
-            timings: Timings::default(),
-            spool: SpoolLimits::default(),
-            origins: BTreeMap::new(),
+            ..Self::default()
         }
     }
 
-    fn take_environment(&mut self, environment: &Environment, kind: Option<Kind>) -> Result<(), ConfigError> {
+    fn take_environment(&mut self, environment: &Environment, format: Option<FileFormat>) -> Result<(), ConfigError> {
         if let Some(home) = environment.get("FLAMENCO_HOME") {
             self.home = Some(environment.absolute(home));
             self.set_origin("home", SettingOrigin::Environment("FLAMENCO_HOME"));
         }
-        // In the Go worker the file goes first, and its file it is.
-        let legacy_name = kind == Some(Kind::Yaml) && *self.origin("worker_name") != SettingOrigin::Default;
+        // In the Go worker the file goes before the variable, and this is its file.
+        let legacy_name = format == Some(FileFormat::Yaml) && *self.origin("worker_name") != SettingOrigin::Default;
         let name = environment
             .get("FLAMENCO_WORKER_NAME")
             .map(|name| name.to_string_lossy());
@@ -257,12 +124,12 @@ impl Config {
             self.set_origin("restart_exit_code", SettingOrigin::CommandLine);
         }
         if let Some(level) = arguments.log_level() {
-            self.log = Log { level, filter: None };
+            self.log = LogSettings { level, filter: None };
             self.set_origin("log.level", SettingOrigin::CommandLine);
         }
     }
 
-    /// Where a key's value comes from. Keys are named as in the file: `manager`, `log.level`, `timings.grace`.
+    /// Where the value of a key comes from. Keys have their full names: `manager`, `log.level`, `timings.grace`.
     pub fn origin(&self, key: &str) -> &SettingOrigin {
         self.origins.get(key).unwrap_or(&SettingOrigin::Default)
     }
@@ -272,12 +139,12 @@ impl Config {
     }
 }
 
-fn log_from_variable(text: &str, level: Level) -> Result<Log, Problem> {
+fn log_from_variable(text: &str, level: Level) -> Result<LogSettings, Problem> {
     if let Ok(level) = text.trim().parse::<Level>() {
-        return Ok(Log { level, filter: None });
+        return Ok(LogSettings { level, filter: None });
     }
     match EnvFilter::builder().parse(text) {
-        Ok(_) => Ok(Log {
+        Ok(_) => Ok(LogSettings {
             level,
             filter: Some(text.to_owned()),
         }),

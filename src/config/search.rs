@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! Which file is read: the first that is there.
+//! Finds the file to read: the first one that is there.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,40 +10,41 @@ use super::error::Warning;
 use crate::document::{Problem, SourceFile};
 use crate::files;
 
-/// A configuration is a page of text; this keeps out what was named by mistake (a render).
+/// A configuration is a page of text. The limit keeps out a file that was named by mistake, such as a render.
 const MAX_BYTES: u64 = 1 << 20;
 
 const TOML: &str = "flamenco-worker.toml";
 const YAML: &str = "flamenco-worker.yaml";
-/// What packages bring to the system's directory. Last there: as it comes it says nothing, and must not
-/// hide what an operator wrote.
+/// The file that packages bring to the system's directory. It is the last one there: as it comes it sets nothing, and it
+/// must not hide what an operator wrote.
 const SHIPPED: &str = "worker.toml";
 
-/// Whose file it is.
+/// What a file is written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// Ours.
+pub(crate) enum FileFormat {
+    /// Our own format.
     Toml,
-    /// The Go worker's.
+    /// The Go worker's format.
     Yaml,
 }
 
+/// The file that is read.
 #[derive(Debug)]
-pub(crate) struct Found {
+pub(crate) struct ConfigFile {
     pub(crate) source: SourceFile,
-    pub(crate) kind: Kind,
+    pub(crate) format: FileFormat,
 }
 
 /// Finds and reads the file. `None` when there is none, which is fine.
 ///
 /// # Errors
-/// A file that is there and cannot be read: the next in line is not what the operator meant. One that was
-/// asked for and is not there.
+/// A file that is there and cannot be read, because the next in line is not what the operator meant; a file that was asked
+/// for and is not there.
 pub(crate) fn find(
     asked: Option<&Path>,
     environment: &Environment,
     warnings: &mut Vec<Warning>,
-) -> Result<Option<Found>, Problem> {
+) -> Result<Option<ConfigFile>, Problem> {
     if let Some(path) = asked {
         let path = environment.absolute(path);
         return match read(&path)? {
@@ -80,23 +81,23 @@ pub(crate) fn find(
     Ok(None)
 }
 
-/// Nobody can tell whether there is a file. `setpriv` and `su` leave the directory and `HOME` of whoever called them, which
-/// says nothing of where the configuration is.
+/// Whether this user cannot see into the directory. `setpriv` and `su` keep the directory and `HOME` of their caller, which
+/// say nothing about where the configuration is.
 fn is_closed(directory: &Path) -> bool {
     std::fs::metadata(directory.join(TOML)).is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
 }
 
-fn found(path: PathBuf, text: String) -> Found {
+fn found(path: PathBuf, text: String) -> ConfigFile {
     let yaml = path
         .extension()
         .is_some_and(|extension| extension == "yaml" || extension == "yml");
-    Found {
-        kind: if yaml { Kind::Yaml } else { Kind::Toml },
+    ConfigFile {
+        format: if yaml { FileFormat::Yaml } else { FileFormat::Toml },
         source: SourceFile { path, text },
     }
 }
 
-/// With more of them in one directory, somebody may be editing one that is not read.
+/// A warning if the other file is there too: the operator may be editing a file that is not read.
 fn ignored_beside(path: &Path, other: &str) -> Option<Warning> {
     let other = path.with_file_name(other);
     other.exists().then(|| {
@@ -104,7 +105,7 @@ fn ignored_beside(path: &Path, other: &str) -> Option<Warning> {
     })
 }
 
-/// `None`: not there.
+/// The text of a file; `None` where there is no such file.
 fn read(path: &Path) -> Result<Option<String>, Problem> {
     let cannot = |error: io::Error| Problem::new(format!("{}: cannot be read: {error}", path.display()));
     let bytes = match files::read(path, MAX_BYTES) {

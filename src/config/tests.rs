@@ -4,8 +4,11 @@ use std::fs;
 use std::time::Duration;
 
 use tempfile::TempDir;
+use url::Url;
 
 use super::*;
+use crate::departure::RestartCode;
+use crate::timings::Timings;
 
 mod faults;
 
@@ -144,7 +147,7 @@ fn what_the_manual_says_of_a_key_can_be_written() {
         };
         for key in table.keys {
             assert!(key.about.ends_with('.') && !key.takes.is_empty(), "{key:?}");
-            let (manual::Value::Default(value) | manual::Value::Example(value)) = &key.value;
+            let (manual::ManualValue::Default(value) | manual::ManualValue::Example(value)) = &key.value;
             text += &format!("{} = {value}\n", key.name);
             names.push(match table.name {
                 "" => key.name.to_owned(),

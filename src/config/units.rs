@@ -1,11 +1,21 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! Times and sizes as people write them. A number without its unit is refused: whoever writes `30` may
-//! mean seconds, and whoever reads it milliseconds.
+//! Times and sizes as people write them. A number without its unit is refused: the one who writes `30` may mean seconds,
+//! and the one who reads it milliseconds.
+//!
+//! The crates that exist read something else: `jiff` knows no days and no `1.5h30m`, `humantime` has months and years,
+//! `bytesize` takes a number without a unit for bytes and `4k` for 4000. None of them writes what the manual shows.
 
 use std::time::Duration;
 
-use super::Share;
+/// How much memory the programs of a task may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MemoryLimit {
+    /// So many bytes.
+    Bytes(u64),
+    /// A share of the machine's memory, 1 to 100.
+    Percent(u8),
+}
 
 /// Less is a slip: no program of a task runs with it.
 const LEAST_MEMORY: u64 = 16 << 20;
@@ -14,7 +24,7 @@ const LEAST_MEMORY: u64 = 16 << 20;
 ///
 /// # Errors
 /// What is wrong, as the end of a sentence that starts with the key.
-pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let expected = || format!("must be a time such as \"250ms\", \"30s\", \"2m\" or \"1h30m\", not {text:?}");
     let mut rest = text.trim();
     if !rest.is_empty() && rest.chars().all(|c| c.is_ascii_digit() || c == '.') {
@@ -47,7 +57,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
 }
 
 /// Writes a duration so that [`duration`] reads the same.
-pub(crate) fn duration_text(duration: Duration) -> String {
+pub(super) fn duration_text(duration: Duration) -> String {
     let millis = duration.as_millis();
     match millis {
         0 => "0s".to_owned(),
@@ -63,7 +73,7 @@ pub(crate) fn duration_text(duration: Duration) -> String {
 ///
 /// # Errors
 /// As for [`duration`].
-pub(crate) fn size(text: &str) -> Result<u64, String> {
+pub(super) fn size(text: &str) -> Result<u64, String> {
     let expected = || format!("must be a size such as \"64MiB\" or \"1GiB\", not {text:?}");
     let (number, unit) = split_number(text.trim());
     let factor: u64 = match unit.trim_start().to_ascii_lowercase().as_str() {
@@ -99,7 +109,7 @@ pub(crate) fn size(text: &str) -> Result<u64, String> {
 }
 
 /// Writes a size so that [`size`] reads the same.
-pub(crate) fn size_text(bytes: u64) -> String {
+pub(super) fn size_text(bytes: u64) -> String {
     let units = [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")];
     let whole = |(shift, _): &(u32, &str)| bytes > 0 && bytes.is_multiple_of(1 << shift);
     match units.into_iter().find(whole) {
@@ -112,24 +122,24 @@ pub(crate) fn size_text(bytes: u64) -> String {
 ///
 /// # Errors
 /// As for [`size`].
-pub(crate) fn share(text: &str) -> Result<Share, String> {
+pub(super) fn memory_limit(text: &str) -> Result<MemoryLimit, String> {
     let Some(number) = text.trim().strip_suffix('%') else {
         return match size(text)? {
             bytes if bytes < LEAST_MEMORY => Err(format!("must be at least {}, not {text}", size_text(LEAST_MEMORY))),
-            bytes => Ok(Share::Bytes(bytes)),
+            bytes => Ok(MemoryLimit::Bytes(bytes)),
         };
     };
     match number.trim().parse() {
-        Ok(percent @ 1..=100) => Ok(Share::Percent(percent)),
+        Ok(percent @ 1..=100) => Ok(MemoryLimit::Percent(percent)),
         Ok(_) | Err(_) => Err(format!("must be between \"1%\" and \"100%\", not {text:?}")),
     }
 }
 
-/// Writes a share so that [`share`] reads the same.
-pub(crate) fn share_text(share: Share) -> String {
-    match share {
-        Share::Bytes(bytes) => size_text(bytes),
-        Share::Percent(percent) => format!("{percent}%"),
+/// Writes such a limit so that [`memory_limit`] reads the same.
+pub(super) fn memory_limit_text(limit: MemoryLimit) -> String {
+    match limit {
+        MemoryLimit::Bytes(bytes) => size_text(bytes),
+        MemoryLimit::Percent(percent) => format!("{percent}%"),
     }
 }
 
@@ -183,12 +193,15 @@ mod tests {
 
     #[test]
     fn a_share_is_a_percentage_or_a_size() {
-        for (text, read) in [("70%", Share::Percent(70)), ("48GiB", Share::Bytes(48 << 30))] {
-            assert_eq!(share(text), Ok(read));
-            assert_eq!(share_text(read), text);
+        for (text, read) in [
+            ("70%", MemoryLimit::Percent(70)),
+            ("48GiB", MemoryLimit::Bytes(48 << 30)),
+        ] {
+            assert_eq!(memory_limit(text), Ok(read));
+            assert_eq!(memory_limit_text(read), text);
         }
         for wrong in ["0%", "101%", "-1%", "7.5%", "70", "1MiB", "%"] {
-            assert!(share(wrong).is_err(), "{wrong}");
+            assert!(memory_limit(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -2,7 +2,7 @@
 
 //! The keys and values of a file with their places, the same for both formats.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 /// A value, and which bytes of the file it is.
 #[derive(Debug, Clone, PartialEq)]
@@ -95,7 +95,7 @@ impl TreeNode {
     ///
     /// # Errors
     /// Anything else, and a number outside the range.
-    pub(crate) fn integer(&self, range: Range<i64>) -> Result<i64, Diagnostic> {
+    pub(crate) fn integer(&self, range: RangeInclusive<i64>) -> Result<i64, Diagnostic> {
         let number = match &self.value {
             Value::Integer(number) => *number,
             // To the Go worker's YAML 010 is eight, to most people ten.
@@ -114,8 +114,8 @@ impl TreeNode {
         }
         Err(self.diagnostic(format!(
             "must be between {} and {}, not {number}",
-            range.start,
-            range.end - 1
+            range.start(),
+            range.end()
         )))
     }
 

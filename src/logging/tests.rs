@@ -14,7 +14,7 @@ fn logged(form: Form, level: Level, say: impl FnOnce()) -> String {
         .with_ansi(false)
         .event_format(Lines::new(form))
         .with_writer(Stderr::new(target));
-    let log = Log { level, filter: None };
+    let log = LogSettings { level, filter: None };
     let subscriber = Registry::default().with(filter(&log)).with(layer);
     tracing::subscriber::with_default(subscriber, say);
     let mut text = String::new();

@@ -9,7 +9,7 @@
 
 use std::io::{self, Write};
 
-use crate::config::{Config, Effective, Environment, Written};
+use crate::config::{Config, EffectiveValue, Environment, ShownValue};
 use crate::home::{self, HomeError};
 use crate::manager::TrustError;
 use crate::printable;
@@ -60,14 +60,14 @@ pub(super) fn show(config: &Config, environment: &Environment, out: &mut impl Wr
     Ok(())
 }
 
-fn line(effective: &Effective<'_>, out: &mut impl Write) -> io::Result<()> {
+fn line(effective: &EffectiveValue<'_>, out: &mut impl Write) -> io::Result<()> {
     let (name, origin) = (
         &effective.name,
         printable::line(&effective.origin.to_string()).into_owned(),
     );
     match &effective.value {
-        Written::Value(value) => writeln!(out, "{name} = {value}  # {origin}"),
-        Written::Unset => writeln!(out, "# {name} is not set"),
-        Written::Withheld => writeln!(out, "# {name} is set, and may be secret  # {origin}"),
+        ShownValue::Toml(value) => writeln!(out, "{name} = {value}  # {origin}"),
+        ShownValue::Unset => writeln!(out, "# {name} is not set"),
+        ShownValue::Withheld => writeln!(out, "# {name} is set, and may be secret  # {origin}"),
     }
 }

@@ -5,8 +5,8 @@
 use std::fs;
 
 use super::node;
-use crate::config::search::Kind;
-use crate::config::{Config, Environment, keys};
+use crate::config::search::FileFormat;
+use crate::config::{Config, Environment, reader};
 use crate::document::SourceFile;
 
 fn toml_error(text: &str) -> String {
@@ -271,9 +271,9 @@ proptest::proptest! {
     #[test]
     fn no_file_makes_it_panic(text in "([a-z_]{1,12} ?[=:] ?[\"'\\[{&*!|>-]?\\PC{0,10}[\"'\\]}]?\n?){0,6}") {
         let environment = Environment::default();
-        for (name, kind) in [("a.toml", Kind::Toml), ("a.yaml", Kind::Yaml)] {
+        for (name, format) in [("a.toml", FileFormat::Toml), ("a.yaml", FileFormat::Yaml)] {
             let source = SourceFile { path: name.into(), text: text.clone() };
-            if let Err(error) = keys::read(&source, kind, &mut Config::defaults(&environment), &mut Vec::new()) {
+            if let Err(error) = reader::read(&source, format, &mut Config::defaults(&environment), &mut Vec::new()) {
                 let _ = error.to_string();
             }
         }

@@ -13,7 +13,7 @@ const NAME: &str = "configuration";
 
 /// What can be worked from, and what is to be said of it.
 pub(super) fn read(arguments: &Arguments, environment: &Environment) -> (Case, Vec<Finding>) {
-    let (config, warnings, wrong) = Config::salvage(arguments, environment);
+    let (config, warnings, wrong) = Config::load_what_is_valid(arguments, environment);
     let mut found = vec![whole(&config, wrong.as_ref())];
     found.extend(warnings.iter().map(warning));
     let home = home::search(&config, environment)
