@@ -51,7 +51,7 @@ impl Status<'_> {
         let task = doing.task();
         let beside = Beside {
             steps: task.map_or(0, |task| self.spool.steps(task)),
-            waiting: self.spool.waiting().tasks,
+            waiting: self.spool.pending().tasks,
             trouble: self.manager.trouble(),
         };
         self.systemd.status(&doing.line(&beside));

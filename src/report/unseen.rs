@@ -16,7 +16,7 @@ use tracing::warn;
 use super::task_reporter::{one_line, remembered};
 use crate::blocking::run_blocking_within;
 use crate::process::{EndNote, Finished, NotedEnd};
-use crate::spool::{Cause, Spool, Unseen};
+use crate::spool::{Cause, OrphanedRun, Spool};
 
 /// How long one file may hold up a start.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -34,7 +34,7 @@ struct About {
 /// A run that ended with its worker, and how its program ended.
 #[derive(Debug)]
 pub struct UnseenEnd {
-    run: Unseen,
+    run: OrphanedRun,
     about: About,
     ended: u64,
     finished: Finished,
@@ -54,7 +54,7 @@ pub(super) fn note(file: &Path, run: u64, program: &str, is_last: bool) -> EndNo
 
 impl UnseenEnd {
     /// What was noted of this run, if anything.
-    pub async fn of(run: &Unseen) -> Option<Self> {
+    pub async fn of(run: &OrphanedRun) -> Option<Self> {
         let file = run.note.clone();
         let noted = match run_blocking_within(sleep(PATIENCE), move || NotedEnd::read(&file)).await? {
             Ok(noted) => noted?,

@@ -7,20 +7,20 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use super::end::{Cause, ProgramEnd};
-use super::folder::Folder;
-use super::record::END_NOTE;
+use super::records::END_NOTE;
 use super::shared::Shared;
+use super::task_folder::TaskFolder;
 
 /// What a running task says goes in here. Nothing of it waits for the Manager, and only a full buffer of log
 /// touches the disk. Dropped, the task counts as cut off.
 #[derive(Debug)]
 pub struct Entry {
     shared: Rc<Shared>,
-    folder: Rc<RefCell<Folder>>,
+    folder: Rc<RefCell<TaskFolder>>,
 }
 
 impl Entry {
-    pub(super) fn new(shared: Rc<Shared>, folder: Rc<RefCell<Folder>>) -> Self {
+    pub(super) fn new(shared: Rc<Shared>, folder: Rc<RefCell<TaskFolder>>) -> Self {
         Self { shared, folder }
     }
 
@@ -30,7 +30,7 @@ impl Entry {
         if self
             .folder
             .borrow_mut()
-            .append(prefix, text, self.shared.means.limits.early_send)
+            .append(prefix, text, self.shared.context.limits.early_send)
         {
             self.shared.work.notify_one();
         }

@@ -1,70 +1,30 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! The folders of the spool, and where a task's folder goes when nothing of it waits any more.
-//!
-//! ```text
-//! spool/<task>            waits, or runs
-//! spool/history/<when>-<task>     over; the last ones stay for people to look at
-//! spool/set-aside/<task>          its outcome could not be delivered: not run again here
-//! spool/damaged/<when>-<task>     could not be read; never touched again
-//! ```
+//! Makes the folders of tasks and moves them to where they belong when nothing of them waits any more (the places are in
+//! `paths.rs`), and holds the bounds of what is kept.
 
 use std::collections::BTreeSet;
 use std::fs::{self, DirEntry};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 
 use tracing::{error, warn};
 
+use super::context::SpoolContext;
 use super::disk;
-use super::folder::{Folder, Means};
 use super::limits::Limits;
 use super::name::is_folder_name;
-use super::record::{ASSIGNED, REPORT, now_millis};
+use super::paths::{Shelf, SpoolPaths, dated};
+use super::records::{ASSIGNED, REPORT, now_millis};
+use super::task_folder::TaskFolder;
+use crate::chain::chain;
 use crate::files;
 use crate::trees::remove;
 
-#[derive(Debug, Clone)]
-pub(super) struct Places {
-    pub(super) spool: PathBuf,
-    pub(super) history: PathBuf,
-    pub(super) set_aside: PathBuf,
-    pub(super) damaged: PathBuf,
-}
-
-impl Places {
-    /// Where they are; touches nothing.
-    pub(super) fn of(spool: &Path) -> Self {
-        Self {
-            spool: spool.to_owned(),
-            history: spool.join("history"),
-            set_aside: spool.join("set-aside"),
-            damaged: spool.join("damaged"),
-        }
-    }
-
-    /// Whether a path in one of them is the folder of a task, by its name.
-    pub(super) fn is_of_a_task(path: &Path) -> bool {
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let dated = name.split_once('-');
-        let is_date = |date: &str| date.len() >= DATE && date.bytes().all(|byte| byte.is_ascii_digit());
-        is_folder_name(name) || dated.is_some_and(|(date, rest)| is_date(date) && is_folder_name(rest))
-    }
-
-    /// # Errors
-    /// When one of them cannot be made, or nothing can be written there.
-    pub(super) fn make(spool: &Path) -> io::Result<Self> {
-        let places = Self::of(spool);
-        for folder in [&places.spool, &places.history, &places.set_aside, &places.damaged] {
-            disk::make_folder(folder)?;
-        }
-        try_write(spool)?;
-        Ok(places)
-    }
-
+impl SpoolPaths {
     /// The folders that wait, oldest first, and the names of those that were set aside. What is over is put away,
     /// what is damaged moved aside.
-    pub(super) fn scan(&self, means: &Means) -> io::Result<(Vec<Folder>, BTreeSet<String>)> {
+    pub(super) fn scan(&self, context: &SpoolContext) -> io::Result<(Vec<TaskFolder>, BTreeSet<String>)> {
         let mut found = Vec::new();
         for entry in fs::read_dir(&self.spool)? {
             let path = entry?.path();
@@ -78,12 +38,12 @@ impl Places {
             if !is_folder_name(name) {
                 continue;
             }
-            match Folder::found(&path, means) {
-                Ok(folder) if folder.fate().is_some() => {
+            match TaskFolder::read(&path, context) {
+                Ok(folder) if folder.is_waiting() => found.push(folder),
+                Ok(folder) => {
                     // Tried again at the next start.
-                    self.shelve(&path, folder.begun, folder.is_set_aside()).ok();
+                    self.shelve(&path, folder.begun, folder.shelf()).ok();
                 }
-                Ok(folder) => found.push(folder),
                 Err(error) => self.move_damaged(&path, &error),
             }
         }
@@ -99,18 +59,24 @@ impl Places {
         let to = self.damaged.join(dated(now_millis(), path));
         match fs::rename(path, &to) {
             Ok(()) => error!(
-                kept = %to.display(), %cause,
+                kept = %to.display(),
+                cause = chain(cause),
                 "the reports of a task are damaged: moved aside; what the Manager has not yet of them is not sent"
             ),
-            Err(error) => error!(path = %path.display(), %cause, %error, "the reports of a task are damaged"),
+            Err(error) => error!(
+                path = %path.display(),
+                cause = chain(cause),
+                error = chain(&error),
+                "the reports of a task are damaged"
+            ),
         }
     }
 
     /// Puts a folder away. Atomic; there is one of it before and after.
-    pub(super) fn shelve(&self, path: &Path, begun: u64, hold: bool) -> io::Result<()> {
-        match hold {
-            true => fs::rename(path, self.set_aside.join(path.file_name().unwrap_or_default())),
-            false => fs::rename(path, self.history.join(dated(begun, path))),
+    pub(super) fn shelve(&self, path: &Path, begun: u64, shelf: Shelf) -> io::Result<()> {
+        match shelf {
+            Shelf::SetAside => fs::rename(path, self.set_aside.join(path.file_name().unwrap_or_default())),
+            Shelf::History => fs::rename(path, self.history.join(dated(begun, path))),
         }
     }
 
@@ -136,42 +102,24 @@ impl Places {
         fs::rename(&unfinished, self.spool.join(name))
     }
 
-    /// Whatever has the name of a new folder goes to the history: it could not be moved earlier.
+    /// A folder that has the name of a new one goes to the history: it could not be moved earlier.
     fn make_way(&self, name: &str) -> io::Result<()> {
         let path = self.spool.join(name);
-        match self.shelve(&path, now_millis(), false) {
+        match self.shelve(&path, now_millis(), Shelf::History) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             Ok(()) | Err(_) => Ok(()),
         }
     }
 }
 
-/// Digits of a time in milliseconds; from the year 2286 on there are more.
-const DATE: usize = 13;
-
-/// A name that sorts by time.
-fn dated(millis: u64, path: &Path) -> String {
-    format!(
-        "{millis:0DATE$}-{}",
-        path.file_name().unwrap_or_default().to_string_lossy()
-    )
-}
-
-/// Whether a file can be made here.
-pub(super) fn try_write(folder: &Path) -> io::Result<()> {
-    let path = folder.join(format!("writable{}", files::UNFINISHED));
-    files::create_anew(&path)?.write_all(b"x")?;
-    fs::remove_file(&path)
-}
-
 /// Removes the oldest folders until at most `tasks` are left, with at most `bytes` together.
 fn prune(history: &Path, tasks: usize, bytes: u64) {
     if let Err(error) = try_prune(history, tasks, bytes) {
-        warn!(path = %history.display(), %error, "cannot prune the history of tasks");
+        warn!(path = %history.display(), error = chain(&error), "cannot prune the history of tasks");
     }
 }
 
-/// What is not a task's stays, and does not count. What cannot be removed does not keep the rest.
+/// What is not a task's stays, and does not count. One folder that cannot be removed does not keep the others.
 fn try_prune(history: &Path, tasks: usize, bytes: u64) -> io::Result<()> {
     let mut of_tasks = of_tasks(history)?;
     of_tasks.sort_by_key(|entry| std::cmp::Reverse(entry.file_name()));
@@ -190,7 +138,7 @@ fn try_prune(history: &Path, tasks: usize, bytes: u64) -> io::Result<()> {
 /// Entries that bear the name of a task's folder.
 fn of_tasks(place: &Path) -> io::Result<Vec<DirEntry>> {
     let mut entries = fs::read_dir(place)?.collect::<io::Result<Vec<_>>>()?;
-    entries.retain(|entry| Places::is_of_a_task(&entry.path()));
+    entries.retain(|entry| SpoolPaths::is_of_a_task(&entry.path()));
     Ok(entries)
 }
 
@@ -198,7 +146,7 @@ fn of_tasks(place: &Path) -> io::Result<Vec<DirEntry>> {
 /// it is known by these that a task is not run again.
 fn strip(set_aside: &Path, bytes: u64) {
     if let Err(error) = try_strip(set_aside, bytes) {
-        warn!(path = %set_aside.display(), %error, "cannot remove old logs");
+        warn!(path = %set_aside.display(), error = chain(&error), "cannot remove old logs");
     }
 }
 
@@ -279,16 +227,6 @@ mod tests {
         assert_eq!((files("x-0a"), files("x-0b")), (4, 4));
         strip(home.path(), 799);
         assert_eq!((files("x-0a"), files("x-0b")), (2, 4));
-    }
-
-    #[test]
-    fn i23_a_folder_of_any_year_is_known_again() {
-        for millis in [0, 1_795_470_384_500, 316_000_000_000_000, u64::MAX] {
-            for task in ["x-74", "3b241101-e2bb-4255-8caf-4136c566a962"] {
-                let name = dated(millis, Path::new(task));
-                assert!(Places::is_of_a_task(Path::new(&name)), "{name}");
-            }
-        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! What is slow on a disk, beside the sender and never in its way: making an outcome safe that the Manager has
-//! not taken within a second, and pruning the history.
+//! Slow work on the disk, done beside the sender: makes an outcome safe that the Manager has not taken within a second, and
+//! prunes the history.
 
 use std::convert::Infallible;
 use std::io;
@@ -11,9 +11,10 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, warn};
 
 use super::disk;
-use super::folder::Folder;
 use super::shared::{Shared, SharedFolder};
+use super::task_folder::TaskFolder;
 use crate::blocking::run_blocking;
+use crate::chain::chain;
 
 /// So many folders that went to the history within this time are pruned together: looking at all of it costs
 /// about as much as a short task.
@@ -22,7 +23,7 @@ const PRUNE_PAUSE: Duration = Duration::from_secs(10);
 /// Syncs outcomes that have waited for `outcome_sync`. A commit between two tasks would cost more than both
 /// requests of a short one, so one that is accepted at once never sees any.
 pub(super) async fn sync_outcomes(shared: &Shared) -> Infallible {
-    let mut waiting = shared.waiting.subscribe();
+    let mut pending = shared.pending.subscribe();
     loop {
         let next = earliest(shared);
         let due = async {
@@ -33,7 +34,7 @@ pub(super) async fn sync_outcomes(shared: &Shared) -> Infallible {
         };
         tokio::select! {
             () = due => {}
-            _other = waiting.changed() => continue,
+            _other = pending.changed() => continue,
         }
         if let Some((_, folder)) = next {
             sync(&folder).await;
@@ -43,14 +44,14 @@ pub(super) async fn sync_outcomes(shared: &Shared) -> Infallible {
 
 /// The outcome that is to be synced first, and when.
 fn earliest(shared: &Shared) -> Option<(Instant, SharedFolder)> {
-    let (since, folder) = shared.least(Folder::unsynced_since)?;
-    Some((since + shared.means.timings.outcome_sync, folder))
+    let (since, folder) = shared.least(TaskFolder::unsynced_since)?;
+    Some((since + shared.context.timings.outcome_sync, folder))
 }
 
 async fn sync(folder: &SharedFolder) {
     let path = {
         let mut folder = folder.borrow_mut();
-        folder.synced = true;
+        folder.mark_synced();
         folder.path.clone()
     };
     let synced = path.clone();
@@ -58,15 +59,19 @@ async fn sync(folder: &SharedFolder) {
         Ok(()) => debug!(path = %path.display(), "an outcome waits, safe against a power cut"),
         // Delivered meanwhile, the folder has moved away.
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => warn!(path = %path.display(), %error, "an outcome waits and cannot be synced to the disk"),
+        Err(error) => warn!(
+            path = %path.display(),
+            error = chain(&error),
+            "an outcome waits and cannot be synced to the disk"
+        ),
     }
 }
 
 /// Prunes the history at the start and after what went there.
-pub(super) async fn tidy(shared: &Shared) -> Infallible {
+pub(super) async fn prune_history(shared: &Shared) -> Infallible {
     loop {
         run_blocking(shared.pruning()).await;
-        shared.untidy.notified().await;
+        shared.to_prune.notified().await;
         sleep(PRUNE_PAUSE).await;
     }
 }

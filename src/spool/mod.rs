@@ -1,118 +1,71 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! Nothing said is lost: a folder per task, one sender.
+//! Keeps what tasks report until the Manager has it: a folder per task, one sender.
 //!
 //! ```text
 //!  report ── Entry: lines, steps, activity, one outcome ──► spool/<task>/{task.json, log-*, report.json}
-//!  worker ◄── holds? waiting, delivered, notices                           │ oldest task first
+//!  worker ◄── pending, delivered, notices                                  │ oldest task first
 //!                                     Sender ── log, then the rest, then the outcome ──► Manager
 //!                                       └► history/   set-aside/   damaged/
 //! ```
 //!
 //! A report is a state, not a stream: a log and how far of it the Manager has, steps that are absolute,
 //! one outcome. So a folder can be picked up at any point, by any process, and what is sent twice is
-//! at most the piece whose answer was lost. `completed` is always sent; `failed` only if the Manager, asked
+//! at most the update whose answer was lost. `completed` is always sent; `failed` only if the Manager, asked
 //! anew, still wants the task run: late, it would bring a cancelled job back; `active` never.
 //!
-//! The disk may be full, read-only, or stand still: then what is said waits in memory, bounded, and what does not fit is
+//! The disk may be full, read-only, or stand still: then reports wait in memory, bounded, and lines that do not fit are
 //! counted. No file is touched on the event loop, but in a thread that is not waited for long.
 
-mod count;
-mod cut_short;
+mod batch;
+mod context;
+mod delivery_state;
 mod disk;
 mod end;
 mod entry;
-mod folder;
+mod error;
 mod history;
 mod housekeeping;
+mod interrupted_runs;
 mod limits;
+mod line_count;
+mod listing;
 mod log;
-mod look;
 mod name;
-mod record;
+mod notices;
+mod paths;
+mod progress;
+mod records;
 mod sender;
 mod shared;
-mod trouble;
+mod task_folder;
 
 #[cfg(test)]
 mod tests;
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::rc::Rc;
 
+use self::shared::Shared;
 use crate::blocking::run_blocking;
-use crate::protocol::{AssignedTask, Id};
+use crate::protocol::AssignedTask;
 use crate::timings::Timings;
 
-pub use count::Count;
-pub use end::{Cause, End, ProgramEnd, millis};
-pub use entry::Entry;
-pub use limits::Limits;
-pub use look::{Found, Kept, Standing, Stretch, look};
-pub use sender::Sender;
-
-pub use shared::Contents;
-use shared::Shared;
+pub use self::end::{Cause, End, ProgramEnd, millis};
+pub use self::entry::Entry;
+pub use self::error::SpoolError;
+pub use self::limits::Limits;
+pub use self::line_count::LineCount;
+pub use self::listing::{SpoolListing, StoredTask, list};
+pub use self::log::LogSpan;
+pub use self::notices::Notice;
+pub use self::records::ReportState;
+pub use self::sender::Sender;
+pub use self::shared::{Contents, OrphanedRun, PendingReports};
 
 /// The spool of this home. Clones are handles to the same one.
 #[derive(Debug, Clone)]
 pub struct Spool(Rc<Shared>);
-
-/// How much waits for the Manager, of tasks that do not run any more.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Waiting {
-    /// Tasks with anything unsent; those with an outcome are among them.
-    pub tasks: usize,
-    pub outcomes: usize,
-}
-
-/// A run that ended with its worker.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unseen {
-    pub task: Id,
-    /// Tells it from other runs of the same task.
-    pub begun: u64,
-    /// Where a guard may have noted how the program ended.
-    pub note: PathBuf,
-}
-
-/// What the Manager said about a running task when it was sent an update of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Notice {
-    /// Another worker has it. With the task's id.
-    NotOurs(Id),
-    /// It was deleted. With the task's id.
-    Gone(Id),
-}
-
-/// Why something cannot be kept.
-#[derive(Debug, thiserror::Error)]
-pub enum SpoolError {
-    /// The folder of the spool cannot be made, read or written.
-    #[error("cannot use the spool folder {}", path.display())]
-    Folder {
-        path: PathBuf,
-        #[source]
-        source: io::Error,
-    },
-    /// The folder of a task cannot be made: a full disk, most likely.
-    #[error("cannot make a folder for the task in {}", path.display())]
-    Task {
-        path: PathBuf,
-        #[source]
-        source: io::Error,
-    },
-    /// Too much waits already.
-    #[error("{waiting} MB of log wait for the Manager; no new task begins above {most} MB")]
-    TooMuchWaits { waiting: u64, most: u64 },
-    /// The disk is nearly full.
-    #[error("only {free} MB are free at {}; {least} MB are needed", path.display())]
-    NoRoom { path: PathBuf, free: u64, least: u64 },
-    /// An outcome of this task waits already. One that was set aside waits again from now on.
-    #[error("an outcome of task {0} waits to be delivered")]
-    Held(String),
-}
 
 impl Spool {
     /// Opens the spool in `folder`, made if it is not there, and finds what earlier processes left. A damaged
@@ -142,15 +95,15 @@ impl Spool {
         })
     }
 
-    /// The rest of it.
+    /// The spool with what [`read`](Self::read) found.
     pub fn of(contents: Contents) -> (Self, Sender) {
         let shared = Rc::new(Shared::of(contents));
         (Self(Rc::clone(&shared)), Sender::new(shared))
     }
 
-    /// A task was handed out: what is noticed from now on is about this run of it.
+    /// A task was handed out: notices from now on are about this run of it, and earlier ones are forgotten.
     pub fn handed_out(&self, task: &str) {
-        self.0.forget_notices(task);
+        self.0.notices.forget(task);
     }
 
     /// Makes the folder of a task that is about to run. One that was aborted here, and came back before all of
@@ -164,23 +117,23 @@ impl Spool {
         Ok(Entry::new(Rc::clone(&self.0), folder))
     }
 
-    /// A line of the worker's own in the log of a task that runs.
+    /// Adds a line of the worker's own to the log of a task that runs.
     pub fn remark(&self, task: &str, line: &str) {
         self.0.remark(task, line);
     }
 
-    /// The same in the log of one that an earlier process left, if not all of it is sent.
+    /// Adds a line of the worker's own to the log of a task that an earlier process left, if not all of it is sent.
     pub fn remark_later(&self, task: &str, line: &str) {
         self.0.remark_later(task, line);
     }
 
-    /// Runs that ended with an earlier worker, and were not looked at since. Each is to be settled or counted.
-    pub fn unseen(&self) -> Vec<Unseen> {
-        self.0.unseen()
+    /// Runs that ended with an earlier worker, and that were not settled or counted since. Each is to be.
+    pub fn orphaned_runs(&self) -> Vec<OrphanedRun> {
+        self.0.orphaned_runs()
     }
 
-    /// Such a run is over all the same: its outcome waits, with the time of its end and its last program.
-    pub fn settle(&self, run: &Unseen, cause: Cause, (ended, program): (u64, ProgramEnd), lines: &[String]) {
+    /// An orphaned run is over all the same: its outcome waits from now on, with the time of its end and its last program.
+    pub fn settle(&self, run: &OrphanedRun, cause: Cause, (ended, program): (u64, ProgramEnd), lines: &[String]) {
         let end = End {
             cause,
             ended,
@@ -190,9 +143,9 @@ impl Spool {
         self.0.settle(run, end, lines);
     }
 
-    /// Nothing is known of its end: it counts for [`cut_short`](Self::cut_short).
-    pub fn count_unseen(&self, run: &Unseen) {
-        self.0.count_unseen(run);
+    /// Nothing is known of the end of an orphaned run: it counts for [`interruptions`](Self::interruptions).
+    pub fn count_orphaned(&self, run: &OrphanedRun) {
+        self.0.count_orphaned(run);
     }
 
     /// Whether this task is done, and the Manager has not heard of it.
@@ -201,18 +154,18 @@ impl Spool {
     }
 
     /// How often in a row the worker ended while it ran this task: killed, or told to stop as soon as it had begun.
-    pub fn cut_short(&self, task: &str) -> u32 {
-        self.0.cut_short.borrow().times(task)
+    pub fn interruptions(&self, task: &str) -> u32 {
+        self.0.interrupted.borrow().times(task)
     }
 
-    /// The worker has to end, and this task had hardly begun.
-    pub fn count_cut_short(&self, task: &str) {
-        self.0.cut_short.borrow_mut().add(task);
+    /// Counts for [`interruptions`](Self::interruptions) that the worker has to end, and this task had hardly begun.
+    pub fn count_interruption(&self, task: &str) {
+        self.0.interrupted.borrow_mut().add(task);
     }
 
     /// A run of this task ended, and the worker did not end with it.
-    pub fn forget_cut_short(&self, task: &str) {
-        self.0.cut_short.borrow_mut().forget(task);
+    pub fn forget_interruptions(&self, task: &str) {
+        self.0.interrupted.borrow_mut().forget(task);
     }
 
     /// Steps that a task has done so far; none for one that is not here.
@@ -220,33 +173,34 @@ impl Spool {
         self.0.steps(task)
     }
 
-    pub fn waiting(&self) -> Waiting {
-        *self.0.waiting.borrow()
+    /// How much waits for the Manager now.
+    pub fn pending(&self) -> PendingReports {
+        *self.0.pending.borrow()
     }
 
     /// Returns when no outcome waits; at once if none does. Cancel safe.
     pub async fn outcomes_delivered(&self) {
-        self.wait_until(|waiting| waiting.outcomes == 0).await;
+        self.wait_until(|pending| pending.outcomes == 0).await;
     }
 
     /// Returns when nothing waits of tasks that are over; at once if nothing does. Cancel safe.
     pub async fn drained(&self) {
-        self.wait_until(|waiting| waiting.tasks == 0).await;
+        self.wait_until(|pending| pending.tasks == 0).await;
     }
 
     /// The next notice about a running task. Cancel safe; for one listener.
     pub async fn next_notice(&self) -> Notice {
-        self.0.next_notice().await
+        self.0.notices.next().await
     }
 
     /// Whether a task could begin now. Waits for the disk, shortly.
     pub fn is_writable(&self) -> bool {
-        let spool = self.0.places.spool.clone();
-        self.0.room().is_ok() && self.0.means.files.run(move || history::try_write(&spool)).is_ok()
+        let spool = self.0.paths.spool.clone();
+        self.0.room().is_ok() && self.0.context.files.run(move || paths::try_write(&spool)).is_ok()
     }
 
-    async fn wait_until(&self, enough: impl Fn(&Waiting) -> bool) {
-        // It cannot end: the other side is in `self`.
-        drop(self.0.waiting.subscribe().wait_for(enough).await);
+    async fn wait_until(&self, enough: impl Fn(&PendingReports) -> bool) {
+        // An error would say that the other side is gone, which is in `self`.
+        self.0.pending.subscribe().wait_for(enough).await.ok();
     }
 }

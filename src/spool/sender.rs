@@ -3,7 +3,7 @@
 //! The one sender: oldest task first, of each the log, then the rest, then the outcome.
 //!
 //! ```text
-//! next ── which folder, or wait how long ──► pack ──► Manager ──► what the answer means
+//! next ── which folder, or wait how long ──► next_batch ──► Manager ──► what the answer means
 //!   ▲                                                                   │
 //!   └──────────── accepted, refused, back-off, set aside, over ─────────┘
 //! ```
@@ -18,23 +18,24 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
-use super::Notice;
-use super::folder::{Due, Parcel, Said};
-use super::housekeeping::{sync_outcomes, tidy};
-use super::record::Fate;
+use super::batch::{Batch, ProgressUpdate};
+use super::housekeeping::{prune_history, sync_outcomes};
+use super::notices::Notice;
+use super::records::ReportState;
 use super::shared::{Shared, SharedFolder};
+use super::task_folder::SendTime;
 use crate::chain::chain;
 use crate::manager::{Backoff, Delivery, Manager, ManagerError, Verdict, denial};
 use crate::protocol::{Id, TaskStatus};
 use crate::timings::until;
 
 /// Answers 413 make all requests smaller down to this: 16 KiB fit through any proxy that lets work through at all.
-/// Below it, one piece of one log is in the way: it alone is halved further, down to the line that is set aside.
+/// Below it, one chunk of one log is in the way: it alone is halved further, down to the line that is set aside.
 const REQUEST_LEAST: usize = 16 << 10;
-/// "Catching up" is said at most this often,
-const SAY_EVERY: Duration = Duration::from_secs(2);
-/// and in so many steps, however long it takes.
-const SAY_STEPS: usize = 20;
+/// "Catching up" is logged at most this often.
+const TELL_EVERY: Duration = Duration::from_secs(2);
+/// "Catching up" is logged in at most so many steps, however long it takes.
+const TELL_STEPS: usize = 20;
 
 /// Sends what the spool holds, for as long as [`run`](Self::run) is polled.
 #[derive(Debug)]
@@ -47,49 +48,53 @@ pub struct Sender {
     pause_until: Option<Instant>,
     /// The task whose report failed last, without a success since.
     last_failed: Option<Id>,
-    backlog: Backlog,
+    catch_up: CatchUp,
 }
 
-/// What an earlier process left to be delivered.
+/// How far what an earlier process left is delivered.
 #[derive(Debug)]
-struct Backlog {
+struct CatchUp {
+    /// Tasks that were left; 0 once none is.
     total: usize,
-    said: Instant,
+    /// When the log last told of it.
+    told: Instant,
     /// How much was left then.
     left: usize,
 }
 
+/// What the sender does next.
 enum Next {
     Send(SharedFolder),
+    /// Until this time, or until there is something new; `None`: only for something new.
     Wait(Option<Instant>),
 }
 
 impl Sender {
     pub(super) fn new(shared: Rc<Shared>) -> Self {
-        let timings = &shared.means.timings;
-        let total = shared.waiting.borrow().tasks;
+        let timings = &shared.context.timings;
+        let total = shared.pending.borrow().tasks;
         Self {
-            most: shared.means.limits.request_bytes,
+            most: shared.context.limits.request_bytes,
             outage: Backoff::new(timings.backoff_min, timings.backoff_max),
             pause_until: None,
             last_failed: None,
-            backlog: Backlog {
+            catch_up: CatchUp {
                 total,
-                said: Instant::now(),
+                told: Instant::now(),
                 left: total,
             },
             shared,
         }
     }
 
-    /// Sends until it is dropped. Dropped at any point, nothing is lost: what was on its way is sent again by
-    /// whoever opens the spool next.
+    /// Sends until it is dropped. It may be dropped at any point, and nothing is lost: what was on its way is sent again by
+    /// the next process that opens the spool.
     pub async fn run<M: Manager>(mut self, manager: &M) -> Infallible {
         let shared = Rc::clone(&self.shared);
         tokio::select! {
             never = self.deliver(manager) => never,
             never = sync_outcomes(&shared) => never,
-            never = tidy(&shared) => never,
+            never = prune_history(&shared) => never,
         }
     }
 
@@ -102,7 +107,7 @@ impl Sender {
         }
     }
 
-    /// The oldest folder with something due that does not rest after a failure of its own.
+    /// The oldest folder with something due that does not pause after a failure of its own.
     fn next(&self, now: Instant) -> Next {
         if let Some(until) = self.pause_until.filter(|until| *until > now) {
             return Next::Wait(Some(until));
@@ -111,11 +116,11 @@ impl Sender {
         let found = self.shared.find(|folder| {
             let at = {
                 let folder = folder.borrow();
-                let rests = folder.trouble.rests_until(now);
-                match folder.due(self.shared.means.limits.early_send, &self.shared.means.timings) {
-                    Due::Never => return None,
-                    Due::Now => rests.unwrap_or(now),
-                    Due::At(at) => rests.unwrap_or(at).max(at),
+                let paused_until = folder.delivery.paused_until(now);
+                match folder.send_time(self.shared.context.limits.early_send, &self.shared.context.timings) {
+                    SendTime::Never => return None,
+                    SendTime::Now => paused_until.unwrap_or(now),
+                    SendTime::At(at) => paused_until.unwrap_or(at).max(at),
                 }
             };
             if at <= now {
@@ -135,92 +140,96 @@ impl Sender {
     }
 
     async fn send<M: Manager>(&mut self, manager: &M, folder: &SharedFolder) {
-        let (task, parcel) = {
+        let (task, batch) = {
             let mut folder = folder.borrow_mut();
-            (folder.task.clone(), folder.pack(self.most))
+            (folder.task.clone(), folder.next_batch(self.most))
         };
-        match parcel {
-            Parcel::Said(said) => {
-                let answer = manager.update(&task, &said.update()).await;
-                if let Some(error) = self.said(folder, said, answer) {
-                    self.troubled(manager, folder, &error).await;
+        match batch {
+            Batch::Progress(update) => {
+                let answer = manager.update(&task, &update.update()).await;
+                if let Some(error) = self.on_progress_answer(folder, update, answer) {
+                    self.on_failure(manager, folder, &error).await;
                 }
             }
-            Parcel::Outcome(update) => {
-                if update.status != Some(TaskStatus::Failed) || self.wanted(manager, folder).await {
+            Batch::Outcome(update) => {
+                if update.status != Some(TaskStatus::Failed) || self.is_failure_wanted(manager, folder).await {
                     let answer = manager.update(&task, &update).await;
-                    if let Some(error) = self.told(folder, answer) {
-                        self.troubled(manager, folder, &error).await;
+                    if let Some(error) = self.on_outcome_answer(folder, answer) {
+                        self.on_failure(manager, folder, &error).await;
                     }
                 }
             }
-            Parcel::Empty if folder.borrow().is_running() => {}
-            Parcel::Empty => self.over(folder, Fate::Delivered),
-            Parcel::OutOfReach => folder.borrow_mut().trouble.rest(self.shared.means.timings.backoff_min),
+            Batch::Empty if folder.borrow().is_running() => {}
+            Batch::Empty => self.finish(folder, ReportState::Delivered),
+            Batch::OutOfReach => folder
+                .borrow_mut()
+                .delivery
+                .pause(self.shared.context.timings.backoff_min),
         }
     }
 
-    /// What the answer to log, activity and steps means.
-    fn said(
+    /// Does what the answer to log, activity and steps asks for. An error is given back where something did not get through.
+    fn on_progress_answer(
         &mut self,
         folder: &SharedFolder,
-        said: Said,
+        update: ProgressUpdate,
         answer: Result<Delivery, ManagerError>,
     ) -> Option<ManagerError> {
         let mut open = folder.borrow_mut();
         match answer {
             Ok(Delivery::Accepted) => {
-                open.accepted(&said);
+                open.accepted(&update);
                 drop(open);
                 self.succeeded(folder);
             }
             Ok(Delivery::NotOurs) => {
                 drop(open);
-                self.over(folder, Fate::NotOurs);
+                self.finish(folder, ReportState::NotOurs);
             }
             Ok(Delivery::Gone) => {
                 drop(open);
-                self.over(folder, Fate::Gone);
+                self.finish(folder, ReportState::Gone);
             }
             Ok(Delivery::TooLarge) if self.most > REQUEST_LEAST => {
-                let size = said.piece.as_ref().map_or(self.most, |piece| piece.text.len());
+                let size = update.log.as_ref().map_or(self.most, |chunk| chunk.text.len());
                 self.most = (self.most.min(size) / 2).max(REQUEST_LEAST);
                 info!(bytes = self.most, "an update was too large: sending smaller ones");
-                open.give_back(said);
+                open.give_back(update);
             }
-            Ok(Delivery::TooLarge) if said.can_be_halved() => {
-                open.halve(&said);
-                open.give_back(said);
+            Ok(Delivery::TooLarge) if update.can_be_halved() => {
+                open.halve(&update);
+                open.give_back(update);
             }
             Ok(Delivery::TooLarge) => {
                 warn!(
                     task = %open.task,
                     "a line of log is too large for the Manager: set aside"
                 );
-                open.refused(&said);
+                open.refused(&update);
             }
-            Ok(Delivery::Refused(words)) if said.is_mixed() => {
+            Ok(Delivery::Refused(words)) if update.is_mixed() => {
                 debug!(task = %open.task, words, "an update was refused: trying its parts");
-                open.trouble.apart = true;
-                open.give_back(said);
+                open.delivery.apart = true;
+                open.give_back(update);
             }
             Ok(Delivery::Refused(words)) => {
                 warn!(
                     task = %open.task,
                     words, "the Manager refuses a part of a report: set aside"
                 );
-                open.refused(&said);
+                open.refused(&update);
             }
             Err(error) => {
-                open.give_back(said);
+                open.give_back(update);
                 return Some(error);
             }
         }
         None
     }
 
-    /// Whether the Manager is to hear that a task failed; asked first, as a late `failed` would bring a cancelled job back.
-    async fn wanted<M: Manager>(&mut self, manager: &M, folder: &SharedFolder) -> bool {
+    /// Whether the Manager is to hear that a task failed. It is asked first: a late `failed` would bring a cancelled job
+    /// back.
+    async fn is_failure_wanted<M: Manager>(&mut self, manager: &M, folder: &SharedFolder) -> bool {
         let task = folder.borrow().task.clone();
         match manager.may_i_run(&task).await {
             Ok(Verdict::Continue) => return true,
@@ -230,28 +239,32 @@ impl Sender {
                     reason = no.reason,
                     "the Manager does not want this task any more: not reporting that it failed"
                 );
-                self.over(folder, Fate::Withdrawn(no.reason));
+                self.finish(folder, ReportState::Withdrawn(no.reason));
             }
-            Ok(Verdict::Denied) => self.out_of_reach(folder, &denial()),
-            Err(error) => self.out_of_reach(folder, &error),
+            Ok(Verdict::Denied) => self.manager_is_away(folder, &denial()),
+            Err(error) => self.manager_is_away(folder, &error),
         }
         false
     }
 
-    /// What the answer to an outcome means.
-    fn told(&mut self, folder: &SharedFolder, answer: Result<Delivery, ManagerError>) -> Option<ManagerError> {
+    /// Does what the answer to an outcome asks for. An error is given back where it did not get through.
+    fn on_outcome_answer(
+        &mut self,
+        folder: &SharedFolder,
+        answer: Result<Delivery, ManagerError>,
+    ) -> Option<ManagerError> {
         match answer {
             Ok(Delivery::Accepted) => {
                 self.succeeded(folder);
-                self.over(folder, Fate::Delivered);
+                self.finish(folder, ReportState::Delivered);
                 None
             }
             Ok(Delivery::NotOurs) => {
-                self.over(folder, Fate::NotOurs);
+                self.finish(folder, ReportState::NotOurs);
                 None
             }
             Ok(Delivery::Gone) => {
-                self.over(folder, Fate::Gone);
+                self.finish(folder, ReportState::Gone);
                 None
             }
             Ok(Delivery::TooLarge) => Some(ManagerError::said(413, "too large")),
@@ -263,35 +276,35 @@ impl Sender {
     fn succeeded(&mut self, folder: &SharedFolder) {
         let mut folder = folder.borrow_mut();
         let what = format!("deliver the report of task {}", folder.task);
-        folder.trouble.over(&what);
+        folder.delivery.succeeded(&what);
         self.outage.succeeded("deliver reports");
         self.last_failed = None;
     }
 
-    /// Something did not get through. Whether that is this folder's trouble or everybody's, a small question tells.
-    async fn troubled<M: Manager>(&mut self, manager: &M, folder: &SharedFolder, error: &ManagerError) {
+    /// Something did not get through. A small question tells whether the Manager refuses this report, or answers nothing.
+    async fn on_failure<M: Manager>(&mut self, manager: &M, folder: &SharedFolder, error: &ManagerError) {
         if error.retry_after().is_some() {
-            return self.out_of_reach(folder, error);
+            return self.manager_is_away(folder, error);
         }
         let task = folder.borrow().task.clone();
         match manager.may_i_run(&task).await {
-            Ok(Verdict::Continue | Verdict::Stop(_)) => self.out_of_order(folder, error),
-            Ok(Verdict::Denied) | Err(_) => self.out_of_reach(folder, error),
+            Ok(Verdict::Continue | Verdict::Stop(_)) => self.one_is_refused(folder, error),
+            Ok(Verdict::Denied) | Err(_) => self.manager_is_away(folder, error),
         }
     }
 
     /// The Manager answers, but not to this: the others go on, and one day this folder is given up.
-    fn out_of_order(&mut self, folder: &SharedFolder, error: &ManagerError) {
+    fn one_is_refused(&mut self, folder: &SharedFolder, error: &ManagerError) {
         let mut open = folder.borrow_mut();
         let what = format!("deliver the report of task {}", open.task);
-        open.trouble.ours(&what, error);
+        open.delivery.failed(&what, error);
         let task = open.task.clone();
-        let hopeless = open.is_hopeless(self.shared.means.timings.set_aside);
+        let hopeless = open.is_hopeless(self.shared.context.timings.set_aside);
         drop(open);
         self.outage.succeeded("deliver reports");
         // Two in a row: perhaps all of them. A thousand folders must not become a flood.
         if self.last_failed.as_ref().is_some_and(|last| *last != task) {
-            self.pause_until = Some(Instant::now() + self.shared.means.timings.backoff_min);
+            self.pause_until = Some(Instant::now() + self.shared.context.timings.backoff_min);
         }
         self.last_failed = Some(task.clone());
         if hopeless {
@@ -300,56 +313,60 @@ impl Sender {
                 error = chain(error),
                 "the report of a task cannot be delivered: set aside"
             );
-            self.over(folder, Fate::SetAside);
+            self.finish(folder, ReportState::SetAside);
         }
     }
 
     /// Nothing gets through: everything waits, and the order stays.
-    fn out_of_reach(&mut self, folder: &SharedFolder, error: &ManagerError) {
-        folder.borrow_mut().trouble.everywhere();
+    fn manager_is_away(&mut self, folder: &SharedFolder, error: &ManagerError) {
+        folder.borrow_mut().delivery.reset();
         let pause = self.outage.failed("deliver reports", error);
         self.pause_until = Some(Instant::now() + pause);
     }
 
-    /// Nothing more of this folder will be sent. One that still runs is told, and put away when it ends.
-    fn over(&mut self, folder: &SharedFolder, fate: Fate) {
+    /// Nothing more of this folder will be sent. The worker is told of one that still runs; it is put away when it ends.
+    fn finish(&mut self, folder: &SharedFolder, state: ReportState) {
         let (task, running) = {
             let folder = folder.borrow();
-            match fate {
-                Fate::Gone => warn!(
-                    task = %folder.task,
-                    "the Manager does not know this task, or no longer: discarding what it still had to say"
-                ),
-                Fate::Delivered | Fate::NotOurs | Fate::Withdrawn(_) | Fate::SetAside => {
-                    debug!(task = %folder.task, ?fate, "the report of a task is over");
-                }
-            }
             (folder.task.clone(), folder.is_running())
         };
-        if running {
-            match fate {
-                Fate::NotOurs => self.shared.notice(Notice::NotOurs(task)),
-                Fate::Gone => self.shared.notice(Notice::Gone(task)),
-                Fate::Delivered | Fate::Withdrawn(_) | Fate::SetAside => {}
-            }
+        if state == ReportState::Gone {
+            warn!(
+                %task,
+                "the Manager does not know this task, or no longer: discarding what it still had to say"
+            );
+        } else {
+            debug!(%task, ?state, "the report of a task is over");
         }
-        folder.borrow_mut().seal(fate);
+        let notice = match state {
+            ReportState::NotOurs => Some(Notice::NotOurs(task)),
+            ReportState::Gone => Some(Notice::Gone(task)),
+            ReportState::Waiting
+            | ReportState::Delivered
+            | ReportState::Withdrawn(_)
+            | ReportState::SetAside
+            | ReportState::Damaged => None,
+        };
+        folder.borrow_mut().finish(state);
         if running {
+            if let Some(notice) = notice {
+                self.shared.notices.push(notice);
+            }
             self.shared.publish();
         } else {
             self.shared.shelve(folder);
-            self.backlog.one_less(self.shared.waiting.borrow().tasks);
+            self.catch_up.now_left(self.shared.pending.borrow().tasks);
         }
     }
 }
 
-impl Backlog {
-    fn one_less(&mut self, left: usize) {
+impl CatchUp {
+    fn now_left(&mut self, left: usize) {
         let end = left == 0 && self.total > 1;
-        let step = self.left.saturating_sub(left) >= self.total.div_ceil(SAY_STEPS).max(1);
-        if end || (step && left > 0 && self.said.elapsed() >= SAY_EVERY) {
+        let step = self.left.saturating_sub(left) >= self.total.div_ceil(TELL_STEPS).max(1);
+        if end || (step && left > 0 && self.told.elapsed() >= TELL_EVERY) {
             info!("catching up: {} of {} tasks delivered", self.total - left, self.total);
-            (self.said, self.left) = (Instant::now(), left);
+            (self.told, self.left) = (Instant::now(), left);
         }
         if left == 0 {
             self.total = 0;

@@ -1,78 +1,99 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! What the handles, the entries and the sender of one spool have in common. One thread; nothing here is
+//! What the handles, the task writers and the sender of one spool have in common. One thread; nothing here is
 //! borrowed over an `await`.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use tokio::sync::{Notify, watch};
 use tracing::{info, warn};
 
-use super::cut_short::CutShort;
-use super::folder::{Folder, Means};
-use super::history::Places;
+use super::context::SpoolContext;
+use super::end::End;
+use super::error::SpoolError;
+use super::interrupted_runs::InterruptedRuns;
 use super::limits::Limits;
 use super::name::folder_name;
-use super::record::{ASSIGNED, Assigned, END_NOTE, now_millis};
-use super::{End, Notice, SpoolError, Unseen, Waiting};
+use super::notices::Notices;
+use super::paths::{Shelf, SpoolPaths};
+use super::records::{ASSIGNED, AssignmentRecord, END_NOTE, now_millis};
+use super::task_folder::TaskFolder;
+use crate::chain::chain;
 use crate::files::{self, Thread};
 use crate::protocol::{AssignedTask, Id};
 use crate::timings::Timings;
 
-pub(super) type SharedFolder = Rc<RefCell<Folder>>;
+pub(super) type SharedFolder = Rc<RefCell<TaskFolder>>;
 
+/// How much waits for the Manager, of tasks that do not run any more.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PendingReports {
+    /// Tasks with anything unsent; those with an outcome are among them.
+    pub tasks: usize,
+    pub outcomes: usize,
+}
+
+/// A run that ended with its worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrphanedRun {
+    pub task: Id,
+    /// Tells it from other runs of the same task.
+    pub begun: u64,
+    /// Where a guard may have noted how the program ended.
+    pub note: PathBuf,
+}
+
+/// The content of a spool.
 #[derive(Debug)]
 pub(super) struct Shared {
-    pub(super) places: Places,
-    pub(super) means: Means,
+    pub(super) paths: SpoolPaths,
+    pub(super) context: SpoolContext,
     /// Oldest first.
     folders: RefCell<Vec<SharedFolder>>,
     /// Names of folders whose outcome could not be delivered.
     set_aside: RefCell<BTreeSet<String>>,
-    pub(super) cut_short: RefCell<CutShort>,
+    pub(super) interrupted: RefCell<InterruptedRuns>,
     /// No two folders begin at the same time, however the clock jumps.
     last_begun: Cell<u64>,
-    notices: RefCell<VecDeque<Notice>>,
-    noticed: Notify,
+    pub(super) notices: Notices,
     /// There is something to send.
     pub(super) work: Notify,
-    /// There is something to prune.
-    pub(super) untidy: Notify,
-    pub(super) waiting: watch::Sender<Waiting>,
+    /// Something came to the history, or there is little space: it is to be pruned.
+    pub(super) to_prune: Notify,
+    pub(super) pending: watch::Sender<PendingReports>,
 }
 
 impl Shared {
     pub(super) fn of(contents: Contents) -> Self {
         let Contents {
-            places,
-            means,
+            paths,
+            context,
             found,
             set_aside,
-            cut_short,
+            interrupted,
         } = contents;
         let shared = Self {
-            places,
-            means,
+            paths,
+            context,
             last_begun: Cell::new(found.last().map_or(0, |folder| folder.begun)),
             folders: RefCell::new(found.into_iter().map(|folder| Rc::new(RefCell::new(folder))).collect()),
             set_aside: RefCell::new(set_aside),
-            cut_short: RefCell::new(cut_short),
-            notices: RefCell::default(),
-            noticed: Notify::new(),
+            interrupted: RefCell::new(interrupted),
+            notices: Notices::default(),
             work: Notify::new(),
-            untidy: Notify::new(),
-            waiting: watch::Sender::new(Waiting::default()),
+            to_prune: Notify::new(),
+            pending: watch::Sender::new(PendingReports::default()),
         };
         shared.publish();
-        let waiting = *shared.waiting.borrow();
-        if waiting.tasks > 0 {
+        let pending = *shared.pending.borrow();
+        if pending.tasks > 0 {
             info!(
-                tasks = waiting.tasks,
-                outcomes = waiting.outcomes,
+                tasks = pending.tasks,
+                outcomes = pending.outcomes,
                 "an earlier run left reports to deliver"
             );
         }
@@ -87,18 +108,18 @@ impl Shared {
             return Err(SpoolError::Held(id.to_string()));
         }
         self.room()?;
-        let path = self.places.spool.join(&name);
+        let path = self.paths.spool.join(&name);
         let failed = |source| SpoolError::Task {
-            path: self.places.spool.clone(),
+            path: self.paths.spool.clone(),
             source,
         };
         let begun = now_millis().max(self.last_begun.get().saturating_add(1));
         self.last_begun.set(begun);
-        let assigned = serde_json::to_vec(&Assigned { begun, task }).map_err(|error| failed(error.into()))?;
+        let assigned = serde_json::to_vec(&AssignmentRecord { begun, task }).map_err(|error| failed(error.into()))?;
         if let Some(folder) = self.folder(id) {
-            if folder.borrow().fate().is_none() && !folder.borrow().is_running() {
+            if folder.borrow().is_waiting() && !folder.borrow().is_running() {
                 let known = path.join(ASSIGNED);
-                let noted = self.means.files.run(move || files::replace(&known, &assigned));
+                let noted = self.context.files.run(move || files::replace(&known, &assigned));
                 noted.map_err(failed)?;
                 folder.borrow_mut().reopen(begun);
                 self.publish();
@@ -106,21 +127,21 @@ impl Shared {
             }
             self.shelve(&folder);
         }
-        let places = self.places.clone();
-        let made = self.means.files.run(move || places.make_folder(&name, &assigned));
+        let paths = self.paths.clone();
+        let made = self.context.files.run(move || paths.make_folder(&name, &assigned));
         made.map_err(failed)?;
-        let folder = Rc::new(RefCell::new(Folder::new(id, &path, begun, &self.means)));
+        let folder = Rc::new(RefCell::new(TaskFolder::new(id, &path, begun, &self.context)));
         self.folders.borrow_mut().push(Rc::clone(&folder));
         Ok(folder)
     }
 
-    /// See [`Spool::unseen`](super::Spool::unseen).
-    pub(super) fn unseen(&self) -> Vec<Unseen> {
+    /// Runs that ended with an earlier worker, and that were not settled or counted since.
+    pub(super) fn orphaned_runs(&self) -> Vec<OrphanedRun> {
         let folders = self.folders.borrow();
         let folders = folders.iter().map(|folder| folder.borrow());
         folders
-            .filter(|folder| folder.ended_unseen())
-            .map(|folder| Unseen {
+            .filter(|folder| folder.is_orphaned())
+            .map(|folder| OrphanedRun {
                 task: folder.task.clone(),
                 begun: folder.begun,
                 note: folder.path.join(END_NOTE),
@@ -128,17 +149,17 @@ impl Shared {
             .collect()
     }
 
-    pub(super) fn count_unseen(&self, run: &Unseen) {
+    pub(super) fn count_orphaned(&self, run: &OrphanedRun) {
         if let Some(folder) = self.folder(&run.task) {
-            self.cut_short.borrow_mut().add(&run.task);
-            folder.borrow_mut().end_seen();
+            self.interrupted.borrow_mut().add(&run.task);
+            folder.borrow_mut().note_orphaned();
         }
     }
 
-    pub(super) fn settle(&self, run: &Unseen, end: End, lines: &[String]) {
+    pub(super) fn settle(&self, run: &OrphanedRun, end: End, lines: &[String]) {
         if let Some(folder) = self.folder(&run.task) {
             folder.borrow_mut().settle(end, lines);
-            self.cut_short.borrow_mut().forget(&run.task);
+            self.interrupted.borrow_mut().forget(&run.task);
             self.publish();
             self.work.notify_one();
         }
@@ -151,8 +172,8 @@ impl Shared {
     pub(super) fn remark_later(&self, task: &str, line: &str) {
         let Some(folder) = self.folder(task) else { return };
         let mut folder = folder.borrow_mut();
-        if !folder.is_running() && folder.fate().is_none() {
-            folder.append("", line, self.means.limits.early_send);
+        if !folder.is_running() && folder.is_waiting() {
+            folder.append("", line, self.context.limits.early_send);
             folder.log.close();
             self.work.notify_one();
         }
@@ -163,26 +184,26 @@ impl Shared {
         const MB: u64 = 1_000_000;
         let folders = self.folders.borrow();
         let waiting: u64 = folders.iter().map(|folder| folder.borrow().log.unsent()).sum();
-        if waiting > self.means.limits.waiting_bytes {
+        if waiting > self.context.limits.waiting_bytes {
             return Err(SpoolError::TooMuchWaits {
                 waiting: waiting / MB,
-                most: self.means.limits.waiting_bytes / MB,
+                most: self.context.limits.waiting_bytes / MB,
             });
         }
-        let spool = self.places.spool.clone();
+        let spool = self.paths.spool.clone();
         match self
-            .means
+            .context
             .files
             .run(move || Ok(files::free_space(&spool).ok()))
             .unwrap_or_default()
         {
-            Some(free) if free < self.means.limits.free_bytes => {
+            Some(free) if free < self.context.limits.free_bytes => {
                 // The history is the first to go.
-                self.untidy.notify_one();
+                self.to_prune.notify_one();
                 Err(SpoolError::NoRoom {
-                    path: self.places.spool.clone(),
+                    path: self.paths.spool.clone(),
                     free: free / MB,
-                    least: self.means.limits.free_bytes / MB,
+                    least: self.context.limits.free_bytes / MB,
                 })
             }
             Some(_) | None => Ok(()),
@@ -191,7 +212,7 @@ impl Shared {
 
     pub(super) fn remark(&self, task: &str, line: &str) {
         let running = self.folder(task).filter(|folder| folder.borrow().is_running());
-        if running.is_some_and(|folder| folder.borrow_mut().append("", line, self.means.limits.early_send)) {
+        if running.is_some_and(|folder| folder.borrow_mut().append("", line, self.context.limits.early_send)) {
             self.work.notify_one();
         }
     }
@@ -212,10 +233,10 @@ impl Shared {
         if !self.set_aside.borrow().contains(name) {
             return;
         }
-        let (places, means, back) = (self.places.clone(), self.means.clone(), name.to_owned());
-        let found = self.means.files.run(move || {
-            places.take_back(&back)?;
-            Folder::found(&places.spool.join(&back), &means)
+        let (paths, context, back) = (self.paths.clone(), self.context.clone(), name.to_owned());
+        let found = self.context.files.run(move || {
+            paths.take_back(&back)?;
+            TaskFolder::read(&paths.spool.join(&back), &context)
         });
         match found {
             Ok(mut folder) => {
@@ -223,13 +244,13 @@ impl Shared {
                     task = %folder.task,
                     "the Manager asks for a task whose outcome was set aside: sending that again"
                 );
-                folder.unseal();
+                folder.take_back();
                 self.set_aside.borrow_mut().remove(name);
                 self.folders.borrow_mut().push(Rc::new(RefCell::new(folder)));
                 self.publish();
                 self.work.notify_one();
             }
-            Err(error) => warn!(name, %error, "cannot take back what was set aside"),
+            Err(error) => warn!(name, error = chain(&error), "cannot take back what was set aside"),
         }
     }
 
@@ -247,7 +268,7 @@ impl Shared {
     }
 
     /// The folder for which `key` is least, and that.
-    pub(super) fn least<K: Ord>(&self, key: impl Fn(&Folder) -> Option<K>) -> Option<(K, SharedFolder)> {
+    pub(super) fn least<K: Ord>(&self, key: impl Fn(&TaskFolder) -> Option<K>) -> Option<(K, SharedFolder)> {
         let folders = self.folders.borrow();
         let keyed = folders
             .iter()
@@ -256,104 +277,77 @@ impl Shared {
         Some((key, Rc::clone(folder)))
     }
 
-    /// Nothing more of this folder is sent: moves it to where its fate belongs.
+    /// Nothing more of this folder is sent: moves it to where it belongs then.
     pub(super) fn shelve(&self, folder: &SharedFolder) {
         self.folders.borrow_mut().retain(|other| !Rc::ptr_eq(other, folder));
         let mut folder = folder.borrow_mut();
-        let hold = folder.is_set_aside();
-        if hold {
+        let shelf = folder.shelf();
+        if shelf == Shelf::SetAside {
             self.set_aside.borrow_mut().insert(folder_name(&folder.task));
         }
-        let (places, path, begun) = (self.places.clone(), folder.path.clone(), folder.begun);
-        let shelved = self.means.files.run(move || places.shelve(&path, begun, hold));
+        let (paths, path, begun) = (self.paths.clone(), folder.path.clone(), folder.begun);
+        let shelved = self.context.files.run(move || paths.shelve(&path, begun, shelf));
         if let Err(error) = shelved {
-            warn!(task = %folder.task, path = %folder.path.display(), %error, "cannot move the folder of a task");
+            warn!(
+                task = %folder.task,
+                path = %folder.path.display(),
+                error = chain(&error),
+                "cannot move the folder of a task"
+            );
             folder.save();
         }
         drop(folder);
         self.publish();
-        self.untidy.notify_one();
+        self.to_prune.notify_one();
     }
 
-    /// Tells everyone how much waits.
+    /// Tells all who wait for it how much waits.
     pub(super) fn publish(&self) {
         let folders = self.folders.borrow();
         let over = folders.iter().filter(|folder| !folder.borrow().is_running());
         let outcomes = folders.iter().filter(|folder| folder.borrow().has_outcome()).count();
-        let now = Waiting {
+        let now = PendingReports {
             tasks: over.count(),
             outcomes,
         };
-        self.waiting
-            .send_if_modified(|waiting| std::mem::replace(waiting, now) != now);
-    }
-
-    /// What was noticed of an earlier run of this task is of no more use.
-    pub(super) fn forget_notices(&self, task: &str) {
-        self.notices.borrow_mut().retain(|notice| notice.task() != task);
-    }
-
-    pub(super) fn notice(&self, notice: Notice) {
-        self.notices.borrow_mut().push_back(notice);
-        self.noticed.notify_one();
-    }
-
-    pub(super) async fn next_notice(&self) -> Notice {
-        loop {
-            if let Some(notice) = self.take_notice() {
-                return notice;
-            }
-            self.noticed.notified().await;
-        }
-    }
-
-    fn take_notice(&self) -> Option<Notice> {
-        self.notices.borrow_mut().pop_front()
+        self.pending
+            .send_if_modified(|pending| std::mem::replace(pending, now) != now);
     }
 
     /// Holds the bounds of what is kept for people. Slow: not for the event loop.
     pub(super) fn pruning(&self) -> impl FnOnce() + Send + 'static {
-        let (places, limits) = (self.places.clone(), self.means.limits.clone());
-        move || places.prune(&limits)
+        let (paths, limits) = (self.paths.clone(), self.context.limits.clone());
+        move || paths.prune(&limits)
     }
 }
 
 /// What was found in the folder of a spool.
 #[derive(Debug)]
 pub struct Contents {
-    places: Places,
-    means: Means,
-    found: Vec<Folder>,
+    paths: SpoolPaths,
+    context: SpoolContext,
+    found: Vec<TaskFolder>,
     set_aside: BTreeSet<String>,
-    cut_short: CutShort,
+    interrupted: InterruptedRuns,
 }
 
 impl Contents {
     /// Makes what is not there. Blocks.
     pub(super) fn read(folder: &Path, limits: Limits, timings: &Timings) -> io::Result<Self> {
-        let means = Means {
+        let context = SpoolContext {
             limits,
             timings: timings.clone(),
             files: Thread::start()?,
         };
-        let places = Places::make(folder)?;
-        let (found, set_aside) = places.scan(&means)?;
-        let cut_short = CutShort::read(folder, means.files.clone());
+        let paths = SpoolPaths::make(folder)?;
+        let (found, set_aside) = paths.scan(&context)?;
+        let interrupted = InterruptedRuns::read(folder, context.files.clone());
         Ok(Self {
-            places,
-            means,
+            paths,
+            context,
             found,
             set_aside,
-            cut_short,
+            interrupted,
         })
-    }
-}
-
-impl Notice {
-    /// The task it is about.
-    pub fn task(&self) -> &str {
-        match self {
-            Self::NotOurs(task) | Self::Gone(task) => task,
-        }
     }
 }

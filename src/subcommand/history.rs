@@ -17,7 +17,7 @@ use super::table;
 use crate::cli::HistoryArguments;
 use crate::home::{Holder, spool_of};
 use crate::printable::line;
-use crate::spool::{Cause, Count, Kept, ProgramEnd, Standing, Stretch, look};
+use crate::spool::{Cause, LineCount, LogSpan, ProgramEnd, ReportState, StoredTask, list};
 use crate::{clock, files};
 
 /// So much of an id is shown in a table; the start of one is enough to ask for a task.
@@ -63,7 +63,7 @@ fn show_once(wanted: &HistoryArguments, home: &Path, out: &mut impl Write) -> Re
         return Err(HistoryError::NoHome(home.to_owned()));
     }
     let spool = spool_of(home);
-    let found = look(&spool).map_err(|source| HistoryError::Unreadable { path: spool, source })?;
+    let found = list(&spool).map_err(|source| HistoryError::Unreadable { path: spool, source })?;
     let alive = Holder::of(home).is_some_and(|holder| holder.lives());
     for (path, error) in &found.unreadable {
         super::say(&format!("passed over {}: {error}", path.display()));
@@ -106,7 +106,7 @@ fn of_one_task<'a, 'b>(rows: &'a [Row<'b>], start: &str) -> Result<Vec<&'a Row<'
 
 /// A task as it is shown.
 struct Row<'a> {
-    kept: &'a Kept,
+    kept: &'a StoredTask,
     /// It runs now.
     running: bool,
 }
@@ -120,20 +120,20 @@ struct Record<'a> {
     /// `completed`, `failed`, `aborted`, `handed-back`, `cut-off` or `running`.
     cause: &'a str,
     why: &'a str,
-    report: Standing,
+    report: &'a str,
     begun: String,
     ended: Option<String>,
     took_ms: Option<u64>,
     programs: &'a [ProgramEnd],
     steps: u32,
-    said: Count,
-    lost: Count,
+    said: LineCount,
+    lost: LineCount,
     folder: &'a Path,
 }
 
 impl<'a> Row<'a> {
-    fn of(kept: &'a Kept, worker_lives: bool) -> Self {
-        let running = worker_lives && kept.end.is_none() && kept.report == Standing::Waiting;
+    fn of(kept: &'a StoredTask, worker_lives: bool) -> Self {
+        let running = worker_lives && kept.end.is_none() && kept.report == ReportState::Waiting;
         Self { kept, running }
     }
 
@@ -162,13 +162,13 @@ impl<'a> Row<'a> {
             job: &kept.job,
             cause,
             why,
-            report: kept.report,
+            report: kept.report.as_str(),
             begun: utc(kept.begun),
             ended: kept.end.as_ref().map(|end| utc(end.ended)),
             took_ms: kept.end.as_ref().map(|end| end.took_ms),
             programs: self.programs(),
             steps: kept.steps,
-            said: kept.said,
+            said: kept.printed,
             lost: kept.lost,
             folder: &kept.folder,
         };
@@ -193,14 +193,14 @@ impl<'a> Row<'a> {
     fn outcome(&self) -> String {
         let cause = self.cause().0.replace('-', " ");
         let report = match self.kept.report {
-            Standing::Delivered => return cause,
-            Standing::Waiting if self.running => return cause,
-            Standing::Waiting => "not sent yet",
-            Standing::Withdrawn => "not wanted any more",
-            Standing::NotOurs => "given to another worker",
-            Standing::Gone => "deleted",
-            Standing::SetAside => "set aside",
-            Standing::Damaged => "damaged",
+            ReportState::Delivered => return cause,
+            ReportState::Waiting if self.running => return cause,
+            ReportState::Waiting => "not sent yet",
+            ReportState::Withdrawn(_) => "not wanted any more",
+            ReportState::NotOurs => "given to another worker",
+            ReportState::Gone => "deleted",
+            ReportState::SetAside => "set aside",
+            ReportState::Damaged => "damaged",
         };
         format!("{cause}, {report}")
     }
@@ -223,7 +223,7 @@ impl<'a> Row<'a> {
         for program in self.programs() {
             writeln!(out, "Program  {}", told(program))?;
         }
-        let Count { lines, bytes } = kept.said;
+        let LineCount { lines, bytes } = kept.printed;
         writeln!(
             out,
             "Log      {lines} lines, {bytes} bytes; the Manager does not get {} of the lines",
@@ -246,15 +246,15 @@ impl<'a> Row<'a> {
             path: path.to_owned(),
             source,
         };
-        let stretches = self.kept.log().map_err(|error| unreadable(&self.kept.folder, error))?;
-        let open = |stretch| match stretch {
-            Stretch::Note(note) => Ok(Box::new(io::Cursor::new(note)) as Box<dyn Read>),
-            Stretch::Lines(path) => match files::open(&path) {
+        let spans = self.kept.log().map_err(|error| unreadable(&self.kept.folder, error))?;
+        let open = |span| match span {
+            LogSpan::Note(note) => Ok(Box::new(io::Cursor::new(note)) as Box<dyn Read>),
+            LogSpan::Lines(path) => match files::open(&path) {
                 Ok(file) => Ok(Box::new(file) as Box<dyn Read>),
                 Err(error) => Err(unreadable(&path, error)),
             },
         };
-        stretches.into_iter().map(open).collect()
+        spans.into_iter().map(open).collect()
     }
 }
 

@@ -14,11 +14,11 @@ use crate::spool::Spool;
 /// Gives each run that ended with its worker the outcome that its program's end has for it; the others are counted. For
 /// the start, when nothing of them runs any more and before a task can be given out again.
 pub async fn settle(spool: &Spool) {
-    for run in spool.unseen() {
+    for run in spool.orphaned_runs() {
         let end = UnseenEnd::of(&run).await;
         let judged = end.and_then(|end| Some((verdict(&end)?, end)));
         let Some((failure, end)) = judged else {
-            spool.count_unseen(&run);
+            spool.count_orphaned(&run);
             continue;
         };
         let how = told(end.finished());

@@ -45,7 +45,7 @@ impl<M: Manager> Worker<'_, M> {
                 &mut self.around.orders,
             )
             .await;
-            let waiting = self.around.spool.waiting();
+            let waiting = self.around.spool.pending();
             if waiting.tasks > 0 {
                 let (tasks, outcomes) = (waiting.tasks, waiting.outcomes);
                 info!(

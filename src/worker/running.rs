@@ -116,7 +116,7 @@ impl<M: Manager> Worker<'_, M> {
         let unread = unread.map(|why| format!("this worker cannot read what the Manager says of the task: {why}"));
         let repeated = self.repeats.handed_out(task);
         let repeated = repeated.map(|pause| (pause, "the Manager hands this task out again and again".to_owned()));
-        let times = self.around.spool.cut_short(task);
+        let times = self.around.spool.interruptions(task);
         let deadly = (times >= CUT_SHORT).then(|| {
             format!(
                 "{times} times in a row this worker was killed or told to stop as soon as it ran this task: does the task \
@@ -141,16 +141,16 @@ impl<M: Manager> Worker<'_, M> {
         self.note_stop(task, run);
     }
 
-    /// A task that has its worker stopped comes back after each start: see [`Spool::cut_short`].
+    /// A task that has its worker stopped comes back after each start: see [`Spool::interruptions`].
     fn note_stop(&self, task: &Id, run: &Run) {
         match (&run.outcome, run.ran) {
             (Err(Incomplete::Aborted(AbortReason::Shutdown | AbortReason::Force)), Some(ran)) if ran < HARDLY_BEGUN => {
-                self.around.spool.count_cut_short(task);
+                self.around.spool.count_interruption(task);
             }
             (Err(Incomplete::Aborted(_)), _) | (Err(Incomplete::Requeued(_)), None) => {}
             (Err(Incomplete::Requeued(_)), Some(_))
             | (Ok(()) | Err(Incomplete::Failed(_) | Incomplete::SuspectNode(_)), _) => {
-                self.around.spool.forget_cut_short(task);
+                self.around.spool.forget_interruptions(task);
             }
         }
     }

@@ -1,15 +1,20 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-use proptest::prelude::*;
-use tempfile::TempDir;
-
+use std::fs;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::symlink;
 
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use proptest::prelude::*;
+use tempfile::TempDir;
 
+use super::parts::*;
+use super::segmented::LONGEST_LINE;
 use super::*;
+use crate::files::Thread;
+use crate::spool::limits::Limits;
+use crate::spool::line_count::{LineCount, LogTally};
 
 /// Bounds that a few lines reach.
 fn small() -> Limits {
@@ -22,26 +27,26 @@ fn small() -> Limits {
     }
 }
 
-fn log(limits: &Limits) -> (TempDir, Log) {
+fn log(limits: &Limits) -> (TempDir, SegmentedLog) {
     let folder = TempDir::new().unwrap();
-    let log = Log::new(folder.path(), limits, Thread::start().unwrap());
+    let log = SegmentedLog::new(folder.path(), limits, Thread::start().unwrap());
     (folder, log)
 }
 
-/// Everything that waits, in pieces of `most`.
-fn drain(log: &mut Log, most: usize) -> Vec<String> {
+/// Everything that waits, in chunks of `most`.
+fn drain(log: &mut SegmentedLog, most: usize) -> Vec<String> {
     std::iter::from_fn(|| {
-        let piece = log.next_piece(most).unwrap()?;
-        assert!(piece.text.ends_with('\n'), "a piece ends at a line: {piece:?}");
-        log.accepted(&piece);
-        Some(piece.text)
+        let chunk = log.next_chunk(most).unwrap()?;
+        assert!(chunk.text.ends_with('\n'), "a chunk ends at a line: {chunk:?}");
+        log.accepted(&chunk);
+        Some(chunk.text)
     })
     .collect()
 }
 
 /// Lines and bytes that were said to be missing.
-fn said_missing(text: &str) -> Count {
-    let mut sum = Count::default();
+fn noted_as_missing(text: &str) -> LineCount {
+    let mut sum = LineCount::default();
     for note in text
         .lines()
         .filter(|line| line.starts_with("[... ") && line.contains("missing here"))
@@ -50,7 +55,7 @@ fn said_missing(text: &str) -> Count {
             .split(|c: char| !c.is_ascii_digit())
             .filter_map(|word| word.parse().ok())
             .collect();
-        sum.add(Count {
+        sum.add(LineCount {
             lines: numbers[0],
             bytes: numbers[1],
         });
@@ -66,16 +71,16 @@ fn without_notes(text: &str) -> String {
 }
 
 #[test]
-fn pieces_hold_whole_lines_and_give_everything_once() {
+fn chunks_hold_whole_lines_and_give_everything_once() {
     let (_folder, mut log) = log(&Limits::default());
     let mut all = String::new();
     for number in 0..1000 {
         log.append("pid=7 > ", &format!("line {number}"));
         all += &format!("pid=7 > line {number}\n");
     }
-    let pieces = drain(&mut log, 700);
-    assert!(pieces.len() > 10 && pieces.iter().all(|piece| piece.len() <= 700));
-    assert_eq!(pieces.concat(), all);
+    let chunks = drain(&mut log, 700);
+    assert!(chunks.len() > 10 && chunks.iter().all(|chunk| chunk.len() <= 700));
+    assert_eq!(chunks.concat(), all);
     assert_eq!(log.unsent(), 0);
     log.append("", "one more");
     assert_eq!(drain(&mut log, 700), ["one more\n"]);
@@ -88,18 +93,18 @@ fn line_ends_inside_a_text_make_lines_and_a_huge_one_becomes_several() {
     log.append("> ", "");
     assert_eq!(drain(&mut log, 1000).concat(), "> a\n> \n> b\n> \n");
     log.append("", &"ä".repeat(100_000));
-    let pieces = drain(&mut log, 1000);
-    assert_eq!(pieces.len(), 4, "a line longer than a piece goes whole");
-    assert_eq!(pieces.concat().replace('\n', ""), "ä".repeat(100_000));
+    let chunks = drain(&mut log, 1000);
+    assert_eq!(chunks.len(), 4, "a line longer than a chunk goes whole");
+    assert_eq!(chunks.concat().replace('\n', ""), "ä".repeat(100_000));
 }
 
 #[test]
-fn a_piece_that_did_not_arrive_is_sent_again_with_what_came_since() {
+fn a_chunk_that_did_not_arrive_is_sent_again_with_what_came_since() {
     let (_folder, mut log) = log(&Limits::default());
     log.append("", "one");
-    let piece = log.next_piece(1000).unwrap().unwrap();
+    let chunk = log.next_chunk(1000).unwrap().unwrap();
     log.append("", "two");
-    log.give_back(piece);
+    log.give_back(chunk);
     assert_eq!(drain(&mut log, 1000), ["one\ntwo\n"]);
 }
 
@@ -135,16 +140,16 @@ fn c16_a_log_ends_at_its_limit_and_says_how_much_more_there_was() {
     log.close();
     let text = drain(&mut log, 1000).concat();
     assert_eq!(without_notes(&text).len(), 100);
-    assert_eq!(said_missing(&text), Count { lines: 20, bytes: 200 });
+    assert_eq!(noted_as_missing(&text), LineCount { lines: 20, bytes: 200 });
 }
 
 #[test]
-fn c14_a_refused_piece_is_kept_beside_and_said_in_the_next() {
+fn c14_a_refused_chunk_is_kept_beside_and_said_in_the_next() {
     let (folder, mut log) = log(&Limits::default());
     log.append("", "bad");
-    let piece = log.next_piece(1000).unwrap().unwrap();
+    let chunk = log.next_chunk(1000).unwrap().unwrap();
     log.append("", "good");
-    log.refused(&piece);
+    log.refused(&chunk);
     let text = drain(&mut log, 1000).concat();
     assert_eq!(
         text,
@@ -161,11 +166,11 @@ fn c14_a_refused_piece_is_kept_beside_and_said_in_the_next() {
 fn d2_what_the_disk_does_not_take_is_sent_from_memory_up_to_a_bound_and_then_counted() {
     let home = TempDir::new().unwrap();
     let folder = home.path().join("not-there");
-    let mut log = Log::new(&folder, &Limits::default(), Thread::start().unwrap());
+    let mut log = SegmentedLog::new(&folder, &Limits::default(), Thread::start().unwrap());
     log.append("", "from memory");
-    let piece = log.next_piece(1000).unwrap().unwrap();
-    assert_eq!(piece.text, "from memory\n");
-    log.give_back(piece);
+    let chunk = log.next_chunk(1000).unwrap().unwrap();
+    assert_eq!(chunk.text, "from memory\n");
+    log.give_back(chunk);
     log.append("", "and more");
     assert_eq!(drain(&mut log, 1000).concat(), "from memory\nand more\n");
     let line = "x".repeat(99);
@@ -178,8 +183,8 @@ fn d2_what_the_disk_does_not_take_is_sent_from_memory_up_to_a_bound_and_then_cou
     log.close();
     let text = drain(&mut log, 1 << 20).concat();
     assert!(text.ends_with("recovered\n"));
-    let missing = said_missing(&text);
-    let kept = Tally::of(without_notes(&text).as_bytes()).lines;
+    let missing = noted_as_missing(&text);
+    let kept = LogTally::of(without_notes(&text).as_bytes()).lines;
     assert!(missing.lines > 5000);
     assert_eq!(
         (missing.lines + kept.lines, missing.bytes + kept.bytes),
@@ -203,14 +208,14 @@ impl Full {
     }
 
     /// The next segment of a log goes where nothing can be written.
-    fn fill(&mut self, log: &Log) {
-        let next = segments::segment(&log.folder, log.next_number());
+    fn fill(&mut self, log: &SegmentedLog) {
+        let next = segment_file(&log.folder, log.next_number());
         if symlink(format!("/proc/self/fd/{}", self.sealed.as_raw_fd()), &next).is_ok() {
             self.links.push(next);
         }
     }
 
-    fn free(&mut self, log: &mut Log) {
+    fn free(&mut self, log: &mut SegmentedLog) {
         // What is sealed stays so: the segment is opened again.
         log.writing = None;
         for link in self.links.drain(..) {
@@ -273,31 +278,31 @@ proptest! {
     #[test]
     fn printed_is_kept_and_counted(deeds in prop::collection::vec(deed(), 1..150)) {
         let (folder, mut log) = log(&small());
-        let (mut sent, mut printed, mut disk) = (String::new(), Count::default(), Full::new());
+        let (mut sent, mut printed, mut disk) = (String::new(), LineCount::default(), Full::new());
         for deed in deeds {
             match deed {
                 Deed::Print(length) => {
                     let line = format!("{:>length$}", printed.lines);
-                    printed.add(Count { lines: 1, bytes: line.len() as u64 + 1 });
+                    printed.add(LineCount { lines: 1, bytes: line.len() as u64 + 1 });
                     log.append("", &line);
                     log.write_out();
                 }
                 Deed::Accept(most) => {
-                    if let Some(piece) = log.next_piece(most).unwrap() {
-                        sent += &piece.text;
-                        log.accepted(&piece);
+                    if let Some(chunk) = log.next_chunk(most).unwrap() {
+                        sent += &chunk.text;
+                        log.accepted(&chunk);
                     }
                 }
                 Deed::GiveBack(most) => {
-                    if let Some(piece) = log.next_piece(most).unwrap() {
-                        log.give_back(piece);
+                    if let Some(chunk) = log.next_chunk(most).unwrap() {
+                        log.give_back(chunk);
                     }
                 }
                 Deed::Refuse(most) => {
-                    if let Some(piece) = log.next_piece(most).unwrap() {
+                    if let Some(chunk) = log.next_chunk(most).unwrap() {
                         // A note that is refused itself is not said again.
-                        if piece.lines_at == 0 {
-                            log.refused(&piece);
+                        if chunk.lines_at == 0 {
+                            log.refused(&chunk);
                         }
                     }
                 }
@@ -312,7 +317,7 @@ proptest! {
                     disk.free(&mut log);
                     log.write_out();
                     let progress = log.progress();
-                    log = scan(folder.path(), Log::new(folder.path(), &small(), Thread::start().unwrap()), progress).unwrap();
+                    log = scan(folder.path(), SegmentedLog::new(folder.path(), &small(), Thread::start().unwrap()), progress).unwrap();
                 }
             }
         }
@@ -321,10 +326,10 @@ proptest! {
         sent += &drain(&mut log, 150).concat();
         let numbers: Vec<u64> = without_notes(&sent).lines().map(|line| line.trim().parse().unwrap()).collect();
         prop_assert!(numbers.is_sorted_by(|one, next| one < next), "{numbers:?}");
-        let mut sum = Tally::of(without_notes(&sent).as_bytes()).lines;
-        sum.add(said_missing(&sent));
+        let mut sum = LogTally::of(without_notes(&sent).as_bytes()).lines;
+        sum.add(noted_as_missing(&sent));
         prop_assert_eq!(sum, printed);
-        prop_assert_eq!((log.progress().said, log.progress().lost), (printed, said_missing(&sent)));
+        prop_assert_eq!((log.progress().printed, log.progress().lost), (printed, noted_as_missing(&sent)));
         prop_assert_eq!(log.unsent(), 0);
         let segments = log.waiting.len() + log.kept.len();
         prop_assert!(segments <= 2 * small().waiting_segments, "{} segments stay", segments);

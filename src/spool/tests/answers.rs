@@ -206,15 +206,15 @@ async fn c29_an_outcome_is_set_aside_only_after_the_manager_answered_the_rest_fo
     stage
         .during(async |spool, manager| {
             seconds(500).await;
-            assert!(holds(spool, TASK) && spool.waiting().outcomes == 1);
+            assert!(holds(spool, TASK) && spool.pending().outcomes == 1);
             manager.may_run.set(None);
             seconds(3600).await;
-            assert_eq!(spool.waiting().outcomes, 1, "an outage does not count");
+            assert_eq!(spool.pending().outcomes, 1, "an outage does not count");
             manager.may_run.set(Some(true));
             seconds(550).await;
-            assert_eq!(spool.waiting().outcomes, 1, "and the time starts anew after it");
+            assert_eq!(spool.pending().outcomes, 1, "and the time starts anew after it");
             seconds(150).await;
-            assert_eq!(spool.waiting().outcomes, 0);
+            assert_eq!(spool.pending().outcomes, 0);
             assert!(holds(spool, TASK), "it is remembered");
         })
         .await;
@@ -227,7 +227,7 @@ async fn c29_an_outcome_is_set_aside_only_after_the_manager_answered_the_rest_fo
         holds(&stage.spool, TASK),
         "also when the process ended before it was moved"
     );
-    assert_eq!(stage.spool.waiting().tasks, 0);
+    assert_eq!(stage.spool.pending().tasks, 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -237,9 +237,9 @@ async fn c29_an_outcome_that_was_set_aside_is_sent_again_when_the_task_is_handed
     stage.begin(TASK).close(completed());
     stage.drain().await;
     assert!(matches!(stage.spool.begin(&assigned(TASK)), Err(SpoolError::Held(_))));
-    assert_eq!(stage.spool.waiting().outcomes, 1, "it waits again");
+    assert_eq!(stage.spool.pending().outcomes, 1, "it waits again");
     stage.restart();
-    assert_eq!(stage.spool.waiting().outcomes, 1);
+    assert_eq!(stage.spool.pending().outcomes, 1);
     stage.manager.answers(|_, _| Ok(Delivery::Accepted));
     stage.drain().await;
     assert_eq!(stage.manager.words().last().unwrap(), "(Completed) Completed");

@@ -276,7 +276,7 @@ impl World {
         let spool = self.spool.clone();
         tokio::select! {
             biased;
-            drained = timeout(Duration::from_secs(3600), spool.drained()) => assert!(drained.is_ok(), "{:?}", spool.waiting()),
+            drained = timeout(Duration::from_secs(3600), spool.drained()) => assert!(drained.is_ok(), "{:?}", spool.pending()),
             never = sender.run(&self.manager) => match never {},
         }
         seconds(1).await;

@@ -201,7 +201,7 @@ impl Stage {
             assert!(
                 late.is_ok(),
                 "{:?} waits after a day: {:?}",
-                spool.waiting(),
+                spool.pending(),
                 manager.words()
             );
         })

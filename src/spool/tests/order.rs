@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::fake::{OTHER, Stage, TASK, accepted_log, assigned, completed, failed, holds, seconds, status};
 use crate::manager::Delivery;
-use crate::spool::{Limits, SpoolError, Waiting};
+use crate::spool::{Limits, PendingReports, SpoolError};
 
 #[tokio::test(start_paused = true)]
 async fn h5_all_of_a_log_is_accepted_before_the_outcome_and_at_once() {
@@ -18,7 +18,7 @@ async fn h5_all_of_a_log_is_accepted_before_the_outcome_and_at_once() {
     }
     entry.steps(7);
     entry.close(completed());
-    assert_eq!(stage.spool.waiting(), Waiting { tasks: 1, outcomes: 1 });
+    assert_eq!(stage.spool.pending(), PendingReports { tasks: 1, outcomes: 1 });
     stage.drain().await;
     let words = stage.manager.words();
     assert!(
@@ -109,8 +109,8 @@ async fn c2_after_an_outage_everything_arrives_in_the_order_of_the_tasks() {
         .during(async |spool, manager| {
             seconds(3600).await;
             assert_eq!(
-                spool.waiting(),
-                Waiting {
+                spool.pending(),
+                PendingReports {
                     tasks: 20,
                     outcomes: 20
                 }
@@ -237,7 +237,7 @@ async fn c4_a_task_whose_outcome_waits_is_held_and_one_that_was_aborted_goes_on_
     assert!(!holds(&stage.spool, OTHER), "dropped without an outcome");
     let mut entry = stage.begin(OTHER);
     entry.line("", "second run");
-    assert_eq!(stage.spool.waiting(), Waiting { tasks: 1, outcomes: 1 });
+    assert_eq!(stage.spool.pending(), PendingReports { tasks: 1, outcomes: 1 });
     entry.close(completed());
     stage.drain().await;
     let words = [

@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::fake::{OTHER, Stage, TASK, accepted_log, assigned, completed, counted, holds, seconds, status};
 use crate::manager::Delivery;
 use crate::protocol::TaskStatus;
-use crate::spool::folder::Folder;
-use crate::spool::{Limits, Spool, SpoolError, Waiting};
+use crate::spool::task_folder::TaskFolder;
+use crate::spool::{Limits, PendingReports, Spool, SpoolError};
 use crate::timings::Timings;
 
 /// A spool with a task of 20 lines, of which 10 were accepted, that ended well; and the same of another task.
@@ -43,7 +43,7 @@ async fn left_behind() -> Stage {
 #[tokio::test(start_paused = true)]
 async fn b4_what_was_not_sent_is_sent_after_a_restart_and_nothing_twice() {
     let mut stage = left_behind().await;
-    assert_eq!(stage.spool.waiting(), Waiting { tasks: 2, outcomes: 2 });
+    assert_eq!(stage.spool.pending(), PendingReports { tasks: 2, outcomes: 2 });
     assert!(holds(&stage.spool, TASK) && holds(&stage.spool, OTHER));
     stage.drain().await;
     let counts = counted(accepted_log(&stage.manager).lines().map(ToOwned::to_owned));
@@ -84,7 +84,7 @@ async fn the_log_of_a_task_whose_process_died_is_sent_without_an_outcome() {
     }
     std::mem::forget(entry);
     stage.restart();
-    assert_eq!(stage.spool.waiting(), Waiting { tasks: 1, outcomes: 0 });
+    assert_eq!(stage.spool.pending(), PendingReports { tasks: 1, outcomes: 0 });
     assert!(!holds(&stage.spool, TASK), "it is to be run again");
     stage.drain().await;
     assert!(
@@ -126,7 +126,7 @@ async fn b10_an_outcome_is_made_safe_only_when_it_had_to_wait() {
     stage.manager.delay.set(Duration::from_secs(60));
     stage
         .during(async |spool, _| {
-            let unsafe_yet = || spool.0.least(Folder::unsynced_since).is_some();
+            let unsafe_yet = || spool.0.least(TaskFolder::unsynced_since).is_some();
             tokio::time::sleep(Duration::from_millis(900)).await;
             assert!(unsafe_yet());
             tokio::time::sleep(Duration::from_millis(200)).await;
@@ -305,8 +305,8 @@ async fn d4_a_thousand_tasks_are_found_and_delivered_in_order_and_the_history_is
     }
     stage.restart();
     assert_eq!(
-        stage.spool.waiting(),
-        Waiting {
+        stage.spool.pending(),
+        PendingReports {
             tasks: 1000,
             outcomes: 1000
         }
@@ -356,11 +356,11 @@ async fn i6_each_run_that_ends_with_the_worker_is_counted_also_in_a_folder_that_
         entry.line("", "not sent before the end");
         std::mem::forget(entry);
         stage.restart();
-        for run in stage.spool.unseen() {
-            stage.spool.count_unseen(&run);
+        for run in stage.spool.orphaned_runs() {
+            stage.spool.count_orphaned(&run);
         }
-        assert_eq!(stage.spool.cut_short(TASK), runs);
+        assert_eq!(stage.spool.interruptions(TASK), runs);
     }
     stage.restart();
-    assert!(stage.spool.unseen().is_empty(), "each run once");
+    assert!(stage.spool.orphaned_runs().is_empty(), "each run once");
 }

@@ -104,7 +104,7 @@ async fn blenders(launcher: &Launcher, home: Option<&Path>, path: Option<OsStrin
 /// The Blenders of the last tasks, the latest first, each once.
 fn recent_blenders(spool: &Path) -> Vec<PathBuf> {
     let mut programs: Vec<PathBuf> = Vec::new();
-    for task in spool::look(spool).unwrap_or_default().tasks.iter().rev() {
+    for task in spool::list(spool).unwrap_or_default().tasks.iter().rev() {
         for program in task.end.iter().flat_map(|end| &end.programs) {
             let path = PathBuf::from(&program.program);
             let is_blender = path

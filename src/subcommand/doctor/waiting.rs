@@ -5,7 +5,7 @@
 use super::Case;
 use super::finding::{Finding, look_all};
 use crate::home::spool_of;
-use crate::spool::{Found, Standing, look};
+use crate::spool::{ReportState, SpoolListing, list};
 
 const NAME: &str = "spool";
 
@@ -17,7 +17,7 @@ pub(super) async fn check(case: &Case) -> Vec<Finding> {
     let place = format!("the spool {}", spool.display());
     let works = case.subject.is_worker();
     look_all(NAME, &place, move || {
-        vec![match look(&spool) {
+        vec![match list(&spool) {
             Ok(found) => holds(&found, works),
             Err(error) => Finding::fail(
                 NAME,
@@ -29,15 +29,15 @@ pub(super) async fn check(case: &Case) -> Vec<Finding> {
     .await
 }
 
-fn holds(found: &Found, works: bool) -> Finding {
-    let count = |standing| found.tasks.iter().filter(|kept| kept.report == standing).count();
+fn holds(found: &SpoolListing, works: bool) -> Finding {
+    let count = |state: &ReportState| found.tasks.iter().filter(|kept| kept.report == *state).count();
     let waiting = found
         .tasks
         .iter()
-        .filter(|kept| kept.report == Standing::Waiting && !(works && kept.end.is_none()))
+        .filter(|kept| kept.report == ReportState::Waiting && !(works && kept.end.is_none()))
         .count();
-    let damaged = count(Standing::Damaged) + found.unreadable.len();
-    let aside = count(Standing::SetAside);
+    let damaged = count(&ReportState::Damaged) + found.unreadable.len();
+    let aside = count(&ReportState::SetAside);
     if damaged + aside > 0 {
         return Finding::warn(
             NAME,

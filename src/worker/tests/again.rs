@@ -31,7 +31,7 @@ async fn home_after(times: u32, folder: &TempDir) -> Home {
     home.save_credentials(&credentials).await.unwrap();
     let spool = spool(&home);
     for _ in 0..times {
-        spool.count_cut_short(TASK);
+        spool.count_interruption(TASK);
     }
     home
 }
@@ -52,7 +52,7 @@ async fn i6_a_stop_counts_for_a_task_that_ran_and_not_in_the_pause_before_it() {
         let home = home_after(before, &folder).await;
         let manager = handing_out(|| sleep_task(100), 1);
         assert_eq!(live_in(&home, &manager, 1, &[]).await, Departure::Signalled);
-        assert_eq!(spool(&home).cut_short(TASK), after);
+        assert_eq!(spool(&home).interruptions(TASK), after);
     }
 }
 
@@ -63,8 +63,8 @@ async fn i6_a_worker_that_is_killed_in_the_pause_does_not_count_that() {
     let manager = handing_out(echo_task, 1);
     let killed = timeout(Duration::from_millis(1500), live_in(&home, &manager, 100, &[])).await;
     assert!(killed.is_err());
-    assert!(spool(&home).unseen().is_empty());
-    assert_eq!(spool(&home).cut_short(TASK), 2);
+    assert!(spool(&home).orphaned_runs().is_empty());
+    assert_eq!(spool(&home).interruptions(TASK), 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -80,7 +80,7 @@ async fn i6_a_task_that_the_manager_stops_in_the_pause_is_not_run() {
     live_in(&home, &manager, 4, &[]).await;
     assert_eq!(manager.times("fetch")[..2], [0, 1_000]);
     assert!(manager.times("Completed").is_empty(), "{:?}", manager.words());
-    assert_eq!(spool(&home).cut_short(TASK), 2);
+    assert_eq!(spool(&home).interruptions(TASK), 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -103,5 +103,5 @@ async fn i10_a_task_that_fails_as_it_ends_its_worker_is_one_that_was_handed_out(
     live_in(&home, &manager, 60, &[]).await;
     assert_eq!(manager.times("Failed").len(), 1, "{:?}", manager.words());
     assert_eq!(manager.times("Completed").len(), 3, "{:?}", manager.times("Completed"));
-    assert_eq!(spool(&home).cut_short(TASK), 0);
+    assert_eq!(spool(&home).interruptions(TASK), 0);
 }

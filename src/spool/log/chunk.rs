@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! The sender's end of a log: the next piece to send, and what becomes of it.
+//! The sender's end of a log: the next chunk to send, and what becomes of it.
 
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -8,32 +8,35 @@ use std::sync::Arc;
 
 use tracing::warn;
 
-use super::{Gap, LONGEST_LINE, Log, NOT_KEPT_UP, Part, Position, Progress, segments};
+use super::parts::{LogPart, NOT_KEPT_UP, segment_file};
+use super::segmented::{LONGEST_LINE, NOT_WRITTEN, SegmentedLog};
+use crate::chain::chain;
 use crate::files::{is_standstill, open};
-use crate::spool::count::{Count, Tally};
 use crate::spool::disk;
+use crate::spool::line_count::{LineCount, LogTally};
+use crate::spool::progress::{LogPosition, LogProgress};
 
 /// Whole lines, ready to be sent.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::spool) struct Piece {
+pub(in crate::spool) struct LogChunk {
     /// Notes about what is missing, then the lines.
     pub(in crate::spool) text: String,
     /// Where the lines begin in `text`.
     pub(super) lines_at: usize,
-    origin: Origin,
+    origin: ChunkOrigin,
     /// What the notes say of refused lines.
-    refused: Count,
+    refused: LineCount,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Origin {
+enum ChunkOrigin {
     /// From the files; accepted, the log is sent up to here.
-    Files(Position),
+    Files(LogPosition),
     /// From the buffer, as the disk does not take it. Nowhere else now.
     Memory,
 }
 
-impl Piece {
+impl LogChunk {
     /// All of it, notes included.
     pub(in crate::spool) fn bytes(&self) -> usize {
         self.text.len()
@@ -49,32 +52,32 @@ impl Piece {
     }
 }
 
-impl Log {
+impl SegmentedLog {
     /// Bytes that wait, roughly: a note about a gap counts as one.
     pub(in crate::spool) fn unsent(&self) -> u64 {
         let files: u64 = self
             .waiting
             .iter()
             .map(|part| match part {
-                Part::Segment { number, bytes } => bytes.saturating_sub(self.done(*number)),
-                Part::Gap(_) => 1,
+                LogPart::Segment { number, bytes } => bytes.saturating_sub(self.done(*number)),
+                LogPart::Gap(_) => 1,
             })
             .sum();
         let notes = !self.progress.refused.is_none() || !self.unkept.is_none();
         files + self.buffer.len() as u64 + u64::from(notes)
     }
 
-    /// Belongs on disk.
-    pub(in crate::spool) fn progress(&self) -> Progress {
+    /// How far it was printed, sent and lost; to be saved with the report.
+    pub(in crate::spool) fn progress(&self) -> LogProgress {
         self.progress
     }
 
-    /// The next piece: about `most` bytes, at least one line, whole lines only. `None` when nothing waits.
-    /// At most one piece may be on its way: it is to be accepted, refused or given back.
+    /// The next chunk: about `most` bytes, at least one line, whole lines only. `None` when nothing waits.
+    /// At most one chunk may be on its way: it is to be accepted, refused or given back.
     ///
     /// # Errors
     /// When the disk that has it does not answer now.
-    pub(in crate::spool) fn next_piece(&mut self, most: usize) -> io::Result<Option<Piece>> {
+    pub(in crate::spool) fn next_chunk(&mut self, most: usize) -> io::Result<Option<LogChunk>> {
         self.write_out();
         let refused = self.progress.refused;
         let mut text = match refused.is_none() {
@@ -84,35 +87,35 @@ impl Log {
         let mut to = self.progress.sent;
         let mut parts = self.waiting.iter();
         let mut part = parts.next();
-        if let Some(Part::Gap(gap)) = part {
+        if let Some(LogPart::Gap(gap)) = part {
             text.push_str(&gap.missing.note(NOT_KEPT_UP));
-            to = Position {
+            to = LogPosition {
                 segment: gap.last + 1,
                 byte: 0,
             };
             part = parts.next();
         }
         let lines_at = text.len();
-        if let Some(Part::Segment { number, bytes }) = part {
+        if let Some(LogPart::Segment { number, bytes }) = part {
             let from = self.done(*number);
             if from < *bytes {
                 let (lines, byte) = self.lines(*number, from, *bytes, most)?;
                 text.push_str(&lines);
-                to = Position { segment: *number, byte };
+                to = LogPosition { segment: *number, byte };
             }
         }
         if text.is_empty() {
-            return Ok(self.take_buffer(most).map(|text| Piece {
+            return Ok(self.take_buffer(most).map(|text| LogChunk {
                 text,
                 lines_at,
-                origin: Origin::Memory,
+                origin: ChunkOrigin::Memory,
                 refused,
             }));
         }
-        Ok(Some(Piece {
+        Ok(Some(LogChunk {
             text,
             lines_at,
-            origin: Origin::Files(to),
+            origin: ChunkOrigin::Files(to),
             refused,
         }))
     }
@@ -130,7 +133,7 @@ impl Log {
     fn take_buffer(&mut self, most: usize) -> Option<String> {
         let mut text = match self.unkept.is_none() {
             true => String::new(),
-            false => std::mem::take(&mut self.unkept).note("they could not be written to the disk of the worker"),
+            false => std::mem::take(&mut self.unkept).note(NOT_WRITTEN),
         };
         let ends = |byte: &u8| *byte == b'\n';
         let within = self.buffer.iter().take(most).rposition(ends);
@@ -159,11 +162,11 @@ impl Log {
             Ok(text) => text,
             Err(error) if is_standstill(&error) => return Err(error),
             Err(error) => {
-                let missing = Count {
+                let missing = LineCount {
                     lines: 0,
                     bytes: bytes.saturating_sub(from),
                 };
-                warn!(folder = %self.folder.display(), %error, "cannot read a log; it is passed over");
+                warn!(folder = %self.folder.display(), error = chain(&error), "cannot read a log; it is passed over");
                 let note = missing.note("they could not be read from the disk of the worker");
                 return Ok((note, bytes));
             }
@@ -178,9 +181,10 @@ impl Log {
     }
 
     fn read(&self, number: u32, from: u64, bytes: usize) -> io::Result<Vec<u8>> {
-        let written_here = matches!(self.waiting.back(), Some(Part::Segment { number: last, .. }) if *last == number);
+        let written_here =
+            matches!(self.waiting.back(), Some(LogPart::Segment { number: last, .. }) if *last == number);
         let written = self.writing.as_ref().filter(|_| written_here).map(Arc::clone);
-        let path = segments::segment(&self.folder, number);
+        let path = segment_file(&self.folder, number);
         self.disk.run(move || {
             let mut text = vec![0; bytes];
             match written {
@@ -192,80 +196,48 @@ impl Log {
     }
 
     /// The Manager has it.
-    pub(in crate::spool) fn accepted(&mut self, piece: &Piece) {
-        self.progress.refused.lines -= piece.refused.lines;
-        self.progress.refused.bytes -= piece.refused.bytes;
-        if let Origin::Files(to) = piece.origin {
+    pub(in crate::spool) fn accepted(&mut self, chunk: &LogChunk) {
+        self.progress.refused.lines -= chunk.refused.lines;
+        self.progress.refused.bytes -= chunk.refused.bytes;
+        if let ChunkOrigin::Files(to) = chunk.origin {
             self.sent_up_to(to);
         }
     }
 
     /// The Manager will never have it: it stays in a file of its own beside the log, and the log goes on.
-    pub(in crate::spool) fn refused(&mut self, piece: &Piece) {
-        let lines = &piece.text.as_bytes()[piece.lines_at..];
+    pub(in crate::spool) fn refused(&mut self, chunk: &LogChunk) {
+        let lines = &chunk.text.as_bytes()[chunk.lines_at..];
         let path = self.folder.join(format!(
             "refused-{:06}-{}",
             self.progress.sent.segment, self.progress.sent.byte
         ));
         // A Manager that refuses everything must not fill the disk.
         if self.refused_bytes < self.limits.segment_bytes {
-            self.refused_bytes += piece.text.len() as u64;
-            let (file, text) = (path.clone(), piece.text.clone());
+            self.refused_bytes += chunk.text.len() as u64;
+            let (file, text) = (path.clone(), chunk.text.clone());
             let kept = self
                 .disk
                 .run(move || disk::open_file(&file)?.write_all_at(text.as_bytes(), 0));
             if let Err(error) = kept {
-                warn!(path = %path.display(), %error, "cannot keep a piece of log that was refused");
+                warn!(path = %path.display(), error = chain(&error), "cannot keep a chunk of log that was refused");
             }
         }
         // A note that is refused is not said again: it could be the note itself that displeases.
-        self.accepted(piece);
-        let tally = Tally::of(lines);
+        self.accepted(chunk);
+        let tally = LogTally::of(lines);
         self.progress.refused.add(tally.missing());
         self.progress.lost.add(tally.lines);
     }
 
-    /// It did not arrive; it will be the next piece again, with what came since.
-    pub(in crate::spool) fn give_back(&mut self, piece: Piece) {
-        match piece.origin {
-            Origin::Files(_) => {}
-            Origin::Memory => {
-                let mut text = piece.text.into_bytes();
+    /// It did not arrive; it will be the next chunk again, with what came since.
+    pub(in crate::spool) fn give_back(&mut self, chunk: LogChunk) {
+        match chunk.origin {
+            ChunkOrigin::Files(_) => {}
+            ChunkOrigin::Memory => {
+                let mut text = chunk.text.into_bytes();
                 text.append(&mut self.buffer);
                 self.buffer = text;
             }
-        }
-    }
-
-    pub(super) fn sent_up_to(&mut self, to: Position) {
-        self.progress.sent = to;
-        while let Some(part) = self.waiting.front() {
-            match *part {
-                Part::Gap(Gap { first, last, .. }) if last < to.segment => {
-                    self.remove(segments::gap(&self.folder, first));
-                }
-                Part::Segment { number, bytes }
-                    if number < to.segment || (number == to.segment && bytes <= to.byte) =>
-                {
-                    let may_grow = self.waiting.len() == 1 && self.writing.is_some();
-                    if may_grow {
-                        return;
-                    }
-                    self.keep_some(number);
-                }
-                Part::Gap(_) | Part::Segment { .. } => return,
-            }
-            self.waiting.pop_front();
-        }
-    }
-
-    /// Of what was sent, the first segment and the newest stay for people to look at.
-    pub(super) fn keep_some(&mut self, number: u32) {
-        self.kept.push_back(number);
-        while self.kept.len() > self.limits.waiting_segments.max(2)
-            && let Some(second) = self.kept.remove(1)
-        {
-            self.remove(segments::segment(&self.folder, second));
         }
     }
 }

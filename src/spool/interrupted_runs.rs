@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! Tasks whose runs ended together with the worker, and how often in a row: `spool/cut-short.json`.
+//! Counts for each task how often in a row its runs ended together with the worker: `spool/cut-short.json`.
 //!
 //! A program that kills its worker, restarts its unit or has its whole control group killed would be run again by each
 //! start, for as long as a supervisor makes them. What is counted here outlives every process.
@@ -13,39 +13,41 @@ use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 use super::disk;
-use super::record::now_millis;
+use super::records::now_millis;
+use crate::chain::chain;
 use crate::files::{self, Thread};
 
 const NAME: &str = "cut-short.json";
 
-/// So many tasks are remembered; the oldest go.
+/// So many tasks are remembered; the oldest go first.
 const REMEMBERED: usize = 100;
 
-/// After this long it is another story, in milliseconds: a week.
-const FORGOTTEN: u64 = 7 * 86_400_000;
+/// A task that was interrupted so long ago begins anew. In milliseconds: a week.
+const FORGET_AFTER: u64 = 7 * 86_400_000;
 
+/// The runs that ended together with the worker, by the task.
 #[derive(Debug)]
-pub(super) struct CutShort {
+pub(super) struct InterruptedRuns {
     path: PathBuf,
-    tasks: BTreeMap<String, Runs>,
+    tasks: BTreeMap<String, Interruptions>,
     files: Thread,
     /// What is on disk is older.
     unsaved: bool,
 }
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-struct Runs {
+struct Interruptions {
     times: u32,
     /// Milliseconds since 1970.
     last: u64,
 }
 
-impl CutShort {
-    /// As it was left; what cannot be read counts as nothing. Blocks.
+impl InterruptedRuns {
+    /// Reads what an earlier process left; what cannot be read counts as nothing. Blocks.
     pub(super) fn read(spool: &Path, files: Thread) -> Self {
         let path = spool.join(NAME);
         let tasks = disk::read(&path).unwrap_or_else(|error| {
-            warn!(path = %path.display(), %error, "cannot read which tasks ended with their worker");
+            warn!(path = %path.display(), error = chain(&error), "cannot read which tasks ended with their worker");
             None
         });
         Self {
@@ -61,10 +63,11 @@ impl CutShort {
         self.tasks.get(task).map_or(0, |runs| runs.times)
     }
 
-    /// It happened once more.
+    /// The worker ended once more while it ran this task.
     pub(super) fn add(&mut self, task: &str) {
         let now = now_millis();
-        self.tasks.retain(|_, runs| now.saturating_sub(runs.last) < FORGOTTEN);
+        self.tasks
+            .retain(|_, runs| now.saturating_sub(runs.last) < FORGET_AFTER);
         let oldest = self.tasks.iter().min_by_key(|(_, runs)| runs.last);
         if self.tasks.len() >= REMEMBERED
             && let Some(oldest) = oldest.map(|(task, _)| task.clone())
@@ -72,11 +75,11 @@ impl CutShort {
             self.tasks.remove(&oldest);
         }
         let times = self.times(task).saturating_add(1);
-        self.tasks.insert(task.to_owned(), Runs { times, last: now });
+        self.tasks.insert(task.to_owned(), Interruptions { times, last: now });
         self.save();
     }
 
-    /// A run of it ended, and the worker did not.
+    /// A run of this task ended, and the worker did not end with it.
     pub(super) fn forget(&mut self, task: &str) {
         if self.tasks.remove(task).is_some() || self.unsaved {
             self.save();
@@ -89,7 +92,7 @@ impl CutShort {
         let saved = text.and_then(|text| self.files.run(move || files::replace(&path, &text)));
         self.unsaved = saved.is_err();
         if let Err(error) = saved {
-            warn!(path = %self.path.display(), %error, "cannot note which tasks ended with their worker");
+            warn!(path = %self.path.display(), error = chain(&error), "cannot note which tasks ended with their worker");
         }
     }
 }
@@ -102,7 +105,7 @@ mod tests {
     fn i6_what_ended_with_the_worker_is_known_to_the_next_one_until_it_ends_well() {
         let folder = tempfile::tempdir().unwrap();
         let files = Thread::start().unwrap();
-        let read = || CutShort::read(folder.path(), files.clone());
+        let read = || InterruptedRuns::read(folder.path(), files.clone());
         let mut first = read();
         first.add("a");
         first.add("b");

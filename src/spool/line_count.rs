@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! Lines, counted; and how it is said in a log that some are missing.
+//! Counts lines of a log, and writes the notes that stand where some are missing.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,12 +9,12 @@ pub(super) const NOTE: &str = "[... ";
 
 /// Lines and bytes, line ends included.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Count {
+pub struct LineCount {
     pub lines: u64,
     pub bytes: u64,
 }
 
-impl Count {
+impl LineCount {
     pub(super) fn add(&mut self, other: Self) {
         self.lines = self.lines.saturating_add(other.lines);
         self.bytes = self.bytes.saturating_add(other.bytes);
@@ -46,29 +46,29 @@ impl Count {
 
 /// A text of a log, counted. Lines of a program have a prefix, so that none of them is taken for a note.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Tally {
+pub(super) struct LogTally {
     /// Printed lines. One without its end counts, too.
-    pub(super) lines: Count,
+    pub(super) lines: LineCount,
     /// What the notes in it say is missing.
-    pub(super) noted: Count,
+    pub(super) noted: LineCount,
 }
 
-impl Tally {
+impl LogTally {
     pub(super) fn of(text: &[u8]) -> Self {
         let mut tally = Self::default();
         for line in text.split_inclusive(|byte| *byte == b'\n') {
-            if let Some(noted) = Count::noted(line) {
+            if let Some(noted) = LineCount::noted(line) {
                 tally.noted.add(noted);
             } else if !line.starts_with(NOTE.as_bytes()) {
                 let bytes = line.len() as u64;
-                tally.lines.add(Count { lines: 1, bytes });
+                tally.lines.add(LineCount { lines: 1, bytes });
             }
         }
         tally
     }
 
     /// What is missing where this text is left out.
-    pub(super) fn missing(&self) -> Count {
+    pub(super) fn missing(&self) -> LineCount {
         let mut all = self.lines;
         all.add(self.noted);
         all
@@ -81,23 +81,23 @@ mod tests {
 
     #[test]
     fn lines_are_counted_also_when_the_last_has_no_end() {
-        let lines = |text: &[u8]| Tally::of(text).lines;
-        assert_eq!(lines(b""), Count { lines: 0, bytes: 0 });
-        assert_eq!(lines(b"a\n\nb\n"), Count { lines: 3, bytes: 5 });
-        assert_eq!(lines(b"a\nb"), Count { lines: 2, bytes: 3 });
+        let lines = |text: &[u8]| LogTally::of(text).lines;
+        assert_eq!(lines(b""), LineCount { lines: 0, bytes: 0 });
+        assert_eq!(lines(b"a\n\nb\n"), LineCount { lines: 3, bytes: 5 });
+        assert_eq!(lines(b"a\nb"), LineCount { lines: 2, bytes: 3 });
     }
 
     #[test]
     fn a_note_counts_as_what_it_stands_for() {
-        let (one, many) = (Count { lines: 1, bytes: 7 }, Count { lines: 9, bytes: 800 });
+        let (one, many) = (LineCount { lines: 1, bytes: 7 }, LineCount { lines: 9, bytes: 800 });
         let text = format!(
             "a\n{}[... the log ends ...]\n{}",
             one.note("why (2 bytes)"),
             many.note("x")
         );
-        let tally = Tally::of(text.as_bytes());
-        assert_eq!(tally.lines, Count { lines: 1, bytes: 2 });
-        assert_eq!(tally.noted, Count { lines: 10, bytes: 807 });
-        assert_eq!(tally.missing(), Count { lines: 11, bytes: 809 });
+        let tally = LogTally::of(text.as_bytes());
+        assert_eq!(tally.lines, LineCount { lines: 1, bytes: 2 });
+        assert_eq!(tally.noted, LineCount { lines: 10, bytes: 807 });
+        assert_eq!(tally.missing(), LineCount { lines: 11, bytes: 809 });
     }
 }

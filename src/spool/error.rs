@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! Why a report cannot be kept.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Why something cannot be kept in the spool.
+#[derive(Debug, thiserror::Error)]
+pub enum SpoolError {
+    /// The folder of the spool cannot be made, read or written.
+    #[error("cannot use the spool folder {}", path.display())]
+    Folder {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    /// The folder of a task cannot be made: a full disk, most likely.
+    #[error("cannot make a folder for the task in {}", path.display())]
+    Task {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    /// Too much waits already.
+    #[error("{waiting} MB of log wait for the Manager; no new task begins above {most} MB")]
+    TooMuchWaits { waiting: u64, most: u64 },
+    /// The disk is nearly full.
+    #[error("only {free} MB are free at {}; {least} MB are needed", path.display())]
+    NoRoom { path: PathBuf, free: u64, least: u64 },
+    /// An outcome of this task waits already. One that was set aside waits again from now on.
+    #[error("an outcome of task {0} waits to be delivered")]
+    Held(String),
+}

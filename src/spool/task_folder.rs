@@ -1,0 +1,395 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! One task's folder: what was reported so far, and what of that the Manager has.
+//!
+//! ```text
+//! TaskWriter: append, set_steps, ..., close ──► TaskFolder ──► next_batch ──► Sender ──► accepted, refused, give_back
+//! ```
+//!
+//! The task fills it, the sender empties it. Both are on one thread and hold it for no longer than
+//! a call; neither keeps it borrowed over an `await`.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+use tokio::time::Instant;
+use tracing::warn;
+
+use super::batch::{Batch, ProgressUpdate};
+use super::context::SpoolContext;
+use super::delivery_state::DeliveryState;
+use super::disk;
+use super::end::{self, Cause, End, ProgramEnd};
+use super::log::{self, SegmentedLog};
+use super::paths::Shelf;
+use super::records::{ASSIGNED, AssignmentRecord, REPORT, ReportRecord, ReportState, now_millis};
+use crate::chain::chain;
+use crate::files::{self, is_full};
+use crate::protocol::Id;
+use crate::timings::Timings;
+
+#[derive(Debug)]
+pub(super) struct TaskFolder {
+    pub(super) task: Id,
+    pub(super) path: PathBuf,
+    /// Of the last run, in milliseconds since 1970.
+    pub(super) begun: u64,
+    pub(super) log: SegmentedLog,
+    /// Writes the record.
+    files: files::Thread,
+    record: ReportRecord,
+    run: RunState,
+    unsent: Unsent,
+    pub(super) delivery: DeliveryState,
+}
+
+/// Whether the task runs in this process.
+#[derive(Debug)]
+enum RunState {
+    Running {
+        since: Instant,
+        /// What became of its programs so far.
+        programs: Vec<ProgramEnd>,
+    },
+    Over {
+        /// When the run ended, or was found at the start.
+        since: Instant,
+        /// The folder was made safe against a power cut.
+        synced: bool,
+    },
+}
+
+/// What was reported and is not yet on its way to the Manager; the log itself is in [`SegmentedLog`].
+#[derive(Debug, Default)]
+struct Unsent {
+    steps: Option<u32>,
+    activity: Option<String>,
+    /// Since when one of these two waits, or is on its way.
+    since: Option<Instant>,
+    /// Bytes printed since the last delivery; enough of them are sent early.
+    log_bytes: u64,
+    log_since: Option<Instant>,
+}
+
+/// When something of a folder is to be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SendTime {
+    Now,
+    At(Instant),
+    Never,
+}
+
+impl RunState {
+    fn begun() -> Self {
+        Self::Running {
+            since: Instant::now(),
+            programs: Vec::new(),
+        }
+    }
+
+    fn over() -> Self {
+        Self::Over {
+            since: Instant::now(),
+            synced: false,
+        }
+    }
+}
+
+impl TaskFolder {
+    /// The folder of a task that is about to run.
+    pub(super) fn new(task: &Id, path: &Path, begun: u64, context: &SpoolContext) -> Self {
+        Self {
+            task: task.clone(),
+            path: path.to_owned(),
+            begun,
+            log: SegmentedLog::new(path, &context.limits, context.files.clone()),
+            files: context.files.clone(),
+            record: ReportRecord::default(),
+            run: RunState::begun(),
+            unsent: Unsent::default(),
+            delivery: DeliveryState::new(&context.timings),
+        }
+    }
+
+    /// Reads a folder that an earlier process left; its task does not run any more. Blocks.
+    ///
+    /// # Errors
+    /// When anything in it cannot be read: then it is damaged.
+    pub(super) fn read(path: &Path, context: &SpoolContext) -> io::Result<Self> {
+        #[derive(Deserialize)]
+        struct TaskId {
+            uuid: Id,
+        }
+        let assigned: AssignmentRecord<TaskId> = disk::read(&path.join(ASSIGNED))?.ok_or(io::ErrorKind::NotFound)?;
+        let record: ReportRecord = disk::read(&path.join(REPORT))?.unwrap_or_default();
+        let mut folder = Self::new(&assigned.task.uuid, path, assigned.begun, context);
+        folder.log = log::scan(path, folder.log, record.log)?;
+        folder.run = RunState::over();
+        folder.record = record;
+        Ok(folder)
+    }
+
+    /// The task runs again here before the rest of its log was sent: it goes on in the same folder.
+    pub(super) fn reopen(&mut self, begun: u64) {
+        self.begun = begun;
+        self.run = RunState::begun();
+        self.record.end = None;
+        self.record.orphan_noted = false;
+        self.log.reopen();
+        // The record on disk may say that the worker ended with an earlier run, and that this was noted. Should the worker
+        // end with this run too, that has to be noted again.
+        self.save();
+    }
+
+    /// Whether an outcome waits to be delivered.
+    pub(super) fn has_outcome(&self) -> bool {
+        self.record.has_outcome() && self.is_waiting()
+    }
+
+    pub(super) fn is_completed(&self) -> bool {
+        self.has_outcome() && matches!(&self.record.end, Some(end) if end.cause == Cause::Completed)
+    }
+
+    /// Where it goes when nothing more of it is sent. A task whose outcome was set aside must not run here again.
+    pub(super) fn shelf(&self) -> Shelf {
+        match self.record.has_outcome() && self.record.state == ReportState::SetAside {
+            true => Shelf::SetAside,
+            false => Shelf::History,
+        }
+    }
+
+    /// Whether the worker ended with this task, and no start has noted that yet.
+    pub(super) fn is_orphaned(&self) -> bool {
+        let end = self.record.end.as_ref().map(|end| &end.cause);
+        matches!(end, None | Some(Cause::CutOff)) && !self.is_running() && !self.record.orphan_noted
+    }
+
+    /// It is noted that the worker ended with this task.
+    pub(super) fn note_orphaned(&mut self) {
+        self.record.orphan_noted = true;
+        self.save();
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        matches!(self.run, RunState::Running { .. })
+    }
+
+    /// Whether anything of it may still be sent.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.record.state == ReportState::Waiting
+    }
+
+    /// Since when an outcome waits that was not made safe against a power cut.
+    pub(super) fn unsynced_since(&self) -> Option<Instant> {
+        match self.run {
+            RunState::Over { since, synced: false } if self.has_outcome() => Some(since),
+            RunState::Over { .. } | RunState::Running { .. } => None,
+        }
+    }
+
+    /// From now on it counts as safe against a power cut.
+    pub(super) fn mark_synced(&mut self) {
+        if let RunState::Over { synced, .. } = &mut self.run {
+            *synced = true;
+        }
+    }
+
+    /// Whether it cannot be delivered for `limit` although the Manager answers other calls.
+    pub(super) fn is_hopeless(&self, limit: Duration) -> bool {
+        match self.run {
+            RunState::Over { since, .. } => self.delivery.is_hopeless(since, limit),
+            RunState::Running { .. } => false,
+        }
+    }
+
+    /// Adds to the log. True when the sender should know.
+    pub(super) fn append(&mut self, prefix: &str, text: &str, early_send: u64) -> bool {
+        self.log.append(prefix, text);
+        let before = self.unsent.log_bytes;
+        self.unsent.log_bytes += (prefix.len() + text.len() + 1) as u64;
+        let first = self.unsent.log_since.is_none();
+        if first {
+            self.unsent.log_since = Some(Instant::now());
+        }
+        first || (before < early_send && self.unsent.log_bytes >= early_send)
+    }
+
+    pub(super) fn set_activity(&mut self, activity: String) {
+        self.record.activity.clone_from(&activity);
+        self.unsent.activity = Some(activity);
+        self.unsent.since.get_or_insert_with(Instant::now);
+    }
+
+    /// Steps done so far.
+    pub(super) fn steps(&self) -> u32 {
+        self.record.steps
+    }
+
+    pub(super) fn set_steps(&mut self, steps: u32) {
+        self.record.steps = steps;
+        self.unsent.steps = Some(steps);
+        self.unsent.since.get_or_insert_with(Instant::now);
+    }
+
+    /// Remembers what became of a program of the run.
+    pub(super) fn remember(&mut self, program: ProgramEnd) {
+        if let RunState::Running { programs, .. } = &mut self.run {
+            end::remember(programs, program);
+        }
+    }
+
+    /// The run is over. Writes its end to disk; where that fails it is kept in memory.
+    pub(super) fn close(&mut self, cause: Cause) {
+        let (took, programs) = match std::mem::replace(&mut self.run, RunState::over()) {
+            RunState::Running { since, programs } => (since.elapsed(), programs),
+            RunState::Over { .. } => Default::default(),
+        };
+        self.log.close();
+        self.record.end = Some(End {
+            cause,
+            ended: now_millis(),
+            took_ms: end::millis(took),
+            programs,
+        });
+        self.save();
+    }
+
+    /// The run that ended with the worker is over like this.
+    pub(super) fn settle(&mut self, end: End, lines: &[String]) {
+        for line in lines {
+            self.log.append("", line);
+        }
+        self.log.close();
+        self.record.end = Some(end);
+        self.save();
+    }
+
+    /// Decides what becomes of the folder; nothing more of it is sent. The first decision counts. That it was delivered is
+    /// not written: where the folder goes tells it. Should the worker be lost in between, the outcome is sent again, which
+    /// does no harm and is cheaper than a file each time.
+    pub(super) fn finish(&mut self, state: ReportState) {
+        let delivered = state == ReportState::Delivered;
+        if self.is_waiting() {
+            self.record.state = state;
+        }
+        if !delivered {
+            self.save();
+        }
+    }
+
+    /// Gives what was set aside another chance.
+    pub(super) fn take_back(&mut self) {
+        self.record.state = ReportState::Waiting;
+        self.save();
+    }
+
+    /// Puts on disk how far it was reported.
+    pub(super) fn save(&mut self) {
+        let path = self.path.join(REPORT);
+        let mut saved = self.try_save(&path);
+        // A result is worth more than a log.
+        while saved.as_ref().is_err_and(is_full) && self.log.give_way() {
+            saved = self.try_save(&path);
+        }
+        if let Err(error) = saved {
+            warn!(
+                task = %self.task,
+                path = %self.path.display(),
+                error = chain(&error),
+                "cannot save how far a task was reported"
+            );
+        }
+    }
+
+    fn try_save(&mut self, path: &Path) -> io::Result<()> {
+        self.record.log = self.log.progress();
+        let (path, bytes) = (path.to_owned(), serde_json::to_vec(&self.record)?);
+        self.files.run(move || files::replace(&path, &bytes))
+    }
+
+    /// When something is to be sent, the pauses after failures left aside.
+    pub(super) fn send_time(&self, early_send: u64, timings: &Timings) -> SendTime {
+        match (self.is_running(), self.is_waiting()) {
+            (false, _) => return SendTime::Now,
+            (true, false) => return SendTime::Never,
+            (true, true) => {}
+        }
+        if self.unsent.log_bytes >= early_send {
+            return SendTime::Now;
+        }
+        let log = self.unsent.log_since.map(|since| since + timings.log_flush);
+        let rest = self.unsent.since.map(|since| since + timings.said_flush);
+        let first = log.into_iter().chain(rest).min();
+        first.map_or(SendTime::Never, SendTime::At)
+    }
+
+    /// Takes what is to be sent next; at most one batch is on its way. It has about `most` bytes of log.
+    pub(super) fn next_batch(&mut self, most: usize) -> Batch {
+        if !self.is_waiting() {
+            return Batch::Empty;
+        }
+        let Ok(log) = self.log.next_chunk(self.delivery.most.unwrap_or(most)) else {
+            return Batch::OutOfReach;
+        };
+        let together = log.is_none() || !self.delivery.apart;
+        let mut update = ProgressUpdate {
+            log,
+            ..ProgressUpdate::default()
+        };
+        if together && !self.has_outcome() {
+            update.activity = self.unsent.activity.take();
+            update.steps = self.unsent.steps.take();
+        }
+        if !update.is_empty() {
+            return Batch::Progress(update);
+        }
+        if let Some(update) = self.record.last_update(self.unsent.steps) {
+            return Batch::Outcome(update);
+        }
+        // What was printed past the limit of the log wakes the sender too.
+        self.unsent = Unsent::default();
+        Batch::Empty
+    }
+
+    /// The Manager has it.
+    pub(super) fn accepted(&mut self, update: &ProgressUpdate) {
+        if let Some(chunk) = &update.log {
+            self.log.accepted(chunk);
+        }
+        self.answered(update);
+    }
+
+    /// The Manager will never have it.
+    pub(super) fn refused(&mut self, update: &ProgressUpdate) {
+        if let Some(chunk) = &update.log {
+            self.log.refused(chunk);
+        }
+        self.answered(update);
+    }
+
+    /// It was too large: the next chunk of log is half of it.
+    pub(super) fn halve(&mut self, update: &ProgressUpdate) {
+        self.delivery.most = update.log.as_ref().map(|chunk| chunk.bytes() / 2);
+    }
+
+    fn answered(&mut self, update: &ProgressUpdate) {
+        self.delivery.most = None;
+        self.unsent.log_bytes = self.log.unsent();
+        self.unsent.log_since = (self.unsent.log_bytes > 0).then(Instant::now);
+        self.unsent.since = (self.unsent.activity.is_some() || self.unsent.steps.is_some()).then(Instant::now);
+        if update.log.is_some() {
+            self.save();
+        }
+    }
+
+    /// It did not arrive. Of activity and steps, what was reported since replaces it.
+    pub(super) fn give_back(&mut self, update: ProgressUpdate) {
+        if let Some(chunk) = update.log {
+            self.log.give_back(chunk);
+        }
+        self.unsent.activity = self.unsent.activity.take().or(update.activity);
+        self.unsent.steps = self.unsent.steps.take().or(update.steps);
+    }
+}
