@@ -30,6 +30,7 @@ use self::reload::Running;
 use self::status::Status;
 use crate::chain::chain;
 use crate::cli::{Arguments, VERSION};
+use crate::command::CommandTools;
 use crate::config::{Config, Environment};
 use crate::departure::Departure;
 use crate::home::{self, Home};
@@ -44,7 +45,7 @@ use crate::setup::{OURSELVES, bytes_of_memory, manager_url, reach, requirements,
 use crate::signals::{Early, Order, Orders};
 use crate::spool::{Sender, Spool};
 use crate::systemd::Systemd;
-use crate::task::{self, Leftovers, Said, Scratch, Tools};
+use crate::task::{self, Leftovers, ScratchDirs, Tools, WarnedOnce};
 use crate::worker::{Inbox, Surroundings, Worker};
 
 /// What still runs in the background when the worker has left (a hung file system) is given this long.
@@ -243,18 +244,18 @@ async fn after(
 
 /// What tasks need on this node.
 fn tools(config: &Config, launcher: &Launcher, home: &Home) -> Tools {
-    let tools = Tools::new(launcher.clone(), &config.timings, tools_folder(), scratch(home));
-    tools.with_journals(home.rendering_dir())
+    let commands = CommandTools::new(launcher.clone(), &config.timings, tools_folder());
+    Tools::new(commands.with_journals(home.rendering_dir()), scratch(home))
 }
 
 /// Where the temporary directories of tasks are made.
-fn scratch(home: &Home) -> Scratch {
-    Scratch {
+fn scratch(home: &Home) -> ScratchDirs {
+    ScratchDirs {
         folder: std::env::temp_dir(),
         spare: home.dir().join("tmp"),
         // Copies of one machine may have their temporary directories in one place.
         mark: format!("{} {}", home::this_machine(), home.mark()),
-        said: Said::default(),
+        warned: WarnedOnce::default(),
     }
 }
 

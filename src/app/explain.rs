@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use tracing::{info, warn};
 
 use crate::blocking::run_blocking_within;
-use crate::command::{ffmpeg_beside, is_program, program_in};
+use crate::command::{ffmpeg_beside, find_program, is_program};
 use crate::manager::{HttpManager, examine, of_another_version};
 use crate::setup::tools_folder;
 
@@ -71,8 +71,8 @@ fn found() -> (Option<PathBuf>, Option<PathBuf>) {
         .into_iter()
         .find(|path: &PathBuf| is_program(path));
     (
-        program_in(path.as_deref(), "blender").map(resolved),
-        beside.or_else(|| program_in(path.as_deref(), "ffmpeg")),
+        find_program(path.as_deref(), "blender").map(resolved),
+        beside.or_else(|| find_program(path.as_deref(), "ffmpeg")),
     )
 }
 

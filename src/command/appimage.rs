@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::diagnosis::on_path;
+use super::start_hint::find_on_path;
 
 /// How it ends when it cannot mount itself.
 pub(super) const NOT_MOUNTED: i32 = 127;
@@ -18,7 +18,7 @@ const MARK: (usize, &[u8]) = (8, b"AI");
 pub(super) fn hint(exe: &str) -> Option<&'static str> {
     let path = match exe.contains('/') {
         true => PathBuf::from(exe),
-        false => on_path(exe)?,
+        false => find_on_path(exe)?,
     };
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     (is_appimage(&path) && gains_no_privileges(&status)).then_some(

@@ -4,10 +4,10 @@
 
 use std::path::{Path, PathBuf};
 
+use super::context::CommandContext;
 use super::parameters::{ParameterError, Parameters};
-use super::program::Program;
-use super::rendering::Rendering;
-use super::tools::Stage;
+use super::program::CommandProgram;
+use super::render_tracker::RenderTracker;
 use super::{blender_lines, crash_report};
 use crate::outcome::Outcome;
 use crate::report::TaskLog;
@@ -33,46 +33,46 @@ impl BlenderRender {
         Ok(Self { exe, args })
     }
 
-    pub(super) async fn run(&self, stage: &mut Stage<'_>) -> Outcome {
-        let program = Program::new(
+    pub(super) async fn run(&self, context: &mut CommandContext<'_>) -> Outcome {
+        let program = CommandProgram::new(
             "blender-render",
             &self.exe,
             self.args.clone(),
-            stage.tools.blender_kill_sequence.clone(),
+            context.tools.blender_kill_sequence.clone(),
         );
-        let mut rendering = Rendering::begin(stage, &self.args).await;
-        let mut listen = |line: &str, voice: &mut dyn TaskLog| {
-            if let Some(path) = hear(line, voice) {
-                rendering.saved(path);
+        let mut tracker = RenderTracker::begin(context, &self.args).await;
+        let mut on_line = |line: &str, log: &mut dyn TaskLog| {
+            if let Some(path) = handle_line(line, log) {
+                tracker.saved(path);
             }
         };
-        let (ended, writing) = program.run_and_tell(stage, &mut listen).await;
-        rendering.end(&ended, writing, stage).await;
+        let (ended, writing) = program.run_with_open_files(context, &mut on_line).await;
+        tracker.end(&ended, writing, context).await;
         if ended.is_err() {
-            crash_report::tell(stage).await;
+            crash_report::copy_to_log(context).await;
         }
         ended
     }
 }
 
 /// Answers which file was saved.
-fn hear(line: &str, voice: &mut dyn TaskLog) -> Option<PathBuf> {
-    let meaning = blender_lines::read(line);
+fn handle_line(line: &str, log: &mut dyn TaskLog) -> Option<PathBuf> {
+    let parsed = blender_lines::parse_line(line);
     // Blender ran in our own directory, so its relative names are relative to that.
-    let saved = meaning.saved.and_then(|name| std::path::absolute(Path::new(name)).ok());
+    let saved = parsed.saved.and_then(|name| std::path::absolute(Path::new(name)).ok());
     if let Some(path) = &saved {
-        voice.produced(path);
+        log.produced(path);
     }
-    if meaning.step {
-        voice.step();
+    if parsed.step {
+        log.step();
     }
-    saved.or_else(|| meaning.saved_by_node.map(PathBuf::from))
+    saved.or_else(|| parsed.saved_by_node.map(PathBuf::from))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::tests::{Said, parsed};
+    use crate::command::tests::{RecordingLog, parsed};
     use crate::command::{Command, tests::refused};
 
     #[test]
@@ -136,14 +136,11 @@ mod tests {
 
     #[test]
     fn pictures_have_absolute_names_and_frames_are_steps() {
-        let mut said = Said::default();
-        hear("Saved: 'out/1.png'", &mut said);
-        hear(" Time: 00:00.85 (Saving: 00:00.60)", &mut said);
-        hear("Fra:1 Mem:1M | Time:00:00.05", &mut said);
+        let mut log = RecordingLog::default();
+        handle_line("Saved: 'out/1.png'", &mut log);
+        handle_line(" Time: 00:00.85 (Saving: 00:00.60)", &mut log);
+        handle_line("Fra:1 Mem:1M | Time:00:00.05", &mut log);
         let here = std::env::current_dir().unwrap();
-        assert_eq!(
-            (said.steps, said.produced.as_slice()),
-            (1, &[here.join("out/1.png")][..])
-        );
+        assert_eq!((log.steps, log.produced.as_slice()), (1, &[here.join("out/1.png")][..]));
     }
 }

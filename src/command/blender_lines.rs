@@ -13,7 +13,7 @@
 
 /// What one line means; mostly nothing.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Meaning<'a> {
+pub(super) struct BlenderLine<'a> {
     /// A file was written; as Blender names it.
     pub(super) saved: Option<&'a str>,
     /// A file of a File Output node was written: Blender 3.4 names it without quotes.
@@ -23,16 +23,16 @@ pub(super) struct Meaning<'a> {
 }
 
 /// Reads one line.
-pub(super) fn read(line: &str) -> Meaning<'_> {
+pub(super) fn parse_line(line: &str) -> BlenderLine<'_> {
     // Nearly every line of a render is a progress line; this keeps them cheap.
     if !["Saved: ", "Time: ", "kipping existing frame"]
         .iter()
         .any(|mark| line.contains(mark))
     {
-        return Meaning::default();
+        return BlenderLine::default();
     }
     let starts = || std::iter::once(line).chain(behind_render(line));
-    Meaning {
+    BlenderLine {
         saved: starts().find_map(saved),
         saved_by_node: starts().find_map(|start| start.strip_prefix("Saved: ").filter(|name| name.starts_with('/'))),
         step: is_time(line.trim_start_matches(is_blank)) || starts().any(|start| is_time(start) || is_skipped(start)),
@@ -108,7 +108,7 @@ Blender quit
 ";
 
     fn all(output: &str) -> (Vec<&str>, usize) {
-        let lines = || output.lines().map(read);
+        let lines = || output.lines().map(parse_line);
         (
             lines().filter_map(|line| line.saved).collect(),
             lines().filter(|line| line.step).count(),
@@ -140,7 +140,7 @@ Blender quit
             "skipping existing frame \"/path/x0001.jpg\"",
             "00:00.419  render           | Skipping existing frame \"/path/x0001.jpg\"",
         ] {
-            assert!(read(line).step, "{line:?}");
+            assert!(parse_line(line).step, "{line:?}");
         }
     }
 
@@ -164,19 +164,19 @@ Blender quit
             "SKIPPING existing frame",
             "",
         ] {
-            assert_eq!(read(line), Meaning::default(), "{line:?}");
+            assert_eq!(parse_line(line), BlenderLine::default(), "{line:?}");
         }
     }
 
     #[test]
     fn i2_a_file_of_a_node_is_named_without_quotes() {
-        let meaning = read("Saved: /render/nodes/depth0001.exr");
+        let parsed = parse_line("Saved: /render/nodes/depth0001.exr");
         assert_eq!(
-            (meaning.saved, meaning.saved_by_node),
+            (parsed.saved, parsed.saved_by_node),
             (None, Some("/render/nodes/depth0001.exr"))
         );
-        assert_eq!(read("Saved: '/r/1.png'").saved_by_node, None);
-        assert_eq!(read("Info: Saved \"x.blend\"").saved_by_node, None);
+        assert_eq!(parse_line("Saved: '/r/1.png'").saved_by_node, None);
+        assert_eq!(parse_line("Info: Saved \"x.blend\"").saved_by_node, None);
     }
 
     #[test]
@@ -191,15 +191,15 @@ Blender quit
             (" Saved: 'a.png'", None),
             ("Saved: \"a.png\"", None),
         ] {
-            assert_eq!(read(line).saved, name, "{line:?}");
+            assert_eq!(parse_line(line).saved, name, "{line:?}");
         }
     }
 
     proptest! {
         #[test]
         fn no_line_is_too_much(line in "(render|[ |\tü]|Saved: '|Time: |[sS]kipping existing frame|['1:a]){0,12}") {
-            let meaning = read(&line);
-            if let Some(name) = meaning.saved {
+            let parsed = parse_line(&line);
+            if let Some(name) = parsed.saved {
                 prop_assert!(line.contains(name));
             }
         }

@@ -7,11 +7,11 @@ use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use super::aside::{Aside, Trouble, aside, reason};
-use super::copying::{self, Part};
+use super::context::CommandContext;
+use super::copying::{self, PartialCopy};
+use super::file_work::{FileWork, FileWorkError, error_text, run_file_work};
 use super::parameters::{ParameterError, Parameters};
 use super::text::quoted;
-use super::tools::Stage;
 use crate::outcome::Outcome;
 
 /// The mode of new folders above the destination, less the umask: the Go worker's.
@@ -39,17 +39,17 @@ impl CopyFile {
         Ok(Self { src, dest })
     }
 
-    pub(super) async fn run(&self, stage: &mut Stage<'_>) -> Outcome {
+    pub(super) async fn run(&self, context: &mut CommandContext<'_>) -> Outcome {
         let this = self.clone();
-        aside(stage, move |aside| this.copy(aside)).await
+        run_file_work(context, move |work| this.copy(work)).await
     }
 
-    fn copy(&self, aside: &Aside) -> Result<(), Trouble> {
+    fn copy(&self, work: &FileWork) -> Result<(), FileWorkError> {
         let (src, dest) = (shown(&self.src), shown(&self.dest));
         let failed = |what: String| {
-            move |error: std::io::Error| Trouble::Failed(format!("copy-file: {what}: {}", reason(&error)))
+            move |error: std::io::Error| FileWorkError::Failed(format!("copy-file: {what}: {}", error_text(&error)))
         };
-        let refused = |why: String| Trouble::Failed(format!("copy-file: {why}, not copying anything"));
+        let refused = |why: String| FileWorkError::Failed(format!("copy-file: {why}, not copying anything"));
         match fs::metadata(&self.src) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 return Err(refused(format!("source path {src} does not exist")));
@@ -61,22 +61,23 @@ impl CopyFile {
         if fs::symlink_metadata(&self.dest).is_ok() {
             return Err(refused(format!("destination path {dest} already exists")));
         }
-        aside.say(format!("copy-file: copying {src} to {dest}"));
+        work.log(format!("copy-file: copying {src} to {dest}"));
         let file = copying::open(&self.src).map_err(failed(format!("failed to open source file {src}")))?;
         if !file.metadata().is_ok_and(|metadata| metadata.is_file()) {
             return Err(refused(format!("source file {src} is not a regular file")));
         }
-        aside.check()?;
+        work.check()?;
         if let Some(folder) = self.dest.parent() {
             let made = DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder);
             made.map_err(failed(format!("failed to create directories {}", shown(folder))))?;
         }
-        let part = Part::file(&self.dest).map_err(failed(format!("failed to create destination file {dest}")))?;
-        let copied = copying::contents(&file, part.writer(), aside)?;
+        let part =
+            PartialCopy::file(&self.dest).map_err(failed(format!("failed to create destination file {dest}")))?;
+        let copied = copying::copy_contents(&file, part.writer(), work)?;
         copied
             .and_then(|()| part.publish(&self.dest))
             .map_err(failed(format!("failed to copy {src} to {dest}")))?;
-        aside.say(format!("copy-file: copied {src} to {dest}"));
+        work.log(format!("copy-file: copied {src} to {dest}"));
         Ok(())
     }
 }

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use nix::dir::Dir;
 use nix::fcntl::OFlag;
 
-use super::aside::{Aside, Trouble, reason};
+use super::file_work::{FileWork, FileWorkError, error_text};
 use super::text::quoted;
 use crate::trees::{Opened, open_below, open_folder, remove};
 
@@ -35,14 +35,14 @@ const CLAIMS: usize = 3;
 
 /// The destination while it is being made, beside its place. Dropped, it is removed.
 #[derive(Debug)]
-pub(super) struct Part {
+pub(super) struct PartialCopy {
     path: PathBuf,
     /// Holds a lock, where the file system has locks, so that two workers do not share a part.
     file: File,
     published: bool,
 }
 
-impl Part {
+impl PartialCopy {
     /// A new file for `dest`, for writing, with the mode that any new file gets.
     pub(super) fn file(dest: &Path) -> io::Result<Self> {
         Self::claim(dest, |path| {
@@ -59,12 +59,12 @@ impl Part {
     }
 
     fn claim(dest: &Path, make: fn(&Path) -> io::Result<File>) -> io::Result<Self> {
-        let path = beside(dest, PART)?;
+        let path = hidden_name(dest, PART)?;
         for _ in 0..CLAIMS {
             match make(&path) {
                 Ok(file) => {
                     return match file.try_lock() {
-                        Err(TryLockError::WouldBlock) => Err(busy()),
+                        Err(TryLockError::WouldBlock) => Err(busy_error()),
                         // Not every network file system has locks.
                         Err(TryLockError::Error(_)) | Ok(()) => Ok(Self {
                             path,
@@ -73,11 +73,11 @@ impl Part {
                         }),
                     };
                 }
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => clear(&path)?,
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => remove_leftover(&path)?,
                 Err(error) => return Err(error),
             }
         }
-        Err(busy())
+        Err(busy_error())
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -95,10 +95,10 @@ impl Part {
         let (ours, there) = (self.file.metadata()?, fs::symlink_metadata(&self.path)?);
         if (ours.dev(), ours.ino()) != (there.dev(), there.ino()) {
             self.published = true;
-            return Err(busy());
+            return Err(busy_error());
         }
         if ours.is_dir() {
-            settle(&self.path);
+            sync_folder(&self.path);
         } else {
             self.file.sync_all()?;
             match fs::hard_link(&self.path, dest) {
@@ -118,7 +118,7 @@ impl Part {
     }
 }
 
-impl Drop for Part {
+impl Drop for PartialCopy {
     fn drop(&mut self) {
         if !self.published {
             // What cannot be removed now is removed by the next copy to this name.
@@ -128,7 +128,7 @@ impl Drop for Part {
 }
 
 /// `.NAME` and `end` beside `path`, with a NAME cut so far that it fits.
-pub(super) fn beside(path: &Path, end: &str) -> io::Result<PathBuf> {
+pub(super) fn hidden_name(path: &Path, end: &str) -> io::Result<PathBuf> {
     let name = path.file_name().ok_or(ErrorKind::InvalidInput)?;
     let kept = &name.as_bytes()[..name.len().min(NAME_KEPT)];
     let hidden = [b".", kept, end.as_bytes()].concat();
@@ -136,17 +136,17 @@ pub(super) fn beside(path: &Path, end: &str) -> io::Result<PathBuf> {
 }
 
 /// Removes a part that a killed worker left; one that is in use is an error.
-fn clear(path: &Path) -> io::Result<()> {
+fn remove_leftover(path: &Path) -> io::Result<()> {
     let flags = (OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits();
     if let Ok(file) = OpenOptions::new().read(true).custom_flags(flags).open(path)
         && let Err(TryLockError::WouldBlock) = file.try_lock()
     {
-        return Err(busy());
+        return Err(busy_error());
     }
     Ok(remove(path)?)
 }
 
-fn busy() -> io::Error {
+fn busy_error() -> io::Error {
     io::Error::new(
         ErrorKind::ResourceBusy,
         "another process is making the same destination",
@@ -154,10 +154,10 @@ fn busy() -> io::Error {
 }
 
 /// Copies from where `src` stands to its end. Uses the kernel's own copying where both sides have it.
-pub(super) fn contents(src: &File, dest: &File, aside: &Aside) -> Result<io::Result<()>, Trouble> {
+pub(super) fn copy_contents(src: &File, dest: &File, work: &FileWork) -> Result<io::Result<()>, FileWorkError> {
     let mut dest = dest;
     loop {
-        aside.check()?;
+        work.check()?;
         match io::copy(&mut src.take(CHUNK), &mut dest) {
             Ok(0) => return Ok(Ok(())),
             Ok(_) => {}
@@ -180,13 +180,13 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
 ///
 /// Links are not followed, also where a folder is exchanged for one meanwhile, and what is mounted in `src` is refused:
 /// it could not be removed after it was copied.
-pub(super) fn tree(src: &Path, dest: &Path, aside: &Aside) -> Result<Dress, Trouble> {
+pub(super) fn copy_tree(src: &Path, dest: &Path, work: &FileWork) -> Result<AttributeCopy, FileWorkError> {
     let top = open_folder(src).map_err(|error| failed(src, &error))?;
-    let mut dress = Dress::default();
+    let mut attributes = AttributeCopy::default();
     let mut todo = names(&top).map_err(|error| failed(src, &error))?;
     let mut folders = vec![(dest.to_owned(), top.metadata().map_err(|error| failed(src, &error))?)];
     while let Some(name) = todo.pop() {
-        aside.check()?;
+        work.check()?;
         let (from, to) = (src.join(&name), dest.join(&name));
         let opened = open_below(&top, &name).and_then(|opened| Ok((opened.metadata()?, opened)));
         let (metadata, opened) = opened.map_err(|error| failed(&from, &error))?;
@@ -199,19 +199,19 @@ pub(super) fn tree(src: &Path, dest: &Path, aside: &Aside) -> Result<Dress, Trou
             todo.extend(inside.into_iter().map(|inside| name.join(inside)));
             folders.push((to, metadata));
         } else {
-            let entry = Entry { opened, metadata, from };
-            entry.copy(&to, &mut dress, aside)?;
+            let entry = TreeEntry { opened, metadata, from };
+            entry.copy(&to, &mut attributes, work)?;
         }
     }
     // Only now: a folder's time changes with its entries, and its mode may forbid new ones.
     for (folder, metadata) in folders.iter().rev() {
-        settle(folder);
+        sync_folder(folder);
         match File::open(folder) {
-            Ok(file) => dress.give(folder, &file, metadata),
+            Ok(file) => attributes.give(folder, &file, metadata),
             Err(error) => return Err(failed(folder, &error)),
         }
     }
-    Ok(dress)
+    Ok(attributes)
 }
 
 /// The names in a folder.
@@ -230,29 +230,29 @@ fn names(folder: &Opened) -> io::Result<Vec<PathBuf>> {
 
 /// Has the names in a folder written to the disk. Not every network file system can; then they are
 /// there already.
-pub(super) fn settle(folder: &Path) {
+pub(super) fn sync_folder(folder: &Path) {
     if let Ok(folder) = File::open(folder) {
         let _cannot = folder.sync_all();
     }
 }
 
 /// A file or link that is copied.
-struct Entry {
+struct TreeEntry {
     opened: Opened,
     metadata: Metadata,
     /// For messages.
     from: PathBuf,
 }
 
-impl Entry {
-    fn copy(&self, to: &Path, dress: &mut Dress, aside: &Aside) -> Result<(), Trouble> {
+impl TreeEntry {
+    fn copy(&self, to: &Path, attributes: &mut AttributeCopy, work: &FileWork) -> Result<(), FileWorkError> {
         let from = &self.from;
         if self.metadata.is_symlink() {
             let copied = self.opened.link().and_then(|target| symlink(target, to));
             return copied.map_err(|error| failed(from, &error));
         }
         if !self.metadata.is_file() {
-            return Err(Trouble::Failed(format!(
+            return Err(FileWorkError::Failed(format!(
                 "{} is neither a file nor a folder",
                 quoted(&from.to_string_lossy())
             )));
@@ -260,10 +260,10 @@ impl Entry {
         let src = self.opened.to_read().map_err(|error| failed(from, &error))?;
         let new = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to);
         let dest = new.map_err(|error| failed(to, &error))?;
-        contents(&src, &dest, aside)?.map_err(|error| failed(to, &error))?;
+        copy_contents(&src, &dest, work)?.map_err(|error| failed(to, &error))?;
         // The source will be removed: now is the last moment to learn of a full disk.
         dest.sync_all().map_err(|error| failed(to, &error))?;
-        dress.give(to, &dest, &self.metadata);
+        attributes.give(to, &dest, &self.metadata);
         Ok(())
     }
 }
@@ -271,14 +271,14 @@ impl Entry {
 /// Owners, modes and times, as far as a file system takes them. FAT, SMB and many that are mounted with FUSE do not, or
 /// not from everybody; the data is what counts.
 #[derive(Debug, Default)]
-pub(super) struct Dress {
+pub(super) struct AttributeCopy {
     /// How many files and folders have not got theirs.
     without: u64,
     /// What the system said of the first one.
     first: Option<io::Error>,
 }
 
-impl Dress {
+impl AttributeCopy {
     /// Those of `metadata` for the open `file` at `path`. The owner first: a change of it takes bits away.
     pub(super) fn give(&mut self, path: &Path, file: &File, metadata: &Metadata) {
         // Only root may give files away; others keep what they copied.
@@ -300,15 +300,15 @@ impl Dress {
         Some(format!(
             "the mode or the time of {} files and folders could not be set there: {}",
             self.without,
-            reason(first)
+            error_text(first)
         ))
     }
 }
 
-fn failed(path: &Path, error: &io::Error) -> Trouble {
+fn failed(path: &Path, error: &io::Error) -> FileWorkError {
     if error.kind() == ErrorKind::CrossesDevices {
         let path = quoted(&path.to_string_lossy());
-        return Trouble::Failed(format!("{path} is another file system, mounted there"));
+        return FileWorkError::Failed(format!("{path} is another file system, mounted there"));
     }
-    Trouble::Failed(format!("{}: {}", quoted(&path.to_string_lossy()), reason(error)))
+    FileWorkError::Failed(format!("{}: {}", quoted(&path.to_string_lossy()), error_text(error)))
 }

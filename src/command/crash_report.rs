@@ -8,7 +8,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
 
-use super::tools::Stage;
+use super::context::CommandContext;
 use crate::blocking::run_blocking_within;
 use nix::libc::{O_NOFOLLOW, O_NONBLOCK};
 
@@ -22,13 +22,13 @@ const NAMES_MOST: usize = 10_000;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Copies the crash reports in the task's temporary directory into its log, if there are any.
-pub(super) async fn tell(stage: &mut Stage<'_>) {
-    let folder = stage.identity.tmpdir.clone();
-    let Some(lines) = run_blocking_within(stage.abort.patience(PATIENCE), move || reports(&folder)).await else {
+pub(super) async fn copy_to_log(context: &mut CommandContext<'_>) {
+    let folder = context.environment.tmpdir.clone();
+    let Some(lines) = run_blocking_within(context.abort.patience(PATIENCE), move || reports(&folder)).await else {
         return;
     };
     for line in lines {
-        stage.voice.line(&line);
+        context.log.line(&line);
     }
 }
 
@@ -96,16 +96,16 @@ mod tests {
             [vec![b'a'; 1000], vec![b'b'; 64 << 10]].concat(),
         )
         .unwrap();
-        let told = reports(folder.path());
-        assert_eq!(told[1], "    [... its first 1000 bytes are left out ...]");
-        assert!(told[2].ends_with('b') && !told[2].contains('a'));
+        let lines = reports(folder.path());
+        assert_eq!(lines[1], "    [... its first 1000 bytes are left out ...]");
+        assert!(lines[2].ends_with('b') && !lines[2].contains('a'));
         fs::remove_file(at("blender.crash.txt")).unwrap();
         symlink("/etc/passwd", at("a.crash.txt")).unwrap();
         nix::unistd::mkfifo(&at("b.crash.txt"), nix::sys::stat::Mode::S_IRWXU).unwrap();
-        let told = reports(folder.path());
+        let lines = reports(folder.path());
         assert!(
-            told.len() == 2 && told.iter().all(|line| line.starts_with("Cannot read")),
-            "{told:?}"
+            lines.len() == 2 && lines.iter().all(|line| line.starts_with("Cannot read")),
+            "{lines:?}"
         );
     }
 }

@@ -2,9 +2,9 @@
 
 //! `echo`: a message into the task's log.
 
+use super::context::CommandContext;
 use super::parameters::{ParameterError, Parameters};
 use super::text::{plain, quoted};
-use super::tools::Stage;
 
 /// `message`: any value, also `null`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,7 +19,7 @@ impl Echo {
         })
     }
 
-    pub(super) fn run(&self, stage: &mut Stage<'_>) {
-        stage.voice.line(&format!("echo: {}", quoted(&self.message)));
+    pub(super) fn run(&self, context: &mut CommandContext<'_>) {
+        context.log.line(&format!("echo: {}", quoted(&self.message)));
     }
 }

@@ -2,9 +2,9 @@
 
 //! `exec`: any program, without a shell.
 
+use super::context::CommandContext;
 use super::parameters::{ParameterError, Parameters};
-use super::program::Program;
-use super::tools::Stage;
+use super::program::CommandProgram;
 use crate::outcome::Outcome;
 
 /// `exe`: the program; `args`: its arguments, may be missing.
@@ -22,8 +22,13 @@ impl Exec {
         })
     }
 
-    pub(super) async fn run(&self, stage: &mut Stage<'_>) -> Outcome {
-        let program = Program::new("exec", &self.exe, self.args.clone(), stage.tools.kill_sequence.clone());
-        program.run(stage, &mut |_, _| ()).await
+    pub(super) async fn run(&self, context: &mut CommandContext<'_>) -> Outcome {
+        let program = CommandProgram::new(
+            "exec",
+            &self.exe,
+            self.args.clone(),
+            context.tools.kill_sequence.clone(),
+        );
+        program.run(context, &mut |_, _| ()).await
     }
 }

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::time::Duration;
 
-use super::aside::aside;
-use super::diagnosis;
-use super::program::Program;
+use super::context::CommandContext;
+use super::file_work::run_file_work;
+use super::program::CommandProgram;
+use super::start_hint;
 use super::text::quoted;
-use super::tools::Stage;
 use crate::abort::{AbortReason, AbortSource};
 use crate::outcome::{Incomplete, RequeueReason};
 use crate::process::{Exit, Finished, ProcessEvent, StartError};
@@ -21,36 +21,36 @@ const VERSION_LIMIT: Duration = Duration::from_secs(5);
 const VERSION_LINES: usize = 20;
 
 /// The program to run for `exe`. `ffmpeg` and `ffmpeg.exe` are looked for and tried, any other is as given.
-pub(super) async fn find(exe: &str, stage: &mut Stage<'_>) -> Result<String, Incomplete> {
+pub(super) async fn find(exe: &str, context: &mut CommandContext<'_>) -> Result<String, Incomplete> {
     if !matches!(exe, "ffmpeg" | "ffmpeg.exe") {
         return Ok(exe.to_owned());
     }
-    let folder = stage.tools.ffmpeg_dir.clone();
+    let folder = context.tools.ffmpeg_dir.clone();
     // Beside the event loop: the file systems that are asked may stand still.
-    let (bundled, on_path) = aside(stage, move |_| {
+    let (bundled, on_path) = run_file_work(context, move |_| {
         // Not there is the usual case, and not worth a line.
         let bundled = candidates(&folder).into_iter().filter(|path| path.exists());
-        Ok((bundled.collect::<Vec<_>>(), diagnosis::on_path("ffmpeg")))
+        Ok((bundled.collect::<Vec<_>>(), start_hint::find_on_path("ffmpeg")))
     })
     .await?;
     for candidate in bundled {
         let path = candidate.to_string_lossy().into_owned();
-        match try_version(&path, stage).await? {
+        match try_version(&path, context).await? {
             Ok(()) => return Ok(path),
-            Err(why) => stage.voice.line(&format!(
+            Err(why) => context.log.line(&format!(
                 "frames-to-video: {} cannot be used, trying the next one: {why}",
                 quoted(&path)
             )),
         }
     }
     let Some(path) = on_path.map(|path| path.to_string_lossy().into_owned()) else {
-        let folder = quoted(&stage.tools.ffmpeg_dir.to_string_lossy());
+        let folder = quoted(&context.tools.ffmpeg_dir.to_string_lossy());
         return Err(failed(
             exe,
             &format!("there is no ffmpeg in {folder}, and none on PATH"),
         ));
     };
-    match try_version(&path, stage).await? {
+    match try_version(&path, context).await? {
         Ok(()) => Ok(path),
         Err(why) => Err(failed(exe, &format!("{} cannot be used: {why}", quoted(&path)))),
     }
@@ -79,14 +79,14 @@ pub(crate) fn candidates(folder: &Path) -> [PathBuf; 3] {
 }
 
 /// Runs `PATH -version`. The inner result says whether, or why not, it is an FFmpeg.
-async fn try_version(path: &str, stage: &mut Stage<'_>) -> Result<Result<(), String>, Incomplete> {
-    let program = Program::new(
+async fn try_version(path: &str, context: &mut CommandContext<'_>) -> Result<Result<(), String>, Incomplete> {
+    let program = CommandProgram::new(
         "frames-to-video",
         path,
         vec!["-version".to_owned()],
-        stage.tools.kill_sequence.clone(),
+        context.tools.kill_sequence.clone(),
     );
-    let spec = program.spec(stage);
+    let spec = program.spec(context);
     let (source, mut abort) = AbortSource::new();
     let mut lines = Vec::new();
     let mut hear = |heard: ProcessEvent<'_>| {
@@ -98,19 +98,19 @@ async fn try_version(path: &str, stage: &mut Stage<'_>) -> Result<Result<(), Str
     };
     let mut late = false;
     let ended = {
-        let mut running = pin!(stage.tools.launcher.run(&spec, &mut abort, &mut hear));
+        let mut running = pin!(context.tools.launcher.run(&spec, &mut abort, &mut hear));
         let mut limit = pin!(tokio::time::sleep(VERSION_LIMIT));
         loop {
             tokio::select! {
                 biased;
                 ended = &mut running => break ended,
                 // No grace for it: it has nothing to lose.
-                _reason = stage.abort.raised(), if !late => { late = true; source.raise(AbortReason::Force) }
+                _reason = context.abort.raised(), if !late => { late = true; source.raise(AbortReason::Force) }
                 () = &mut limit, if !late => { late = true; source.raise(AbortReason::Force) }
             }
         }
     };
-    if let Some(reason) = stage.abort.reason() {
+    if let Some(reason) = context.abort.reason() {
         return Err(Incomplete::Aborted(reason));
     }
     verdict(ended, late, &lines)

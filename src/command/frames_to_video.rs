@@ -4,12 +4,12 @@
 
 use std::path::Path;
 
-use super::aside::{Trouble, aside, reason};
+use super::context::CommandContext;
 use super::ffmpeg;
+use super::file_work::{FileWorkError, error_text, run_file_work};
 use super::parameters::{ParameterError, Parameters};
-use super::program::Program;
+use super::program::CommandProgram;
 use super::text::{digits, quoted};
-use super::tools::Stage;
 use crate::outcome::Outcome;
 
 /// The command line is `exe`, the words of `exeArgs`, `argsBefore`, `-r FPS -pattern_type glob -i GLOB`,
@@ -41,32 +41,32 @@ impl FramesToVideo {
         Ok(Self { exe, args, output_file })
     }
 
-    pub(super) async fn run(&self, stage: &mut Stage<'_>) -> Outcome {
-        let exe = ffmpeg::find(&self.exe, stage).await?;
-        self.make_folder(stage).await?;
-        let program = Program::new(
+    pub(super) async fn run(&self, context: &mut CommandContext<'_>) -> Outcome {
+        let exe = ffmpeg::find(&self.exe, context).await?;
+        self.make_folder(context).await?;
+        let program = CommandProgram::new(
             "frames-to-video",
             &exe,
             self.args.clone(),
-            stage.tools.kill_sequence.clone(),
+            context.tools.kill_sequence.clone(),
         );
-        program.run(stage, &mut |_, _| ()).await
+        program.run(context, &mut |_, _| ()).await
     }
 
     /// FFmpeg does not make the folder of its output.
-    async fn make_folder(&self, stage: &mut Stage<'_>) -> Outcome {
+    async fn make_folder(&self, context: &mut CommandContext<'_>) -> Outcome {
         let Some(folder) = Path::new(&self.output_file).parent().map(Path::to_owned) else {
             return Ok(());
         };
         if folder.as_os_str().is_empty() {
             return Ok(());
         }
-        aside(stage, move |_| {
+        run_file_work(context, move |_| {
             std::fs::create_dir_all(&folder).map_err(|error| {
                 let folder = quoted(&folder.to_string_lossy());
-                Trouble::Failed(format!(
+                FileWorkError::Failed(format!(
                     "frames-to-video: cannot make the output's folder {folder}: {}",
-                    reason(&error)
+                    error_text(&error)
                 ))
             })
         })

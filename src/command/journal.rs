@@ -25,7 +25,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tracing::warn;
 
-use super::unfinished::Look;
+use super::unfinished_pictures::FileStamp;
 use crate::blocking::run_blocking_within;
 use crate::clock;
 
@@ -45,14 +45,14 @@ const AFTER_BOOT: Duration = Duration::from_secs(30);
 
 /// Its first line.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Head {
+pub(super) struct JournalHeader {
     pub(super) task: String,
     /// Of which life of the host it was.
     pub(super) boot: String,
     pub(super) arguments: Vec<String>,
     /// What relative paths were relative to.
     pub(super) directory: PathBuf,
-    pub(super) before: Vec<(PathBuf, Look)>,
+    pub(super) before: Vec<(PathBuf, FileStamp)>,
     /// Where the file systems of the pictures were mounted.
     #[serde(default)]
     pub(super) mounts: Vec<PathBuf>,
@@ -61,7 +61,7 @@ pub(super) struct Head {
 /// Each other line.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(untagged)]
-enum Entry {
+enum JournalEntry {
     Saved(PathBuf),
     /// The run was over by then, in seconds since 1970.
     Tried {
@@ -69,7 +69,7 @@ enum Entry {
     },
 }
 
-impl Entry {
+impl JournalEntry {
     fn tried() -> Self {
         Self::Tried {
             // Whatever it wrote was written before, by the clock of its file system.
@@ -90,9 +90,9 @@ impl Entry {
 
 /// What a killed worker left.
 #[derive(Debug)]
-pub(super) struct Leftover {
+pub(super) struct CutOffRun {
     pub(super) path: PathBuf,
-    pub(super) head: Head,
+    pub(super) head: JournalHeader,
     pub(super) saved: Vec<PathBuf>,
     /// It had ended by then.
     pub(super) not_after: Option<SystemTime>,
@@ -104,24 +104,24 @@ pub(super) struct Leftover {
 
 /// The file of one run.
 #[derive(Debug, Clone)]
-pub(super) struct Journal(Arc<Writer>);
+pub(super) struct Journal(Arc<JournalWriter>);
 
 #[derive(Debug)]
-struct Writer {
+struct JournalWriter {
     path: PathBuf,
-    queue: Mutex<Queue>,
+    queue: Mutex<WriteQueue>,
 }
 
 #[derive(Debug, Default)]
-struct Queue {
+struct WriteQueue {
     bytes: Vec<u8>,
     is_written: bool,
 }
 
 impl Journal {
     /// On return it is on disk, if the disk is not too slow. One that cannot be written is said, and done without.
-    pub(super) async fn begin(folder: &Path, head: &Head) -> Self {
-        let journal = Self(Arc::new(Writer {
+    pub(super) async fn begin(folder: &Path, head: &JournalHeader) -> Self {
+        let journal = Self(Arc::new(JournalWriter {
             path: folder.join(clock::since_1970().as_nanos().to_string()),
             queue: Mutex::default(),
         }));
@@ -142,15 +142,15 @@ impl Journal {
 
     /// Adds a picture that was saved.
     pub(super) fn saved(&self, path: &Path) {
-        self.add(&Entry::Saved(path.to_owned()));
+        self.add(&JournalEntry::Saved(path.to_owned()));
     }
 
     /// The run is over, and what it did not finish is still to be seen to.
     pub(super) fn keep(&self) {
-        self.add(&Entry::tried());
+        self.add(&JournalEntry::tried());
     }
 
-    fn add(&self, entry: &Entry) {
+    fn add(&self, entry: &JournalEntry) {
         let line = entry.line();
         let mut queue = self.0.queue.lock().unwrap_or_else(PoisonError::into_inner);
         if queue.bytes.len() + line.len() > WAITING_MOST {
@@ -170,7 +170,7 @@ impl Journal {
     }
 }
 
-impl Writer {
+impl JournalWriter {
     /// Until nothing waits. What cannot be written is let go.
     fn write(&self) {
         loop {
@@ -211,7 +211,7 @@ fn sync(file: &File, folder: &Path) -> io::Result<()> {
 }
 
 /// What is in `folder`, oldest first; noted there as tried. A file that tells nothing is removed, and said.
-pub(super) fn leftovers(folder: &Path) -> Vec<Leftover> {
+pub(super) fn read_cut_off_runs(folder: &Path) -> Vec<CutOffRun> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let mut paths: Vec<_> = entries.map(|entry| entry.path()).collect();
     paths.sort();
@@ -224,7 +224,7 @@ pub(super) fn leftovers(folder: &Path) -> Vec<Leftover> {
         match read(&path) {
             Ok(leftover) => {
                 if leftover.is_new {
-                    append(&path, &Entry::tried().line()).ok();
+                    append(&path, &JournalEntry::tried().line()).ok();
                 }
                 found.push(leftover);
             }
@@ -237,7 +237,7 @@ pub(super) fn leftovers(folder: &Path) -> Vec<Leftover> {
     found
 }
 
-fn read(path: &Path) -> io::Result<Leftover> {
+fn read(path: &Path) -> io::Result<CutOffRun> {
     let file = OpenOptions::new()
         .read(true)
         .custom_flags(O_NOFOLLOW | O_NONBLOCK)
@@ -250,7 +250,7 @@ fn read(path: &Path) -> io::Result<Leftover> {
     let first = lines
         .next()
         .unwrap_or_else(|| Err(io::ErrorKind::UnexpectedEof.into()))?;
-    let head: Head = serde_json::from_slice(&first)?;
+    let head: JournalHeader = serde_json::from_slice(&first)?;
     let (mut saved, mut tried) = (Vec::new(), None);
     // The last line may be half.
     for entry in lines
@@ -258,8 +258,8 @@ fn read(path: &Path) -> io::Result<Leftover> {
         .filter_map(|line| serde_json::from_slice(&line).ok())
     {
         match entry {
-            Entry::Saved(path) => saved.push(path),
-            Entry::Tried { tried: seconds } => {
+            JournalEntry::Saved(path) => saved.push(path),
+            JournalEntry::Tried { tried: seconds } => {
                 tried = tried.or(SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds)));
             }
         }
@@ -270,7 +270,7 @@ fn read(path: &Path) -> io::Result<Leftover> {
         .modified()
         .ok()
         .and_then(|time| clock::system().duration_since(time).ok());
-    Ok(Leftover {
+    Ok(CutOffRun {
         path: path.to_owned(),
         head,
         saved,
@@ -289,8 +289,8 @@ fn booted() -> SystemTime {
 mod tests {
     use super::*;
 
-    fn head() -> Head {
-        Head {
+    fn head() -> JournalHeader {
+        JournalHeader {
             task: "t".into(),
             boot: clock::boot(),
             arguments: vec!["-o".into(), "/r/ü".into()],
@@ -304,13 +304,13 @@ mod tests {
     async fn i2_what_was_begun_and_saved_is_found_again_and_gone_after_a_good_end() {
         let home = tempfile::tempdir().unwrap();
         let folder = home.path().join("rendering");
-        assert!(leftovers(&folder).is_empty());
+        assert!(read_cut_off_runs(&folder).is_empty());
         let journal = Journal::begin(&folder, &head()).await;
         journal.saved(Path::new("/r/it's 1.png"));
         journal.saved(Path::new("/r/2.png"));
         let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
         loop {
-            let found = leftovers(&folder);
+            let found = read_cut_off_runs(&folder);
             assert_eq!((found.len(), found[0].head.task.as_str()), (1, "t"));
             if found[0].saved == [Path::new("/r/it's 1.png"), Path::new("/r/2.png")] {
                 break;
@@ -319,7 +319,7 @@ mod tests {
             tokio::task::yield_now().await;
         }
         journal.end().await;
-        assert!(leftovers(&folder).is_empty());
+        assert!(read_cut_off_runs(&folder).is_empty());
     }
 
     #[test]
@@ -333,7 +333,7 @@ mod tests {
         write("2", &format!("{line}\n\"/r/1.png\"\n\"/r/2"));
         write("3", &line[..20]);
         nix::unistd::mkfifo(&home.path().join("4"), nix::sys::stat::Mode::S_IRWXU).unwrap();
-        let found = leftovers(home.path());
+        let found = read_cut_off_runs(home.path());
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].saved, [Path::new("/r/1.png")]);
         assert!(found[0].not_after.is_some_and(|end| end < clock::system() + AFTER_BOOT));
@@ -344,10 +344,10 @@ mod tests {
     async fn i2_what_could_not_be_looked_at_is_kept_for_a_day_and_what_is_written_after_it_is_not_its() {
         let home = tempfile::tempdir().unwrap();
         let journal = Journal::begin(home.path(), &head()).await;
-        let first = leftovers(home.path()).remove(0);
+        let first = read_cut_off_runs(home.path()).remove(0);
         assert_eq!((first.is_new, first.is_old, first.not_after), (true, false, None));
         journal.keep();
-        let again = leftovers(home.path()).remove(0);
+        let again = read_cut_off_runs(home.path()).remove(0);
         let end = again.not_after.unwrap();
         let clocks = Duration::from_secs(CLOCKS);
         assert!(!again.is_new && !again.is_old);
@@ -355,12 +355,12 @@ mod tests {
         let file = File::options().append(true).open(&again.path).unwrap();
         file.set_modified(clock::system() - KEPT - Duration::from_secs(1))
             .unwrap();
-        let old = leftovers(home.path()).remove(0);
+        let old = read_cut_off_runs(home.path()).remove(0);
         assert_eq!((old.is_old, old.not_after), (true, Some(end)));
         for number in 0..FILES_MOST {
             fs::copy(&again.path, home.path().join(format!("9{number:03}"))).unwrap();
         }
-        assert_eq!(leftovers(home.path()).len(), FILES_MOST);
+        assert_eq!(read_cut_off_runs(home.path()).len(), FILES_MOST);
         assert!(!again.path.exists());
     }
 }

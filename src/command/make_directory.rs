@@ -7,10 +7,10 @@ use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use super::aside::{Trouble, aside, reason};
+use super::context::CommandContext;
+use super::file_work::{FileWorkError, error_text, run_file_work};
 use super::parameters::{ParameterError, Parameters};
 use super::text::quoted;
-use super::tools::Stage;
 use crate::outcome::Outcome;
 
 /// The mode of a new folder, less the umask: the Go worker's.
@@ -29,22 +29,22 @@ impl MakeDirectory {
         })
     }
 
-    pub(super) async fn run(&self, stage: &mut Stage<'_>) -> Outcome {
+    pub(super) async fn run(&self, context: &mut CommandContext<'_>) -> Outcome {
         let path = self.path.clone();
-        stage.voice.line(&format!(
+        context.log.line(&format!(
             "make-directory: creating directory {}",
             quoted(&path.to_string_lossy())
         ));
-        aside(stage, move |aside| {
-            aside.check()?;
+        run_file_work(context, move |work| {
+            work.check()?;
             DirBuilder::new()
                 .recursive(true)
                 .mode(MODE)
                 .create(&path)
                 .map_err(|error| {
-                    let why = obstacle(&path).unwrap_or_else(|| reason(&error));
+                    let why = obstacle(&path).unwrap_or_else(|| error_text(&error));
                     let path = quoted(&path.to_string_lossy());
-                    Trouble::Failed(format!("make-directory: could not create directory {path}: {why}"))
+                    FileWorkError::Failed(format!("make-directory: could not create directory {path}: {why}"))
                 })
         })
         .await

@@ -3,7 +3,7 @@
 //! What a task may ask for: one file per kind, parsed once into a typed value before anything runs.
 //!
 //! ```text
-//! WireCommand ─ parameters ─► Command ─ run(Stage) ─┬─► program ──► process (Blender, FFmpeg, anything)
+//! WireCommand ─ parameters ─► Command ─ run(CommandContext) ─┬─► program ──► process (Blender, FFmpeg, anything)
 //!    (task)                                         └─► aside ────► copying (work on files, in a thread)
 //!                    lines, steps, pictures ◄───────── TaskLog
 //! ```
@@ -11,30 +11,30 @@
 //! What a job script or a person can see is as in the Go worker, except where that is careless.
 
 mod appimage;
-mod aside;
 mod blender;
 mod blender_lines;
-mod blender_output;
+mod context;
 mod copy_file;
 mod copying;
 mod crash_report;
-mod diagnosis;
 mod echo;
 mod exec;
 mod ffmpeg;
+mod file_work;
 mod frames_to_video;
 mod journal;
 mod make_directory;
 mod move_directory;
+mod output_pattern;
 mod parameters;
-mod picture;
+mod picture_format;
 mod program;
-mod rendering;
+mod render_tracker;
 mod sleep;
+mod start_hint;
 mod text;
-mod tools;
-mod unfinished;
-mod words;
+mod unfinished_pictures;
+mod word_split;
 
 #[cfg(test)]
 mod tests;
@@ -43,8 +43,8 @@ use crate::outcome::Outcome;
 use crate::protocol::WireCommand;
 
 pub use blender::BlenderRender;
+pub use context::{CommandContext, CommandTools, TaskEnvironment};
 pub use copy_file::CopyFile;
-pub(crate) use diagnosis::{is_program, program_in};
 pub use echo::Echo;
 pub use exec::Exec;
 pub(crate) use ffmpeg::candidates as ffmpeg_beside;
@@ -52,10 +52,10 @@ pub use frames_to_video::FramesToVideo;
 pub use make_directory::MakeDirectory;
 pub use move_directory::MoveDirectory;
 pub use parameters::ParameterError;
-pub(crate) use program::{conclude, told};
-pub(crate) use rendering::set_aside_leftovers;
+pub(crate) use program::{conclude, end_summary};
+pub(crate) use render_tracker::set_aside_leftovers;
 pub use sleep::Sleep;
-pub use tools::{Identity, Said, Scratch, Stage, Tools};
+pub(crate) use start_hint::{find_program, is_program};
 
 /// One command of a task, ready to run.
 #[derive(Debug, Clone, PartialEq)]
@@ -106,19 +106,19 @@ impl Command {
     /// # Errors
     /// Whatever is not success; the log has the details, the text of [`Incomplete::Failed`] is for the task's
     /// activity and the last line of its log, and is not yet said.
-    pub async fn run(&self, stage: &mut Stage<'_>) -> Outcome {
+    pub async fn run(&self, context: &mut CommandContext<'_>) -> Outcome {
         match self {
-            Self::BlenderRender(command) => command.run(stage).await,
-            Self::FramesToVideo(command) => command.run(stage).await,
-            Self::Exec(command) => command.run(stage).await,
+            Self::BlenderRender(command) => command.run(context).await,
+            Self::FramesToVideo(command) => command.run(context).await,
+            Self::Exec(command) => command.run(context).await,
             Self::Echo(command) => {
-                command.run(stage);
+                command.run(context);
                 Ok(())
             }
-            Self::Sleep(command) => command.run(stage).await,
-            Self::MakeDirectory(command) => command.run(stage).await,
-            Self::MoveDirectory(command) => command.run(stage).await,
-            Self::CopyFile(command) => command.run(stage).await,
+            Self::Sleep(command) => command.run(context).await,
+            Self::MakeDirectory(command) => command.run(context).await,
+            Self::MoveDirectory(command) => command.run(context).await,
+            Self::CopyFile(command) => command.run(context).await,
         }
     }
 }

@@ -17,11 +17,11 @@ use std::path::{Path, PathBuf};
 use jiff::tz::TimeZone;
 use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 
-use super::aside::{Aside, Trouble, aside, reason};
-use super::copying::{self, Dress, Part};
+use super::context::CommandContext;
+use super::copying::{self, AttributeCopy, PartialCopy};
+use super::file_work::{FileWork, FileWorkError, error_text, run_file_work};
 use super::parameters::{ParameterError, Parameters};
 use super::text::quoted;
-use super::tools::Stage;
 use crate::clock;
 use crate::outcome::Outcome;
 use crate::trees::remove;
@@ -44,23 +44,24 @@ impl MoveDirectory {
         })
     }
 
-    pub(super) async fn run(&self, stage: &mut Stage<'_>) -> Outcome {
+    pub(super) async fn run(&self, context: &mut CommandContext<'_>) -> Outcome {
         let this = self.clone();
-        aside(stage, move |aside| this.check()?.carry_out(aside)).await
+        run_file_work(context, move |work| this.check()?.run(work)).await
     }
 
     /// Everything that can be known before anything is touched.
-    fn check(&self) -> Result<Move, Trouble> {
+    fn check(&self) -> Result<DirectoryMove, FileWorkError> {
         let (src, dest) = (shown(&self.src), shown(&self.dest));
         if fs::symlink_metadata(&self.src).is_err_and(|error| error.kind() == ErrorKind::NotFound) {
             return Err(refused(&format!("source path {src} does not exist")));
         }
-        let place = |path: &Path, name: &str| {
-            place(path).map_err(|error| refused(&format!("cannot look at the folder of {name}: {}", reason(&error))))
+        let resolved = |path: &Path, name: &str| {
+            resolve(path)
+                .map_err(|error| refused(&format!("cannot look at the folder of {name}: {}", error_text(&error))))
         };
-        let planned = Move {
-            src: place(&self.src, &src)?,
-            dest: place(&self.dest, &dest)?,
+        let planned = DirectoryMove {
+            src: resolved(&self.src, &src)?,
+            dest: resolved(&self.dest, &dest)?,
         };
         let target = |path: &Path| fs::canonicalize(path).ok();
         let same_target = target(&planned.src).is_some() && target(&planned.src) == target(&planned.dest);
@@ -78,32 +79,32 @@ impl MoveDirectory {
 }
 
 /// A move between two places that are not in each other; without links in the folders above them.
-struct Move {
+struct DirectoryMove {
     src: PathBuf,
     dest: PathBuf,
 }
 
-impl Move {
-    fn carry_out(&self, aside: &Aside) -> Result<(), Trouble> {
-        aside.check()?;
-        let backup = self.set_aside(aside)?;
-        aside.say(moving(&self.src, &self.dest));
+impl DirectoryMove {
+    fn run(&self, work: &FileWork) -> Result<(), FileWorkError> {
+        work.check()?;
+        let backup = self.back_up(work)?;
+        work.log(moving(&self.src, &self.dest));
         let Err(error) = fs::rename(&self.src, &self.dest) else {
             return Ok(());
         };
-        self.bring_back(backup.as_deref(), aside);
+        self.restore(backup.as_deref(), work);
         if error.kind() == ErrorKind::CrossesDevices {
-            aside.say(format!(
+            work.log(format!(
                 "move-directory: {} is on another file system, copying",
                 shown(&self.dest)
             ));
-            return self.copy(aside);
+            return self.copy(work);
         }
         Err(self.failed(&self.src, &self.dest, &error))
     }
 
     /// Gives what is at the destination another name, and says which.
-    fn set_aside(&self, aside: &Aside) -> Result<Option<PathBuf>, Trouble> {
+    fn back_up(&self, work: &FileWork) -> Result<Option<PathBuf>, FileWorkError> {
         if fs::symlink_metadata(&self.dest).is_err() {
             return Ok(None);
         }
@@ -111,34 +112,34 @@ impl Move {
             refused(&format!(
                 "cannot find another name for {}: {}",
                 shown(&self.dest),
-                reason(&error)
+                error_text(&error)
             ))
         })?;
-        aside.say(moving(&self.dest, &backup));
+        work.log(moving(&self.dest, &backup));
         fs::rename(&self.dest, &backup).map_err(|error| self.failed(&self.dest, &backup, &error))?;
         Ok(Some(backup))
     }
 
-    fn bring_back(&self, backup: Option<&Path>, aside: &Aside) {
+    fn restore(&self, backup: Option<&Path>, work: &FileWork) {
         let Some(backup) = backup else { return };
-        aside.say(moving(backup, &self.dest));
+        work.log(moving(backup, &self.dest));
         if let Err(error) = fs::rename(backup, &self.dest) {
-            aside.say(format!(
+            work.log(format!(
                 "move-directory: {} stays where it is: {}",
                 shown(backup),
-                reason(&error)
+                error_text(&error)
             ));
         }
     }
 
-    /// The way across file systems. The source goes only when the destination is there, whole and on the
+    /// The way across file systems. The source goes only when the destination is there, copy and on the
     /// disk, and it goes at once, by another name under which it is then removed.
-    fn copy(&self, aside: &Aside) -> Result<(), Trouble> {
-        let whole = Whole::copy(&self.src, &self.dest, aside).map_err(|trouble| self.not_copied(trouble))?;
-        aside.check()?;
-        let gone = copying::beside(&self.src, GONE).map_err(|error| self.failed(&self.src, &self.dest, &error))?;
-        let backup = self.set_aside(aside)?;
-        let put = whole.put(&self.dest);
+    fn copy(&self, work: &FileWork) -> Result<(), FileWorkError> {
+        let copy = CompleteCopy::copy(&self.src, &self.dest, work).map_err(|trouble| self.not_copied(trouble))?;
+        work.check()?;
+        let gone = copying::hidden_name(&self.src, GONE).map_err(|error| self.failed(&self.src, &self.dest, &error))?;
+        let backup = self.back_up(work)?;
+        let put = copy.publish(&self.dest);
         // A predecessor that was killed left such a name, if any, after its destination was there.
         let left = put.and_then(|()| {
             remove(&gone)
@@ -146,7 +147,7 @@ impl Move {
                 .and_then(|()| fs::rename(&self.src, &gone))
                 .inspect_err(|_| {
                     if let Err(stays) = remove(&self.dest) {
-                        aside.say(format!(
+                        work.log(format!(
                             "move-directory: a copy stays at {}: {stays}",
                             shown(&self.dest)
                         ));
@@ -154,89 +155,89 @@ impl Move {
                 })
         });
         if let Err(error) = left {
-            self.bring_back(backup.as_deref(), aside);
+            self.restore(backup.as_deref(), work);
             return Err(self.failed(&self.src, &self.dest, &error));
         }
         if let Err(stays) = remove(&gone) {
             let (src, gone) = (shown(&self.src), shown(&gone));
-            aside.say(format!(
+            work.log(format!(
                 "move-directory: {src} is moved, but {gone} cannot be removed: {stays}"
             ));
         }
         Ok(())
     }
 
-    fn not_copied(&self, trouble: Trouble) -> Trouble {
+    fn not_copied(&self, trouble: FileWorkError) -> FileWorkError {
         match trouble {
-            Trouble::Failed(why) => Trouble::Failed(format!(
+            FileWorkError::Failed(why) => FileWorkError::Failed(format!(
                 "move-directory: could not copy {} to {}: {why}",
                 shown(&self.src),
                 shown(&self.dest)
             )),
-            aborted @ Trouble::Aborted(_) => aborted,
+            aborted @ FileWorkError::Aborted(_) => aborted,
         }
     }
 
-    fn failed(&self, from: &Path, to: &Path, error: &io::Error) -> Trouble {
-        Trouble::Failed(format!(
+    fn failed(&self, from: &Path, to: &Path, error: &io::Error) -> FileWorkError {
+        FileWorkError::Failed(format!(
             "move-directory: could not move {} to {}: {}",
             shown(from),
             shown(to),
-            reason(error)
+            error_text(error)
         ))
     }
 }
 
-/// A whole copy of the source, not yet in its place.
-enum Whole {
-    Part(Part),
+/// A copy copy of the source, not yet in its place.
+enum CompleteCopy {
+    PartialCopy(PartialCopy),
     /// A link has nothing to be copied.
     Link(PathBuf),
 }
 
-impl Whole {
-    fn copy(src: &Path, dest: &Path, aside: &Aside) -> Result<Self, Trouble> {
-        let failed = |error: io::Error| Trouble::Failed(reason(&error));
+impl CompleteCopy {
+    fn copy(src: &Path, dest: &Path, work: &FileWork) -> Result<Self, FileWorkError> {
+        let failed = |error: io::Error| FileWorkError::Failed(error_text(&error));
         let metadata = fs::symlink_metadata(src).map_err(failed)?;
         if metadata.is_symlink() {
             return Ok(Self::Link(fs::read_link(src).map_err(failed)?));
         }
         if metadata.is_dir() {
-            let part = Part::folder(dest).map_err(failed)?;
-            remark(&copying::tree(src, part.path(), aside)?, aside);
-            return Ok(Self::Part(part));
+            let part = PartialCopy::folder(dest).map_err(failed)?;
+            log_remark(&copying::copy_tree(src, part.path(), work)?, work);
+            return Ok(Self::PartialCopy(part));
         }
         let file = copying::open(src).map_err(failed)?;
         if !file.metadata().map_err(failed)?.is_file() {
-            return Err(Trouble::Failed("it is neither a file nor a folder".to_owned()));
+            return Err(FileWorkError::Failed("it is neither a file nor a folder".to_owned()));
         }
-        let part = Part::file(dest).map_err(failed)?;
-        copying::contents(&file, part.writer(), aside)?.map_err(failed)?;
-        let mut dress = Dress::default();
-        dress.give(part.path(), part.writer(), &metadata);
-        remark(&dress, aside);
-        Ok(Self::Part(part))
+        let part = PartialCopy::file(dest).map_err(failed)?;
+        copying::copy_contents(&file, part.writer(), work)?.map_err(failed)?;
+        let mut attributes = AttributeCopy::default();
+        attributes.give(part.path(), part.writer(), &metadata);
+        log_remark(&attributes, work);
+        Ok(Self::PartialCopy(part))
     }
 
-    fn put(self, dest: &Path) -> io::Result<()> {
+    fn publish(self, dest: &Path) -> io::Result<()> {
         match self {
-            Self::Part(part) => part.publish(dest)?,
+            Self::PartialCopy(part) => part.publish(dest)?,
             Self::Link(target) => symlink(target, dest)?,
         }
-        copying::settle(dest.parent().unwrap_or(Path::new("/")));
+        copying::sync_folder(dest.parent().unwrap_or(Path::new("/")));
         Ok(())
     }
 }
 
 /// Says once what the other file system did not take.
-fn remark(dress: &Dress, aside: &Aside) {
-    if let Some(remark) = dress.remark() {
-        aside.say(format!("move-directory: {remark}"));
+fn log_remark(attributes: &AttributeCopy, work: &FileWork) {
+    if let Some(remark) = attributes.remark() {
+        work.log(format!("move-directory: {remark}"));
     }
 }
 
 /// Where `path` is, with no link in the folders above it; a link at its end stays one.
-fn place(path: &Path) -> io::Result<PathBuf> {
+fn resolve(path: &Path) -> io::Result<PathBuf> {
     let absolute = std::path::absolute(path)?;
     match (absolute.parent(), absolute.file_name()) {
         (Some(parent), Some(name)) if parent.is_dir() => Ok(fs::canonicalize(parent)?.join(name)),
@@ -289,8 +290,8 @@ fn suffixed(path: &Path, suffix: &str) -> PathBuf {
     path.with_file_name(name)
 }
 
-fn refused(why: &str) -> Trouble {
-    Trouble::Failed(format!("move-directory: {why}, not moving anything"))
+fn refused(why: &str) -> FileWorkError {
+    FileWorkError::Failed(format!("move-directory: {why}, not moving anything"))
 }
 
 fn moving(from: &Path, to: &Path) -> String {

@@ -7,7 +7,7 @@ use std::fmt;
 use serde_json::{Map, Number, Value};
 
 use super::text::{plain, quoted};
-use super::words;
+use super::word_split::split_words;
 use crate::protocol::WireCommand;
 
 /// Longest value shown in an error, in characters.
@@ -98,9 +98,7 @@ impl<'a> Parameters<'a> {
     /// Manager's variables make sure that it is one.
     pub(super) fn words(&self, name: &'static str) -> Result<Vec<String>, ParameterError> {
         match self.values.get(name) {
-            Some(Value::String(text)) => {
-                words::split(text).map_err(|unfinished| self.error(name, &unfinished.to_string()))
-            }
+            Some(Value::String(text)) => split_words(text).map_err(|error| self.error(name, &error.to_string())),
             Some(_) | None => Ok(Vec::new()),
         }
     }

@@ -19,9 +19,9 @@ use nix::errno::Errno;
 use nix::sys::signal::Signal;
 
 use super::appimage;
-use super::diagnosis;
+use super::context::CommandContext;
+use super::start_hint;
 use super::text::quoted;
-use super::tools::Stage;
 use crate::abort::Abort;
 use crate::blocking::run_blocking_within;
 use crate::outcome::{Incomplete, Outcome, RequeueReason, names};
@@ -38,11 +38,11 @@ const HINT: Duration = Duration::from_secs(5);
 const SHOWN: usize = 200;
 
 /// What a command does with each line of its program, besides the log.
-pub(super) type Hear<'a> = &'a mut dyn FnMut(&str, &mut dyn TaskLog);
+pub(super) type LineHandler<'a> = &'a mut dyn FnMut(&str, &mut dyn TaskLog);
 
 /// A program, as a command wants it run.
 #[derive(Debug)]
-pub(super) struct Program {
+pub(super) struct CommandProgram {
     /// The command's name, for errors.
     pub(super) command: &'static str,
     pub(super) exe: String,
@@ -50,7 +50,7 @@ pub(super) struct Program {
     pub(super) kill_sequence: KillSequence,
 }
 
-impl Program {
+impl CommandProgram {
     pub(super) fn new(command: &'static str, exe: &str, args: Vec<String>, kill_sequence: KillSequence) -> Self {
         Self {
             command,
@@ -61,62 +61,64 @@ impl Program {
     }
 
     /// Runs it to its end. Its lines are in the log when this returns, and nothing of it is left.
-    pub(super) async fn run(self, stage: &mut Stage<'_>, hear: Hear<'_>) -> Outcome {
-        self.run_and_tell(stage, hear).await.0
+    pub(super) async fn run(self, context: &mut CommandContext<'_>, on_line: LineHandler<'_>) -> Outcome {
+        self.run_with_open_files(context, on_line).await.0
     }
 
     /// The same, with the files that were open for writing when it was ended.
-    pub(super) async fn run_and_tell(self, stage: &mut Stage<'_>, hear: Hear<'_>) -> (Outcome, Vec<OpenFile>) {
-        let spec = self.spec(stage);
-        announce(&spec, stage);
-        let Stage {
-            tools, abort, voice, ..
-        } = stage;
-        let note = voice.end_note(&self.exe, stage.is_last);
+    pub(super) async fn run_with_open_files(
+        self,
+        context: &mut CommandContext<'_>,
+        on_line: LineHandler<'_>,
+    ) -> (Outcome, Vec<OpenFile>) {
+        let spec = self.spec(context);
+        announce(&spec, context);
+        let CommandContext { tools, abort, log, .. } = context;
+        let note = log.end_note(&self.exe, context.is_last);
         let mut pid = 0;
         let ended = tools
             .launcher
             .run_noted(&spec, note, abort, &mut |heard| match heard {
                 ProcessEvent::Started { pid: started } => pid = started,
                 ProcessEvent::Line(line) => {
-                    voice.output(pid, line);
-                    hear(line, *voice);
+                    log.output(pid, line);
+                    on_line(line, *log);
                 }
-                ProcessEvent::LeftRunning(strays) => voice.line(&left_running(strays)),
+                ProcessEvent::LeftRunning(strays) => log.line(&left_running(strays)),
             })
             .await;
         match ended {
             Ok(mut finished) => {
-                account(&finished, stage);
+                log_end(&finished, context);
                 if finished.exit == Exit::Code(appimage::NOT_MOUNTED) {
-                    self.hint_of_appimage(stage).await;
+                    self.hint_of_appimage(context).await;
                 }
-                stage.voice.ended(&self.exe, &finished);
+                context.log.ended(&self.exe, &finished);
                 let writing = std::mem::take(&mut finished.writing);
-                (conclude(finished, stage.tools.crash), writing)
+                (conclude(finished, context.tools.crash), writing)
             }
-            Err(error) => (Err(self.not_started(error, stage.abort).await), Vec::new()),
+            Err(error) => (Err(self.not_started(error, context.abort).await), Vec::new()),
         }
     }
 
     /// The same as the process room wants it.
-    pub(super) fn spec(&self, stage: &Stage<'_>) -> ProcessSpec {
+    pub(super) fn spec(&self, context: &CommandContext<'_>) -> ProcessSpec {
         ProcessSpec {
             program: OsString::from(&self.exe),
             argv0: None,
             args: self.args.iter().map(OsString::from).collect(),
-            env: stage.identity.env.clone(),
+            env: context.environment.env.clone(),
             directory: None,
             kill_sequence: self.kill_sequence.clone(),
-            label: stage.identity.label.clone(),
+            label: context.environment.label.clone(),
         }
     }
 
-    async fn hint_of_appimage(&self, stage: &mut Stage<'_>) {
+    async fn hint_of_appimage(&self, context: &mut CommandContext<'_>) {
         let exe = self.exe.clone();
-        let hint = run_blocking_within(stage.abort.patience(HINT), move || appimage::hint(&exe)).await;
+        let hint = run_blocking_within(context.abort.patience(HINT), move || appimage::hint(&exe)).await;
         if let Some(Some(hint)) = hint {
-            stage.voice.line(hint);
+            context.log.line(hint);
         }
     }
 
@@ -143,7 +145,7 @@ impl Program {
         }
         let mut text = format!("{}: cannot run {}: {what}", self.command, self.shown());
         let exe = self.exe.clone();
-        let hint = run_blocking_within(abort.patience(HINT), move || diagnosis::hint(&exe, errno)).await;
+        let hint = run_blocking_within(abort.patience(HINT), move || start_hint::start_hint(&exe, errno)).await;
         if let Some(Some(hint)) = hint {
             text = format!("{text}; {hint}");
         }
@@ -155,11 +157,11 @@ impl Program {
     }
 }
 
-fn announce(spec: &ProcessSpec, stage: &mut Stage<'_>) {
-    stage.voice.line("going to run:");
-    stage.voice.line("");
-    stage.voice.line(&format!("    {spec}"));
-    stage.voice.line("");
+fn announce(spec: &ProcessSpec, context: &mut CommandContext<'_>) {
+    context.log.line("going to run:");
+    context.log.line("");
+    context.log.line(&format!("    {spec}"));
+    context.log.line("");
 }
 
 fn left_running(strays: &[Stray]) -> String {
@@ -170,7 +172,7 @@ fn left_running(strays: &[Stray]) -> String {
 }
 
 /// What the log says of a program that ended, whatever its exit.
-fn account(finished: &Finished, stage: &mut Stage<'_>) {
+fn log_end(finished: &Finished, context: &mut CommandContext<'_>) {
     let Finished {
         pid: _,
         exit: _,
@@ -180,31 +182,31 @@ fn account(finished: &Finished, stage: &mut Stage<'_>) {
         writing: _,
     } = finished;
     if !strays.ended.is_empty() {
-        stage
-            .voice
+        context
+            .log
             .line(&format!("left behind and ended: {}", names(&strays.ended)));
     }
     if !strays.unkillable.is_empty() {
         let names = names(&strays.unkillable);
-        stage.voice.line(&format!(
+        context.log.line(&format!(
             "left behind, and cannot be ended: {names}; no other task is run here until they are gone"
         ));
     }
     if *output_held {
-        stage
-            .voice
+        context
+            .log
             .line("the output was still held open by a process that was left behind and idle; it was not waited for");
     }
-    stage.voice.line(&told(finished));
+    context.log.line(&end_summary(finished));
 }
 
 /// How a program ended and what it used, in one line.
-pub(crate) fn told(finished: &Finished) -> String {
+pub(crate) fn end_summary(finished: &Finished) -> String {
     let Usage { wall, cpu, peak_rss } = finished.usage;
     format!(
         "pid={} {} after {:.1} s, {:.1} s of CPU time, peak memory {}",
         finished.pid,
-        end(&finished.exit),
+        describe_exit(&finished.exit),
         wall.as_secs_f64(),
         cpu.as_secs_f64(),
         size(peak_rss)
@@ -242,7 +244,7 @@ pub(crate) fn conclude(finished: Finished, crash: Duration) -> Outcome {
 }
 
 /// How it ended, by name.
-fn end(exit: &Exit) -> String {
+fn describe_exit(exit: &Exit) -> String {
     match exit {
         Exit::Success => "ended with code 0".to_owned(),
         Exit::Code(code) => format!("ended with code {code}"),

@@ -4,9 +4,9 @@
 
 use std::time::Duration;
 
+use super::context::CommandContext;
 use super::parameters::{ParameterError, Parameters};
 use super::text::seconds;
-use super::tools::Stage;
 use crate::outcome::{Incomplete, Outcome};
 
 /// The longest sleep, in seconds: what fits Go's nanoseconds in 63 bits, 292 years. Beyond it the Go worker
@@ -36,13 +36,13 @@ impl Sleep {
         })
     }
 
-    pub(super) async fn run(&self, stage: &mut Stage<'_>) -> Outcome {
+    pub(super) async fn run(&self, context: &mut CommandContext<'_>) -> Outcome {
         tokio::select! {
             biased;
-            reason = stage.abort.raised() => return Err(Incomplete::Aborted(reason)),
+            reason = context.abort.raised() => return Err(Incomplete::Aborted(reason)),
             () = tokio::time::sleep(self.duration) => {}
         }
-        stage.voice.line(&format!("slept {}", seconds(self.duration.as_secs())));
+        context.log.line(&format!("slept {}", seconds(self.duration.as_secs())));
         Ok(())
     }
 }

@@ -16,15 +16,15 @@ use crate::protocol::AssignedTask;
 use crate::report::TaskLog;
 use crate::timings::Timings;
 
-/// A voice that remembers.
+/// A log that remembers.
 #[derive(Debug, Default)]
-pub(super) struct Said {
+pub(super) struct RecordingLog {
     pub(super) lines: Vec<String>,
     pub(super) steps: usize,
     pub(super) produced: Vec<PathBuf>,
 }
 
-impl TaskLog for Said {
+impl TaskLog for RecordingLog {
     fn line(&mut self, text: &str) {
         self.lines.push(text.to_owned());
     }
@@ -43,59 +43,53 @@ impl TaskLog for Said {
     fn ended(&mut self, _name: &str, _finished: &Finished) {}
 }
 
-/// All that a stage borrows.
-pub(super) struct Scene<'a> {
-    pub(super) tools: Tools,
-    pub(super) identity: Identity,
+/// All that a context borrows.
+pub(super) struct TestCommand<'a> {
+    pub(super) tools: CommandTools,
+    pub(super) environment: TaskEnvironment,
     pub(super) source: AbortSource,
     pub(super) abort: Abort,
-    pub(super) said: &'a mut Said,
+    pub(super) log: &'a mut RecordingLog,
 }
 
-impl<'a> Scene<'a> {
-    pub(super) fn new(said: &'a mut Said) -> Self {
+impl<'a> TestCommand<'a> {
+    pub(super) fn new(log: &'a mut RecordingLog) -> Self {
         let (source, abort) = AbortSource::new();
         let timings = Timings {
             grace: Duration::from_millis(50),
             ..Timings::default()
         };
-        let scratch = Scratch {
-            folder: "/nowhere".into(),
-            spare: "/nowhere".into(),
-            mark: "test".into(),
-            said: crate::command::Said::default(),
-        };
         let task: AssignedTask = serde_json::from_str(r#"{"uuid":"t","job":"j","name":"n"}"#).unwrap();
         Self {
-            tools: Tools::new(idle_launcher(&timings), &timings, "/nowhere".into(), scratch),
-            identity: Identity::new(&task, Path::new("/nowhere")),
+            tools: CommandTools::new(idle_launcher(&timings), &timings, "/nowhere".into()),
+            environment: TaskEnvironment::new(&task, Path::new("/nowhere")),
             source,
             abort,
-            said,
+            log,
         }
     }
 
-    pub(super) fn stage(&mut self) -> Stage<'_> {
-        Stage {
+    pub(super) fn context(&mut self) -> CommandContext<'_> {
+        CommandContext {
             tools: &self.tools,
-            identity: &self.identity,
+            environment: &self.environment,
             abort: &mut self.abort,
-            voice: self.said,
+            log: self.log,
             is_last: true,
         }
     }
 }
 
-/// Calls `act` on a stage that speaks to `said`.
-pub(super) fn scene(said: &mut Said, act: impl FnOnce(&mut Stage<'_>)) {
-    act(&mut Scene::new(said).stage());
+/// Calls `act` with a context that writes to `log`.
+pub(super) fn with_context(log: &mut RecordingLog, act: impl FnOnce(&mut CommandContext<'_>)) {
+    act(&mut TestCommand::new(log).context());
 }
 
 /// Runs one command to its end.
-pub(super) async fn run(wire: &str) -> (Outcome, Said) {
-    let mut said = Said::default();
-    let ended = parsed(wire).run(&mut Scene::new(&mut said).stage()).await;
-    (ended, said)
+pub(super) async fn run(wire: &str) -> (Outcome, RecordingLog) {
+    let mut log = RecordingLog::default();
+    let ended = parsed(wire).run(&mut TestCommand::new(&mut log).context()).await;
+    (ended, log)
 }
 
 fn read(wire: &str) -> Result<Command, CommandError> {
@@ -131,8 +125,8 @@ async fn echo_quotes_its_message() {
         (r#"{"b":1,"a":[5000000,""]}"#, r#"echo: "map[a:[5000000 ] b:1]""#),
     ];
     for (message, line) in table {
-        let (ended, said) = run(&format!(r#"{{"name":"echo","parameters":{{"message":{message}}}}}"#)).await;
-        assert_eq!((ended, said.lines, said.steps), (Ok(()), vec![line.to_owned()], 0));
+        let (ended, log) = run(&format!(r#"{{"name":"echo","parameters":{{"message":{message}}}}}"#)).await;
+        assert_eq!((ended, log.lines, log.steps), (Ok(()), vec![line.to_owned()], 0));
     }
     let missing = refused(r#"{"name":"echo","parameters":{"Message":1}}"#);
     assert!(
@@ -173,11 +167,11 @@ async fn sleep_cuts_to_seconds_and_says_how_long() {
         ("2", "slept 2s"),
     ] {
         let before = tokio::time::Instant::now();
-        let (ended, said) = run(&format!(
+        let (ended, log) = run(&format!(
             r#"{{"name":"sleep","parameters":{{"duration_in_seconds":{duration}}}}}"#
         ))
         .await;
-        assert_eq!((ended, said.lines), (Ok(()), vec![line.to_owned()]));
+        assert_eq!((ended, log.lines), (Ok(()), vec![line.to_owned()]));
         let whole: f64 = duration.parse::<f64>().unwrap().trunc().abs();
         assert!(
             (before.elapsed().as_secs_f64() - whole).abs() < 0.1,
@@ -218,15 +212,15 @@ fn a_sleep_that_makes_no_sense_is_refused_and_never_over_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_sleep_ends_with_an_abort() {
-    let mut said = Said::default();
-    let mut scene = Scene::new(&mut said);
-    scene.source.raise(AbortReason::StateChange);
+    let mut log = RecordingLog::default();
+    let mut test = TestCommand::new(&mut log);
+    test.source.raise(AbortReason::StateChange);
     let command = parsed(r#"{"name":"sleep","parameters":{"duration_in_seconds":3600}}"#);
     assert_eq!(
-        command.run(&mut scene.stage()).await,
+        command.run(&mut test.context()).await,
         Err(Incomplete::Aborted(AbortReason::StateChange))
     );
-    assert!(said.lines.is_empty());
+    assert!(log.lines.is_empty());
 }
 
 /// Any JSON, three levels deep.

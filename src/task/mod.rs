@@ -7,7 +7,9 @@
 //!                              └─ abort? asked before each one
 //! ```
 
+mod scratch;
 mod tmpdir;
+mod tools;
 mod unseen;
 
 #[cfg(test)]
@@ -16,14 +18,15 @@ mod tests;
 use tracing::info;
 
 use crate::abort::Abort;
-use crate::command::{Command, Identity, Stage};
+use crate::command::{Command, CommandContext, TaskEnvironment};
 use crate::outcome::{Incomplete, Outcome};
 use crate::protocol::{AssignedTask, WireCommand};
 use crate::report::TaskLog;
 
 pub(crate) use crate::command::set_aside_leftovers;
-pub use crate::command::{Said, Scratch, Tools};
+pub use scratch::{ScratchDirs, WarnedOnce};
 pub use tmpdir::Leftovers;
+pub use tools::Tools;
 pub use unseen::settle;
 
 use tmpdir::TaskDir;
@@ -47,15 +50,15 @@ pub async fn run(task: &AssignedTask, tools: &Tools, abort: &mut Abort, log: &mu
             return (Err(reason), Cleanup(None));
         }
     };
-    let identity = Identity::new(task, dir.path());
-    let mut stage = Stage {
-        tools,
-        identity: &identity,
+    let environment = TaskEnvironment::new(task, dir.path());
+    let mut context = CommandContext {
+        tools: &tools.commands,
+        environment: &environment,
         abort,
-        voice: log,
+        log,
         is_last: false,
     };
-    (commands(&task.commands, &mut stage).await, Cleanup(Some(dir)))
+    (commands(&task.commands, &mut context).await, Cleanup(Some(dir)))
 }
 
 impl Cleanup {
@@ -69,21 +72,21 @@ impl Cleanup {
 }
 
 /// One after the other, each read only when it is reached: those before a wrong one have run.
-async fn commands(commands: &[WireCommand], stage: &mut Stage<'_>) -> Outcome {
+async fn commands(commands: &[WireCommand], context: &mut CommandContext<'_>) -> Outcome {
     for (index, wire) in commands.iter().enumerate() {
-        if let Some(reason) = stage.abort.reason() {
+        if let Some(reason) = context.abort.reason() {
             return Err(Incomplete::Aborted(reason));
         }
         info!(command = wire.name, "running command {}", wire.name);
         let command = Command::try_from(wire).map_err(|error| Incomplete::Failed(error.to_string()))?;
-        stage.is_last = index + 1 == commands.len();
-        command.run(stage).await?;
-        if !stage.is_last {
-            stage.tools.launcher().release().await;
+        context.is_last = index + 1 == commands.len();
+        command.run(context).await?;
+        if !context.is_last {
+            context.tools.launcher().release().await;
         }
         // A command with steps of its own has told them.
         if wire.total_step_count <= 0 {
-            stage.voice.step();
+            context.log.step();
         }
     }
     Ok(())

@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use super::*;
 use crate::abort::{AbortReason, AbortSource};
+use crate::command::CommandTools;
 use crate::process::{Finished, idle_launcher};
 use crate::report::TaskLog;
 use crate::timings::Timings;
@@ -51,18 +52,15 @@ impl TaskLog for Recorder {
 }
 
 fn tools(folder: &Path) -> Tools {
-    let scratch = Scratch {
+    let scratch = ScratchDirs {
         folder: folder.into(),
         spare: folder.join("spare"),
         mark: "home-1".into(),
-        said: Said::default(),
+        warned: WarnedOnce::default(),
     };
-    Tools::new(
-        idle_launcher(&Timings::default()),
-        &Timings::default(),
-        folder.into(),
-        scratch,
-    )
+    let timings = Timings::default();
+    let commands = CommandTools::new(idle_launcher(&timings), &timings, folder.into());
+    Tools::new(commands, scratch)
 }
 
 fn task(commands: &str) -> AssignedTask {

@@ -23,9 +23,9 @@ use nix::unistd::geteuid;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
+use super::scratch::ScratchDirs;
 use crate::abort::{Abort, AbortSource};
 use crate::blocking::run_blocking_within;
-use crate::command::Scratch;
 use crate::mounts::fuse_below;
 use crate::outcome::RequeueReason;
 use crate::process::{KillSequence, Launcher, ProcessSpec};
@@ -47,12 +47,12 @@ const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 #[derive(Debug)]
 pub(super) struct TaskDir {
     path: PathBuf,
-    scratch: Scratch,
+    scratch: ScratchDirs,
 }
 
 impl TaskDir {
     /// A new one, empty and for its owner alone.
-    pub(super) async fn make(scratch: &Scratch, abort: &Abort) -> Result<Self, RequeueReason> {
+    pub(super) async fn make(scratch: &ScratchDirs, abort: &Abort) -> Result<Self, RequeueReason> {
         let path = make_somewhere(scratch, abort).await.map_err(RequeueReason::NoTmpdir)?;
         debug!("the task's temporary directory is {}", path.display());
         Ok(Self {
@@ -75,7 +75,7 @@ impl TaskDir {
             }
         };
         let Err(stays) = removed else { return };
-        if self.scratch.said.is_new("remove", stays.why.kind()) {
+        if self.scratch.warned.is_new("remove", stays.why.kind()) {
             warn!(%path, "a task's temporary directory stays until the next start, as others will for this reason: {stays}");
         } else {
             debug!(%path, "a task's temporary directory stays until the next start: {stays}");
@@ -89,7 +89,7 @@ pub struct Leftovers(Vec<PathBuf>);
 
 impl Leftovers {
     /// Looks for them. For the start, when nothing of it runs any more, and before a task has a directory here.
-    pub async fn find(scratch: &Scratch) -> Self {
+    pub async fn find(scratch: &ScratchDirs) -> Self {
         let mut found = Vec::new();
         for folder in [&scratch.folder, &scratch.spare] {
             let (inside, prefix) = (folder.clone(), prefix(scratch));
@@ -137,7 +137,7 @@ fn ours(folder: &Path, prefix: &str) -> Vec<PathBuf> {
 }
 
 /// Makes one in the usual folder or else in the spare one.
-async fn make_somewhere(scratch: &Scratch, abort: &Abort) -> Result<PathBuf, String> {
+async fn make_somewhere(scratch: &ScratchDirs, abort: &Abort) -> Result<PathBuf, String> {
     let make = async |folder: &PathBuf, make: fn(&Path, &str) -> io::Result<PathBuf>| {
         let (folder, prefix) = (folder.clone(), prefix(scratch));
         let made = run_blocking_within(abort.patience(PATIENCE), move || make(&folder, &prefix)).await;
@@ -150,7 +150,7 @@ async fn make_somewhere(scratch: &Scratch, abort: &Abort) -> Result<PathBuf, Str
     let (folder, other) = (scratch.folder.display(), scratch.spare.display());
     match make(&scratch.spare, make_with_its_folder).await {
         Ok(path) => {
-            if scratch.said.is_new("make", usual.kind()) {
+            if scratch.warned.is_new("make", usual.kind()) {
                 warn!("no temporary directory can be made in {folder}, so tasks get theirs in {other}: {usual}");
             }
             Ok(path)
@@ -249,7 +249,7 @@ async fn unmount(at: &Path, launcher: &Launcher) {
 }
 
 /// What the names of this worker's directories begin with.
-fn prefix(scratch: &Scratch) -> String {
+fn prefix(scratch: &ScratchDirs) -> String {
     // 64-bit FNV-1a: the same in every version of the worker.
     let hash = scratch.mark.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)

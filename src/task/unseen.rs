@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tracing::warn;
 
-use crate::command::{conclude, told};
+use crate::command::{conclude, end_summary};
 use crate::outcome::Incomplete;
 use crate::report::UnseenEnd;
 use crate::spool::Spool;
@@ -21,7 +21,7 @@ pub async fn settle(spool: &Spool) {
             spool.count_orphaned(&run);
             continue;
         };
-        let how = told(end.finished());
+        let how = end_summary(end.finished());
         warn!(
             task = run.task.as_str(),
             "the last run was killed when the program of this task had ended: {how}"

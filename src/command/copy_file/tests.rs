@@ -6,17 +6,17 @@ use std::time::Duration;
 
 use super::*;
 use crate::abort::{AbortReason, AbortSource};
-use crate::command::tests::{Said, Scene, refused};
+use crate::command::tests::{RecordingLog, TestCommand, refused};
 use crate::outcome::Incomplete;
 
 async fn copied(src: &Path, dest: &Path) -> (Outcome, Vec<String>) {
-    let mut said = Said::default();
+    let mut log = RecordingLog::default();
     let command = CopyFile {
         src: src.into(),
         dest: dest.into(),
     };
-    let ended = command.run(&mut Scene::new(&mut said).stage()).await;
-    (ended, said.lines)
+    let ended = command.run(&mut TestCommand::new(&mut log).context()).await;
+    (ended, log.lines)
 }
 
 fn names(folder: &Path) -> Vec<String> {
@@ -125,7 +125,7 @@ async fn two_copies_to_one_destination_do_not_mix() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     fs::write(at("s"), "s").unwrap();
-    let other = Part::file(&at("d")).unwrap();
+    let other = PartialCopy::file(&at("d")).unwrap();
     let (ended, _) = copied(&at("s"), &at("d")).await;
     let Err(Incomplete::Failed(text)) = ended else {
         panic!("{ended:?}")
@@ -142,7 +142,10 @@ async fn two_copies_to_one_destination_do_not_mix() {
 fn a_destination_that_appeared_meanwhile_is_not_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
-    for part in [Part::file(&at("d")).unwrap(), Part::folder(&at("e")).unwrap()] {
+    for part in [
+        PartialCopy::file(&at("d")).unwrap(),
+        PartialCopy::folder(&at("e")).unwrap(),
+    ] {
         let dest = at(&part.path().file_name().unwrap().to_string_lossy()[1..2]);
         fs::write(&dest, "sooner").unwrap();
         assert_eq!(part.publish(&dest).unwrap_err().kind(), ErrorKind::AlreadyExists);
@@ -162,13 +165,13 @@ async fn a_long_name_has_a_part_too() {
 
 /// Copies, and aborts as soon as something of the destination is there.
 async fn aborted(command: &CopyFile, part: &Path) -> Outcome {
-    let mut said = Said::default();
-    let mut scene = Scene::new(&mut said);
-    scene.tools.patience = Duration::from_secs(60);
-    let source = std::mem::replace(&mut scene.source, AbortSource::new().0);
-    let mut stage = scene.stage();
+    let mut log = RecordingLog::default();
+    let mut test = TestCommand::new(&mut log);
+    test.tools.patience = Duration::from_secs(60);
+    let source = std::mem::replace(&mut test.source, AbortSource::new().0);
+    let mut context = test.context();
     let mut under_way = false;
-    let mut copy = std::pin::pin!(command.run(&mut stage));
+    let mut copy = std::pin::pin!(command.run(&mut context));
     loop {
         tokio::select! {
             biased;

@@ -3,15 +3,15 @@
 use std::os::unix::fs::symlink;
 
 use super::*;
-use crate::command::tests::{Said, Scene, refused};
+use crate::command::tests::{RecordingLog, TestCommand, refused};
 use crate::outcome::Incomplete;
 
 async fn made(path: &Path) -> (Outcome, Vec<String>) {
-    let mut said = Said::default();
+    let mut log = RecordingLog::default();
     let ended = MakeDirectory { path: path.into() }
-        .run(&mut Scene::new(&mut said).stage())
+        .run(&mut TestCommand::new(&mut log).context())
         .await;
-    (ended, said.lines)
+    (ended, log.lines)
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::*;
 use crate::abort::AbortReason;
-use crate::command::tests::{Said, Scene};
+use crate::command::tests::{RecordingLog, TestCommand};
 use crate::outcome::Incomplete;
 
 /// Everything below a folder: each name with what it is.
@@ -51,14 +51,14 @@ fn age(path: &Path) {
         .unwrap();
 }
 
-async fn moved(src: &Path, dest: &Path) -> (Outcome, Said) {
-    let mut said = Said::default();
+async fn moved(src: &Path, dest: &Path) -> (Outcome, RecordingLog) {
+    let mut log = RecordingLog::default();
     let command = MoveDirectory {
         src: src.into(),
         dest: dest.into(),
     };
-    let ended = command.run(&mut Scene::new(&mut said).stage()).await;
-    (ended, said)
+    let ended = command.run(&mut TestCommand::new(&mut log).context()).await;
+    (ended, log)
 }
 
 fn stamped() -> String {
@@ -82,10 +82,10 @@ async fn a_folder_a_file_and_a_link_are_moved() {
     fs::write(at("f"), "f").unwrap();
     symlink("to/nothing", at("l")).unwrap();
     for (src, dest) in [("a", "b/"), ("f", "g"), ("l", "m")] {
-        let (ended, said) = moved(&at(src), &at(dest)).await;
+        let (ended, log) = moved(&at(src), &at(dest)).await;
         assert_eq!(ended, Ok(()));
         let to = at(dest.trim_end_matches('/'));
-        assert_eq!(said.lines, [format!("move-directory: moving {:?} to {to:?}", at(src))]);
+        assert_eq!(log.lines, [format!("move-directory: moving {:?} to {to:?}", at(src))]);
     }
     assert_eq!(all(folder.path()), ["b/", "b/file=a", "g=f", "m -> to/nothing"]);
 }
@@ -101,10 +101,10 @@ async fn what_was_there_is_kept_under_the_time_of_its_last_change() {
         (2, format!("d-{stamp}-002")),
     ] {
         let (src, dest) = (make(folder.path(), "s"), make(folder.path(), "d"));
-        let (ended, said) = moved(&src, &dest).await;
+        let (ended, log) = moved(&src, &dest).await;
         assert_eq!(ended, Ok(()), "{number}");
         assert_eq!(
-            said.lines,
+            log.lines,
             [
                 format!("move-directory: moving {dest:?} to {:?}", at(&backup)),
                 format!("move-directory: moving {src:?} to {dest:?}"),
@@ -185,7 +185,7 @@ async fn what_makes_no_sense_is_refused_before_anything_is_touched() {
         ("a", "nowhere/new", "cannot look at the folder of"),
         ("a", "c/file/new", "cannot look at the folder of"),
     ] {
-        let (ended, said) = moved(&at(src), &at(dest)).await;
+        let (ended, log) = moved(&at(src), &at(dest)).await;
         let Err(Incomplete::Failed(text)) = ended else {
             panic!("{src} {dest}: {ended:?}")
         };
@@ -194,7 +194,7 @@ async fn what_makes_no_sense_is_refused_before_anything_is_touched() {
             "{src} {dest}: {text}"
         );
         assert_eq!(
-            (said.lines, all(folder.path())),
+            (log.lines, all(folder.path())),
             (Vec::new(), before.clone()),
             "{src} {dest}"
         );
@@ -214,8 +214,8 @@ async fn a_move_across_file_systems_takes_everything_along() {
     age(&src);
     let dest = make(there.path(), "d");
     let (expected, kept) = (all(&src), all(&dest));
-    let (ended, said) = moved(&src, &dest).await;
-    assert_eq!(ended, Ok(()), "{:?}", said.lines);
+    let (ended, log) = moved(&src, &dest).await;
+    assert_eq!(ended, Ok(()), "{:?}", log.lines);
     assert_eq!(all(&dest), expected);
     let mode = |name: &str| fs::metadata(dest.join(name)).unwrap().permissions().mode() & 0o7777;
     assert_eq!((mode("deep/er/script"), mode("deep/er")), (0o751, 0o550));
@@ -234,8 +234,8 @@ async fn a_file_and_a_link_go_across_file_systems_too() {
     fs::write(here.path().join("f"), "f").unwrap();
     symlink("nothing", here.path().join("l")).unwrap();
     for name in ["f", "l"] {
-        let (ended, said) = moved(&here.path().join(name), &there.path().join(name)).await;
-        assert_eq!(ended, Ok(()), "{:?}", said.lines);
+        let (ended, log) = moved(&here.path().join(name), &there.path().join(name)).await;
+        assert_eq!(ended, Ok(()), "{:?}", log.lines);
     }
     assert_eq!(all(there.path()), ["f=f", "l -> nothing"]);
     assert!(all(here.path()).is_empty());
@@ -257,14 +257,14 @@ async fn a_move_across_file_systems_that_cannot_be_done_changes_nothing() {
 }
 
 /// Runs a move in a thread that has mounts of its own, so the command's own thread has to be that one.
-fn moved_here(src: &Path, dest: &Path) -> Result<(), Trouble> {
+fn moved_here(src: &Path, dest: &Path) -> Result<(), FileWorkError> {
     let (lines, _unheard) = tokio::sync::mpsc::unbounded_channel();
     let (_source, abort) = crate::abort::AbortSource::new();
     let command = MoveDirectory {
         src: src.into(),
         dest: dest.into(),
     };
-    command.check()?.carry_out(&Aside::new(abort, lines))
+    command.check()?.run(&FileWork::new(abort, lines))
 }
 
 #[test]
@@ -276,7 +276,7 @@ fn i25_a_move_across_file_systems_does_not_take_what_is_mounted_for_its_own() {
     let before = all(&storage);
     crate::trees::with_own_mounts(|| {
         crate::trees::bind(&storage, &src.join("mnt"));
-        let Err(Trouble::Failed(why)) = moved_here(&src, &there.path().join("d")) else {
+        let Err(FileWorkError::Failed(why)) = moved_here(&src, &there.path().join("d")) else {
             panic!("it was moved")
         };
         assert!(why.ends_with("/s/mnt\" is another file system, mounted there"), "{why}");
@@ -288,13 +288,13 @@ fn i25_a_move_across_file_systems_does_not_take_what_is_mounted_for_its_own() {
 
 /// Moves, and aborts as soon as something of the copy is there.
 async fn aborted(command: &MoveDirectory, part: &Path) -> Outcome {
-    let mut said = Said::default();
-    let mut scene = Scene::new(&mut said);
-    scene.tools.patience = Duration::from_secs(60);
-    let source = std::mem::replace(&mut scene.source, crate::abort::AbortSource::new().0);
-    let mut stage = scene.stage();
+    let mut log = RecordingLog::default();
+    let mut test = TestCommand::new(&mut log);
+    test.tools.patience = Duration::from_secs(60);
+    let source = std::mem::replace(&mut test.source, crate::abort::AbortSource::new().0);
+    let mut context = test.context();
     let mut under_way = false;
-    let mut copy = std::pin::pin!(command.run(&mut stage));
+    let mut copy = std::pin::pin!(command.run(&mut context));
     loop {
         tokio::select! {
             biased;

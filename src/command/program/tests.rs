@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::abort::{AbortReason, AbortSource};
-use crate::command::tests::{Said, scene};
+use crate::command::tests::{RecordingLog, with_context};
 use crate::process::{Stray, Strays};
 
 fn finished(exit: Exit) -> Finished {
@@ -33,9 +33,9 @@ fn stray(pid: i32, name: &str) -> Stray {
     }
 }
 
-fn program(exe: &str, args: &[&str]) -> Program {
+fn program(exe: &str, args: &[&str]) -> CommandProgram {
     let args = args.iter().map(|arg| (*arg).to_owned()).collect();
-    Program::new("exec", exe, args, KillSequence(Vec::new()))
+    CommandProgram::new("exec", exe, args, KillSequence(Vec::new()))
 }
 
 #[test]
@@ -95,14 +95,14 @@ fn a_lost_guard_hands_the_task_back_and_names_what_is_left() {
 
 #[test]
 fn a6_what_outlived_the_program_is_named_in_the_log() {
-    let mut said = Said::default();
+    let mut log = RecordingLog::default();
     let mut messy = finished(Exit::Success);
     messy.output_held = true;
     messy.strays.ended = vec![stray(43, "sleep"), stray(44, "python3")];
     messy.strays.unkillable = vec![stray(45, "hung")];
-    scene(&mut said, |stage| account(&messy, stage));
+    with_context(&mut log, |context| log_end(&messy, context));
     assert_eq!(
-        said.lines,
+        log.lines,
         [
             "left behind and ended: sleep (pid 43), python3 (pid 44)",
             "left behind, and cannot be ended: hung (pid 45); no other task is run here until they are gone",
@@ -125,15 +125,15 @@ fn the_usage_line_says_the_end_by_name() {
         (Exit::Lost, "was lost"),
     ];
     for (exit, words) in cases {
-        assert_eq!(end(&exit), words);
+        assert_eq!(describe_exit(&exit), words);
     }
 }
 
 #[test]
 fn the_log_says_first_what_is_run() {
-    let mut said = Said::default();
-    scene(&mut said, |stage| {
-        announce(&program("/bin/x y", &["it's", "a\nb", ""]).spec(stage), stage)
+    let mut log = RecordingLog::default();
+    with_context(&mut log, |context| {
+        announce(&program("/bin/x y", &["it's", "a\nb", ""]).spec(context), context)
     });
     let expected = [
         "going to run:",
@@ -142,7 +142,7 @@ fn the_log_says_first_what_is_run() {
 b' ''",
         "",
     ];
-    assert_eq!(said.lines, expected);
+    assert_eq!(log.lines, expected);
 }
 
 #[tokio::test]

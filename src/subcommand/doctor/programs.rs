@@ -16,7 +16,7 @@ use futures_util::future::join_all;
 use super::Case;
 use super::finding::{Finding, look};
 use crate::abort::{AbortReason, AbortSource};
-use crate::command::{ffmpeg_beside, is_program, program_in};
+use crate::command::{ffmpeg_beside, find_program, is_program};
 use crate::home::spool_of;
 use crate::process::{Exit, KillSequence, Launcher, LauncherOptions, ProcessEvent, ProcessSpec};
 use crate::setup::{OURSELVES, tools_folder};
@@ -81,7 +81,7 @@ async fn blenders(launcher: &Launcher, home: Option<&Path>, path: Option<OsStrin
             .collect::<Vec<_>>();
         match found.is_empty() {
             false => found,
-            true => program_in(path.as_deref(), "blender").into_iter().collect(),
+            true => find_program(path.as_deref(), "blender").into_iter().collect(),
         }
     });
     let places = match places.await {
@@ -154,7 +154,9 @@ async fn ffmpeg(launcher: &Launcher, path: Option<OsString>) -> Finding {
     let shown = folder.display().to_string();
     let places = look(NAME, &shown, move || {
         let beside = ffmpeg_beside(&folder).into_iter().filter(|path| is_program(path));
-        beside.chain(program_in(path.as_deref(), "ffmpeg")).collect::<Vec<_>>()
+        beside
+            .chain(find_program(path.as_deref(), "ffmpeg"))
+            .collect::<Vec<_>>()
     });
     let places = match places.await {
         Ok(places) => places,

@@ -5,20 +5,20 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 
 use super::*;
 use crate::process::idle_launcher;
-use crate::task::Said;
+use crate::task::WarnedOnce;
 use crate::timings::Timings;
 
-fn scratch(folder: &Path) -> Scratch {
-    Scratch {
+fn scratch(folder: &Path) -> ScratchDirs {
+    ScratchDirs {
         folder: folder.join("usual"),
         spare: folder.join("spare"),
         mark: "machine home-1".into(),
-        said: Said::default(),
+        warned: WarnedOnce::default(),
     }
 }
 
 /// A folder with the usual one in it.
-fn place() -> (tempfile::TempDir, Scratch) {
+fn place() -> (tempfile::TempDir, ScratchDirs) {
     let folder = tempfile::tempdir().unwrap();
     let scratch = scratch(folder.path());
     fs::create_dir(&scratch.folder).unwrap();
@@ -63,8 +63,8 @@ async fn i5_sockets_fit_below_a_temporary_directory() {
 async fn leftovers_of_our_mark_are_cleaned_and_no_others() {
     let launcher = idle_launcher(&Timings::default());
     let (folder, scratch) = place();
-    let name = |scratch: &Scratch, lot: &str| scratch.folder.join(format!("{}{lot}", prefix(scratch)));
-    let other_machine = Scratch {
+    let name = |scratch: &ScratchDirs, lot: &str| scratch.folder.join(format!("{}{lot}", prefix(scratch)));
+    let other_machine = ScratchDirs {
         mark: "copy home-1".into(),
         ..scratch.clone()
     };
@@ -141,9 +141,9 @@ fn i13_what_belongs_to_another_user_or_is_a_link_is_not_taken_for_ours() {
 
 #[test]
 fn a_trouble_is_told_once_to_all_who_share_it() {
-    let said = Said::default();
-    let shared = said.clone();
-    assert!(said.is_new("make", ErrorKind::StorageFull));
+    let warned = WarnedOnce::default();
+    let shared = warned.clone();
+    assert!(warned.is_new("make", ErrorKind::StorageFull));
     assert!(!shared.is_new("make", ErrorKind::StorageFull));
     assert!(shared.is_new("remove", ErrorKind::StorageFull));
 }

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::time::Instant;
 
+use crate::command::CommandTools;
 use crate::departure::{Departure, RestartCode};
 use crate::home::{Credentials, Home};
 use crate::manager::push::{HintSender, Interest, hint_channel};
@@ -25,7 +26,7 @@ use crate::report::Pictures;
 use crate::signals::Order;
 use crate::spool::{Limits, Spool};
 use crate::systemd::Systemd;
-use crate::task::{Said, Scratch, Tools};
+use crate::task::{ScratchDirs, Tools, WarnedOnce};
 use crate::timings::Timings;
 use crate::worker::{Inbox, Surroundings, Worker};
 
@@ -229,17 +230,18 @@ pub(super) async fn live_in(home: &Home, manager: &Scripted, seconds: u64, order
         software_version: "t".into(),
         can_restart: true,
     };
-    let scratch = Scratch {
+    let commands = CommandTools::new(idle_launcher(&timings), &timings, "/nonexistent".into());
+    let scratch = ScratchDirs {
         folder: home.dir().to_owned(),
         spare: home.dir().join("tmp"),
         mark: "test".into(),
-        said: Said::default(),
+        warned: WarnedOnce::default(),
     };
     let around = Surroundings {
         home,
         spool,
         pictures,
-        tools: Tools::new(idle_launcher(&timings), &timings, "/nonexistent".into(), scratch),
+        tools: Tools::new(commands, scratch),
         orders: Inbox::new(orders_in, Systemd::default()),
         hints,
         node: Node::new(Requirements::default(), &timings),

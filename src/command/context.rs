@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! What commands have around them: the same for all tasks ([`Tools`]), of one task ([`Identity`]), and
-//! for one run ([`Stage`]).
+//! What commands have around them: the same for all tasks ([`CommandTools`]), of one task ([`TaskEnvironment`]), and
+//! for one run ([`CommandContext`]).
 
-use std::collections::HashSet;
 use std::ffi::OsString;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -20,7 +17,7 @@ use crate::timings::Timings;
 
 /// What the commands of every task on this node need.
 #[derive(Debug, Clone)]
-pub struct Tools {
+pub struct CommandTools {
     pub(super) launcher: Launcher,
     /// The folder beside the worker's program where an FFmpeg may be.
     pub(super) ffmpeg_dir: PathBuf,
@@ -30,38 +27,13 @@ pub struct Tools {
     pub(super) patience: Duration,
     /// A program killed sooner after its start has crashed at once.
     pub(super) crash: Duration,
-    scratch: Scratch,
     /// Where it is kept of a run of Blender what the next start has to know; nowhere in some tests.
     journals: Option<PathBuf>,
 }
 
-/// Where tasks get their temporary directories.
-#[derive(Debug, Clone)]
-pub struct Scratch {
-    /// The folder they are made in, e.g. `/tmp`.
-    pub folder: PathBuf,
-    /// The one for when they cannot be made there; made itself if need be.
-    pub spare: PathBuf,
-    /// What tells this worker's directories from another worker's, also from one on another machine.
-    pub mark: String,
-    /// Shared by all clones.
-    pub said: Said,
-}
-
-/// Which troubles were told, so that each task does not tell them again.
-#[derive(Debug, Clone, Default)]
-pub struct Said(Arc<Mutex<HashSet<(&'static str, ErrorKind)>>>);
-
-impl Said {
-    /// Whether this one is told for the first time.
-    pub fn is_new(&self, what: &'static str, cause: ErrorKind) -> bool {
-        self.0.lock().is_ok_and(|mut told| told.insert((what, cause)))
-    }
-}
-
-impl Tools {
+impl CommandTools {
     /// `ffmpeg_dir` is the `tools` folder beside the worker's program; it need not exist.
-    pub fn new(launcher: Launcher, timings: &Timings, ffmpeg_dir: PathBuf, scratch: Scratch) -> Self {
+    pub fn new(launcher: Launcher, timings: &Timings, ffmpeg_dir: PathBuf) -> Self {
         Self {
             launcher,
             ffmpeg_dir,
@@ -73,7 +45,6 @@ impl Tools {
             kill_sequence: KillSequence(vec![(Signal::SIGTERM, timings.grace)]),
             patience: timings.grace,
             crash: timings.crash_window,
-            scratch,
             journals: None,
         }
     }
@@ -96,16 +67,11 @@ impl Tools {
     pub fn launcher(&self) -> &Launcher {
         &self.launcher
     }
-
-    /// Where tasks get their temporary directories.
-    pub fn scratch(&self) -> &Scratch {
-        &self.scratch
-    }
 }
 
 /// Whose programs these are: what their environment and the process list say.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity {
+pub struct TaskEnvironment {
     pub(super) env: Vec<(OsString, Option<OsString>)>,
     pub(super) label: String,
     /// The task's id.
@@ -113,7 +79,7 @@ pub struct Identity {
     pub(super) tmpdir: PathBuf,
 }
 
-impl Identity {
+impl TaskEnvironment {
     /// `FLAMENCO_TASK_ID`, `FLAMENCO_JOB_ID`, `FLAMENCO_TASK_NAME` and `TMPDIR`.
     pub fn new(task: &AssignedTask, tmpdir: &Path) -> Self {
         let mut env: Vec<_> = [
@@ -144,19 +110,19 @@ fn variable(text: &str) -> OsString {
 }
 
 /// What one command has while it runs.
-pub struct Stage<'a> {
-    pub tools: &'a Tools,
-    pub identity: &'a Identity,
+pub struct CommandContext<'a> {
+    pub tools: &'a CommandTools,
+    pub environment: &'a TaskEnvironment,
     pub abort: &'a mut Abort,
-    pub voice: &'a mut dyn TaskLog,
+    pub log: &'a mut dyn TaskLog,
     /// After it the task is done.
     pub is_last: bool,
 }
 
-impl std::fmt::Debug for Stage<'_> {
+impl std::fmt::Debug for CommandContext<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Stage")
-            .field("identity", self.identity)
+        f.debug_struct("CommandContext")
+            .field("environment", self.environment)
             .finish_non_exhaustive()
     }
 }
@@ -168,8 +134,8 @@ mod tests {
     #[test]
     fn a_program_is_told_whose_it_is_also_with_an_odd_name() {
         let task: AssignedTask = serde_json::from_str(r#"{"uuid":"t","job":"j","name":"a\u0000b ü"}"#).unwrap();
-        let identity = Identity::new(&task, Path::new("/tmp/x"));
-        let env: Vec<_> = identity
+        let environment = TaskEnvironment::new(&task, Path::new("/tmp/x"));
+        let env: Vec<_> = environment
             .env
             .iter()
             .map(|(name, value)| (name.to_str(), value.as_deref().and_then(|v| v.to_str())))

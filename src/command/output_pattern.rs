@@ -12,7 +12,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use super::picture::{PICTURES, endings};
+use super::picture_format::{PICTURES, endings};
 
 /// Blender appends these where a name has no `#`.
 const DIGITS: usize = 4;
@@ -44,7 +44,7 @@ const WITH_VALUE: [&str; 20] = [
 
 /// Pictures that Blender was told to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Output {
+pub(super) struct OutputPattern {
     pub(super) folder: PathBuf,
     /// The name up to the number of the frame.
     before: String,
@@ -52,20 +52,20 @@ pub(super) struct Output {
     /// What may follow the number.
     tails: Vec<String>,
     /// Empty where the .blend says which.
-    frames: Vec<Frames>,
+    frames: Vec<FrameRange>,
 }
 
 /// Some frames; the step is at least 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Frames {
+struct FrameRange {
     first: u32,
     last: u32,
     step: u32,
 }
 
-/// What the arguments have said so far.
+/// What the arguments have settings so far.
 #[derive(Debug, Default)]
-struct Said<'a> {
+struct RenderArguments<'a> {
     blendfile: Option<&'a str>,
     pattern: Option<&'a str>,
     format: Option<&'a str>,
@@ -76,40 +76,40 @@ struct Said<'a> {
 
 /// Reads a command line of Blender that is run in `directory`. Nothing for a render whose output only the .blend
 /// knows.
-pub(super) fn outputs(arguments: &[String], directory: &Path) -> Vec<Output> {
-    let mut said = Said {
+pub(super) fn output_patterns(arguments: &[String], directory: &Path) -> Vec<OutputPattern> {
+    let mut settings = RenderArguments {
         step: 1,
-        ..Said::default()
+        ..RenderArguments::default()
     };
     let mut outputs = Vec::new();
     let mut words = arguments.iter().map(String::as_str);
     while let Some(word) = words.next() {
         match word {
             "--" => break,
-            "-o" | "--render-output" => said.pattern = words.next(),
-            "-F" | "--render-format" => said.format = words.next(),
-            "-s" | "--frame-start" => said.start = words.next().and_then(number),
-            "-e" | "--frame-end" => said.end = words.next().and_then(number),
-            "-j" | "--frame-jump" => said.step = words.next().and_then(number).unwrap_or(1).max(1),
+            "-o" | "--render-output" => settings.pattern = words.next(),
+            "-F" | "--render-format" => settings.format = words.next(),
+            "-s" | "--frame-start" => settings.start = words.next().and_then(number),
+            "-e" | "--frame-end" => settings.end = words.next().and_then(number),
+            "-j" | "--frame-jump" => settings.step = words.next().and_then(number).unwrap_or(1).max(1),
             // Its names are among those that are expected anyway.
             "-x" | "--use-extension" => drop(words.next()),
             // Another scene has another output.
             "-S" | "--scene" => {
                 words.next();
-                (said.pattern, said.format, said.start, said.end) = (None, None, None, None);
+                (settings.pattern, settings.format, settings.start, settings.end) = (None, None, None, None);
             }
-            "-a" | "--render-anim" => outputs.extend(said.output(said.range(), directory)),
+            "-a" | "--render-anim" => outputs.extend(settings.output(settings.range(), directory)),
             "-f" | "--render-frame" => {
                 let frames = words.next().map(frames).unwrap_or_default();
-                outputs.extend(said.output(frames, directory));
+                outputs.extend(settings.output(frames, directory));
             }
             option if WITH_VALUE.contains(&option) => drop(words.next()),
             file if !file.starts_with('-') && file.contains(".blend") => {
                 // It brings settings of its own.
-                said = Said {
+                settings = RenderArguments {
                     blendfile: Some(file),
                     step: 1,
-                    ..Said::default()
+                    ..RenderArguments::default()
                 };
             }
             _ => {}
@@ -118,9 +118,9 @@ pub(super) fn outputs(arguments: &[String], directory: &Path) -> Vec<Output> {
     outputs
 }
 
-impl Said<'_> {
-    fn range(&self) -> Vec<Frames> {
-        let range = self.start.zip(self.end).map(|(first, last)| Frames {
+impl RenderArguments<'_> {
+    fn range(&self) -> Vec<FrameRange> {
+        let range = self.start.zip(self.end).map(|(first, last)| FrameRange {
             first,
             last,
             step: self.step,
@@ -128,7 +128,7 @@ impl Said<'_> {
         range.into_iter().collect()
     }
 
-    fn output(&self, frames: Vec<Frames>, directory: &Path) -> Option<Output> {
+    fn output(&self, frames: Vec<FrameRange>, directory: &Path) -> Option<OutputPattern> {
         let pattern = self.pattern?;
         let (folder, name) = match pattern.rfind('/') {
             Some(slash) => pattern.split_at(slash + 1),
@@ -136,11 +136,11 @@ impl Said<'_> {
         };
         let folder = match folder.strip_prefix("//") {
             // Without a .blend, Blender has no such folder.
-            Some(relative) => plain(&directory.join(self.blendfile?).parent()?.join(relative)),
+            Some(relative) => normalized(&directory.join(self.blendfile?).parent()?.join(relative)),
             None => directory.join(folder),
         };
         let (before, digits, after) = split_at_frame(name);
-        Some(Output {
+        Some(OutputPattern {
             folder,
             before: before.to_owned(),
             digits,
@@ -150,18 +150,18 @@ impl Said<'_> {
     }
 }
 
-impl Output {
+impl OutputPattern {
     /// How many names there are.
-    pub(super) fn count(&self) -> usize {
-        let frames: u64 = self.frames.iter().map(Frames::count).sum();
+    pub(super) fn name_count(&self) -> usize {
+        let frames: u64 = self.frames.iter().map(FrameRange::count).sum();
         usize::try_from(frames)
             .unwrap_or(usize::MAX)
             .saturating_mul(self.tails.len())
     }
 
-    /// All names of pictures that may be written; see [`Output::count`].
+    /// All names of pictures that may be written; see [`OutputPattern::name_count`].
     pub(super) fn names(&self) -> impl Iterator<Item = String> {
-        let frames = self.frames.iter().flat_map(Frames::all);
+        let frames = self.frames.iter().flat_map(FrameRange::all);
         frames.flat_map(|frame| {
             let stem = format!("{}{frame:0width$}", self.before, width = self.digits);
             self.tails.iter().map(move |tail| format!("{stem}{tail}"))
@@ -169,7 +169,7 @@ impl Output {
     }
 
     /// Whether it is one of these names.
-    pub(super) fn has(&self, name: &str) -> bool {
+    pub(super) fn matches(&self, name: &str) -> bool {
         let Some(rest) = name.strip_prefix(&self.before) else {
             return false;
         };
@@ -184,7 +184,7 @@ impl Output {
     }
 }
 
-impl Frames {
+impl FrameRange {
     fn count(&self) -> u64 {
         if self.last < self.first {
             return 0;
@@ -203,10 +203,10 @@ impl Frames {
 }
 
 /// `1,3..5`. What is relative to the .blend's own range (`+1`, `-1`) is not known, and left out.
-fn frames(list: &str) -> Vec<Frames> {
+fn frames(list: &str) -> Vec<FrameRange> {
     let one = |item: &str| {
         let (first, last) = item.split_once("..").unwrap_or((item, item));
-        Some(Frames {
+        Some(FrameRange {
             first: number(first)?,
             last: number(last)?,
             step: 1,
@@ -248,25 +248,25 @@ fn tails(after: &str, format: Option<&str>) -> Vec<String> {
 }
 
 /// Without `..`, as Blender takes them out of a path with `//`.
-fn plain(path: &Path) -> PathBuf {
-    let mut plain = PathBuf::new();
+fn normalized(path: &Path) -> PathBuf {
+    let mut normalized = PathBuf::new();
     for part in path.components() {
         match part {
-            Component::ParentDir => drop(plain.pop()),
+            Component::ParentDir => drop(normalized.pop()),
             Component::CurDir => {}
-            Component::Prefix(_) | Component::RootDir | Component::Normal(_) => plain.push(part),
+            Component::Prefix(_) | Component::RootDir | Component::Normal(_) => normalized.push(part),
         }
     }
-    plain
+    normalized
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn read(line: &str) -> Vec<Output> {
+    fn read(line: &str) -> Vec<OutputPattern> {
         let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
-        outputs(&words, Path::new("/here"))
+        output_patterns(&words, Path::new("/here"))
     }
 
     /// The pictures that a command line may write, among them `wanted`, which Blender 3.4 does write.
@@ -283,8 +283,8 @@ mod tests {
             );
         }
         for output in &read {
-            assert_eq!(output.names().count(), output.count());
-            assert!(output.names().all(|name| output.has(&name)), "{line}");
+            assert_eq!(output.names().count(), output.name_count());
+            assert!(output.names().all(|name| output.matches(&name)), "{line}");
         }
     }
 
@@ -341,10 +341,10 @@ mod tests {
             "--render-frame",
             "8..10",
         ];
-        let read = outputs(&words.map(str::to_owned), Path::new("/here"));
+        let read = output_patterns(&words.map(str::to_owned), Path::new("/here"));
         assert_eq!(read.len(), 1);
         assert_eq!(read[0].folder, Path::new("/o"));
-        assert!(read[0].has("000008.png") && read[0].has("000010.png"));
+        assert!(read[0].matches("000008.png") && read[0].matches("000010.png"));
         for other in [
             "000007.png",
             "000011.png",
@@ -354,7 +354,7 @@ mod tests {
             "x000008.png",
             "000008.png.partial",
         ] {
-            assert!(!read[0].has(other), "{other}");
+            assert!(!read[0].matches(other), "{other}");
         }
     }
 
@@ -377,15 +377,15 @@ mod tests {
             "/r/x.blend -o /o/x -f",
         ] {
             let read = read(line);
-            assert_eq!((read.len(), read[0].count()), (1, 0), "{line}");
+            assert_eq!((read.len(), read[0].name_count()), (1, 0), "{line}");
         }
     }
 
     #[test]
     fn i2_no_range_is_too_long() {
         let read = read("/r/x.blend -o /o/x -s 0 -e 999999999 -a");
-        assert!(read[0].count() > 1_000_000_000);
-        assert!(read[0].has("x123456.png"));
-        assert_eq!(super::frames("5..1").iter().map(Frames::count).sum::<u64>(), 0);
+        assert!(read[0].name_count() > 1_000_000_000);
+        assert!(read[0].matches("x123456.png"));
+        assert_eq!(super::frames("5..1").iter().map(FrameRange::count).sum::<u64>(), 0);
     }
 }

@@ -4,7 +4,7 @@
 //! is to be set aside.
 //!
 //! ```text
-//! begin: look ─► journal on disk ─► Blender: `Saved:` ─► journal ─► end: unfinished set aside, journal gone
+//! begin: stamp ─► journal on disk ─► Blender: `Saved:` ─► journal ─► end: unfinished set aside, journal gone
 //!                    └─ the worker was killed: the next start sets aside
 //! ```
 //!
@@ -17,17 +17,19 @@ use std::time::{Duration, SystemTime};
 use tokio::time::sleep;
 use tracing::warn;
 
-use super::blender_output::outputs;
-use super::journal::{Head, Journal, Leftover, leftovers};
-use super::tools::Stage;
-use super::unfinished::{Found, Pictures, Run, Unfinished, look, mounts_of};
+use super::context::CommandContext;
+use super::journal::{CutOffRun, Journal, JournalHeader, read_cut_off_runs};
+use super::output_pattern::output_patterns;
+use super::unfinished_pictures::{
+    PictureStamps, RenderRun, UnfinishedPicture, UnfinishedSearch, mounts_of, stamp_pictures,
+};
 use crate::abort::{Abort, AbortSource};
 use crate::blocking::run_blocking_within;
 use crate::clock;
 use crate::outcome::Outcome;
 use crate::process::OpenFile;
 
-/// How long a look at the output's folder may hold up Blender's start, and a search after its end the task.
+/// How long a stamp at the output's folder may hold up Blender's start, and a search after its end the task.
 const LOOK_PATIENCE: Duration = Duration::from_secs(5);
 /// How long the same may hold up a start of the worker.
 const START_PATIENCE: Duration = Duration::from_secs(30);
@@ -36,27 +38,27 @@ const MOMENT: Duration = Duration::from_millis(200);
 
 /// What is kept in mind while Blender runs.
 #[derive(Debug)]
-pub(super) struct Rendering {
+pub(super) struct RenderTracker {
     arguments: Vec<String>,
     directory: PathBuf,
     tmpdir: PathBuf,
-    before: Option<Pictures>,
+    before: Option<PictureStamps>,
     mounts: Vec<PathBuf>,
     saved: Vec<PathBuf>,
     began: SystemTime,
     journal: Option<Journal>,
 }
 
-impl Rendering {
+impl RenderTracker {
     /// Before Blender starts.
-    pub(super) async fn begin(stage: &mut Stage<'_>, arguments: &[String]) -> Self {
-        see_to_earlier_runs(stage).await;
+    pub(super) async fn begin(context: &mut CommandContext<'_>, arguments: &[String]) -> Self {
+        see_to_earlier_runs(context).await;
         let directory = std::env::current_dir().unwrap_or_default();
-        let outputs = outputs(arguments, &directory);
+        let outputs = output_patterns(arguments, &directory);
         let mut rendering = Self {
             arguments: arguments.to_owned(),
             directory,
-            tmpdir: stage.identity.tmpdir.clone(),
+            tmpdir: context.environment.tmpdir.clone(),
             before: None,
             mounts: Vec::new(),
             saved: Vec::new(),
@@ -67,29 +69,29 @@ impl Rendering {
             return rendering;
         }
         let looked = tokio::select! {
-            looked = run_blocking_within(sleep(LOOK_PATIENCE), move || Ok((look(&outputs)?, mounts_of(&outputs)))) => looked,
+            looked = run_blocking_within(sleep(LOOK_PATIENCE), move || Ok((stamp_pictures(&outputs)?, mounts_of(&outputs)))) => looked,
             // Nothing will run.
-            _reason = stage.abort.raised() => return rendering,
+            _reason = context.abort.raised() => return rendering,
         };
         match looked {
             Some(Ok((before, mounts))) => {
                 rendering.before = Some(before);
                 rendering.mounts = mounts;
             }
-            Some(Err::<_, io::Error>(error)) => stage.voice.line(&format!(
+            Some(Err::<_, io::Error>(error)) => context.log.line(&format!(
                 "Cannot look into the folder of the output: {error}; a picture that is not finished may stay there"
             )),
-            None => stage
-                .voice
+            None => context
+                .log
                 .line("The folder of the output does not answer; a picture that is not finished may stay there"),
         }
-        if let (Some(folder), Some(before)) = (stage.tools.journals(), &rendering.before) {
-            let head = Head {
-                task: stage.identity.task.clone(),
+        if let (Some(folder), Some(before)) = (context.tools.journals(), &rendering.before) {
+            let head = JournalHeader {
+                task: context.environment.task.clone(),
                 boot: clock::boot(),
                 arguments: rendering.arguments.clone(),
                 directory: rendering.directory.clone(),
-                before: before.iter().map(|(path, look)| (path.clone(), *look)).collect(),
+                before: before.iter().map(|(path, stamp)| (path.clone(), *stamp)).collect(),
                 mounts: rendering.mounts.clone(),
             };
             rendering.journal = Some(Journal::begin(folder, &head).await);
@@ -106,11 +108,11 @@ impl Rendering {
     }
 
     /// After Blender's end: sets aside what it did not finish.
-    pub(super) async fn end(self, ended: &Outcome, writing: Vec<OpenFile>, stage: &mut Stage<'_>) {
+    pub(super) async fn end(self, ended: &Outcome, writing: Vec<OpenFile>, context: &mut CommandContext<'_>) {
         let mut is_done = true;
         if ended.is_err() {
-            let run = Run {
-                outputs: outputs(&self.arguments, &self.directory),
+            let run = RenderRun {
+                outputs: output_patterns(&self.arguments, &self.directory),
                 before: self.before,
                 mounts: self.mounts,
                 saved: self.saved,
@@ -119,9 +121,9 @@ impl Rendering {
                 began: self.began,
                 not_after: None,
             };
-            let done = set_aside(run, LOOK_PATIENCE, stage.abort).await;
-            is_done = done.trouble.is_empty();
-            done.lines().for_each(|line| stage.voice.line(&line));
+            let done = set_aside(run, LOOK_PATIENCE, context.abort).await;
+            is_done = done.problems.is_empty();
+            done.lines().for_each(|line| context.log.line(&line));
         }
         match self.journal {
             Some(journal) if is_done => journal.end().await,
@@ -132,11 +134,13 @@ impl Rendering {
 }
 
 /// What could not be looked at when its run was over may be there now: this run would take it for done.
-async fn see_to_earlier_runs(stage: &mut Stage<'_>) {
-    let Some(journals) = stage.tools.journals() else { return };
-    for (task, line) in see_to_leftovers(journals, |_| false, LOOK_PATIENCE, stage.abort).await {
-        if task == stage.identity.task {
-            stage.voice.line(&line);
+async fn see_to_earlier_runs(context: &mut CommandContext<'_>) {
+    let Some(journals) = context.tools.journals() else {
+        return;
+    };
+    for (task, line) in see_to_leftovers(journals, |_| false, LOOK_PATIENCE, context.abort).await {
+        if task == context.environment.task {
+            context.log.line(&line);
         } else {
             warn!(task, "{line}");
         }
@@ -145,67 +149,71 @@ async fn see_to_earlier_runs(stage: &mut Stage<'_>) {
 
 /// What came of setting aside.
 #[derive(Debug, Default)]
-struct Done {
+struct SetAsideReport {
     /// What was done, in lines for a log.
     done: Vec<String>,
     /// What could not be; without any, there is nothing left to do.
-    trouble: Vec<String>,
+    problems: Vec<String>,
     /// The storage did not answer.
     is_late: bool,
 }
 
 /// Finds what was not finished and sets it aside.
-async fn set_aside(run: Run, patience: Duration, abort: &Abort) -> Done {
-    let Some(Found { unfinished, trouble }) = run_blocking_within(abort.patience(patience), move || run.find()).await
+async fn set_aside(run: RenderRun, patience: Duration, abort: &Abort) -> SetAsideReport {
+    let Some(UnfinishedSearch { unfinished, problems }) =
+        run_blocking_within(abort.patience(patience), move || run.find()).await
     else {
-        return Done::late(
+        return SetAsideReport::late(
             "The folder of the output does not answer; a picture that was not finished may be left there, and another node \
              would take it for done",
         );
     };
-    let mut result = Done {
-        trouble,
-        ..Done::default()
+    let mut result = SetAsideReport {
+        problems,
+        ..SetAsideReport::default()
     };
     if unfinished.is_empty() {
         return result;
     }
     sleep(MOMENT).await;
     let setting = run_blocking_within(abort.patience(patience), || {
-        unfinished.into_iter().map(Unfinished::set_aside).collect::<Vec<_>>()
+        unfinished
+            .into_iter()
+            .map(UnfinishedPicture::set_aside)
+            .collect::<Vec<_>>()
     });
     let Some(done) = setting.await else {
-        return Done::late("The folder of the output does not answer; it is tried on in the background");
+        return SetAsideReport::late("The folder of the output does not answer; it is tried on in the background");
     };
     for one in done {
         match one {
             Ok(line) => result.done.extend(line),
-            Err(line) => result.trouble.push(line),
+            Err(line) => result.problems.push(line),
         }
     }
     result
 }
 
-impl Done {
+impl SetAsideReport {
     fn late(why: &str) -> Self {
         Self {
-            trouble: vec![why.to_owned()],
+            problems: vec![why.to_owned()],
             is_late: true,
             ..Self::default()
         }
     }
 
-    /// Trouble is told the first time, and the last.
+    /// FileWorkError is told the first time, and the last.
     fn bound(&mut self, is_new: bool, is_old: bool) {
-        if is_old && !self.trouble.is_empty() {
-            self.trouble.push("This was the last try".to_owned());
+        if is_old && !self.problems.is_empty() {
+            self.problems.push("This was the last try".to_owned());
         } else if !is_new {
-            self.trouble.clear();
+            self.problems.clear();
         }
     }
 
     fn lines(self) -> impl Iterator<Item = String> {
-        self.done.into_iter().chain(self.trouble)
+        self.done.into_iter().chain(self.problems)
     }
 }
 
@@ -224,7 +232,7 @@ async fn see_to_leftovers(
     abort: &Abort,
 ) -> Vec<(String, String)> {
     let folder = journals.to_owned();
-    let Some(found) = run_blocking_within(abort.patience(patience), move || leftovers(&folder)).await else {
+    let Some(found) = run_blocking_within(abort.patience(patience), move || read_cut_off_runs(&folder)).await else {
         warn!(folder = %journals.display(), "does not answer: pictures that were not finished may be taken for done");
         return Vec::new();
     };
@@ -243,7 +251,7 @@ async fn see_to_leftovers(
             let mut result = set_aside(leftover.into(), patience, abort).await;
             // So would the others be, and they can wait as well.
             is_late = result.is_late;
-            if result.trouble.is_empty() || is_old {
+            if result.problems.is_empty() || is_old {
                 remove(path).await;
             }
             result.bound(is_new, is_old);
@@ -253,13 +261,13 @@ async fn see_to_leftovers(
     said
 }
 
-impl From<Leftover> for Run {
-    fn from(leftover: Leftover) -> Self {
-        let Leftover {
+impl From<CutOffRun> for RenderRun {
+    fn from(leftover: CutOffRun) -> Self {
+        let CutOffRun {
             head, saved, not_after, ..
         } = leftover;
         Self {
-            outputs: outputs(&head.arguments, &head.directory),
+            outputs: output_patterns(&head.arguments, &head.directory),
             before: Some(head.before.into_iter().collect()),
             mounts: head.mounts,
             saved,

@@ -21,7 +21,7 @@ const SHEBANG: usize = 256;
 
 /// What an operator or the author of a job script should know; `None` when nothing can be seen. `errno` is
 /// what the system said of `exe`; of one without a `/` it is that it is not on PATH.
-pub(super) fn hint(exe: &str, errno: Errno) -> Option<String> {
+pub(super) fn start_hint(exe: &str, errno: Errno) -> Option<String> {
     if !matches!(
         errno,
         Errno::ENOENT | Errno::ENOTDIR | Errno::EACCES | Errno::ENOEXEC | Errno::ELOOP
@@ -39,12 +39,12 @@ pub(super) fn hint(exe: &str, errno: Errno) -> Option<String> {
 }
 
 /// Where `name` is on PATH, if it can be run there.
-pub(super) fn on_path(name: &str) -> Option<PathBuf> {
-    program_in(std::env::var_os("PATH").as_deref(), name)
+pub(super) fn find_on_path(name: &str) -> Option<PathBuf> {
+    find_program(std::env::var_os("PATH").as_deref(), name)
 }
 
 /// The same on somebody else's PATH.
-pub(crate) fn program_in(path: Option<&OsStr>, name: &str) -> Option<PathBuf> {
+pub(crate) fn find_program(path: Option<&OsStr>, name: &str) -> Option<PathBuf> {
     folders_of(path)
         .into_iter()
         .map(|folder| folder.join(name))
@@ -67,7 +67,7 @@ fn of_name(name: &str) -> Option<String> {
             quoted(&format!("./{name}"))
         ));
     }
-    if let Some(path) = words_too(name).and_then(on_path) {
+    if let Some(path) = words_too(name).and_then(find_on_path) {
         return Some(format!(
             "there is {}; arguments do not belong into the program's name",
             quoted_path(&path)
@@ -241,7 +241,7 @@ mod tests {
     use super::*;
 
     fn looked(exe: &str) -> Option<String> {
-        hint(exe, Errno::ENOENT)
+        start_hint(exe, Errno::ENOENT)
     }
 
     fn folder() -> tempfile::TempDir {
@@ -323,16 +323,16 @@ mod tests {
         }
         assert_eq!(looked(&at("zzz")), None);
         assert_eq!(looked(&at("blender-4/blender")), None);
-        let closed = hint(&at("blender-4/blender"), Errno::EACCES);
+        let closed = start_hint(&at("blender-4/blender"), Errno::EACCES);
         assert!(closed.is_some_and(|hint| hint.contains("noexec")));
-        assert_eq!(hint(&at("plain"), Errno::E2BIG), None);
+        assert_eq!(start_hint(&at("plain"), Errno::E2BIG), None);
     }
 
     #[test]
     fn a_link_that_leads_back_to_itself_is_named() {
         let folder = folder();
         symlink("loop", folder.path().join("loop")).unwrap();
-        let round = hint(&format!("{}/loop", folder.path().display()), Errno::ELOOP);
+        let round = start_hint(&format!("{}/loop", folder.path().display()), Errno::ELOOP);
         let expected = "it is a link to \"loop\", which leads back to it";
         assert_eq!(round.as_deref(), Some(expected));
     }
@@ -352,6 +352,6 @@ mod tests {
         assert_eq!(looked("sh.exe").map(|hint| hint.ends_with("/sh\"?")), Some(true));
         assert!(looked("sh -c x").is_some_and(|hint| hint.contains("arguments do not belong")));
         assert_eq!(looked("no-such-program-at-all"), None);
-        assert!(on_path("sh").is_some() && on_path("no-such-program-at-all").is_none());
+        assert!(find_on_path("sh").is_some() && find_on_path("no-such-program-at-all").is_none());
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! Pictures that a run of Blender began and did not finish. Under their own names the next run would take them for
+//! PictureStamps that a run of Blender began and did not finish. Under their own names the next run would take them for
 //! done, for Flamenco's jobs do not overwrite: `skipping existing frame`. So they get another name.
 //!
 //! ```text
@@ -28,9 +28,9 @@ use nix::sys::stat::{Mode, SFlag, fstatat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use serde::{Deserialize, Serialize};
 
-use super::aside::reason;
-use super::blender_output::Output;
-use super::picture;
+use super::file_work::error_text;
+use super::output_pattern::OutputPattern;
+use super::picture_format;
 use super::program::size;
 use crate::mounts::{is_mounted, mount_of};
 use crate::process::OpenFile;
@@ -44,7 +44,7 @@ const PARTIAL: &str = ".partial";
 
 /// A file as it was seen once. Whoever writes it changes one of these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Look {
+pub(super) struct FileStamp {
     inode: u64,
     size: u64,
     /// Seconds since 1970, and nanoseconds, by the clock of its file system.
@@ -52,14 +52,14 @@ pub(super) struct Look {
 }
 
 /// The pictures of an output that were there, by path.
-pub(super) type Pictures = BTreeMap<PathBuf, Look>;
+pub(super) type PictureStamps = BTreeMap<PathBuf, FileStamp>;
 
 /// What is known of a run that did not end well.
 #[derive(Debug)]
-pub(super) struct Run {
-    pub(super) outputs: Vec<Output>,
+pub(super) struct RenderRun {
+    pub(super) outputs: Vec<OutputPattern>,
     /// What was there when it began; `None` where that is not known.
-    pub(super) before: Option<Pictures>,
+    pub(super) before: Option<PictureStamps>,
     /// Where the file systems of the outputs were mounted: without them nothing that is seen counts.
     pub(super) mounts: Vec<PathBuf>,
     /// What Blender said it had saved; absolute.
@@ -75,41 +75,41 @@ pub(super) struct Run {
 
 /// What a search for the pictures of a run has found.
 #[derive(Debug, Default)]
-pub(super) struct Found {
-    pub(super) unfinished: Vec<Unfinished>,
+pub(super) struct UnfinishedSearch {
+    pub(super) unfinished: Vec<UnfinishedPicture>,
     /// What hindered it, in lines for a log. Without any, all was looked at.
-    pub(super) trouble: Vec<String>,
+    pub(super) problems: Vec<String>,
 }
 
 /// A file that was not finished.
 #[derive(Debug)]
-pub(super) struct Unfinished {
+pub(super) struct UnfinishedPicture {
     folder: Arc<OwnedFd>,
     path: PathBuf,
-    look: Look,
+    stamp: FileStamp,
 }
 
 /// Looks at the pictures of these outputs. A folder that is not there has none.
 ///
 /// # Errors
 /// When a folder cannot be read.
-pub(super) fn look(outputs: &[Output]) -> io::Result<Pictures> {
-    let mut found = Pictures::new();
+pub(super) fn stamp_pictures(outputs: &[OutputPattern]) -> io::Result<PictureStamps> {
+    let mut found = PictureStamps::new();
     for output in outputs {
         let folder = match open(&output.folder, folder_flags(), Mode::empty()) {
             Ok(folder) => folder,
             Err(Errno::ENOENT) => continue,
             Err(errno) => return Err(errno.into()),
         };
-        if output.count() <= NAMES_MOST {
-            found.extend(output.names().filter_map(|name| seen(&folder, output, &name)));
+        if output.name_count() <= NAMES_MOST {
+            found.extend(output.names().filter_map(|name| stamp_by_name(&folder, output, &name)));
         } else {
             for entry in Dir::openat(&folder, c".", folder_flags(), Mode::empty())?.iter() {
                 let entry = entry?;
                 if let Ok(name) = entry.file_name().to_str()
-                    && output.has(name)
+                    && output.matches(name)
                 {
-                    found.extend(seen(&folder, output, name));
+                    found.extend(stamp_by_name(&folder, output, name));
                 }
             }
         }
@@ -118,23 +118,23 @@ pub(super) fn look(outputs: &[Output]) -> io::Result<Pictures> {
 }
 
 /// Where the file systems of these outputs are mounted.
-pub(super) fn mounts_of(outputs: &[Output]) -> Vec<PathBuf> {
+pub(super) fn mounts_of(outputs: &[OutputPattern]) -> Vec<PathBuf> {
     let mut mounts: Vec<_> = outputs.iter().filter_map(|output| mount_of(&output.folder)).collect();
     mounts.dedup();
     mounts
 }
 
-fn seen(folder: &OwnedFd, output: &Output, name: &str) -> Option<(PathBuf, Look)> {
-    Some((output.folder.join(name), Look::at(folder, name)?))
+fn stamp_by_name(folder: &OwnedFd, output: &OutputPattern, name: &str) -> Option<(PathBuf, FileStamp)> {
+    Some((output.folder.join(name), FileStamp::by_name(folder, name)?))
 }
 
 fn folder_flags() -> OFlag {
     OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC
 }
 
-impl Look {
+impl FileStamp {
     /// A regular file of this name, not what a link leads to.
-    fn at(folder: impl AsFd, name: impl AsRef<OsStr>) -> Option<Self> {
+    fn by_name(folder: impl AsFd, name: impl AsRef<OsStr>) -> Option<Self> {
         let stat = fstatat(folder, Path::new(name.as_ref()), AtFlags::AT_SYMLINK_NOFOLLOW).ok()?;
         let is_file = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG;
         is_file.then_some(Self {
@@ -145,7 +145,7 @@ impl Look {
     }
 
     /// The same of an open file, which a file server is asked for anew.
-    fn of(file: &File) -> io::Result<Option<Self>> {
+    fn of_file(file: &File) -> io::Result<Option<Self>> {
         let data = file.metadata()?;
         Ok(data.is_file().then_some(Self {
             inode: data.ino(),
@@ -160,49 +160,50 @@ impl Look {
     }
 }
 
-impl Run {
+impl RenderRun {
     /// What this run began and did not finish.
-    pub(super) fn find(&self) -> Found {
-        let Found {
+    pub(super) fn find(&self) -> UnfinishedSearch {
+        let UnfinishedSearch {
             unfinished: mut found,
-            mut trouble,
-        } = Found::default();
+            mut problems,
+        } = UnfinishedSearch::default();
         let written = self.writing.iter().map(|file| self.open_at_the_end(file));
         let changed = match self.changed() {
             Ok(changed) => changed,
             Err(error) => {
-                trouble.push(format!(
+                problems.push(format!(
                     "Cannot look for pictures that were not finished: {}; another node would take them for done",
-                    reason(&error)
+                    error_text(&error)
                 ));
                 Vec::new()
             }
         };
         for candidate in written.chain(changed.iter().map(|path| self.changed_since(path))) {
             match candidate {
-                Ok(Some(new)) if found.iter().all(|old: &Unfinished| old.look != new.look) => found.push(new),
+                Ok(Some(new)) if found.iter().all(|old: &UnfinishedPicture| old.stamp != new.stamp) => found.push(new),
                 Ok(_) => {}
-                Err(line) => trouble.push(line),
+                Err(line) => problems.push(line),
             }
         }
-        Found {
+        UnfinishedSearch {
             unfinished: found,
-            trouble,
+            problems,
         }
     }
 
     /// A file that was open for writing, if it may be a picture of this run.
-    fn open_at_the_end(&self, file: &OpenFile) -> Result<Option<Unfinished>, String> {
+    fn open_at_the_end(&self, file: &OpenFile) -> Result<Option<UnfinishedPicture>, String> {
         let path = Path::new(&file.path);
         let (Some(parent), Some(name)) = (path.parent(), path.file_name().and_then(OsStr::to_str)) else {
             return Ok(None);
         };
-        let is_ours = |output: &Output| {
+        let is_ours = |output: &OutputPattern| {
             let folder = fs::canonicalize(&output.folder);
-            folder.is_ok_and(|folder| parent.starts_with(folder)) && (picture::is_rendered(name) || output.has(name))
+            folder.is_ok_and(|folder| parent.starts_with(folder))
+                && (picture_format::is_rendered(name) || output.matches(name))
         };
         let may_be = if self.outputs.is_empty() {
-            picture::is_rendered(name)
+            picture_format::is_rendered(name)
         } else {
             self.outputs.iter().any(is_ours)
         };
@@ -211,14 +212,15 @@ impl Run {
         }
         let unfinished = open_without_links(parent).and_then(|folder| self.unfinished(folder, path));
         let began = self.began.checked_sub(CLOCK_SKEW).unwrap_or(self.began);
-        let is_it =
-            |one: &Unfinished| file.inode.is_none_or(|inode| inode == one.look.inode) && one.look.is_later_than(began);
+        let is_it = |one: &UnfinishedPicture| {
+            file.inode.is_none_or(|inode| inode == one.stamp.inode) && one.stamp.is_later_than(began)
+        };
         unfinished
             .map(|one| one.filter(is_it))
             .map_err(|error| cannot(path, &error))
     }
 
-    /// Pictures of the pattern that are not as they were.
+    /// PictureStamps of the pattern that are not as they were.
     fn changed(&self) -> io::Result<Vec<PathBuf>> {
         let Some(before) = &self.before else {
             return Ok(Vec::new());
@@ -227,14 +229,14 @@ impl Run {
             let what = format!("nothing is mounted at {}", missing.display());
             return Err(io::Error::other(what));
         }
-        let mut now = look(&self.outputs)?;
-        now.retain(|path, look| {
-            before.get(path) != Some(look) && self.not_after.is_none_or(|end| !look.is_later_than(end))
+        let mut now = stamp_pictures(&self.outputs)?;
+        now.retain(|path, stamp| {
+            before.get(path) != Some(stamp) && self.not_after.is_none_or(|end| !stamp.is_later_than(end))
         });
         Ok(now.into_keys().collect())
     }
 
-    fn changed_since(&self, path: &Path) -> Result<Option<Unfinished>, String> {
+    fn changed_since(&self, path: &Path) -> Result<Option<UnfinishedPicture>, String> {
         let folder = path.parent().unwrap_or(path);
         open(folder, folder_flags(), Mode::empty())
             .map_err(io::Error::from)
@@ -243,18 +245,18 @@ impl Run {
     }
 
     /// The file in `folder`, unless it is a link, is whole, or was announced as saved.
-    fn unfinished(&self, folder: OwnedFd, path: &Path) -> io::Result<Option<Unfinished>> {
+    fn unfinished(&self, folder: OwnedFd, path: &Path) -> io::Result<Option<UnfinishedPicture>> {
         let Some(name) = path.file_name() else { return Ok(None) };
-        let Some((file, look)) = open_file(&folder, name)? else {
+        let Some((file, stamp)) = open_file(&folder, name)? else {
             return Ok(None);
         };
-        if picture::is_whole(&file)? || self.is_saved(&folder, name)? {
+        if picture_format::is_whole(&file)? || self.is_saved(&folder, name)? {
             return Ok(None);
         }
-        Ok(Some(Unfinished {
+        Ok(Some(UnfinishedPicture {
             folder: Arc::new(folder),
             path: path.to_owned(),
-            look,
+            stamp,
         }))
     }
 
@@ -267,7 +269,7 @@ impl Run {
     }
 }
 
-impl Unfinished {
+impl UnfinishedPicture {
     /// Gives it its other name, if nobody has touched it since it was found. A line for a log; `None` if it is gone.
     ///
     /// # Errors
@@ -281,20 +283,20 @@ impl Unfinished {
             return Ok(None);
         };
         let path = self.path.display();
-        let Some((file, look)) = open_file(&self.folder, name)? else {
+        let Some((file, stamp)) = open_file(&self.folder, name)? else {
             return Ok(None);
         };
-        if look != self.look {
+        if stamp != self.stamp {
             return Ok(Some(format!(
                 "Left alone: {path} was not finished here, and somebody else writes it now"
             )));
         }
-        // The last look before the name is used: it is still this file's.
-        if Look::at(&self.folder, name) != Some(look) {
+        // The last stamp before the name is used: it is still this file's.
+        if FileStamp::by_name(&self.folder, name) != Some(stamp) {
             return Ok(None);
         }
         drop(file);
-        if look.size == 0 {
+        if stamp.size == 0 {
             unlinkat(&self.folder, Path::new(name), UnlinkatFlags::NoRemoveDir)?;
             return Ok(Some(format!("Removed: {path} was not begun, and empty")));
         }
@@ -303,23 +305,23 @@ impl Unfinished {
         renameat(&self.folder, Path::new(name), &self.folder, Path::new(&partial))?;
         Ok(Some(format!(
             "Set aside: {path} was not finished; its {} are now in {}",
-            size(look.size),
+            size(stamp.size),
             partial.display()
         )))
     }
 }
 
 /// A regular file; `None` where there is none, or a link.
-fn open_file(folder: &OwnedFd, name: &OsStr) -> io::Result<Option<(File, Look)>> {
+fn open_file(folder: &OwnedFd, name: &OsStr) -> io::Result<Option<(File, FileStamp)>> {
     // Whatever else is there must not hold us.
     let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
-    if Look::at(folder, name).is_none() {
+    if FileStamp::by_name(folder, name).is_none() {
         return Ok(None);
     }
     match openat(folder, Path::new(name), flags, Mode::empty()) {
         Ok(file) => {
             let file = File::from(file);
-            Ok(Look::of(&file)?.map(|look| (file, look)))
+            Ok(FileStamp::of_file(&file)?.map(|stamp| (file, stamp)))
         }
         Err(Errno::ENOENT | Errno::ELOOP | Errno::ENXIO) => Ok(None),
         Err(errno) => Err(errno.into()),
@@ -344,7 +346,7 @@ fn cannot(path: &Path, error: &io::Error) -> String {
     format!(
         "Cannot set aside {}, which was not finished: {}; remove it, or the next run will take it for done",
         path.display(),
-        reason(error)
+        error_text(error)
     )
 }
 

@@ -9,71 +9,71 @@ use std::fmt;
 
 /// A text that ends too early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Unfinished {
-    Quote(char),
-    Escape,
+pub(super) enum SplitError {
+    UnclosedQuote(char),
+    TrailingBackslash,
 }
 
-impl fmt::Display for Unfinished {
+impl fmt::Display for SplitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Quote(quote) => write!(f, "words with a closing {quote} for each opening one"),
-            Self::Escape => f.write_str("a character after the backslash at the end"),
+            Self::UnclosedQuote(quote) => write!(f, "words with a closing {quote} for each opening one"),
+            Self::TrailingBackslash => f.write_str("a character after the backslash at the end"),
         }
     }
 }
 
 #[derive(Clone, Copy)]
-enum Place {
-    Between,
+enum SplitState {
+    BetweenWords,
     Comment,
-    Word,
+    InWord,
     Escaped,
     Quoted(char),
     EscapedInQuotes,
 }
 
 /// The words of `text`.
-pub(super) fn split(text: &str) -> Result<Vec<String>, Unfinished> {
+pub(super) fn split_words(text: &str) -> Result<Vec<String>, SplitError> {
     let mut words = Vec::new();
     let mut word = String::new();
-    let mut place = Place::Between;
+    let mut state = SplitState::BetweenWords;
     for c in text.chars() {
-        place = match (place, c) {
-            (Place::Comment, '\n') => Place::Between,
-            (Place::Comment, _) => Place::Comment,
-            (Place::Between, '#') => Place::Comment,
-            (Place::Between, ' ' | '\t' | '\r' | '\n') => Place::Between,
-            (Place::Word, ' ' | '\t' | '\r' | '\n') => {
+        state = match (state, c) {
+            (SplitState::Comment, '\n') => SplitState::BetweenWords,
+            (SplitState::Comment, _) => SplitState::Comment,
+            (SplitState::BetweenWords, '#') => SplitState::Comment,
+            (SplitState::BetweenWords, ' ' | '\t' | '\r' | '\n') => SplitState::BetweenWords,
+            (SplitState::InWord, ' ' | '\t' | '\r' | '\n') => {
                 words.push(std::mem::take(&mut word));
-                Place::Between
+                SplitState::BetweenWords
             }
-            (Place::Between | Place::Word, '\\') => Place::Escaped,
-            (Place::Between | Place::Word, '"' | '\'') => Place::Quoted(c),
-            (Place::Quoted('"'), '\\') => Place::EscapedInQuotes,
-            (Place::Quoted(quote), _) if c == quote => Place::Word,
-            (Place::Quoted(_) | Place::EscapedInQuotes, _) => {
+            (SplitState::BetweenWords | SplitState::InWord, '\\') => SplitState::Escaped,
+            (SplitState::BetweenWords | SplitState::InWord, '"' | '\'') => SplitState::Quoted(c),
+            (SplitState::Quoted('"'), '\\') => SplitState::EscapedInQuotes,
+            (SplitState::Quoted(quote), _) if c == quote => SplitState::InWord,
+            (SplitState::Quoted(_) | SplitState::EscapedInQuotes, _) => {
                 word.push(c);
-                if let Place::Quoted(quote) = place {
-                    Place::Quoted(quote)
+                if let SplitState::Quoted(quote) = state {
+                    SplitState::Quoted(quote)
                 } else {
-                    Place::Quoted('"')
+                    SplitState::Quoted('"')
                 }
             }
-            (Place::Between | Place::Word | Place::Escaped, _) => {
+            (SplitState::BetweenWords | SplitState::InWord | SplitState::Escaped, _) => {
                 word.push(c);
-                Place::Word
+                SplitState::InWord
             }
         };
     }
-    match place {
-        Place::Between | Place::Comment => Ok(words),
-        Place::Word => {
+    match state {
+        SplitState::BetweenWords | SplitState::Comment => Ok(words),
+        SplitState::InWord => {
             words.push(word);
             Ok(words)
         }
-        Place::Escaped | Place::EscapedInQuotes => Err(Unfinished::Escape),
-        Place::Quoted(quote) => Err(Unfinished::Quote(quote)),
+        SplitState::Escaped | SplitState::EscapedInQuotes => Err(SplitError::TrailingBackslash),
+        SplitState::Quoted(quote) => Err(SplitError::UnclosedQuote(quote)),
     }
 }
 
@@ -126,30 +126,33 @@ mod tests {
             ("a\u{a0}b", &["a\u{a0}b"]),
         ];
         for (text, words) in table {
-            assert_eq!(split(text).unwrap(), *words, "{text:?}");
+            assert_eq!(split_words(text).unwrap(), *words, "{text:?}");
         }
     }
 
     #[test]
     fn a_text_that_ends_too_early_is_refused() {
         for text in ["\"abc", "a'", "a \"b\" 'c"] {
-            assert!(matches!(split(text), Err(Unfinished::Quote(_))), "{text:?}");
+            assert!(
+                matches!(split_words(text), Err(SplitError::UnclosedQuote(_))),
+                "{text:?}"
+            );
         }
         for text in ["\\", "abc\\", "\"abc\\"] {
-            assert_eq!(split(text), Err(Unfinished::Escape), "{text:?}");
+            assert_eq!(split_words(text), Err(SplitError::TrailingBackslash), "{text:?}");
         }
     }
 
     proptest! {
         #[test]
         fn no_text_is_too_much(text in r#"[ab"'\\# \n\t]{0,40}"#) {
-            let _words = split(&text);
+            let _words = split_words(&text);
         }
 
         #[test]
         fn words_in_single_quotes_come_back(words in proptest::collection::vec("[^']{0,9}", 0..5)) {
             let text: Vec<_> = words.iter().map(|word| format!("'{word}'")).collect();
-            prop_assert_eq!(split(&text.join(" ")), Ok(words));
+            prop_assert_eq!(split_words(&text.join(" ")), Ok(words));
         }
     }
 }
