@@ -55,7 +55,7 @@ const TABLE: &[(&str, &str)] = &[
         "report",
         "blocking outcome spool manager protocol process timings abort files chain",
     ),
-    ("process", "abort clock files mounts timings printable"),
+    ("process", "abort chain clock files mounts timings"),
     (
         "command",
         "blocking clock outcome process report protocol abort timings trees files mounts",
@@ -112,6 +112,16 @@ fn the_table_has_no_way_up() {
     }
 }
 
+/// The files of `src` that may name SIGKILL: the one that sends it, and the one that reads it in a status.
+const SIGKILL: [&str; 2] = ["src/process/kill.rs", "src/process/wait_status.rs"];
+
+#[test]
+fn every_sigkill_is_sent_from_one_file() {
+    let names_it = |file: &PathBuf| code(&fs::read_to_string(file).unwrap()).any(|(_, code)| code.contains("SIGKILL"));
+    let found: Vec<_> = files(Path::new("src")).into_iter().filter(names_it).collect();
+    assert_eq!(found, SIGKILL.map(PathBuf::from));
+}
+
 #[test]
 fn the_reader_sees_imports_in_every_form_and_not_in_comments_or_tests() {
     let text = "use crate::abort::Abort;\n//! crate::worker\nlet x = crate::timings::Timings::default();\nuse flamenco_worker::app;\n#[cfg(test)]\nmod tests { use crate::task; }\n";
@@ -149,19 +159,23 @@ fn room_of(file: &Path) -> String {
         .into_owned()
 }
 
+/// The lines of a file without comments and tests, each with its number.
+fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    text.lines()
+        .take_while(|line| !line.starts_with("#[cfg(test)]"))
+        .enumerate()
+        .map(|(index, line)| (index + 1, line.split("//").next().unwrap_or_default()))
+}
+
 /// The rooms that a file names, each with its line; its tests may name any.
 fn imports(text: &str) -> Vec<(usize, String)> {
     let mut found = Vec::new();
-    for (index, line) in text.lines().enumerate() {
-        if line.starts_with("#[cfg(test)]") {
-            break;
-        }
-        let code = line.split("//").next().unwrap_or_default();
+    for (line, code) in code(text) {
         for start in ["crate::", "use flamenco_worker::"] {
             for rest in code.split(start).skip(1) {
                 let name: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
                 if !name.is_empty() {
-                    found.push((index + 1, name));
+                    found.push((line, name));
                 }
             }
         }

@@ -7,14 +7,14 @@
 //!                      └─ flamenco-MARK.PID      one program, named after its guard, made and removed by it
 //! ```
 //!
-//! It is an addition to the walk through the tree, never the alternative: snap and flatpak move their
-//! programs into a group of their own. What it adds: `cgroup.kill` reaches at once whoever forks, whoever
-//! cleared its environment, and another user's; `populated 0` is a second proof; memory is counted for
-//! all of a program together.
+//! It is an addition to the walk through the tree, never the alternative: snap and flatpak move their programs into a
+//! group of their own. It adds three things: `cgroup.kill` reaches at once a process that forks, that cleared its
+//! environment, or that is another user's; `populated 0` is a second proof; memory is counted for all of a program
+//! together.
 //!
-//! Ours to divide is what a service manager says so of: the extended attribute `delegate`, which systemd
-//! sets since version 251 (systemd.resource-control(5), Delegate=). Where no systemd runs (a container) it
-//! is a group that we may write, unless it is the root of all. See cgroups(7) and the kernel's
+//! A group is ours to divide if a service manager says so, by the extended attribute `delegate` that systemd sets since
+//! version 251 (systemd.resource-control(5), Delegate=). Where no systemd runs (in a container) it is a group that we may
+//! write, unless it is the root of all. See cgroups(7) and the kernel's
 //! `admin-guide/cgroup-v2.rst`.
 
 #![expect(unsafe_code, reason = "getxattr has no safe wrapper")]
@@ -29,35 +29,41 @@ use nix::libc;
 use nix::unistd::{AccessFlags, access, getpid};
 
 use super::procfs::ProcessStat;
+use crate::chain::chain;
 use crate::mounts;
 
-/// Present where systemd is the service manager (sd_booted(3)).
+/// The folder that is there where systemd is the service manager (sd_booted(3)).
 const SYSTEMD: &str = "/run/systemd/system";
 
-/// The delegated group, as the place where programs get theirs.
+/// The file of a group that kills its members.
+const KILL: &str = "cgroup.kill";
+
+/// The group that is delegated to us, in which programs get theirs.
 #[derive(Debug, Clone)]
 pub(super) struct DelegatedGroup {
     base: PathBuf,
     mark: String,
 }
 
-/// What of cgroup v2 is delegated to a process, for who only looks.
+/// What of cgroup v2 is delegated to a process, for a caller that only looks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delegation {
+    /// The folder of the delegated group.
     pub group: PathBuf,
-    /// Everybody in a group can be killed at once, since Linux 5.14.
+    /// All of a group can be killed at once (since Linux 5.14).
     pub can_kill: bool,
+    /// Memory can be counted for each program.
     pub counts_memory: bool,
 }
 
 impl Delegation {
-    /// What the process `pid` has, a worker with this mark or anybody. As far as this user may see and write.
+    /// What the process `pid` has, as far as this user may see and write; `mark` is its own if it is a worker.
     pub fn of(pid: i32, mark: &str) -> Option<Self> {
-        let place = DelegatedGroup::of(&pid.to_string(), mark)?;
+        let delegated = DelegatedGroup::of(&pid.to_string(), mark)?;
         Some(Self {
-            can_kill: place.base.join("cgroup.kill").exists(),
-            counts_memory: place.can_count_memory(),
-            group: place.base,
+            can_kill: delegated.base.join(KILL).exists(),
+            counts_memory: delegated.can_count_memory(),
+            group: delegated.base,
         })
     }
 }
@@ -67,32 +73,32 @@ impl Delegation {
 pub(super) struct Cgroup(PathBuf);
 
 impl DelegatedGroup {
-    /// `None` where nothing is delegated to us.
+    /// Finds our own. Returns `None` where nothing is delegated to us.
     pub(super) fn find(mark: &str) -> Option<Self> {
         Self::of("self", mark)
     }
 
-    /// The place of a process: a pid, or `self`.
+    /// Finds the delegated group of a process: a pid, or `self`.
     fn of(process: &str, mark: &str) -> Option<Self> {
         let own = group_of(process)?;
-        let place = |base: &Path| Self {
+        let delegated = |base: &Path| Self {
             base: base.to_owned(),
             mark: mark.to_owned(),
         };
         let parent = own.parent()?;
-        if own == place(parent).leaf() {
-            return Some(place(parent));
+        if own == delegated(parent).leaf() {
+            return Some(delegated(parent));
         }
         // The parent: `DelegateSubgroup=` starts us in a group below the one that is delegated.
         [own.as_path(), parent]
             .into_iter()
             .find(|base| is_ours(base))
-            .map(place)
+            .map(delegated)
     }
 
-    /// Has memory counted for each program, if it can be. The kernel wants no process in a group whose
-    /// controllers are passed down, so we move into one of our own first; with anybody else there it says
-    /// no, and programs have groups that count nothing.
+    /// Has memory counted for each program, if it can be, and returns whether it is. The kernel wants no process in a group
+    /// whose controllers are passed down, so we move into a group of our own first; where there is another process, the
+    /// kernel refuses, and programs have groups that count nothing.
     pub(super) fn count_memory(&self) -> bool {
         if !self.can_count_memory() {
             return false;
@@ -102,7 +108,7 @@ impl DelegatedGroup {
             .and_then(|()| fs::write(leaf.join("cgroup.procs"), "0"))
             .and_then(|()| fs::write(self.base.join("cgroup.subtree_control"), "+memory"));
         if let Err(error) = &moved {
-            tracing::info!(group = %self.base.display(), %error, "memory is not counted for each program");
+            tracing::info!(group = %self.base.display(), error = chain(error), "memory is not counted for each program");
         }
         moved.is_ok()
     }
@@ -112,7 +118,7 @@ impl DelegatedGroup {
         controllers.split_whitespace().any(|name| name == "memory")
     }
 
-    /// What a program's group is called up to its guard's pid, for [`Cgroup::of_guard`].
+    /// The path of a program's group up to its guard's pid, for [`Cgroup::of_guard`].
     pub(super) fn prefix(&self) -> String {
         self.base.join(format!("flamenco-{}.", self.mark)).display().to_string()
     }
@@ -121,7 +127,7 @@ impl DelegatedGroup {
         self.base.join(format!("flamenco-{}.worker", self.mark))
     }
 
-    /// Groups of programs of an earlier life, whose guards are gone, or going.
+    /// The groups of programs of an earlier life, whose guards are gone or going.
     pub(super) fn leftovers(&self) -> Vec<Cgroup> {
         let prefix = format!("flamenco-{}.", self.mark);
         let is_programs = |name: &str| {
@@ -141,23 +147,24 @@ impl Cgroup {
         Self(PathBuf::from(format!("{prefix}{guard}")))
     }
 
-    /// For the program of this guard; none where the kernel refuses (a limit on groups).
+    /// Makes one for the program of this guard. Returns `None` where the kernel refuses (there can be a limit on groups).
     pub(super) fn make_own(prefix: &str) -> Option<Self> {
         let own = Self::of_guard(prefix, getpid().as_raw());
         make(&own.0).is_ok().then_some(own)
     }
 
-    /// What its members may have of memory together, in bytes. Shortly before, the kernel slows them down and takes back what
-    /// it can. Only shortly: what goes on growing gains 128 kB in each delay, and those grow with the square of the excess; at
-    /// nine tenths of a limit a program that needs more crawled on for ever. The worker, and the guard, are in no such group:
-    /// a limit on the whole unit would hold them up too, and nobody would obey a cancel.
+    /// Limits the memory of its members together, in bytes. Shortly before the limit the kernel slows them down and takes
+    /// back what it can. It is only shortly before, because a program that goes on growing gains 128 kB in each delay, and
+    /// delays grow with the square of the excess: with nine tenths of the limit a program that needs more crawled on for
+    /// ever. The worker and the guard are in no such group: a limit on the whole unit would hold them up too, and nothing
+    /// would obey a cancel.
     pub(super) fn limit_memory(&self, bytes: u64) {
         // Where memory is not counted there are no such files; the worker has said so at its start.
         fs::write(self.0.join("memory.max"), bytes.to_string()).ok();
         fs::write(self.0.join("memory.high"), (bytes / 100 * 98).to_string()).ok();
     }
 
-    /// A process writes `0` to it and is a member.
+    /// The list of members: a process writes `0` to it and is one.
     pub(super) fn procs(&self) -> PathBuf {
         self.0.join("cgroup.procs")
     }
@@ -166,23 +173,23 @@ impl Cgroup {
         self.0.join("memory.events")
     }
 
-    /// Nobody in it does anything any more, forking included, until it is killed. Since Linux 5.2.
+    /// Keeps its members from doing anything, forking included, until they are killed. Since Linux 5.2.
     pub(super) fn freeze(&self) {
         fs::write(self.0.join("cgroup.freeze"), "1").ok();
     }
 
-    /// SIGKILL for everybody in it, atomic against forks. Since Linux 5.14.
-    pub(super) fn kill(&self) {
-        fs::write(self.0.join("cgroup.kill"), "1").ok();
+    /// The file that kills its members when `1` is written to it (see [`kill`](super::kill)). Since Linux 5.14.
+    pub(super) fn kill_file(&self) -> PathBuf {
+        self.0.join(KILL)
     }
 
-    /// Somebody in it, or in a group below it, lives.
+    /// Whether a process in it, or in a group below it, lives.
     pub(super) fn is_populated(&self) -> bool {
         let events = fs::read_to_string(self.0.join("cgroup.events")).unwrap_or_default();
         events.lines().any(|line| line == "populated 1")
     }
 
-    /// Whoever lives in it, groups below it included.
+    /// The processes that live in it, or in a group below it.
     pub(super) fn members(&self) -> Vec<ProcessStat> {
         let mut found = Vec::new();
         for group in self.with_all_below() {
@@ -193,19 +200,19 @@ impl Cgroup {
         found
     }
 
-    /// The most memory its members had together, in bytes. Since Linux 5.19, where memory is counted.
+    /// The most memory that its members had together, in bytes, where memory is counted. Since Linux 5.19.
     pub(super) fn peak(&self) -> Option<u64> {
         fs::read_to_string(self.0.join("memory.peak")).ok()?.trim().parse().ok()
     }
 
-    /// Gone with all groups below it. Refused by the kernel while anybody lives in it.
+    /// Removes it and all groups below it, which the kernel refuses while a process lives in it.
     pub(super) fn remove(&self) {
         for group in self.with_all_below().iter().rev() {
             fs::remove_dir(group).ok();
         }
     }
 
-    /// Parents first.
+    /// Itself and all groups below it, parents first.
     fn with_all_below(&self) -> Vec<PathBuf> {
         let mut groups = vec![self.0.clone()];
         let mut next = 0;
@@ -247,7 +254,7 @@ fn group_folder(mounts: &[u8], groups: &str) -> Option<PathBuf> {
     })
 }
 
-/// The root of all has no type, and is nobody's to divide.
+/// Whether we may divide the group. The root of all has no type, and is nobody's to divide.
 fn is_ours(group: &Path) -> bool {
     let may_write = |path: &Path| access(path, AccessFlags::W_OK).is_ok();
     group.join("cgroup.type").exists()
@@ -260,7 +267,7 @@ fn is_delegated(group: &Path) -> bool {
     let Ok(path) = CString::new(group.as_os_str().as_bytes()) else {
         return false;
     };
-    // The first needs a privilege to be read.
+    // Reading the first takes a privilege.
     [c"trusted.delegate", c"user.delegate"].into_iter().any(|name| {
         let mut value = [0_u8; 1];
         let buffer = value.as_mut_ptr().cast();

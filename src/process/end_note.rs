@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! How a program ended, in a file: what a guard leaves to the next worker where its own went before it had that on disk.
+//! How a program ended, in a file. A guard leaves it to the next worker where its own went before it had the end on disk.
 //!
 //! ```text
 //! guard: program ended ─► Ended ─► worker ─► its outcome on disk ─► GuardCommand::Release ─► guard ends
 //!              └─ the worker is gone without that: EndNote::write ─► NotedEnd::read, at the next start
 //! ```
 //!
-//! No file is touched while a worker lives: its home may stand still, and the guard must hear orders. Noted is only what
-//! a program did by itself while its worker lived; the death of the worker breaks the pipe of its output.
+//! No file is touched while a worker lives: its home may stand still, and the guard must hear commands. Only what a
+//! program did by itself while its worker lived is noted: the death of the worker breaks the pipe of its output.
 
 use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
@@ -18,52 +18,57 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::Finished;
-use super::messages::ExitReport;
-use super::status::{exit_of, is_own_doing};
+use super::exit_report::ExitReport;
+use super::finished::Finished;
+use super::wait_status::{exit_of, is_own_doing};
 use crate::{clock, files};
 
-/// Far more than a guard writes; a task could have put anything in its place.
+/// The longest file that is read, in bytes: far more than a guard writes. A task could have put anything in its place.
 const LARGEST: u64 = 1 << 20;
 
 /// Where a guard notes how its program ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EndNote {
-    /// Absolute. The folder is there.
+    /// The file's absolute path, in a folder that exists.
     pub file: OsString,
-    /// What the next worker has to know of the program, in words of its own.
+    /// What the next worker has to know of the program, in a form of its own.
     pub about: String,
 }
 
 /// What such a file tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotedEnd {
-    /// As it was given.
+    /// [`EndNote::about`].
     pub about: String,
-    /// Milliseconds since 1970.
+    /// When the program ended, in milliseconds since 1970.
     pub ended: u64,
+    /// What became of the program.
     pub finished: Finished,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 struct NoteContent {
     about: String,
-    /// Of which life of the host it is: what was written before a power cut may not be on disk.
+    /// In which life of the host it was written: what was written before a power cut may not be on disk.
     boot: String,
     ended: u64,
     pid: i32,
-    word: ExitReport,
+    #[serde(rename = "word")]
+    report: ExitReport,
 }
 
 impl EndNote {
-    /// In its place at once, or not at all.
-    pub(super) fn write(&self, pid: i32, ended: u64, word: ExitReport) -> io::Result<()> {
+    /// Writes the file whole, or not at all.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub(super) fn write(&self, pid: i32, ended: u64, report: ExitReport) -> io::Result<()> {
         let content = NoteContent {
             about: self.about.clone(),
             boot: clock::boot(),
             ended,
             pid,
-            word,
+            report,
         };
         let text = serde_json::to_vec(&content)?;
         let mut unfinished = self.file.clone();
@@ -84,38 +89,27 @@ impl EndNote {
 }
 
 impl NotedEnd {
-    /// `None` where nothing was noted, or nothing that a task can be judged by: before the host was started anew, or of
-    /// a program that whoever killed the worker may have ended as well. Blocks.
+    /// Reads the file. Returns `None` where nothing was noted, or nothing that a task can be judged by: the end is of an
+    /// earlier life of the host, or whatever killed the worker may have ended the program as well. Blocks.
     ///
     /// # Errors
-    /// When the file cannot be read, or is another.
+    /// When the file cannot be read, or is none that a guard wrote.
     pub fn read(file: &Path) -> io::Result<Option<Self>> {
         let text = match files::read(file, LARGEST) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             text => text?,
         };
         let content: NoteContent = serde_json::from_slice(&text)?;
-        let ExitReport {
-            status,
-            asked,
-            oom,
-            usage,
-            strays,
-            output_held,
-            writing,
-        } = content.word;
-        let status = status.filter(|status| is_own_doing(*status) && !asked && content.boot == clock::boot());
-        Ok(status.map(|status| Self {
+        let report = content.report;
+        let counts = |status: &i32| is_own_doing(*status) && !report.asked && content.boot == clock::boot();
+        let Some(status) = report.status.filter(counts) else {
+            return Ok(None);
+        };
+        let exit = exit_of(status, report.oom);
+        Ok(Some(Self {
             about: content.about,
             ended: content.ended,
-            finished: Finished {
-                pid: content.pid,
-                exit: exit_of(status, oom),
-                usage,
-                strays,
-                output_held,
-                writing,
-            },
+            finished: report.into_finished(content.pid, exit),
         }))
     }
 }
@@ -123,9 +117,10 @@ impl NotedEnd {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::process::{Exit, Strays, Usage};
+    use crate::process::finished::{Exit, Usage};
+    use crate::process::stray::Strays;
 
-    fn word(status: i32) -> ExitReport {
+    fn report(status: i32) -> ExitReport {
         ExitReport {
             status: Some(status),
             asked: false,
@@ -146,18 +141,24 @@ mod tests {
             file: path.clone().into(),
             about: "x".into(),
         };
-        // What a task has planted.
+        // A task has planted this.
         std::os::unix::fs::symlink("/nowhere", home.path().join("end-note.json.new")).unwrap();
-        let exit = |word: ExitReport| {
-            note.write(7, 8, word).unwrap();
+        let exit = |report: ExitReport| {
+            note.write(7, 8, report).unwrap();
             let read = NotedEnd::read(&path).unwrap()?;
             assert_eq!((read.about.as_str(), read.ended, read.finished.pid), ("x", 8, 7));
             Some(read.finished.exit)
         };
-        assert_eq!(exit(word(0)), Some(Exit::Success));
-        assert_eq!(exit(word(3 << 8)), Some(Exit::Code(3)));
-        assert_eq!(exit(word(9)), None);
-        assert_eq!(exit(ExitReport { asked: true, ..word(0) }), None);
+        assert_eq!(exit(report(0)), Some(Exit::Success));
+        assert_eq!(exit(report(3 << 8)), Some(Exit::Code(3)));
+        assert_eq!(exit(report(9)), None);
+        assert_eq!(
+            exit(ExitReport {
+                asked: true,
+                ..report(0)
+            }),
+            None
+        );
         let text = fs::read_to_string(&path).unwrap().replace(&clock::boot(), "another");
         let text = text.replace("\"asked\":true", "\"asked\":false");
         fs::write(&path, &text).unwrap();

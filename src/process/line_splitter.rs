@@ -30,7 +30,7 @@ pub(super) struct LineSplitter {
     state: Vec<u8>,
     /// `state` has been shown already.
     shown: bool,
-    /// A piece of the open line has already been given away, so that an empty rest is not a line.
+    /// A piece of the open line was given away already, so that an empty rest is not a line.
     cut: bool,
     progress: Duration,
     last_progress: Instant,
@@ -78,7 +78,7 @@ impl LineSplitter {
         }
     }
 
-    /// The output is over: gives away the last line, if it has no end.
+    /// Gives away the last line if it has no end, because the output is over.
     pub(super) fn finish(&mut self, give: &mut dyn FnMut(&str)) {
         if self.line_is_open() {
             self.end_line(give);
@@ -89,7 +89,8 @@ impl LineSplitter {
         self.cut || !self.open.is_empty() || !self.state.is_empty()
     }
 
-    /// The fast path: a block that ends in a newline. One check for UTF-8 and for `\r`, then slices.
+    /// Takes a block that ends in a newline. This is the fast path: it is checked once for UTF-8 and for `\r`, and lines
+    /// are slices of it.
     fn whole_lines(&mut self, block: &[u8], give: &mut dyn FnMut(&str)) {
         let text = std::str::from_utf8(block).ok();
         let returns = memchr(b'\r', block).is_some();
@@ -160,8 +161,8 @@ impl LineSplitter {
     }
 }
 
-/// Where to cut `piece`, which is as long as a piece may be, when `next` follows it: before the
-/// character that would be torn, if it is one.
+/// Where to cut `piece`, which is as long as a piece may be, when `next` follows it: before a character that would be
+/// torn otherwise.
 fn character_boundary(piece: &[u8], next: u8) -> usize {
     let continues = |byte: u8| byte & 0b1100_0000 == 0b1000_0000;
     if !continues(next) {

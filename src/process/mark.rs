@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! What every program of a worker carries, so that the next life of this worker knows it again.
+//! The mark that every program of a worker carries, by which the next life of this worker knows it again.
 //!
-//! Two things, because a program can shed either. A variable in its environment: readable to people, lost when
-//! it clears its environment, hidden when it becomes another user's. And a resource limit that the kernel
-//! keeps, hands down to children through exec, shows to everybody (`/proc/PID/limits`), and has not looked at since
-//! Linux 2.4: `RLIMIT_LOCKS` (getrlimit(2)). Its soft limit is a number made of the mark. Only a program that
-//! does both, and outlives worker and guard, is lost to us; where it has a control group of its own, not
-//! even that one.
+//! A program carries it twice, because it can shed either. The first is a variable in its environment: people can read
+//! it, but it is lost when the program clears its environment, and hidden when the program becomes another user's. The
+//! second is a resource limit that the kernel keeps, hands down to children through exec, shows to everybody
+//! (`/proc/PID/limits`), and has not looked at since Linux 2.4: `RLIMIT_LOCKS` (getrlimit(2)). Its soft limit is a number
+//! made of the mark. Only a program that sheds both, and outlives worker and guard, is lost to us; where it has a control
+//! group of its own, not even that one.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -17,13 +17,13 @@ use nix::libc::{RLIM_INFINITY, rlim_t};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::geteuid;
 
-/// The variable.
+/// The environment variable that carries the mark.
 pub const MARK: &str = "FLAMENCO_WORKER_MARK";
-/// What `/proc/PID/limits` calls the limit (proc_pid_limits(5)).
+/// The name of the resource limit in `/proc/PID/limits` (proc_pid_limits(5)).
 const LIMIT: &str = "Max file locks";
 
-/// The mark as a limit: 64-bit FNV-1a, the infinite excepted, in the upper half where no limit that a person sets
-/// is ever found.
+/// The mark as a resource limit: its 64-bit FNV-1a hash, in the upper half where no limit that a person sets is ever
+/// found, and never the infinite one.
 pub(super) fn as_limit(mark: &OsStr) -> rlim_t {
     let hash = mark.as_bytes().iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
@@ -31,8 +31,8 @@ pub(super) fn as_limit(mark: &OsStr) -> rlim_t {
     (hash | 1 << 62) & !(1 << 63)
 }
 
-/// Sets the limit for this process and all that come of it. Safe between fork and exec. Where the hard limit is
-/// lower, somebody uses it for something else, and there is the variable only.
+/// Sets the limit for this process and all that come of it. Safe between fork and exec. Where the hard limit is lower,
+/// it is in use for something else, and only the variable carries the mark.
 pub(super) fn carry(limit: rlim_t) {
     if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_LOCKS)
         && (hard == RLIM_INFINITY || limit <= hard)
@@ -43,15 +43,16 @@ pub(super) fn carry(limit: rlim_t) {
 
 /// Whether this process was started with the mark, or by one that was.
 ///
-/// The mark is no secret: anybody can compute it, and take on the limit, which everybody is shown. So the limit says
-/// nothing of another user's process, unless we are root, whom no process of another user's can withstand. The
-/// environment is shown to a process's own user and to root only.
+/// The mark is no secret: any user can compute it and take on the limit, which the kernel shows to everybody. So the
+/// limit says nothing of another user's process, unless we are root, whom no process of another user can withstand. The
+/// kernel shows the environment to a process's own user and to root only.
 pub(super) fn bears_mark(pid: i32, mark: &str) -> bool {
     has_variable(&read(pid, "environ"), mark)
         || (has_limit(&read(pid, "limits"), as_limit(OsStr::new(mark))) && is_in_our_power(pid))
 }
 
-/// The same of our own child: whoever's it has become, it did not come from another user.
+/// Whether our own child bears the mark. Whatever user it has become, it did not come from another one, so the limit
+/// counts.
 pub(super) fn child_bears_mark(pid: i32, mark: &str) -> bool {
     has_variable(&read(pid, "environ"), mark) || has_limit(&read(pid, "limits"), as_limit(OsStr::new(mark)))
 }
@@ -65,8 +66,8 @@ fn is_in_our_power(pid: i32) -> bool {
     ours.is_root() || has_user(&read(pid, "status"), ours.as_raw())
 }
 
-/// Whether this user is the real, effective, saved or file system one (proc_pid_status(5)): a program that turns into
-/// root keeps the real one.
+/// Whether `user` is the real, effective, saved or file system user of a process (proc_pid_status(5)): a program that
+/// turns into root keeps the real one.
 fn has_user(status: &[u8], user: u32) -> bool {
     let text = String::from_utf8_lossy(status);
     let users = text.lines().find_map(|line| line.strip_prefix("Uid:"));

@@ -3,14 +3,14 @@
 //! What the worker and a guard say to each other over their socket.
 //!
 //! ```text
-//! worker ── SpawnRequest (once) ──► guard        frame: length (u32, little endian), body
-//!        ── GuardCommand (a byte) ─►             SpawnRequest: RequestHeader as JSON, NUL, then each word and a NUL
-//!        ◄─ GuardMessage ───────────              GuardMessage:  JSON
+//! worker ── SpawnRequest (once) ───► guard    frame: length (u32, little endian), body
+//!        ── GuardCommand (a byte) ─►          SpawnRequest: RequestHeader as JSON, NUL, then each word and a NUL
+//!        ◄─ GuardMessage ──────────           GuardMessage: JSON
 //! ```
 //!
-//! Command lines and environments need not be UTF-8 and can be megabytes, but cannot contain a NUL:
-//! they travel as the kernel wants them in the end. Both sides are the same binary, so nothing here
-//! needs to be understood by another version.
+//! Command lines and environments need not be UTF-8 and can be megabytes, but cannot contain a NUL: they travel as the
+//! kernel wants them in the end. Both sides are the same binary, so nothing here needs to be understood by another
+//! version.
 
 use std::ffi::{CString, OsStr};
 use std::io::{self, Read};
@@ -21,28 +21,33 @@ use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
-use super::tree::SweepLimits;
-use super::{EndNote, KillSequence, OpenFile, ProcessSpec, StartError, Stray, Strays, Usage};
+use super::end_note::EndNote;
+use super::exit_report::ExitReport;
+use super::kill_sequence::KillSequence;
+use super::spec::{ProcessSpec, StartError};
+use super::stray::Stray;
+use super::sweep::SweepLimits;
 
-/// The longest brief, in bytes. No program can be given more than 6 MiB of arguments and environment: three quarters of the
-/// kernel's `_STK_LIM` (execve(2)).
+/// The longest request, in bytes. No program can be given more than 6 MiB of arguments and environment: three quarters
+/// of the kernel's `_STK_LIM` (execve(2)).
 const LONGEST_REQUEST: usize = 8 << 20;
-/// The longest of the others. The longest there are name two hundred processes in 15 bytes each, and 32 files in 1 KiB
-/// each, every byte escaped.
+/// The longest message of a guard, in bytes. The longest there are name two hundred processes in 15 bytes each, and 32
+/// files in 1 KiB each, every byte escaped.
 const LONGEST_MESSAGE: usize = 256 << 10;
 
 /// All a guard needs to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct SpawnRequest {
     pub(super) program: CString,
-    /// `argv[0]` included.
+    /// The arguments, `argv[0]` included.
     pub(super) argv: Vec<CString>,
     pub(super) directory: Option<CString>,
-    /// `NAME=value` sets, `NAME` alone takes away.
+    /// `NAME=value` sets a variable, `NAME` alone takes it away.
     pub(super) environment: Vec<CString>,
     pub(super) kill_sequence: KillSequence,
     pub(super) options: SpawnOptions,
-    /// After its last word the guard waits for [`GuardCommand::Release`], and notes the end where that does not come.
+    /// Where given, the guard waits after its last message for [`GuardCommand::Release`], and notes the end here where
+    /// that does not come.
     pub(super) note: Option<EndNote>,
 }
 
@@ -57,61 +62,52 @@ pub(super) struct SpawnOptions {
     pub(super) cgroups: Option<String>,
     /// How many bytes of memory all of a program may use together, where it has a group that can be limited.
     pub(super) memory: Option<u64>,
+    /// How long the output of what outlived the program is waited for.
     pub(super) drain: Duration,
+    /// After so long without work a process that holds the output counts as idle.
     pub(super) linger: Duration,
+    /// After so long a process that took SIGKILL counts as unkillable.
     pub(super) unkillable: Duration,
 }
 
-/// From the worker to the guard.
+/// A command from the worker to the guard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum GuardCommand {
-    /// Send the signals of the kill sequence.
+    /// Begin the kill sequence.
     Terminate,
-    /// No grace.
+    /// Kill without any grace.
     Kill,
-    /// The end of the program is on disk, or of no interest any more.
+    /// The end of the program is on disk, or of no interest any more: leave.
     Release,
 }
 
-/// From the guard to the worker.
+/// A message from the guard to the worker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum GuardMessage {
-    Started {
-        pid: i32,
-    },
-    /// Nothing runs: the kernel has no process, descriptor or memory to give. Not the program's fault.
-    NotForked {
-        errno: i32,
-    },
-    /// Nothing runs: the errno of exec, or of what comes right before it.
-    NotStarted {
-        errno: i32,
-    },
-    /// Nothing runs: PATH has no such program.
-    NotOnPath,
-    /// The answer to each [`GuardCommand`]: a guard that hears is at work.
+    /// The program runs.
+    Started { pid: i32 },
+    /// The answer to each [`GuardCommand`]: a guard that answers is at work.
     CommandReceived,
     /// The program has ended; what it left is not seen to yet. Should the guard die now, this stands, unless something
     /// that still held the output died with it.
     Exited(ExitReport),
-    /// The program has ended well, and these hold its output: they are waited for while they work. Once.
+    /// The program has ended well, and these hold its output: they are waited for while they work. It is sent once.
     LeftRunning(Vec<Stray>),
-    Ended(ExitReport),
+    /// Nothing follows this.
+    Final(FinalMessage),
 }
 
-/// What became of the program.
+/// The last message of a guard.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct ExitReport {
-    /// As `waitpid` gave it; `None` when the program itself cannot be killed.
-    pub(super) status: Option<i32>,
-    /// It was told to end before it had ended by itself.
-    pub(super) asked: bool,
-    /// The kernel killed for want of memory while it ran.
-    pub(super) oom: bool,
-    pub(super) usage: Usage,
-    pub(super) strays: Strays,
-    pub(super) output_held: bool,
-    pub(super) writing: Vec<OpenFile>,
+pub(super) enum FinalMessage {
+    /// Nothing runs: the kernel has no process, descriptor or memory to give, which is not the program's fault.
+    NotForked { errno: i32 },
+    /// Nothing runs: the errno of exec, or of what comes right before it.
+    NotStarted { errno: i32 },
+    /// Nothing runs: PATH has no such program.
+    NotOnPath,
+    /// The program has ended, and nothing of it is left but what the report calls unkillable.
+    Ended(ExitReport),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -123,10 +119,11 @@ struct RequestHeader {
     note: Option<EndNote>,
 }
 
-/// The frame that tells a guard about `spec`.
+/// The frame that tells a guard what to run.
 ///
 /// # Errors
-/// [`StartError::Nul`] when a word cannot be passed on; `E2BIG` when no kernel would take that many.
+/// [`StartError::Nul`] when a word cannot be passed on; [`StartError::Exec`] with `E2BIG` when no kernel would take that
+/// many.
 pub(super) fn encode_request(
     spec: &ProcessSpec,
     options: &SpawnOptions,
@@ -145,7 +142,7 @@ pub(super) fn encode_request(
         note: note.cloned(),
     };
     let json = serde_json::to_vec(&header).map_err(|error| StartError::Guard(error.into()))?;
-    let mut body = RequestWords(json);
+    let mut body = RequestBody(json);
     body.0.push(0);
     body.word("the program's name", [spec.program.as_os_str()])?;
     body.word("argv[0]", [spec.argv0.as_deref().unwrap_or(&spec.program)])?;
@@ -167,9 +164,10 @@ pub(super) fn encode_request(
     frame(&body.0).map_err(StartError::Guard)
 }
 
-struct RequestWords(Vec<u8>);
+/// The body of a request, as it grows.
+struct RequestBody(Vec<u8>);
 
-impl RequestWords {
+impl RequestBody {
     fn word<'a>(&mut self, what: &str, parts: impl IntoIterator<Item = &'a OsStr>) -> Result<(), StartError> {
         for part in parts {
             if part.as_bytes().contains(&0) {
@@ -183,11 +181,14 @@ impl RequestWords {
 }
 
 impl SpawnRequest {
-    /// Reads the frame that [`brief`] made; waits for all of it.
+    /// Reads the frame that [`encode_request`] made, and waits for all of it.
+    ///
+    /// # Errors
+    /// When the socket ends before (`UnexpectedEof`), or what it gives is no request.
     pub(super) fn read(from: &mut impl Read) -> io::Result<Self> {
         let mut length = [0; 4];
         from.read_exact(&mut length)?;
-        let length = bounded(length, LONGEST_REQUEST)?;
+        let length = checked_length(length, LONGEST_REQUEST)?;
         let mut body = vec![0; length];
         from.read_exact(&mut body)?;
         Self::parse(&body)
@@ -206,8 +207,8 @@ impl SpawnRequest {
         for _ in 0..header.arguments {
             argv.push(next()?);
         }
-        let rung = |(signal, grace)| Ok((Signal::try_from(signal)?, grace));
-        let kill_sequence = header.kill_sequence.into_iter().map(rung).collect::<io::Result<_>>()?;
+        let step = |(signal, grace)| Ok((Signal::try_from(signal)?, grace));
+        let kill_sequence = header.kill_sequence.into_iter().map(step).collect::<io::Result<_>>()?;
         Ok(Self {
             program,
             argv,
@@ -221,7 +222,7 @@ impl SpawnRequest {
 }
 
 impl SpawnOptions {
-    pub(super) fn patience(&self) -> SweepLimits {
+    pub(super) fn sweep_limits(&self) -> SweepLimits {
         SweepLimits {
             unkillable: self.unkillable,
             refused: self.drain,
@@ -238,7 +239,7 @@ impl GuardCommand {
         }
     }
 
-    /// What a byte means; no other is ever sent, so whatever else comes is the greater one.
+    /// The command of a byte. No other byte is ever sent, so any other stands for the greatest command.
     pub(super) fn from_byte(byte: u8) -> Self {
         match byte {
             b'c' => Self::Terminate,
@@ -254,28 +255,32 @@ impl GuardMessage {
     }
 }
 
-/// Bytes from a guard, as they come.
+/// The bytes of messages, as they come from a guard.
 #[derive(Debug, Default)]
 pub(super) struct MessageBuffer(pub(super) Vec<u8>);
 
 impl MessageBuffer {
     /// Takes one message, if it is complete.
+    ///
+    /// # Errors
+    /// When the bytes are no message.
     pub(super) fn next(&mut self) -> io::Result<Option<GuardMessage>> {
         let Some((length, rest)) = self.0.split_first_chunk::<4>() else {
             return Ok(None);
         };
-        let length = bounded(*length, LONGEST_MESSAGE)?;
+        let length = checked_length(*length, LONGEST_MESSAGE)?;
         let Some(body) = rest.get(..length) else {
             return Ok(None);
         };
-        let said = serde_json::from_slice(body)?;
+        let message = serde_json::from_slice(body)?;
         self.0.drain(..4 + length);
-        Ok(Some(said))
+        Ok(Some(message))
     }
 }
 
-/// The length of a frame's body, before anything is kept of it: who wrote it may be another than it should.
-fn bounded(length: [u8; 4], longest: usize) -> io::Result<usize> {
+/// The length of a frame's body. It is checked before anything is kept of the body: another process than the guard may
+/// have written it.
+fn checked_length(length: [u8; 4], longest: usize) -> io::Result<usize> {
     let length = u32::from_le_bytes(length) as usize;
     if length > longest {
         return Err(io::Error::new(

@@ -6,7 +6,10 @@ use std::os::unix::ffi::OsStringExt;
 use proptest::prelude::*;
 
 use super::*;
-use crate::process::tree::NAMED_AT_MOST;
+use crate::process::finished::Usage;
+use crate::process::open_files::OpenFile;
+use crate::process::stray::Strays;
+use crate::process::sweep::NAMED_AT_MOST;
 
 fn options() -> SpawnOptions {
     SpawnOptions {
@@ -47,7 +50,7 @@ fn bytes(words: &[CString]) -> Vec<Vec<u8>> {
 
 proptest! {
     #[test]
-    fn a_brief_arrives_as_it_was_sent(spec in spec()) {
+    fn a_request_arrives_as_it_was_sent(spec in spec()) {
         let note = EndNote { file: spec.program.clone(), about: "\0".into() };
         let frame = encode_request(&spec, &options(), Some(&note)).unwrap();
         let got = SpawnRequest::read(&mut frame.as_slice()).unwrap();
@@ -64,7 +67,7 @@ proptest! {
     }
 
     #[test]
-    fn a_brief_that_was_cut_is_refused(spec in spec(), cut in any::<prop::sample::Index>()) {
+    fn a_request_that_was_cut_is_refused(spec in spec(), cut in any::<prop::sample::Index>()) {
         let frame = encode_request(&spec, &options(), None).unwrap();
         prop_assert!(SpawnRequest::read(&mut &frame[..cut.index(frame.len())]).is_err());
     }
@@ -73,31 +76,27 @@ proptest! {
 #[test]
 fn a_nul_byte_is_refused_before_anything_runs() {
     let spec = ProcessSpec {
-        program: "x".into(),
-        argv0: None,
         args: vec!["a\0b".into()],
-        env: Vec::new(),
-        directory: None,
-        kill_sequence: KillSequence(Vec::new()),
         label: "a\0b".into(),
+        ..ProcessSpec::new("x")
     };
     assert!(matches!(encode_request(&spec, &options(), None), Err(StartError::Nul(what)) if what == "an argument"));
 }
 
 #[test]
-fn messages_come_out_of_the_inbox_whole_and_in_order() {
-    let said = [
+fn messages_come_out_of_the_buffer_whole_and_in_order() {
+    let sent = [
         GuardMessage::Started { pid: 7 },
-        GuardMessage::NotStarted { errno: 2 },
-        GuardMessage::NotOnPath,
+        GuardMessage::Final(FinalMessage::NotStarted { errno: 2 }),
+        GuardMessage::Final(FinalMessage::NotOnPath),
     ];
-    let stream: Vec<u8> = said.iter().flat_map(|one| one.frame().unwrap()).collect();
+    let stream: Vec<u8> = sent.iter().flat_map(|one| one.frame().unwrap()).collect();
     let (mut messages, mut got) = (MessageBuffer::default(), Vec::new());
     for byte in stream {
         messages.0.push(byte);
         got.extend(messages.next().unwrap());
     }
-    assert_eq!(got, said);
+    assert_eq!(got, sent);
     assert!(messages.0.is_empty());
 }
 
@@ -118,7 +117,7 @@ fn the_longest_that_a_guard_ever_sends_is_not_refused() {
         name: "\u{1}".repeat(15),
     };
     let strays = || vec![stray.clone(); NAMED_AT_MOST];
-    let word = ExitReport {
+    let report = ExitReport {
         status: Some(i32::MAX),
         asked: true,
         oom: true,
@@ -136,20 +135,16 @@ fn the_longest_that_a_guard_ever_sends_is_not_refused() {
             32
         ],
     };
-    let mut messages = MessageBuffer(GuardMessage::Ended(word.clone()).frame().unwrap());
-    assert_eq!(messages.next().unwrap(), Some(GuardMessage::Ended(word)));
+    let longest = GuardMessage::Final(FinalMessage::Ended(report));
+    let mut messages = MessageBuffer(longest.frame().unwrap());
+    assert_eq!(messages.next().unwrap(), Some(longest));
 }
 
 #[test]
 fn i4_more_words_than_any_kernel_takes_are_not_the_nodes_fault() {
     let mut spec = ProcessSpec {
-        program: "x".into(),
-        argv0: None,
         args: vec!["a".repeat(100 << 10).into(); 90],
-        env: Vec::new(),
-        directory: None,
-        kill_sequence: KillSequence(Vec::new()),
-        label: String::new(),
+        ..ProcessSpec::new("x")
     };
     assert!(matches!(
         encode_request(&spec, &options(), None),
@@ -160,8 +155,8 @@ fn i4_more_words_than_any_kernel_takes_are_not_the_nodes_fault() {
 }
 
 #[test]
-fn an_order_is_a_byte() {
-    for order in [GuardCommand::Terminate, GuardCommand::Kill, GuardCommand::Release] {
-        assert_eq!(GuardCommand::from_byte(order.byte()), order);
+fn a_command_is_a_byte() {
+    for command in [GuardCommand::Terminate, GuardCommand::Kill, GuardCommand::Release] {
+        assert_eq!(GuardCommand::from_byte(command.byte()), command);
     }
 }

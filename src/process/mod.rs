@@ -1,46 +1,56 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! One program and all it starts. Knows nothing of farms.
+//! One program and all it starts. This room knows nothing of farms.
 //!
 //! ```text
-//! command ─ ProcessSpec ─► Launcher::run ─ socket ─► guard (own process) ─► program and its descendants
-//!         ◄── ProcessEvent ────── session, output ◄────── pipe ──────────────────────────┘
-//!         ◄── Finished ─── kill sequence, sweep, strays, usage
+//! command ─ ProcessSpec ───► Launcher::run ─ socket ─► guard (own process) ─► program and its descendants
+//!         ◄─ ProcessEvent ── ProcessRun ◄───── pipe ──────────────────────────────┘
+//!         ◄─ Finished ────── exit, strays, usage
 //! ```
 //!
-//! In the worker: `launcher` starts a guard, `session` talks with it, `output` makes lines, `reaper`
-//! waits for children, `marked` finds a predecessor's. In the guard: `guard`, `kill_sequence`. In both: `tree`,
-//! `cgroup`, `end_note`, `mark`, `messages`, `procfs`. The guard ends a tree, and the worker only what a guard could not.
+//! In the worker: `launcher` starts a guard, `process_run` talks with it, `line_splitter` makes lines of the output,
+//! `reaper` and `children` wait for guards, `predecessors` ends what an earlier life left. In the guard: `guard`, `kill_sequence`.
+//! In both: `messages`, `procfs`, `walk`, `sweep`, `cgroup`, `mark`, `end_note`. The guard ends a tree, and the worker
+//! only what a guard could not. Every SIGKILL is sent from `kill`.
 
 mod cgroup;
+mod children;
 mod end_note;
+mod exit_report;
+mod finished;
 mod guard;
+mod guard_name;
+mod kill;
 mod kill_sequence;
 mod launcher;
 mod line_splitter;
 mod mark;
-mod marked;
 mod messages;
 mod open_files;
+mod predecessors;
 mod process_run;
 mod procfs;
 mod reaper;
 mod spec;
-mod status;
-mod title;
-mod tree;
+mod stray;
+mod sweep;
+mod wait_status;
+mod walk;
 
 pub use cgroup::Delegation;
 pub use end_note::{EndNote, NotedEnd};
+pub use finished::{Exit, Finished, ProcessEvent, Usage};
 pub use guard::{GUARD_ROLE, guard_main};
+pub use kill_sequence::KillSequence;
 pub use launcher::{Launcher, LauncherOptions};
 pub use mark::MARK;
 pub use open_files::OpenFile;
 pub use reaper::Reaper;
-pub use spec::{Exit, Finished, KillSequence, ProcessEvent, ProcessSpec, StartError, Stray, Strays, Usage};
+pub use spec::{ProcessSpec, StartError};
+pub use stray::{Stray, Strays};
 
-/// A launcher whose reaper does not run: for tests of what starts no program, in a process whose children are
-/// other tests'.
+/// A launcher whose reaper does not run. It is for tests that start no program, in a process whose children are other
+/// tests'.
 #[cfg(test)]
 pub(crate) fn idle_launcher(timings: &crate::timings::Timings) -> Launcher {
     let options = LauncherOptions {
@@ -54,7 +64,7 @@ pub(crate) fn idle_launcher(timings: &crate::timings::Timings) -> Launcher {
     if tokio::runtime::Handle::try_current().is_ok() {
         return Launcher::new(options).unwrap().0;
     }
-    // The reaper, which is dropped here, wants one.
+    // The reaper, which is dropped here, wants a runtime.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! Which files a process has open for writing, as `/proc` tells without a question to their file system: one that
-//! hangs would hold the guard.
+//! Which files a process has open for writing. `/proc` tells it without a question to their file systems, of which one
+//! that hangs would hold the guard.
 //!
 //! ```text
-//! guard (before each signal), sweep (once a process is stopped) ─► OpenFiles ─► last word ─► Finished::writing
+//! guard (before each signal), sweep (once a process is stopped) ─► OpenFiles ─► ExitReport ─► Finished::writing
 //! ```
 
 use std::fs;
@@ -13,26 +13,27 @@ use std::ops::ControlFlow;
 use nix::libc::{O_ACCMODE, O_APPEND, O_RDONLY};
 use serde::{Deserialize, Serialize};
 
-use super::tree::walk;
+use super::walk::walk;
 
-/// How many files are told; a renderer writes a few.
+/// How many files are reported; a renderer writes a few.
 const FILES_MOST: usize = 32;
-/// A longer path is not told, in bytes. With [`FILES_MOST`] it bounds what a guard has to say.
+/// The longest path that is reported, in bytes. With [`FILES_MOST`] it bounds what a guard has to say.
 const PATH_LONGEST: usize = 1024;
-/// How many descriptors of one process are looked at, and how many processes: of a fork bomb nobody needs more.
+/// How many descriptors of one process are looked at.
 const DESCRIPTORS_MOST: usize = 4096;
+/// How many processes are looked at; of a fork bomb nobody needs more.
 const PROCESSES_MOST: usize = 256;
 
 /// A file that was open for writing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenFile {
-    /// Absolute, without links, as the process saw it.
+    /// The absolute path without links, as the process saw it.
     pub path: String,
-    /// Its inode number; `None` before Linux 5.14, which does not tell.
+    /// The inode number; `None` before Linux 5.14, which does not tell it.
     pub inode: Option<u64>,
 }
 
-/// What was seen so far, each file once.
+/// The files that were seen so far, each once.
 #[derive(Debug, Clone, Default)]
 pub(super) struct OpenFiles {
     files: Vec<OpenFile>,
@@ -48,11 +49,11 @@ impl OpenFiles {
         self.files
     }
 
-    /// Looks at everybody below this process.
-    pub(super) fn look_below(&mut self) {
+    /// Looks at every process below this one.
+    pub(super) fn scan_below(&mut self) {
         self.processes = 0;
         walk(&|_| false, &mut |_, stat| {
-            self.look(stat.pid);
+            self.scan(stat.pid);
             if self.processes < PROCESSES_MOST {
                 ControlFlow::Continue(())
             } else {
@@ -61,8 +62,8 @@ impl OpenFiles {
         });
     }
 
-    /// Looks at one process. One that ended, or may not be looked at, writes nothing.
-    pub(super) fn look(&mut self, pid: i32) {
+    /// Looks at one process. A process that ended, or that we may not look at, writes nothing.
+    pub(super) fn scan(&mut self, pid: i32) {
         self.processes += 1;
         if self.processes > PROCESSES_MOST {
             return;
@@ -91,7 +92,7 @@ impl OpenFiles {
         }
     }
 
-    /// Adds what somebody else saw.
+    /// Adds files that were seen elsewhere.
     pub(super) fn add_all(&mut self, other: &[OpenFile]) {
         for file in other {
             self.add(file.clone());
@@ -105,13 +106,15 @@ impl OpenFiles {
     }
 }
 
-/// Pipes, sockets, devices and deleted files are not; what is left may still be something else.
+/// Whether the path can be a file's: those of pipes, sockets, devices and deleted files are not. What is left may still be
+/// something else.
 fn may_be_a_file(path: &str) -> bool {
     let is_device = path.starts_with("/dev/") && !path.starts_with("/dev/shm/");
     path.starts_with('/') && !is_device && path.len() <= PATH_LONGEST && !path.ends_with(" (deleted)")
 }
 
-/// Reads `flags:` of `/proc/PID/fdinfo/FD` (proc_pid_fdinfo(5)), which are octal. Who appends writes a log.
+/// Whether a descriptor is for writing, by the octal `flags:` of its `/proc/PID/fdinfo/FD` (proc_pid_fdinfo(5)). A
+/// program that appends writes a log.
 fn is_for_writing(info: &str) -> bool {
     field(info, "flags:")
         .and_then(|flags| i32::from_str_radix(flags, 8).ok())
@@ -145,7 +148,7 @@ mod tests {
         let gone = File::create(here.join("gone.png")).unwrap();
         fs::remove_file(here.join("gone.png")).unwrap();
         let mut writing = OpenFiles::default();
-        writing.look(i32::try_from(std::process::id()).unwrap());
+        writing.scan(i32::try_from(std::process::id()).unwrap());
         let seen: Vec<_> = writing
             .files()
             .iter()

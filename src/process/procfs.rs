@@ -3,7 +3,7 @@
 //! What the kernel says about processes, and the one way to signal a process that may be gone by now.
 //!
 //! ```text
-//! tree, marked ─► children of, ProcessStat ─► /proc        ProcessHandle ─► pidfd: never hits a reused number
+//! walk, predecessors ─► ChildLookup, ProcessStat ─► /proc        ProcessHandle ─► pidfd: never hits a reused number
 //! ```
 //!
 //! Everything here is a snapshot: a process can end, fork or be adopted between two lines. Callers
@@ -25,7 +25,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
 
-/// One line of `/proc/PID/stat`, as far as we need it (proc_pid_stat(5)).
+/// The fields of `/proc/PID/stat` that we need (proc_pid_stat(5)).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ProcessStat {
     pub(super) pid: i32,
@@ -33,18 +33,18 @@ pub(super) struct ProcessStat {
     pub(super) name: String,
     pub(super) parent: i32,
     pub(super) group: i32,
-    /// Clock ticks since boot. With the pid it names a process for good.
+    /// When the process began, in clock ticks since boot. With the pid it names a process for good.
     pub(super) start: u64,
     /// Processor time in hundredths of a second (USER_HZ, a part of the kernel's interface), rounded down.
     pub(super) ticks: u64,
-    /// The same of its children that ended and were waited for.
+    /// The processor time of its children that ended and were waited for, in the same unit.
     pub(super) childrens_ticks: u64,
     state: u8,
     threads: u32,
 }
 
 impl ProcessStat {
-    /// `None` when there is no such process, or `/proc` hides it from us (`hidepid`).
+    /// Reads the stat file. Returns `None` when there is no such process, or `/proc` hides it from us (`hidepid`).
     pub(super) fn read(pid: i32) -> Option<Self> {
         Self::parse(&fs::read(format!("/proc/{pid}/stat")).ok()?)
     }
@@ -72,41 +72,41 @@ impl ProcessStat {
         })
     }
 
-    /// Ended, and only waits to be reaped. A process whose first thread has ended looks like a zombie
-    /// while its other threads run on; the count of threads tells them apart.
+    /// Whether the process has ended and only waits to be reaped. A process whose first thread has ended looks like a
+    /// zombie while its other threads run on; the count of threads tells them apart.
     pub(super) fn is_dead(&self) -> bool {
         matches!(self.state, b'Z' | b'X') && self.threads <= 1
     }
 
-    /// By a signal, until SIGCONT.
+    /// Whether a signal has stopped the process, until SIGCONT.
     pub(super) fn is_stopped(&self) -> bool {
         self.state == b'T'
     }
 
-    /// Stopped for whoever traces it.
+    /// Whether the process is stopped for the one that traces it.
     pub(super) fn is_held_by_tracer(&self) -> bool {
         self.state == b't'
     }
 }
 
-/// The bytes that a process and its children that ended have handed to write(2) and the like, whereto ever; 0 where the
-/// kernel does not count them, or not for us (proc_pid_io(5)).
+/// The bytes that a process, and its children that ended, have handed to write(2) and the like, for any file; 0 where the
+/// kernel does not count them, or does not tell us (proc_pid_io(5)).
 pub(super) fn written(pid: i32) -> u64 {
     let counts = fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
     let written = counts.lines().find_map(|line| line.strip_prefix("wchar: "));
     written.and_then(|count| count.trim().parse().ok()).unwrap_or(0)
 }
 
-/// Who is whose child.
+/// A way to find the children of a process.
 pub(super) enum ChildLookup {
-    /// `/proc/PID/task/TID/children`, read at the moment of the question.
+    /// The kernel lists them in `/proc/PID/task/TID/children`, which is read at the moment of the question.
     Kernel,
-    /// A kernel without CONFIG_PROC_CHILDREN: one look at everybody's parent.
+    /// The kernel lacks CONFIG_PROC_CHILDREN: the parents of all processes were read once.
     Snapshot(HashMap<i32, Vec<i32>>),
 }
 
 impl ChildLookup {
-    /// Finds out which way this kernel offers. For one walk: the second way grows old at once.
+    /// Takes the way that this kernel offers. It is for one walk only: a snapshot grows old at once.
     pub(super) fn new() -> Self {
         let own = std::process::id();
         if fs::exists(format!("/proc/self/task/{own}/children")).unwrap_or(false) {
@@ -123,7 +123,7 @@ impl ChildLookup {
         Self::Snapshot(seen)
     }
 
-    /// The children of a process, of all its threads, zombies included.
+    /// The children of all threads of a process, zombies included.
     pub(super) fn children(&self, pid: i32) -> Vec<i32> {
         match self {
             Self::Kernel => children_now(pid),
@@ -158,16 +158,17 @@ pub(super) fn everybody() -> Vec<i32> {
         .collect()
 }
 
-/// A hold on one process. What is sent through it reaches this process or nobody.
+/// A hold on one process. A signal that is sent through it reaches this process or none.
 #[derive(Debug)]
 pub(super) struct ProcessHandle {
     pid: i32,
-    /// None before Linux 5.3, or under a seccomp filter that does not know pidfds: then the pid must do.
+    /// `None` before Linux 5.3, or under a seccomp filter that does not know pidfds: then the pid must do.
     pidfd: Option<OwnedFd>,
 }
 
 impl ProcessHandle {
-    /// `None` when there is no such process. Read [`ProcessStat`] *after* this to know whom it holds.
+    /// Opens a handle. Returns `None` when there is no such process. Read [`ProcessStat`] *after* this to know which
+    /// process it holds.
     pub(super) fn open(pid: i32) -> Option<Self> {
         // SAFETY: pidfd_open takes two integers and returns a new descriptor (close-on-exec) or -1.
         let answer = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
@@ -185,7 +186,10 @@ impl ProcessHandle {
         }
     }
 
-    /// Sends a signal. ESRCH: it is gone. EPERM: it is another user's.
+    /// Sends a signal.
+    ///
+    /// # Errors
+    /// `ESRCH` when the process is gone, `EPERM` when it is another user's.
     pub(super) fn send(&self, signal: Signal) -> Result<(), Errno> {
         let Some(pidfd) = &self.pidfd else {
             return kill(Pid::from_raw(self.pid), signal);
@@ -198,23 +202,19 @@ impl ProcessHandle {
     }
 }
 
-/// `true` while this very process lives, which is killed once more.
-pub(super) fn still_lives(pid: i32, start: u64) -> bool {
-    let Some(handle) = ProcessHandle::open(pid) else {
-        return false;
-    };
-    let lives = ProcessStat::read(pid).is_some_and(|stat| stat.start == start && !stat.is_dead());
-    lives && handle.send(Signal::SIGKILL) != Err(Errno::ESRCH)
+/// Whether the process that had this pid and began at `start` lives.
+pub(super) fn lives(pid: i32, start: u64) -> bool {
+    ProcessStat::read(pid).is_some_and(|stat| stat.start == start && !stat.is_dead())
 }
 
-/// How many children are taken in one turn. `waitpid` passes by all who live to find one who does not:
-/// among a thousand stopped ones it was seen to be slower than others died, and never to come to an end.
+/// How many children are reaped in one turn. `waitpid` passes by all that live to find one that does not: among a
+/// thousand stopped ones it was seen to be slower than others died, and never to come to an end.
 const TURN: usize = 512;
 
-/// What taking ended children came to.
+/// What reaping children came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reaped {
-    /// There may be more: ask again after everybody else's turn.
+    /// There may be more ended children: ask again after everybody else's turn.
     MaybeMore,
     /// There are children, and none has ended.
     NobodyYet,
@@ -222,9 +222,9 @@ pub(super) enum Reaped {
     NoChild,
 }
 
-/// Takes ended children, of whatever kind (`__WALL`), without waiting: their pids, and their status in
-/// the kernel's own words (wait(2) tells how to read them). The raw call, because the wrapper refuses
-/// the status of a process that died of a real-time signal.
+/// Reaps ended children of every kind (`__WALL`) without waiting. `take` gets the pid of each and its status as
+/// `waitpid` gives it (wait(2)). This is the raw call, because the wrapper refuses the status of a process that died of
+/// a real-time signal.
 pub(super) fn reap_some(take: &mut dyn FnMut(i32, i32)) -> Reaped {
     for _ in 0..TURN {
         let mut status = 0;

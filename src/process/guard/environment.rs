@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! What a program finds around it before it runs: its environment, and where it is looked for on PATH.
+//! The environment of a program, and where it is looked for on PATH.
 
 use std::ffi::{CStr, CString};
 
 use crate::process::mark::MARK;
 
-/// Where execvp looks when there is no PATH (confstr(_CS_PATH)).
+/// The directories in which execvp looks when there is no PATH (confstr(_CS_PATH)).
 const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
 
-/// `inherited` with the changes of the brief. The mark is not theirs to change.
+/// The `inherited` environment with the changes of the request, which cannot change the mark.
 pub(super) fn environment(mut inherited: Vec<CString>, changes: &[CString]) -> Vec<CString> {
     for change in changes {
         let name = name_of(change);
@@ -30,7 +30,7 @@ pub(super) fn path_of(environment: &[CString]) -> Option<&[u8]> {
         .find_map(|entry| entry.as_bytes().strip_prefix(b"PATH="))
 }
 
-/// Where to look for a program without a `/`; nothing for one with.
+/// The paths to try for a program without a `/`; there are none for a program with one.
 pub(super) fn candidates(program: &CStr, path: Option<&[u8]>) -> Vec<CString> {
     if program.to_bytes().contains(&b'/') {
         return Vec::new();

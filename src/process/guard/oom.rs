@@ -5,7 +5,7 @@
 //! The nearest counter that can be read is asked: `oom_kill` of the program's cgroup, of our own, or of the
 //! groups above it (v2 `memory.events`, v1 `memory.oom_control`), which count kills of both kinds, the
 //! cgroup's limit and the machine's. Where there is no such file it is the machine's, in `/proc/vmstat`
-//! (since Linux 4.13). A best effort: a program that moved to a cgroup of its own (snap, flatpak) is not
+//! (since Linux 4.13). It is a best effort: a program that moved to a cgroup of its own (snap, flatpak) is not
 //! seen by the first kinds.
 
 use std::fs;
@@ -13,7 +13,7 @@ use std::path::Path;
 
 use crate::process::cgroup::Cgroup;
 
-/// The counter as it stood.
+/// A counter of such kills, with its value at the start.
 #[derive(Debug)]
 pub(super) struct OomCounter {
     file: String,
@@ -21,7 +21,7 @@ pub(super) struct OomCounter {
 }
 
 impl OomCounter {
-    /// `None` on a kernel that counts nowhere.
+    /// Reads the counter. Returns `None` on a kernel that counts nowhere.
     pub(super) fn start(cgroup: Option<&Cgroup>) -> Option<Self> {
         let cgroups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
         let programs = cgroup.map(|cgroup| cgroup.memory_events().display().to_string());
@@ -31,14 +31,14 @@ impl OomCounter {
         })
     }
 
-    /// It has moved since the start.
-    pub(super) fn moved(&self) -> bool {
+    /// Whether the counter has moved since the start.
+    pub(super) fn has_moved(&self) -> bool {
         let now = fs::read_to_string(&self.file).ok().as_deref().and_then(count);
         now.is_some_and(|now| now > self.before)
     }
 }
 
-/// Where to look, the nearest first, for a process with this `/proc/self/cgroup` (cgroups(7)).
+/// The files to look at, the nearest first, for a process with this `/proc/self/cgroup` (cgroups(7)).
 fn files(cgroups: &str) -> Vec<String> {
     let mut files = Vec::new();
     for line in cgroups.lines() {

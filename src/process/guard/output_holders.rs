@@ -3,51 +3,55 @@
 //! What a program leaves running when it ends well: a wrapper's real program in the background, which is waited for as
 //! long as it works, or a daemon that idles, which is not.
 //!
-//! It counts if it holds the program's output, or is below a process that does. It works if, taken together, they use a
-//! hundredth of a second of processor time, or write anything, within the time that is given.
+//! A process counts if it holds the program's output, or is below a process that does. They work if, taken together, they
+//! use a hundredth of a second of processor time, or write anything, within the time that is given.
 
 use std::collections::HashSet;
+use std::fs;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
 use nix::unistd::getpid;
 
-use super::setup::holds;
-use crate::process::Stray;
 use crate::process::procfs::{ProcessStat, written};
-use crate::process::tree::{NAMED_AT_MOST, stray, walk};
+use crate::process::stray::Stray;
+use crate::process::sweep::NAMED_AT_MOST;
+use crate::process::walk::walk;
 
-/// So many looks in the time after which it counts as idle.
+/// How many times they are looked at in the time after which they count as idle.
 const LOOKS: u32 = 8;
-/// The longest pause between two: a shell's child is seen to hold the output until it has redirected its own.
+/// The longest pause between two looks: a shell's child is seen to hold the output until it has redirected its own.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// The wait for what was left behind.
+/// The wait for holders of the output.
 pub(super) struct HoldersWait {
-    /// After so long without work it is idle.
-    patience: Duration,
+    /// After so long without work they are idle.
+    idle_after: Duration,
     work: WorkDone,
+    /// When they were last seen to have worked.
     worked: Duration,
-    next: Duration,
+    next_check: Duration,
 }
 
-/// What holders of an output, and all below them, have done so far.
+/// The holders of an output and all below them, with what they have done so far.
 pub(super) struct OutputHolders {
+    /// The holders themselves, at most [`NAMED_AT_MOST`].
     pub(super) named: Vec<Stray>,
+    /// The process groups of all.
     pub(super) groups: Vec<i32>,
     work: WorkDone,
 }
 
-/// Both only grow: of a process that has ended it is its parent's, or ours.
+/// What processes have done. Both numbers only grow: that of a process that has ended is added to its parent's, or ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct WorkDone {
     ticks: u64,
     written: u64,
 }
 
-/// What became of them since the last look.
+/// What became of the holders since the last look.
 pub(super) enum HoldersState {
-    /// It may be that they work; who they are.
+    /// It may be that these work.
     MayWork(Vec<Stray>),
     /// They hold the output and do nothing.
     Idle,
@@ -56,22 +60,22 @@ pub(super) enum HoldersState {
 }
 
 impl HoldersWait {
-    pub(super) fn new(holders: &OutputHolders, patience: Duration, now: Duration) -> Self {
+    pub(super) fn new(holders: &OutputHolders, idle_after: Duration, now: Duration) -> Self {
         Self {
-            patience,
+            idle_after,
             work: holders.work,
             worked: now,
-            next: now + pause(patience),
+            next_check: now + pause(idle_after),
         }
     }
 
     /// How long until the next look.
-    pub(super) fn wait(&self, now: Duration) -> Duration {
-        self.next.saturating_sub(now)
+    pub(super) fn pause(&self, now: Duration) -> Duration {
+        self.next_check.saturating_sub(now)
     }
 
-    pub(super) fn look(&mut self, output: &str, now: Duration) -> HoldersState {
-        self.next = now + pause(self.patience);
+    pub(super) fn check(&mut self, output: &str, now: Duration) -> HoldersState {
+        self.next_check = now + pause(self.idle_after);
         let Some(holders) = OutputHolders::of(output) else {
             return HoldersState::Gone;
         };
@@ -79,19 +83,19 @@ impl HoldersWait {
             self.worked = now;
         }
         self.work = holders.work;
-        if now >= self.worked + self.patience {
+        if now >= self.worked + self.idle_after {
             return HoldersState::Idle;
         }
         HoldersState::MayWork(holders.named)
     }
 }
 
-fn pause(patience: Duration) -> Duration {
-    (patience / LOOKS).min(LONGEST_PAUSE)
+fn pause(idle_after: Duration) -> Duration {
+    (idle_after / LOOKS).min(LONGEST_PAUSE)
 }
 
 impl OutputHolders {
-    /// `None` when nobody below us holds the output.
+    /// Finds them. Returns `None` when no process below us holds the output.
     pub(super) fn of(output: &str) -> Option<Self> {
         let mut counted = HashSet::new();
         let mut found = Self {
@@ -108,7 +112,7 @@ impl OutputHolders {
                 found.work.written += written(stat.pid);
             }
             if holds && found.named.len() < NAMED_AT_MOST {
-                found.named.push(stray(stat));
+                found.named.push(stat.into());
             }
             ControlFlow::Continue(())
         });
@@ -117,7 +121,7 @@ impl OutputHolders {
 }
 
 impl WorkDone {
-    /// Of those who ended and came to us.
+    /// The work of processes that ended and came to us.
     fn of_the_dead() -> Self {
         let own = getpid().as_raw();
         Self {
@@ -125,4 +129,14 @@ impl WorkDone {
             written: written(own),
         }
     }
+}
+
+/// Whether a process has this file open. Only its name is read; the file itself is never touched, because it may be on a
+/// file system that hangs.
+pub(super) fn holds(pid: i32, file: &str) -> bool {
+    let Ok(open) = fs::read_dir(format!("/proc/{pid}/fd")) else {
+        return false;
+    };
+    open.flatten()
+        .any(|entry| fs::read_link(entry.path()).is_ok_and(|target| target.as_os_str() == file))
 }

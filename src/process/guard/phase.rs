@@ -7,20 +7,22 @@ use std::time::Duration;
 use super::output_holders::HoldersWait;
 use super::spawn::ExecPipe;
 use crate::process::kill_sequence::Escalation;
-use crate::process::messages::GuardMessage;
-use crate::process::open_files::OpenFiles;
-use crate::process::tree::Sweep;
-use crate::process::{OpenFile, Stray};
+use crate::process::messages::FinalMessage;
+use crate::process::open_files::{OpenFile, OpenFiles};
+use crate::process::stray::Stray;
+use crate::process::sweep::Sweep;
 
 /// What a guard is at.
 pub(super) enum Phase {
+    /// The program was forked, and its exec is not over.
     Starting(ExecPipe),
     /// Nothing runs, and nothing ever did.
-    NotStarted(GuardMessage),
+    NotStarted(FinalMessage),
     Running,
+    /// The kill sequence has begun.
     Terminating {
-        climb: Escalation,
-        /// The program had ended before: what it left at work is asked.
+        escalation: Escalation,
+        /// The program had ended before: what it left at work is asked to end.
         outlived: bool,
     },
     /// The program has ended well, and something that holds its output goes on.
@@ -29,10 +31,12 @@ pub(super) enum Phase {
     Draining {
         until: Duration,
     },
+    /// Everything is killed.
     Sweeping {
         sweep: Box<Sweep>,
-        /// The program had ended before: whoever is met outlived it.
+        /// The program had ended before: what is swept outlived it.
         outlived: bool,
+        /// One of those that outlived the program held its output.
         output_held: bool,
     },
 }
@@ -40,35 +44,36 @@ pub(super) enum Phase {
 /// The program's own end.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ProgramExit {
-    /// As `waitpid` gave it.
+    /// The status that `waitpid` gave.
     pub(super) status: i32,
+    /// How long the program ran.
     pub(super) wall: Duration,
     /// The kernel had killed for want of memory by then.
     pub(super) oom: bool,
-    /// On the guard's clock.
+    /// When it ended, on the monotonic clock.
     pub(super) at: Duration,
-    /// Milliseconds since 1970.
+    /// When it ended, in milliseconds since 1970.
     pub(super) time: u64,
-    /// The worker lived.
+    /// The worker lived when it ended.
     pub(super) was_seen: bool,
 }
 
 impl ProgramExit {
-    /// Exit code 0.
+    /// Whether the exit code was 0.
     pub(super) fn is_success(&self) -> bool {
         self.status == 0
     }
 }
 
 impl Phase {
-    /// Whoever outlived the program and was not left alone, and whether one of them held its output.
+    /// The processes that outlived the program and were ended, and whether one of them held its output.
     pub(super) fn outlived(&self) -> (&[Stray], bool) {
         match self {
             Self::Sweeping {
                 sweep,
                 outlived: true,
                 output_held,
-            } => (sweep.met(), *output_held),
+            } => (sweep.strays(), *output_held),
             Self::Sweeping { .. }
             | Self::Starting(_)
             | Self::NotStarted(_)
@@ -79,7 +84,7 @@ impl Phase {
         }
     }
 
-    /// What those who are told to end had open for writing: when they were asked, and when they were stopped.
+    /// What the processes that are ended had open for writing: when they were `asked`, and when they were stopped.
     pub(super) fn writing(&self, asked: OpenFiles) -> Vec<OpenFile> {
         let mut all = asked;
         if let Self::Sweeping { sweep, .. } = self {

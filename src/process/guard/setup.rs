@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! Where a guard stands: what it asks the kernel for before it has a program, and small questions after.
+//! What a guard asks the kernel for before it has a program.
 
 #![expect(unsafe_code, reason = "close_range and setpriority have no safe wrapper")]
 
@@ -13,17 +13,13 @@ use std::time::Duration;
 use nix::libc;
 use nix::poll::PollTimeout;
 use nix::sys::prctl::{set_child_subreaper, set_name};
-use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::sys::time::TimeVal;
 use nix::unistd::{dup2_stdin, dup2_stdout, setsid};
 
-use super::GUARD;
-use crate::process::Usage;
-use crate::process::cgroup::Cgroup;
+use crate::process::guard_name::GUARD;
 
-/// A wait for events only.
+/// The timeout of a wait for events only.
 pub(super) const NO_TIMEOUT: Duration = Duration::MAX;
 
 /// What the worker handed over, and what the kernel granted.
@@ -32,19 +28,19 @@ pub(super) struct GuardSetup {
     /// The program's output; the guard's own stdout is /dev/null from now on, and so is its stdin.
     pub(super) output: OwnedFd,
     pub(super) children: SignalFd,
-    /// The worker's.
+    /// The worker's nice value.
     pub(super) nice: i32,
 }
 
 impl GuardSetup {
-    /// Out of reach of signals and of the worker's session, a subreaper, and with no descriptor that a
-    /// program could inherit.
+    /// Puts this process out of reach of signals and of the worker's session, makes it a subreaper, and leaves no
+    /// descriptor that a program could inherit.
     ///
     /// # Errors
     /// When stdin is no socket: then it was not the worker that started us.
     pub(super) fn new() -> io::Result<Self> {
         sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None)?;
-        // Refused to the leader of a group, which a guard that the worker started is not.
+        // The kernel refuses it to the leader of a group, which a guard that the worker started is not.
         setsid().ok();
         set_name(&CString::new(GUARD)?)?;
         set_child_subreaper(true)?;
@@ -60,12 +56,12 @@ impl GuardSetup {
             socket,
             output,
             children: SignalFd::with_flags(&SigSet::from(Signal::SIGCHLD), flags)?,
-            nice: prefer_us(),
+            nice: raise_priority(),
         })
     }
 }
 
-/// Rounded up, so that what is due has come when poll returns.
+/// The timeout for poll, rounded up, so that what is due has come when it returns.
 pub(super) fn timeout(pause: Duration) -> PollTimeout {
     if pause == NO_TIMEOUT {
         return PollTimeout::NONE;
@@ -74,41 +70,8 @@ pub(super) fn timeout(pause: Duration) -> PollTimeout {
     PollTimeout::try_from(milliseconds).unwrap_or(PollTimeout::MAX)
 }
 
-/// What was used by every process that was waited for; memory by all of the control group, if that counts it.
-pub(super) fn usage(wall: Duration, cgroup: Option<&Cgroup>) -> Usage {
-    let peak = cgroup.and_then(Cgroup::peak);
-    let Ok(children) = getrusage(UsageWho::RUSAGE_CHILDREN) else {
-        return Usage {
-            wall,
-            peak_rss: peak.unwrap_or(0),
-            ..Usage::default()
-        };
-    };
-    Usage {
-        wall,
-        cpu: duration(children.user_time()) + duration(children.system_time()),
-        // In KiB (getrusage(2)).
-        peak_rss: peak.unwrap_or_else(|| u64::try_from(children.max_rss()).unwrap_or(0) * 1024),
-    }
-}
-
-fn duration(time: TimeVal) -> Duration {
-    let part = |number: i64| u64::try_from(number).unwrap_or(0);
-    Duration::from_secs(part(time.tv_sec())) + Duration::from_micros(part(time.tv_usec()))
-}
-
-/// Whether a process has this file open. Its name is read, the file itself never touched: it may be
-/// on a file system that hangs.
-pub(super) fn holds(pid: i32, file: &str) -> bool {
-    let Ok(open) = std::fs::read_dir(format!("/proc/{pid}/fd")) else {
-        return false;
-    };
-    open.flatten()
-        .any(|entry| std::fs::read_link(entry.path()).is_ok_and(|target| target.as_os_str() == file))
-}
-
-/// Marks every descriptor from `first` on, those included that the worker inherited from its own parent
-/// without the mark: the program gets none of them.
+/// Marks every descriptor from `first` on as close-on-exec, those included that the worker inherited from its own parent
+/// without that: the program gets none of them.
 fn close_on_exec_from(first: u32) {
     // SAFETY: it only sets the close-on-exec flag of descriptors; none is closed.
     let done = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
@@ -125,16 +88,15 @@ fn close_on_exec_from(first: u32) {
     }
 }
 
-/// Before everybody else on the processor, where we are allowed to: among a thousand processes that do
-/// nothing but fork, the one that is to stop them is else one of a thousand, and was seen to take ten
-/// seconds to hear of it. It costs the others nothing, for a guard does next to nothing. Answers the nice
-/// value we came with.
-fn prefer_us() -> i32 {
+/// Puts us before all others on the processor, where we are allowed to, and returns the nice value we came with. Among a
+/// thousand processes that do nothing but fork, the one that is to stop them is one of a thousand otherwise, and was seen
+/// to take ten seconds to notice a command. It costs the others nothing, because a guard does next to nothing.
+fn raise_priority() -> i32 {
     // SAFETY: integers only.
     let nice = unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) };
     // SAFETY: integers only.
     unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, -20) };
-    // Between sessions the scheduler looks at this one instead, where it has automatic groups (sched(7)).
+    // Between sessions the scheduler looks at this value instead, where it has automatic groups (sched(7)).
     std::fs::write("/proc/self/autogroup", "-20").ok();
     nice
 }

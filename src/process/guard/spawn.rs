@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! The program itself: forked, dressed, executed.
+//! How the program is forked, prepared and executed.
 //!
 //! ```text
 //! guard ── fork ──► leader: setsid ── clone(CLONE_PARENT) ──► the program, a child of the guard
@@ -30,17 +30,17 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::libc;
-use nix::sys::prctl::set_pdeathsig;
-use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
+use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use nix::sys::stat::Mode;
 use nix::unistd::{ForkResult, Pid, chdir, dup2_stderr, dup2_stdout, fork, getpid, getppid, setsid, write};
 
 use super::environment::{candidates, environment, path_of};
 use crate::process::cgroup::Cgroup;
+use crate::process::kill;
 use crate::process::mark::{self, MARK};
 use crate::process::messages::SpawnRequest;
 
-/// What makes execvp try the next directory; so does EACCES, but that is then the answer.
+/// The errors after which execvp tries the next directory. After EACCES it does so too, but that is its answer then.
 const NOT_HERE: [Errno; 5] = [
     Errno::ENOENT,
     Errno::ENOTDIR,
@@ -48,7 +48,7 @@ const NOT_HERE: [Errno; 5] = [
     Errno::ENODEV,
     Errno::ETIMEDOUT,
 ];
-/// What a shell's child exits with when its exec fails; nobody sees it here.
+/// The exit code of a shell's child when its exec fails; nothing looks at it here.
 const EXEC_FAILED: i32 = 127;
 
 /// A program that was forked, and is on its way through exec.
@@ -60,31 +60,32 @@ pub(super) struct SpawnedProgram {
     pub(super) exec: ExecPipe,
 }
 
-/// Closes when the exec succeeds; carries its errno when it fails. Never waits.
+/// A pipe that closes when the exec succeeds, and carries the errno when it fails. Reading never waits.
 #[derive(Debug)]
 pub(super) struct ExecPipe {
     pub(super) reader: PipeReader,
-    /// What was tried, if the program was looked for on PATH.
+    /// The paths that were tried, if the program was looked for on PATH.
     searched: Vec<CString>,
 }
 
-/// What [`ExecPipe`] says.
+/// What an [`ExecPipe`] says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ExecOutcome {
     /// The program runs (or was killed on its way).
     Done,
     Failed(Errno),
+    /// PATH has no such program.
     NotOnPath,
 }
 
 impl SpawnedProgram {
-    /// Forks. `output` becomes the program's stdout and stderr, `nice` its priority if the brief names
-    /// none; stdin is ours. In `cgroup` from before its first instruction, if it may.
+    /// Forks. `output` becomes the program's stdout and stderr, `nice` its priority if the request names none; its stdin is
+    /// ours. It is in `cgroup` from before its first instruction, if that is allowed.
     ///
     /// # Errors
     /// The kernel's own: there are no more processes, descriptors or memory to be had. Nothing runs.
     pub(super) fn start(
-        brief: &SpawnRequest,
+        request: &SpawnRequest,
         nice: i32,
         output: BorrowedFd<'_>,
         cgroup: Option<&Cgroup>,
@@ -94,54 +95,54 @@ impl SpawnedProgram {
             // An environment has no NUL inside an entry: the kernel passed it with NULs between them.
             CString::new(entry).unwrap_or_default()
         });
-        let environment = environment(inherited.collect(), &brief.environment);
-        let searched = candidates(&brief.program, path_of(&environment));
-        let recipe = ExecPlan {
+        let environment = environment(inherited.collect(), &request.environment);
+        let searched = candidates(&request.program, path_of(&environment));
+        let plan = ExecPlan {
             paths: if searched.is_empty() {
-                std::slice::from_ref(&brief.program)
+                std::slice::from_ref(&request.program)
             } else {
                 &searched
             },
-            argv: pointers(&brief.argv),
+            argv: pointers(&request.argv),
             envp: pointers(&environment),
-            directory: brief.directory.as_deref(),
-            oom_score_adj: brief.options.oom_score_adj.map(|score| score.to_string()),
-            nice: brief.options.nice.unwrap_or(nice),
-            ignore_hangup: brief.options.ignore_hangup,
+            directory: request.directory.as_deref(),
+            oom_score_adj: request.options.oom_score_adj.map(|score| score.to_string()),
+            nice: request.options.nice.unwrap_or(nice),
+            ignore_hangup: request.options.ignore_hangup,
             guard: getpid(),
             cgroup: cgroup.and_then(|cgroup| fs::File::options().write(true).open(cgroup.procs()).ok()),
             mark: mark::as_limit(&std::env::var_os(MARK).unwrap_or_default()),
         };
         let (reader, failure) = io::pipe()?;
-        let (born, birth) = io::pipe()?;
+        let (pid_reader, pid_writer) = io::pipe()?;
         set_nonblocking(&reader)?;
         // SAFETY: the guard has one thread, so the child finds every lock free.
         match unsafe { fork() }? {
             ForkResult::Parent { child } => {
-                drop((failure, birth));
+                drop((failure, pid_writer));
                 Ok(Self {
-                    pid: pid_of(born)?,
+                    pid: read_pid(pid_reader)?,
                     group: child,
                     exec: ExecPipe { reader, searched },
                 })
             }
-            ForkResult::Child => recipe.lead(output, failure, birth),
+            ForkResult::Child => plan.become_leader(output, failure, pid_writer),
         }
     }
 }
 
-/// What the leader of the group says of the program: its pid, or the errno with a minus.
-fn pid_of(mut born: PipeReader) -> io::Result<Pid> {
-    let mut said = [0; 4];
-    born.read_exact(&mut said)?;
-    match i32::from_ne_bytes(said) {
+/// Reads what the leader of the group says of the program: its pid, or a negative errno.
+fn read_pid(mut pipe: PipeReader) -> io::Result<Pid> {
+    let mut answer = [0; 4];
+    pipe.read_exact(&mut answer)?;
+    match i32::from_ne_bytes(answer) {
         pid @ 1.. => Ok(Pid::from_raw(pid)),
         errno => Err(io::Error::from_raw_os_error(-errno)),
     }
 }
 
 impl ExecPipe {
-    /// `None` as long as the exec is under way.
+    /// What became of the exec; `None` as long as it is under way.
     pub(super) fn outcome(&mut self) -> Option<ExecOutcome> {
         let mut errno = [0; 4];
         match self.reader.read_exact(&mut errno) {
@@ -151,7 +152,7 @@ impl ExecPipe {
         }
     }
 
-    /// ENOENT has two meanings after a search: no such file, or one whose interpreter is missing.
+    /// After a search ENOENT has two meanings: there is no such file, or there is one whose interpreter is missing.
     fn failed(&self, errno: Errno) -> ExecOutcome {
         let exists =
             |path: &CString| fs::symlink_metadata(Path::new(std::ffi::OsStr::from_bytes(path.as_bytes()))).is_ok();
@@ -173,53 +174,53 @@ struct ExecPlan<'a> {
     nice: i32,
     ignore_hangup: bool,
     guard: Pid,
-    /// Its list of members.
+    /// The control group's list of members.
     cgroup: Option<fs::File>,
     mark: u64,
 }
 
 impl ExecPlan<'_> {
-    /// In the child, which makes session and group and a sibling of its own in them.
-    fn lead(&self, output: BorrowedFd<'_>, failure: PipeWriter, mut birth: PipeWriter) -> ! {
-        let said = match setsid().and_then(|_| fork_sibling()) {
+    /// Makes session and group, and a sibling of the leader in them. It is called in the child.
+    fn become_leader(&self, output: BorrowedFd<'_>, failure: PipeWriter, mut pid_writer: PipeWriter) -> ! {
+        let answer = match setsid().and_then(|_| fork_sibling()) {
             Ok(0) => {
-                drop(birth);
+                drop(pid_writer);
                 self.become_program(output, failure)
             }
             Ok(pid) => pid,
             // Emulators of one program (qemu-user) know no CLONE_PARENT: the leader itself is the program.
             Err(Errno::EINVAL) => {
-                birth.write_all(&getpid().as_raw().to_ne_bytes()).ok();
-                drop(birth);
+                pid_writer.write_all(&getpid().as_raw().to_ne_bytes()).ok();
+                drop(pid_writer);
                 self.become_program(output, failure)
             }
             Err(errno) => -(errno as i32),
         };
-        // A guard that does not hear it takes the program for lost.
-        birth.write_all(&said.to_ne_bytes()).ok();
+        // A guard that does not get it takes the program for lost.
+        pid_writer.write_all(&answer.to_ne_bytes()).ok();
         // SAFETY: _exit ends this process without running anything of the guard's.
         unsafe { libc::_exit(0) }
     }
 
-    /// In the program's own process.
+    /// Prepares and executes, in the program's own process.
     fn become_program(&self, output: BorrowedFd<'_>, mut failure: PipeWriter) -> ! {
-        let errno = match self.dress(output) {
+        let errno = match self.prepare(output) {
             Ok(()) => self.exec(),
             Err(errno) => errno,
         };
-        // Nobody is left to tell if this fails.
+        // If this fails there is nobody left to tell.
         failure.write_all(&(errno as i32).to_ne_bytes()).ok();
         // SAFETY: _exit ends this process without running anything of the guard's.
         unsafe { libc::_exit(EXEC_FAILED) }
     }
 
-    fn dress(&self, output: BorrowedFd<'_>) -> Result<(), Errno> {
+    fn prepare(&self, output: BorrowedFd<'_>) -> Result<(), Errno> {
         if let Some(cgroup) = &self.cgroup {
-            // Refused, it is in our own.
+            // Where the kernel refuses, it is in our own group.
             write(cgroup, b"0").ok();
         }
         mark::carry(self.mark);
-        set_pdeathsig(Signal::SIGKILL)?;
+        kill::with_parent()?;
         if getppid() != self.guard {
             // The guard died before it could take us along.
             return Err(Errno::ESRCH);
@@ -234,7 +235,7 @@ impl ExecPlan<'_> {
         Ok(())
     }
 
-    /// Wishes, both of them: a score below the worker's own, or a nice below it, takes a privilege.
+    /// Takes priorities as far as that is allowed: a score or a nice value below the worker's own takes a privilege.
     fn take_priorities(&self) {
         if let Some(score) = &self.oom_score_adj {
             let file = open(
@@ -248,7 +249,7 @@ impl ExecPlan<'_> {
         unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, self.nice) };
     }
 
-    /// Every signal at its default (SIGHUP stays ignored under nohup), none blocked. Past the C library,
+    /// Puts every signal at its default (SIGHUP stays ignored under nohup), and blocks none. It goes past the C library,
     /// which keeps two signals for itself and starts children with those ignored.
     fn reset_signals(&self) {
         for signal in 1..=libc::SIGRTMAX() {
@@ -265,7 +266,7 @@ impl ExecPlan<'_> {
         sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None).ok();
     }
 
-    /// Only returns when it failed. Goes on along PATH where execvp does (exec(3)).
+    /// Executes the program, and goes on along PATH where execvp does (exec(3)). It returns only when it failed.
     fn exec(&self) -> Errno {
         let mut answer = Errno::ENOENT;
         for path in self.paths {

@@ -2,19 +2,21 @@
 
 //! What a guard is called in a process list.
 
-use super::ProcessSpec;
+use super::spec::ProcessSpec;
 
+/// What `/proc/PID/comm` calls a guard, in 15 bytes at most.
+pub(super) const GUARD: &str = "flamenco-guard";
 /// So many characters of a task's name, and of its program's: a list of processes is read in a terminal, and the kernel
 /// takes no word of more than 128 KiB.
 const KEPT: usize = 80;
 
-/// `flamenco-guard: <label> <program>`.
+/// The command line of a guard: `flamenco-guard: <label> <program>`.
 pub(super) fn guard_title(spec: &ProcessSpec) -> String {
     let program = spec.program.to_string_lossy();
     format!("flamenco-guard: {} {}", shown(&spec.label), shown(&program))
 }
 
-/// Without what would steer the terminal: control characters, and those that turn the direction of what follows.
+/// The text without what would steer the terminal: control characters, and those that turn the direction of what follows.
 fn shown(text: &str) -> String {
     let is_plain = |c: char| {
         !c.is_control() && !matches!(c, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -33,17 +35,11 @@ fn shown(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::process::KillSequence;
 
     fn titled(label: &str, program: &str) -> String {
         guard_title(&ProcessSpec {
-            program: program.into(),
-            argv0: None,
-            args: Vec::new(),
-            env: Vec::new(),
-            directory: None,
-            kill_sequence: KillSequence(Vec::new()),
             label: label.to_owned(),
+            ..ProcessSpec::new(program)
         })
     }
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! What `waitpid` says of a program's end (wait(2)).
+//! What the status that `waitpid` gives says of a program's end (wait(2)).
 
 use nix::libc;
 
-use super::Exit;
+use super::finished::Exit;
 
-/// Death by SIGHUP, SIGINT or SIGTERM, or what a shell or FFmpeg (255) makes of it.
+/// Whether a program died of SIGHUP, SIGINT or SIGTERM, or ended with what a shell or FFmpeg (255) makes of those.
 pub(super) fn seems_asked_to_end(status: i32) -> bool {
     const POLITE: [i32; 3] = [libc::SIGHUP, libc::SIGINT, libc::SIGTERM];
     const FFMPEG: i32 = 255;
@@ -17,8 +17,8 @@ pub(super) fn seems_asked_to_end(status: i32) -> bool {
     }
 }
 
-/// Whether a program ended so by itself: it came to its end, or crashed. What kills a worker may have ended its programs
-/// first, and a worker that is gone breaks the pipe of their output.
+/// Whether a program ended so by itself: it came to its end, or crashed. A program that was killed may have been ended by
+/// what killed the worker, and a worker that is gone breaks the pipe of its program's output.
 pub(super) fn is_own_doing(status: i32) -> bool {
     const CRASHES: [i32; 7] = [
         libc::SIGABRT,
@@ -38,7 +38,7 @@ pub(super) fn is_own_doing(status: i32) -> bool {
     }
 }
 
-/// What `waitpid` means (wait(2)).
+/// The exit that a status stands for; `oom` when the kernel killed for want of memory meanwhile.
 pub(super) fn exit_of(status: i32, oom: bool) -> Exit {
     if libc::WIFSIGNALED(status) {
         let signal = libc::WTERMSIG(status);

@@ -1,37 +1,38 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! How a guard ends what is below it: waits for what still works, asks, and sweeps.
+//! How a guard ends what is below it: it waits for what still works, asks, and sweeps.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{Signal, kill as send_signal};
 use nix::unistd::{Pid, getpgid};
 
 use super::Guard;
-use super::output_holders::{HoldersState, OutputHolders};
+use super::output_holders::{HoldersState, OutputHolders, holds};
 use super::phase::{Phase, ProgramExit};
-use super::setup::{NO_TIMEOUT, holds};
-use crate::process::Stray;
+use super::setup::NO_TIMEOUT;
 use crate::process::kill_sequence::{Escalation, EscalationStep};
-use crate::process::messages::{GuardCommand, GuardMessage};
+use crate::process::messages::{FinalMessage, GuardCommand, GuardMessage};
 use crate::process::procfs::{Reaped, now};
-use crate::process::tree::{Sweep, hidden, walk};
+use crate::process::stray::Stray;
+use crate::process::sweep::Sweep;
+use crate::process::walk::walk;
 
 impl Guard {
-    pub(super) fn obey(&mut self, order: GuardCommand) {
-        // An end that came first stands, whatever was ordered in the same instant; but not while what it left works.
-        self.asked |= self.end.is_none() || matches!(self.phase, Phase::Lingering(_));
-        match (&self.phase, order) {
+    pub(super) fn handle_command(&mut self, command: GuardCommand) {
+        // An exit that came first stands, whatever command comes in the same instant; but not while what it left works.
+        self.was_asked |= self.exit.is_none() || matches!(self.phase, Phase::Lingering(_));
+        match (&self.phase, command) {
             (Phase::Sweeping { .. } | Phase::NotStarted(_), _)
             | (Phase::Terminating { .. }, GuardCommand::Terminate) => {}
-            // For one that has said its last word.
+            // It is for a guard that has sent its final message.
             (_, GuardCommand::Release) => {}
             (Phase::Running | Phase::Lingering(_), GuardCommand::Terminate) => {
                 self.phase = Phase::Terminating {
-                    climb: Escalation::new(&self.kill_sequence, now()),
-                    outlived: self.end.is_some(),
+                    escalation: Escalation::new(&self.kill_sequence, now()),
+                    outlived: self.exit.is_some(),
                 };
             }
             (Phase::Starting(_) | Phase::Draining { .. }, GuardCommand::Terminate) | (_, GuardCommand::Kill) => {
@@ -41,7 +42,7 @@ impl Guard {
     }
 
     fn begin_sweep(&mut self) {
-        let mut sweep = Sweep::new(self.options.patience());
+        let mut sweep = Sweep::new(self.options.sweep_limits());
         if let Some(group) = self.group_of_program() {
             sweep.add_group(group);
         }
@@ -50,17 +51,17 @@ impl Guard {
         }
         self.phase = Phase::Sweeping {
             sweep: Box::new(sweep),
-            outlived: self.end.is_some(),
+            outlived: self.exit.is_some(),
             output_held: false,
         };
     }
 
-    /// Does what is due, and answers how long nothing will be.
+    /// Does what is due, and returns how long nothing will be.
     pub(super) fn advance(&mut self, reaped: Reaped) -> Duration {
         let at = now();
         match &self.phase {
-            Phase::Terminating { outlived, .. } => self.climb(*outlived, at, reaped),
-            Phase::Lingering(_) => self.linger(at),
+            Phase::Terminating { outlived, .. } => self.terminate(*outlived, at, reaped),
+            Phase::Lingering(_) => self.check_holders(at),
             Phase::Draining { until } if *until <= at => self.drained(),
             Phase::Draining { .. }
             | Phase::Starting(_)
@@ -70,30 +71,30 @@ impl Guard {
         }
         match &mut self.phase {
             Phase::Starting(_) | Phase::NotStarted(_) | Phase::Running => NO_TIMEOUT,
-            Phase::Terminating { climb, .. } => climb.at(at).wait(),
-            Phase::Lingering(linger) => linger.wait(at),
+            Phase::Terminating { escalation, .. } => escalation.next_step(at).wait(),
+            Phase::Lingering(holders) => holders.pause(at),
             Phase::Draining { until } => until.saturating_sub(at),
             Phase::Sweeping { .. } => self.sweep(reaped),
         }
     }
 
-    /// Who was only just being forked at the first look holds the output by now.
+    /// Looks for holders of the output once more: a process that was just being forked at the first look holds it by now.
     fn drained(&mut self) {
-        match self.end.map(|end| self.after(end)) {
+        match self.exit.map(|exit| self.phase_after(exit)) {
             Some(lingering @ Phase::Lingering(_)) => self.phase = lingering,
             Some(_) | None => self.begin_sweep(),
         }
     }
 
-    fn linger(&mut self, at: Duration) {
-        let Phase::Lingering(linger) = &mut self.phase else {
+    fn check_holders(&mut self, at: Duration) {
+        let Phase::Lingering(holders) = &mut self.phase else {
             return;
         };
-        if !linger.wait(at).is_zero() {
+        if !holders.pause(at).is_zero() {
             return;
         }
-        match linger.look(&self.output, at) {
-            HoldersState::MayWork(named) => self.tell_once(named, at),
+        match holders.check(&self.output, at) {
+            HoldersState::MayWork(named) => self.tell_left_running(named, at),
             HoldersState::Idle => self.begin_sweep(),
             HoldersState::Gone => {
                 self.phase = Phase::Draining {
@@ -103,19 +104,19 @@ impl Guard {
         }
     }
 
-    /// What ends with the program but for a moment is not worth a word.
-    fn tell_once(&mut self, named: Vec<Stray>, at: Duration) {
-        let is_over = |end: ProgramExit| at >= end.at + self.options.drain;
-        if !self.left_is_said && self.end.is_some_and(is_over) {
-            self.left_is_said = true;
-            self.say(&GuardMessage::LeftRunning(named));
+    /// Tells the worker once what still runs. What ends a moment after the program is not worth a word.
+    fn tell_left_running(&mut self, named: Vec<Stray>, at: Duration) {
+        let is_over = |exit: ProgramExit| at >= exit.at + self.options.drain;
+        if !self.has_told_left_running && self.exit.is_some_and(is_over) {
+            self.has_told_left_running = true;
+            self.send(&GuardMessage::LeftRunning(named));
         }
     }
 
-    /// The program's whole group is asked, for a wrapper that waits for its child would else be asked
-    /// alone; so it is also the group that is waited for.
-    fn climb(&mut self, outlived: bool, at: Duration, reaped: Reaped) {
-        // Among the unreaped dead of a fork bomb it takes too long to look; time will tell.
+    /// Sends the signals of the kill sequence. They go to the program's whole group, because a wrapper that waits for its
+    /// child would be asked alone otherwise; so it is also the group that is waited for.
+    fn terminate(&mut self, outlived: bool, at: Duration, reaped: Reaped) {
+        // Among the unreaped dead of a fork bomb a look takes too long; the grace ends all the same.
         let groups = match self.group_of_program() {
             Some(group) => Some(vec![group]),
             None if reaped == Reaped::MaybeMore => None,
@@ -124,38 +125,38 @@ impl Guard {
         if groups.as_ref().is_some_and(Vec::is_empty) {
             return self.begin_sweep();
         }
-        while let Phase::Terminating { climb, .. } = &mut self.phase {
-            match climb.at(at) {
+        while let Phase::Terminating { escalation, .. } = &mut self.phase {
+            match escalation.next_step(at) {
                 EscalationStep::Wait(_) => return,
                 EscalationStep::Exhausted => return self.begin_sweep(),
                 EscalationStep::Signal(signal) => {
-                    self.writing.look_below();
+                    self.writing.scan_below();
                     for group in groups.iter().flatten() {
                         let group = Pid::from_raw(-group);
-                        // Nobody in it any more is seen at the next call; not allowed, at the sweep.
-                        kill(group, signal).ok();
-                        // A stopped program hears nothing.
-                        kill(group, Signal::SIGCONT).ok();
+                        // An empty group is seen at the next call, a refusal at the sweep.
+                        send_signal(group, signal).ok();
+                        // A stopped program gets no signal.
+                        send_signal(group, Signal::SIGCONT).ok();
                     }
                 }
             }
         }
     }
 
-    /// The group that the program is in, which is not always the one it began in. Not reaped, it keeps the number
-    /// from becoming a stranger's.
+    /// The group that the program is in, which is not always the one it began in. As long as the program is not reaped, it
+    /// keeps the number from becoming a stranger's.
     fn group_of_program(&self) -> Option<i32> {
-        if self.end.is_some() {
+        if self.exit.is_some() {
             return None;
         }
         Some(getpgid(Some(self.program)).unwrap_or(self.group).as_raw())
     }
 
-    /// The groups that are asked once the program itself is reaped: its own, as long as a member of the tree is in it,
-    /// for the number may be a stranger's by now; and with `outlived` those of what still held the output.
+    /// The groups that are asked once the program itself is reaped: its own, as long as a member of the tree is in it (the
+    /// number may be a stranger's otherwise), and with `outlived` those of what still held the output.
     fn groups_left(&self, outlived: bool) -> Vec<i32> {
         let own = [self.group.as_raw(), self.program.as_raw()];
-        let is_empty = |group: &i32| kill(Pid::from_raw(-group), None) == Err(Errno::ESRCH);
+        let is_empty = |group: &i32| send_signal(Pid::from_raw(-group), None) == Err(Errno::ESRCH);
         let holders = outlived.then(|| OutputHolders::of(&self.output)).flatten();
         let mut left = holders.map_or_else(Vec::new, |holders| holders.groups);
         if !own.iter().all(is_empty) {
@@ -181,17 +182,17 @@ impl Guard {
         let pause = sweep.step(reaped, &|_| false);
         if pause.is_zero() && *outlived && !*output_held {
             // They are stopped, and not yet killed.
-            *output_held = sweep.met().iter().any(|stray| holds(stray.pid, &self.output));
+            *output_held = sweep.strays().iter().any(|stray| holds(stray.pid, &self.output));
         }
-        // Not seen is not gone: only when there is no child left is this over.
-        let unseen = reaped != Reaped::MaybeMore && sweep.is_spent(now());
-        if !self.alone && (unseen || sweep.overdue(now())) {
+        // A process that is not seen may be there: this is over only when there is no child left.
+        let is_unseen = reaped != Reaped::MaybeMore && sweep.is_spent(now());
+        if !self.is_alone && (is_unseen || sweep.overdue(now())) {
             let mut left = sweep.left().to_vec();
             if left.is_empty() {
-                left.push(hidden(0));
+                left.push(Stray::hidden(0));
             }
-            self.say(&GuardMessage::Ended(self.last_word(left)));
-            self.alone = true;
+            self.send(&GuardMessage::Final(FinalMessage::Ended(self.exit_report(left))));
+            self.is_alone = true;
         }
         pause
     }
