@@ -18,7 +18,7 @@ mod status;
 
 use std::convert::Infallible;
 use std::future::pending;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
@@ -27,7 +27,7 @@ use tracing::{error, info, warn};
 
 use self::opening::{Opened, open};
 use self::reload::Running;
-use self::status::Status;
+use self::status::StatusReporter;
 use crate::chain::chain;
 use crate::cli::{Arguments, VERSION};
 use crate::command::CommandTools;
@@ -36,17 +36,17 @@ use crate::departure::Departure;
 use crate::home::{self, Home};
 use crate::logging;
 use crate::manager::push::{PushListener, hint_channel};
-use crate::manager::{HttpManager, Introduction, Manager, Session};
+use crate::manager::{HttpManager, Manager};
 use crate::node::Node;
 use crate::printable;
 use crate::process::{Launcher, LauncherOptions, Reaper, Strays};
 use crate::report::Pictures;
 use crate::setup::{OURSELVES, bytes_of_memory, manager_url, reach, requirements, tools_folder};
-use crate::signals::{Early, Order, Orders};
+use crate::signals::{Early, Order, Signals, Urgency};
 use crate::spool::{Sender, Spool};
 use crate::systemd::Systemd;
 use crate::task::{self, Leftovers, ScratchDirs, Tools, WarnedOnce};
-use crate::worker::{Inbox, Surroundings, Worker};
+use crate::worker::{Interrupts, Introduction, Worker, WorkerContext};
 
 /// What still runs in the background when the worker has left (a hung file system) is given this long.
 const RUNTIME_END: Duration = Duration::from_secs(1);
@@ -112,7 +112,7 @@ pub fn run(arguments: &Arguments, early: Early) -> Departure {
 async fn serve(running: Running<'_>, early: Early) -> Result<Departure, Departure> {
     let (config, systemd) = (&running.config.clone(), &running.systemd.clone());
     let environment = running.environment;
-    let mut signals = Orders::new(early).map_err(failure("take over the signals"))?;
+    let mut signals = Signals::new(early).map_err(failure("take over the signals"))?;
     let (tell, orders) = unbounded_channel();
     // The first thread for what may block, while it can be had.
     tokio::task::spawn_blocking(|| ())
@@ -132,23 +132,22 @@ async fn serve(running: Running<'_>, early: Early) -> Result<Departure, Departur
     let (pictures, desk) = Pictures::new(home.dir(), &config.timings);
     let (hints, source) = hint_channel(&config.timings);
     let listener = config.push.then(|| PushListener::new(source, &config.timings));
-    let around = Surroundings {
+    let context = WorkerContext {
         home: &home,
+        introduction: introduction(config),
         spool: spool.clone(),
         pictures,
         tools: tools(config, &launcher, &home),
-        orders: Inbox::new(orders, systemd.clone()),
         hints,
         node: Node::new(requirements(config, home.dir()), &config.timings),
         strikes: config.node.strikes,
         restart_code: config.restart_exit_code,
         timings: config.timings.clone(),
     };
-    let session = Session::new(&manager, &home, introduction(config), &config.timings);
-    let worker = Worker::new(&manager, session, around);
-    let status = Status {
+    let worker = Worker::new(&manager, context);
+    let status = StatusReporter {
         systemd,
-        doing: worker.doing(),
+        status: worker.status(),
         spool: spool.clone(),
         manager: &manager,
         longest_silence: config.timings.watchdog_contact,
@@ -156,9 +155,10 @@ async fn serve(running: Running<'_>, early: Early) -> Result<Departure, Departur
     // Before the Manager is reached: it may be away for long, and we are none the less up.
     systemd.ready();
     let (tell_left, left) = oneshot::channel();
+    let interrupts = Interrupts::new(orders, systemd.clone());
     let before = async { drop(tell_left.send(end_predecessors(config, &launcher, &home, &spool).await)) };
     let departure = tokio::select! {
-        departure = worker.run(before) => departure,
+        departure = worker.run(interrupts, before) => departure,
         never = reaper.run() => match never {},
         never = after(left, &launcher, sender, &manager) => match never {},
         never = desk.run(&manager, &launcher) => match never {},
@@ -170,17 +170,16 @@ async fn serve(running: Running<'_>, early: Early) -> Result<Departure, Departur
 }
 
 /// A signal to leave, while there is no worker yet. What is for the worker waits for it.
-async fn told_to_leave(signals: &mut Orders, tell: &UnboundedSender<Order>) {
-    let terminal = has_terminal();
+async fn told_to_leave(signals: &mut Signals, tell: &UnboundedSender<Order>) {
     loop {
         let order = signals.next().await;
-        info!("signal received: {order:?}");
+        info!("signal received: {order}");
         match order {
-            Order::Stop | Order::StopNow | Order::Drain => return,
-            Order::HangUp if terminal => return,
+            Order::Leave(_) => return,
             // The configuration was read just now.
-            Order::HangUp => {}
-            Order::Sleep | Order::Wake => drop(tell.send(order)),
+            Order::Reload => {}
+            // The worker listens from its start on.
+            Order::Sleep | Order::Wake => tell.send(order).unwrap_or_default(),
         }
     }
 }
@@ -276,33 +275,27 @@ async fn listen(listener: Option<PushListener>, manager: &HttpManager) -> Infall
     }
 }
 
-fn has_terminal() -> bool {
-    std::io::stderr().is_terminal() || std::io::stdin().is_terminal()
-}
-
-/// Hands signals to the worker. SIGHUP means a terminal that went away only to somebody who had one; to everybody else,
-/// that the configuration is to be read again.
+/// Hands signals to the worker, but for the one to read the configuration again.
 async fn relay(
-    mut signals: Orders,
+    mut signals: Signals,
     tell: UnboundedSender<Order>,
     mut running: Running<'_>,
     manager: &HttpManager,
     home: &Home,
 ) -> Infallible {
-    let terminal = has_terminal();
     loop {
         let order = signals.next().await;
-        info!("signal received: {order:?}");
-        if order == Order::HangUp && !terminal {
-            running.systemd.reloading();
-            running.reload(manager).await;
-            running.systemd.ready();
-            continue;
-        }
+        info!("signal received: {order}");
         match order {
-            Order::Stop | Order::StopNow | Order::HangUp => home.leaving(),
+            Order::Reload => {
+                running.systemd.reloading();
+                running.reload(manager).await;
+                running.systemd.ready();
+                continue;
+            }
+            Order::Leave(Urgency::Now | Urgency::AtOnce) => home.leaving(),
             // A task may be long.
-            Order::Drain | Order::Sleep | Order::Wake => {}
+            Order::Leave(Urgency::AfterTask) | Order::Sleep | Order::Wake => {}
         }
         // The worker listens as long as this runs.
         tell.send(order).ok();

@@ -3,8 +3,10 @@
 //! Signals of the system, as messages to the one state machine.
 //!
 //! ```text
-//! TERM, INT   1st: Stop   2nd: StopNow   3rd: exit in the handler itself, also with a stuck loop
-//! QUIT Drain   USR1 Sleep   USR2 Wake   HUP HangUp (left ignored if we were started so, as nohup does)
+//! TERM, INT   1st: leave now   2nd: at once   3rd: exit in the handler itself, also with a stuck loop
+//! QUIT  leave after the task   USR1 sleep   USR2 wake
+//! HUP   leave now, of a worker that was started in a terminal: it went away; else reload
+//!       (left ignored if we were started so, as nohup does)
 //! ```
 //!
 //! Before all that, in the first milliseconds: see [`Early`].
@@ -16,7 +18,8 @@
 
 mod early;
 
-use std::io;
+use std::fmt;
+use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 
@@ -36,21 +39,42 @@ const ONE: i64 = 100;
 /// What a person or a supervisor tells us through the system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
-    /// End the task, sign off, go.
-    Stop,
-    /// The same, without grace for the program or for what still waits.
-    StopNow,
-    /// Finish the task, then go.
-    Drain,
+    Leave(Urgency),
+    /// Take no new task.
     Sleep,
     Wake,
-    /// The terminal went away, or somebody wants the configuration re-read.
-    HangUp,
+    /// Read the configuration again.
+    Reload,
 }
 
-/// The orders, as they come.
+/// How soon to leave; the greater one wins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Urgency {
+    /// Finish the task, sign off, go.
+    AfterTask,
+    /// End the task, sign off, go.
+    Now,
+    /// The same, without grace for the program or for what still waits.
+    AtOnce,
+}
+
+impl fmt::Display for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Leave(Urgency::AfterTask) => "Drain",
+            Self::Leave(Urgency::Now) => "Stop",
+            Self::Leave(Urgency::AtOnce) => "StopNow",
+            Self::Sleep => "Sleep",
+            Self::Wake => "Wake",
+            Self::Reload => "HangUp",
+        })
+    }
+}
+
+/// The signals of this process, as orders.
 #[derive(Debug)]
-pub struct Orders {
+pub struct Signals {
+    has_terminal: bool,
     stops: Arc<AtomicU32>,
     told: u32,
     term: Signal,
@@ -61,7 +85,7 @@ pub struct Orders {
     hup: Option<Signal>,
 }
 
-impl Orders {
+impl Signals {
     /// Takes over the signals of this process. Needs a running tokio runtime, and that no other thread was started yet.
     ///
     /// # Errors
@@ -76,6 +100,7 @@ impl Orders {
             count(number, Arc::clone(&stops))?;
         }
         Ok(Self {
+            has_terminal: io::stderr().is_terminal() || io::stdin().is_terminal(),
             stops,
             told: 0,
             term: signal(SignalKind::terminate())?,
@@ -100,11 +125,20 @@ impl Orders {
             tokio::select! {
                 _ = self.term.recv() => {}
                 _ = self.int.recv() => {}
-                _ = self.quit.recv() => return Order::Drain,
+                _ = self.quit.recv() => return Order::Leave(Urgency::AfterTask),
                 _ = self.usr1.recv() => return Order::Sleep,
                 _ = self.usr2.recv() => return Order::Wake,
-                () = hang_up(self.hup.as_mut()) => return Order::HangUp,
+                () = hang_up(self.hup.as_mut()) => return self.hung_up(),
             }
+        }
+    }
+
+    /// SIGHUP means a terminal that went away only to somebody who had one; to everybody else, that the configuration is to
+    /// be read again.
+    fn hung_up(&self) -> Order {
+        match self.has_terminal {
+            true => Order::Leave(Urgency::Now),
+            false => Order::Reload,
         }
     }
 
@@ -115,7 +149,7 @@ impl Orders {
             return None;
         }
         self.told = counted;
-        Some(if counted == 1 { Order::Stop } else { Order::StopNow })
+        Some(Order::Leave(if counted == 1 { Urgency::Now } else { Urgency::AtOnce }))
     }
 }
 

@@ -31,7 +31,7 @@ pub(super) async fn silence(manager: &HttpManager) -> Infallible {
     while manager.silence().is_none() {
         manager.troubled().await;
         let diagnosis = match examine(manager.url(), manager.reach(), STEP).await {
-            Ok(met) => of_another_version(&met.greeting),
+            Ok(met) => of_another_version(&met.info),
             Err(diagnosis) => Some(diagnosis),
         };
         if let Some(diagnosis) = diagnosis.filter(|new| manager.silence().is_none() && told.as_ref() != Some(new)) {

@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 use crate::manager::HttpManager;
 use crate::spool::Spool;
 use crate::systemd::Systemd;
-use crate::worker::{Beside, Doing};
+use crate::worker::{Status, StatusDetails};
 
 /// Shortest time between two looks.
 const SHORTEST: Duration = Duration::from_secs(1);
@@ -20,17 +20,17 @@ const SHORTEST: Duration = Duration::from_secs(1);
 /// Without a task little changes by itself: minutes since the last one, what waits, whether the Manager answers.
 const IDLE: Duration = Duration::from_secs(10);
 
-/// Who knows what.
-pub(super) struct Status<'a> {
+/// Those who know what the worker does.
+pub(super) struct StatusReporter<'a> {
     pub(super) systemd: &'a Systemd,
-    pub(super) doing: watch::Receiver<Doing>,
+    pub(super) status: watch::Receiver<Status>,
     pub(super) spool: Spool,
     pub(super) manager: &'a HttpManager,
     /// [`Timings::watchdog_contact`](crate::timings::Timings::watchdog_contact).
     pub(super) longest_silence: Duration,
 }
 
-impl Status<'_> {
+impl StatusReporter<'_> {
     pub(super) async fn run(mut self) -> Infallible {
         if !self.systemd.listens() {
             return pending().await;
@@ -40,23 +40,23 @@ impl Status<'_> {
             sleep(SHORTEST).await;
             if !busy {
                 // The worker lives as long as this does; a change and its absence are followed by the same.
-                drop(timeout(IDLE, self.doing.changed()).await);
+                timeout(IDLE, self.status.changed()).await.ok();
             }
         }
     }
 
     /// Tells how things stand, and whether that may soon be different.
     fn tell(&mut self) -> bool {
-        let doing = self.doing.borrow_and_update();
-        let task = doing.task();
-        let beside = Beside {
+        let status = self.status.borrow_and_update();
+        let task = status.task();
+        let details = StatusDetails {
             steps: task.map_or(0, |task| self.spool.steps(task)),
             waiting: self.spool.pending().tasks,
             trouble: self.manager.trouble(),
         };
-        self.systemd.status(&doing.line(&beside));
+        self.systemd.status(&status.line(&details));
         let silence = self.manager.silence().unwrap_or_default();
         self.systemd.doubt(silence > self.longest_silence);
-        task.is_some() || beside.trouble.is_some()
+        task.is_some() || details.trouble.is_some()
     }
 }

@@ -22,11 +22,14 @@ use tokio::time::timeout;
 use url::Url;
 
 use super::dial::{connect, lookup};
-use super::{Greeting, HttpManager, KNOWN, Manager, ManagerError, Reach, Trust, is_known, tls};
+use super::{HttpManager, Manager, ManagerError, ManagerInfo, Reach, Trust, tls};
 use crate::blocking::run_blocking;
 use crate::chain::chain;
 use crate::clock;
 use crate::timings::Timings;
+
+/// The Managers whose worker API was measured.
+const KNOWN: &str = "3.x";
 
 /// Where the Manager listens unless it is told otherwise.
 const PORT: u16 = 8080;
@@ -56,7 +59,7 @@ pub struct Diagnosis {
 pub struct Met {
     pub address: SocketAddr,
     pub manager: HttpManager,
-    pub greeting: Greeting,
+    pub info: ManagerInfo,
     /// When it was asked, and when the answer was here.
     pub asked: (Timestamp, Timestamp),
 }
@@ -80,11 +83,11 @@ pub async fn examine(url: &Url, reach: Reach, patience: Duration) -> Result<Met,
 }
 
 /// What is to be said of a Manager whose worker API was never measured.
-pub fn of_another_version(greeting: &Greeting) -> Option<Diagnosis> {
-    let version = &greeting.version.version;
+pub fn of_another_version(info: &ManagerInfo) -> Option<Diagnosis> {
+    let version = &info.version.version;
     (!is_known(version)).then(|| Diagnosis {
         step: Step::Answer,
-        seen: said_who(greeting),
+        seen: said_who(info),
         advice: format!(
             "this worker is made for version {KNOWN}, and works with this one as well as it can: is there a newer \
              flamenco-worker?"
@@ -93,9 +96,14 @@ pub fn of_another_version(greeting: &Greeting) -> Option<Diagnosis> {
 }
 
 /// A Manager, as it names itself.
-pub fn said_who(greeting: &Greeting) -> String {
-    let version = &greeting.version;
+pub fn said_who(info: &ManagerInfo) -> String {
+    let version = &info.version;
     format!("the Manager {:?} has version {}", version.name, version.version)
+}
+
+/// Whether the worker API of this Manager was measured.
+fn is_known(version: &str) -> bool {
+    version.split('.').next() == KNOWN.split('.').next()
 }
 
 async fn meet(url: &Url, addresses: &[SocketAddr], reach: Reach, patience: Duration) -> Result<Met, Diagnosis> {
@@ -106,12 +114,12 @@ async fn meet(url: &Url, addresses: &[SocketAddr], reach: Reach, patience: Durat
         advice: "is the table [headers] right?".to_owned(),
     })?;
     let before = clock::timestamp();
-    let greeting = manager.greet().await.and_then(not_a_stranger);
-    let greeting = greeting.map_err(|error| refused(url, &error))?;
+    let info = manager.info().await.and_then(not_a_stranger);
+    let info = info.map_err(|error| refused(url, &error))?;
     Ok(Met {
         address,
         manager,
-        greeting,
+        info,
         asked: (before, clock::timestamp()),
     })
 }
@@ -126,12 +134,12 @@ fn quick(url: &Url, reach: Reach, patience: Duration) -> Option<HttpManager> {
     HttpManager::new(url, reach, &timings).ok()
 }
 
-fn not_a_stranger(greeting: Greeting) -> Result<Greeting, ManagerError> {
-    match greeting.version.version.is_empty() {
+fn not_a_stranger(info: ManagerInfo) -> Result<ManagerInfo, ManagerError> {
+    match info.version.version.is_empty() {
         true => Err(ManagerError::NotTheManager(
             "it does not say which version it has".into(),
         )),
-        false => Ok(greeting),
+        false => Ok(info),
     }
 }
 
@@ -210,7 +218,9 @@ fn refused(url: &Url, error: &ManagerError) -> Diagnosis {
             Step::Answer,
             format!("if it is a Manager, it has another version: this worker is made for version {KNOWN}"),
         ),
-        ManagerError::Status { .. } => (Step::Answer, "look at the log of the Manager".to_owned()),
+        ManagerError::Denied | ManagerError::Status { .. } => {
+            (Step::Answer, "look at the log of the Manager".to_owned())
+        }
     };
     Diagnosis {
         step,
@@ -226,10 +236,10 @@ async fn meant(url: &Url, step: Step, patience: Duration) -> Option<String> {
         let tls = run_blocking(move || tls(&trust, &Trust::default())).await.ok()?;
         let headers = HeaderMap::new();
         let manager = quick(&other, Reach { tls, headers }, patience)?;
-        match manager.greet().await.and_then(not_a_stranger) {
-            Ok(greeting) => Some(format!(
+        match manager.info().await.and_then(not_a_stranger) {
+            Ok(info) => Some(format!(
                 "a Flamenco Manager ({:?}, version {}) answers at {other}: set manager = \"{other}\"",
-                greeting.version.name, greeting.version.version
+                info.version.name, info.version.version
             )),
             Err(ManagerError::Untrusted(problem)) => Some(format!(
                 "https is spoken there (its certificate: {problem}): set manager = \"{other}\""
@@ -332,7 +342,7 @@ mod tests {
     #[test]
     fn a_manager_of_another_time_is_told() {
         let told = |version: &str| {
-            of_another_version(&Greeting {
+            of_another_version(&ManagerInfo {
                 version: ManagerVersion {
                     name: "m".into(),
                     version: version.into(),
@@ -349,5 +359,15 @@ mod tests {
         let advice = |url: &str| nobody_there(&Url::parse(url).unwrap());
         assert!(advice("http://m/").contains("no port, so 80 was tried, that of http"));
         assert!(!advice("http://m:81/").contains("no port"));
+    }
+
+    #[test]
+    fn c19_a_managers_version_is_known_by_its_first_number() {
+        for known in ["3.9-beta1", "3.4", "3"] {
+            assert!(is_known(known), "{known}");
+        }
+        for other in ["4.0", "30.1", "2.9", ""] {
+            assert!(!is_known(other), "{other}");
+        }
     }
 }

@@ -21,6 +21,9 @@ pub enum ManagerError {
     Untrusted(CertificateError),
     #[error("the Manager did not answer within {0:?}")]
     TimedOut(Duration),
+    /// The Manager does not know these credentials, or cannot read its database: it answers 403 to both.
+    #[error("the Manager answered 403: the Manager does not accept this worker's credentials")]
+    Denied,
     /// A status that is no answer to this call.
     #[error("the Manager answered {code}: {message}")]
     Status {
@@ -68,6 +71,7 @@ impl ManagerError {
             Self::Unreachable(_)
             | Self::Untrusted(_)
             | Self::TimedOut(_)
+            | Self::Denied
             | Self::Between { .. }
             | Self::Redirected { .. }
             | Self::NotTheManager(_) => true,
@@ -82,6 +86,7 @@ impl ManagerError {
             Self::Unreachable(_)
             | Self::Untrusted(_)
             | Self::TimedOut(_)
+            | Self::Denied
             | Self::Redirected { .. }
             | Self::NotTheManager(_) => None,
         }
@@ -92,7 +97,9 @@ impl ManagerError {
         match self {
             Self::Untrusted(_) | Self::Redirected { .. } => true,
             Self::Between { code, .. } => matches!(code, 401 | 403 | 407),
-            Self::Unreachable(_) | Self::TimedOut(_) | Self::Status { .. } | Self::NotTheManager(_) => false,
+            Self::Unreachable(_) | Self::TimedOut(_) | Self::Denied | Self::Status { .. } | Self::NotTheManager(_) => {
+                false
+            }
         }
     }
 }

@@ -21,10 +21,7 @@ use super::broadcasts::Broadcasts;
 use super::contact::Contact;
 use super::reach::{HttpError, Reach, client};
 use super::reply::{Body, Reply};
-use super::{
-    Acknowledgement, Assignment, Delivery, Greeting, Manager, ManagerError, Picture, PictureAnswer, Row, Verdict,
-    Welcome, Wish,
-};
+use super::{Assignment, Delivery, Manager, ManagerError, ManagerInfo, Picture, PictureAnswer, Verdict};
 use crate::home::Credentials;
 use crate::protocol::{
     ErrorBody, LARGEST_TASK, MayKeepRunning, Registered, Registration, SignOn, StateChange, StateChanged, TaskUpdate,
@@ -217,14 +214,14 @@ impl Manager for HttpManager {
         self.contact.take_gap()
     }
 
-    async fn greet(&self) -> Result<Greeting, ManagerError> {
+    async fn info(&self) -> Result<ManagerInfo, ManagerError> {
         let call = Call {
             authenticated: false,
             ..self.get("api/v3/version")
         };
         let reply = self.call(call).await?;
         match reply.status.as_u16() {
-            200 => Ok(Greeting {
+            200 => Ok(ManagerInfo {
                 version: reply.json()?,
                 date: reply.date(),
             }),
@@ -246,38 +243,36 @@ impl Manager for HttpManager {
         }
     }
 
-    async fn sign_on(&self, sign_on: &SignOn) -> Result<Welcome, ManagerError> {
+    async fn sign_on(&self, sign_on: &SignOn) -> Result<WorkerStatus, ManagerError> {
         let reply = self
             .post_json("api/v3/worker/sign-on", sign_on, self.timings.request_timeout)
             .await?;
         match reply.status.as_u16() {
-            200 => Ok(Welcome::GoTo(reply.json::<StateChange>()?.status_requested)),
-            403 if reply.is_denial() => Ok(Welcome::Denied),
+            200 => Ok(reply.json::<StateChange>()?.status_requested),
             _ => Err(reply.error()),
         }
     }
 
-    async fn sign_off(&self) -> Result<Acknowledgement, ManagerError> {
+    async fn sign_off(&self) -> Result<(), ManagerError> {
         self.post("api/v3/worker/sign-off", self.timings.request_timeout)
             .await?
-            .acknowledgement()
+            .accepted()
     }
 
-    async fn wish(&self) -> Result<Wish, ManagerError> {
+    async fn requested_status(&self) -> Result<Option<WorkerStatus>, ManagerError> {
         let reply = self.call(self.get("api/v3/worker/state")).await?;
         match reply.status.as_u16() {
-            200 => Ok(Wish::GoTo(reply.json::<StateChange>()?.status_requested)),
-            204 => Ok(Wish::Nothing),
-            403 if reply.is_denial() => Ok(Wish::Denied),
+            200 => Ok(Some(reply.json::<StateChange>()?.status_requested)),
+            204 => Ok(None),
             _ => Err(reply.error()),
         }
     }
 
-    async fn state_changed(&self, status: &WorkerStatus) -> Result<Acknowledgement, ManagerError> {
+    async fn state_changed(&self, status: &WorkerStatus) -> Result<(), ManagerError> {
         let body = StateChanged { status };
         self.post_json("api/v3/worker/state-changed", &body, self.timings.request_timeout)
             .await?
-            .acknowledgement()
+            .accepted()
     }
 
     async fn fetch(&self) -> Result<Assignment, ManagerError> {
@@ -296,7 +291,6 @@ impl Manager for HttpManager {
             423 => Ok(Assignment::GoTo(reply.json::<StateChange>()?.status_requested)),
             409 if reply.is_own_error() => Ok(Assignment::NotAwake(reply.message())),
             400 if reply.is_own_error() => Ok(Assignment::Refused(reply.message())),
-            403 if reply.is_denial() => Ok(Assignment::Denied),
             _ => Err(reply.error()),
         }
     }
@@ -310,7 +304,6 @@ impl Manager for HttpManager {
                 } => Verdict::Continue,
                 stop => Verdict::Stop(stop),
             }),
-            403 if reply.is_denial() => Ok(Verdict::Denied),
             _ => Err(reply.error()),
         }
     }
@@ -347,7 +340,7 @@ impl Manager for HttpManager {
         }
     }
 
-    async fn row(&self) -> Result<Row, ManagerError> {
+    async fn is_registered(&self) -> Result<bool, ManagerError> {
         let path = format!("api/v3/worker-mgt/workers/{}", segment(&self.worker_id()));
         let call = Call {
             authenticated: false,
@@ -355,8 +348,8 @@ impl Manager for HttpManager {
         };
         let reply = self.call(call).await?;
         match reply.status.as_u16() {
-            200 => Ok(Row::Known),
-            404 if reply.is_own_error() => Ok(Row::Deleted),
+            200 => Ok(true),
+            404 if reply.is_own_error() => Ok(false),
             _ => Err(reply.error()),
         }
     }

@@ -3,13 +3,12 @@
 //! The Manager as seen from here.
 //!
 //! ```text
-//! session ── register, sign on, sign off ──┐
-//! worker ─── state, fetch, may-i-run ──────┼──► trait Manager ──► http ──► the network
-//! spool ──── task updates, pictures ───────┘         (fakes in tests)
+//! worker ── sign on, state, fetch, may-i-run ──┬──► trait Manager ──► http ──► the network
+//! spool, report ── task updates, pictures ─────┘         (fakes in tests)
 //! ```
 //!
-//! Each operation answers with an enum of every real answer; whatever else comes back, from the
-//! network, a proxy or a Manager in trouble, is a [`ManagerError`], and never the Manager's decision.
+//! Each operation answers with a type that has every real answer; whatever else comes back, from the network, a proxy or
+//! a Manager in trouble, is a [`ManagerError`], and never the Manager's decision.
 
 mod backoff;
 mod broadcasts;
@@ -21,7 +20,6 @@ mod http;
 pub mod push;
 mod reach;
 mod reply;
-mod session;
 mod trust;
 
 use crate::home::Credentials;
@@ -34,24 +32,14 @@ pub use diagnosis::{Diagnosis, Met, Step, examine, of_another_version, said_who}
 pub use error::ManagerError;
 pub use http::HttpManager;
 pub use reach::{HttpError, Reach};
-pub use session::{Introduction, KNOWN, Session, SessionError, Standing, denial, is_known};
 pub use trust::{Identity, Trust, TrustError, tls};
 
-/// Who the Manager says it is.
+/// What the Manager says about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Greeting {
+pub struct ManagerInfo {
     pub version: ManagerVersion,
     /// What its clock said as it answered, in whole seconds, if it told.
     pub date: Option<jiff::Timestamp>,
-}
-
-/// Answer to a sign-on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Welcome {
-    /// Signed on; this is the state to go to.
-    GoTo(WorkerStatus),
-    /// 403: the Manager does not know these credentials (or could not read its database).
-    Denied,
 }
 
 /// Answer to a request for work.
@@ -70,17 +58,6 @@ pub enum Assignment {
     NotAwake(String),
     /// 400: it finds fault with how we came, such as too many sign-ons without a sign-off. In its words.
     Refused(String),
-    /// 403, as [`Welcome::Denied`].
-    Denied,
-}
-
-/// Answer to a look at what state is asked for. It hides whether that is for now or for after the task.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wish {
-    GoTo(WorkerStatus),
-    Nothing,
-    /// 403, as [`Welcome::Denied`].
-    Denied,
 }
 
 /// Answer to "may I go on with this task".
@@ -88,16 +65,6 @@ pub enum Wish {
 pub enum Verdict {
     Continue,
     Stop(MayKeepRunning),
-    /// 403, as [`Welcome::Denied`].
-    Denied,
-}
-
-/// Answer to a change of state, or a sign-off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Acknowledgement {
-    Accepted,
-    /// 403, as [`Welcome::Denied`].
-    Denied,
 }
 
 /// Answer to a task update.
@@ -122,14 +89,6 @@ pub enum PictureAnswer {
     NotWanted,
 }
 
-/// Answer to the question whether the Manager still has a row for this worker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Row {
-    Known,
-    /// The Manager's own 404: deleted in its page.
-    Deleted,
-}
-
 /// One picture, ready to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Picture {
@@ -140,27 +99,83 @@ pub struct Picture {
 
 /// Every operation of the worker API. Each waits at most the time its kind has in
 /// [`Timings`](crate::timings::Timings) and can be dropped at any point.
+///
+/// # Errors
+/// Every operation fails with the [`ManagerError`] that says what came instead of an answer to it. One that needs
+/// credentials fails with [`ManagerError::Denied`] where the Manager does not know them, or cannot read its database.
 #[expect(async_fn_in_trait, reason = "one thread; nothing here needs to be Send")]
 pub trait Manager {
-    /// Who we are from now on.
+    /// Uses these credentials from now on.
     fn identify(&self, credentials: &Credentials);
+
     /// Whether, since this was last asked, the Manager had not heard of us for longer than
     /// [`Timings::contact_gap`](crate::timings::Timings::contact_gap): it may have given us up.
     fn was_out_of_contact(&self) -> bool;
-    /// Asked without credentials.
-    async fn greet(&self) -> Result<Greeting, ManagerError>;
-    /// Makes a *new* worker at the Manager, each time.
+
+    /// Asks for the Manager's version; needs no credentials.
+    ///
+    /// # Errors
+    /// As all of this trait.
+    async fn info(&self) -> Result<ManagerInfo, ManagerError>;
+
+    /// Makes a *new* worker at the Manager, each time; needs no credentials.
+    ///
+    /// # Errors
+    /// As all of this trait.
     async fn register(&self, registration: &Registration) -> Result<Registered, ManagerError>;
-    async fn sign_on(&self, sign_on: &SignOn) -> Result<Welcome, ManagerError>;
-    /// Requeues whatever the Manager thinks we run.
-    async fn sign_off(&self) -> Result<Acknowledgement, ManagerError>;
-    async fn wish(&self) -> Result<Wish, ManagerError>;
-    async fn state_changed(&self, status: &WorkerStatus) -> Result<Acknowledgement, ManagerError>;
-    /// Idempotent: a task that is ours and active is handed out again.
+
+    /// Signs on; answers with the state to go to.
+    ///
+    /// # Errors
+    /// As all of this trait.
+    async fn sign_on(&self, sign_on: &SignOn) -> Result<WorkerStatus, ManagerError>;
+
+    /// Signs off: the Manager requeues whatever it thinks we run.
+    ///
+    /// # Errors
+    /// As all of this trait.
+    async fn sign_off(&self) -> Result<(), ManagerError>;
+
+    /// Asks which state is requested, if any. The answer hides whether that is for now or for after the task.
+    ///
+    /// # Errors
+    /// As all of this trait.
+    async fn requested_status(&self) -> Result<Option<WorkerStatus>, ManagerError>;
+
+    /// Tells the Manager which state we are in.
+    ///
+    /// # Errors
+    /// As all of this trait.
+    async fn state_changed(&self, status: &WorkerStatus) -> Result<(), ManagerError>;
+
+    /// Asks for a task. Idempotent: a task that is ours and active is handed out again.
+    ///
+    /// # Errors
+    /// As all of this trait.
     async fn fetch(&self) -> Result<Assignment, ManagerError>;
+
+    /// Asks whether a task may go on.
+    ///
+    /// # Errors
+    /// As all of this trait.
     async fn may_i_run(&self, task: &str) -> Result<Verdict, ManagerError>;
+
+    /// Delivers a part of a task's report: log, activity, steps or outcome.
+    ///
+    /// # Errors
+    /// As all of this trait.
     async fn update(&self, task: &str, update: &TaskUpdate) -> Result<Delivery, ManagerError>;
+
+    /// Sends a picture for the "last rendered" view.
+    ///
+    /// # Errors
+    /// As all of this trait.
     async fn output_produced(&self, task: &str, picture: Picture) -> Result<PictureAnswer, ManagerError>;
-    /// Asked without credentials; tells a deletion from a Manager in trouble.
-    async fn row(&self) -> Result<Row, ManagerError>;
+
+    /// Whether the Manager still has this worker, or it was deleted in its page. Needs no credentials: a deletion is told
+    /// from a Manager in trouble by it.
+    ///
+    /// # Errors
+    /// As all of this trait.
+    async fn is_registered(&self) -> Result<bool, ManagerError>;
 }

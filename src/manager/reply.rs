@@ -9,7 +9,7 @@ use reqwest::header::{DATE, HeaderMap, LOCATION, RETRY_AFTER};
 use serde::de::DeserializeOwned;
 use url::Url;
 
-use super::{Acknowledgement, Assignment, ManagerError};
+use super::{Assignment, ManagerError};
 use crate::protocol::{AssignedTask, END, ErrorBody, Unreadable};
 use crate::{bounded, clock};
 
@@ -87,10 +87,10 @@ impl Reply {
         }
     }
 
-    pub(super) fn acknowledgement(&self) -> Result<Acknowledgement, ManagerError> {
+    /// The answer to what is only told: a change of state, or a sign-off.
+    pub(super) fn accepted(&self) -> Result<(), ManagerError> {
         match self.status.as_u16() {
-            204 => Ok(Acknowledgement::Accepted),
-            403 if self.is_denial() => Ok(Acknowledgement::Denied),
+            204 => Ok(()),
             _ => Err(self.error()),
         }
     }
@@ -101,9 +101,10 @@ impl Reply {
     }
 
     /// The words of the Manager's authentication, which a proxy in front of it does not use.
-    pub(super) fn is_denial(&self) -> bool {
-        ErrorBody::parse(self.body.whole())
-            .is_some_and(|error| error.message.starts_with("security requirements failed"))
+    fn is_denial(&self) -> bool {
+        self.status == StatusCode::FORBIDDEN
+            && ErrorBody::parse(self.body.whole())
+                .is_some_and(|error| error.message.starts_with("security requirements failed"))
     }
 
     /// Whether the Manager itself has seen us: its own answers are 2xx, 423 or shaped like its errors. A page for a
@@ -130,6 +131,9 @@ impl Reply {
     }
 
     pub(super) fn error(&self) -> ManagerError {
+        if self.is_denial() {
+            return ManagerError::Denied;
+        }
         let retry_after = self
             .headers
             .get(RETRY_AFTER)

@@ -25,7 +25,7 @@ use super::records::ReportState;
 use super::shared::{Shared, SharedFolder};
 use super::task_folder::SendTime;
 use crate::chain::chain;
-use crate::manager::{Backoff, Delivery, Manager, ManagerError, Verdict, denial};
+use crate::manager::{Backoff, Delivery, Manager, ManagerError, Verdict};
 use crate::protocol::{Id, TaskStatus};
 use crate::timings::until;
 
@@ -241,7 +241,6 @@ impl Sender {
                 );
                 self.finish(folder, ReportState::Withdrawn(no.reason));
             }
-            Ok(Verdict::Denied) => self.manager_is_away(folder, &denial()),
             Err(error) => self.manager_is_away(folder, &error),
         }
         false
@@ -289,7 +288,7 @@ impl Sender {
         let task = folder.borrow().task.clone();
         match manager.may_i_run(&task).await {
             Ok(Verdict::Continue | Verdict::Stop(_)) => self.one_is_refused(folder, error),
-            Ok(Verdict::Denied) | Err(_) => self.manager_is_away(folder, error),
+            Err(_) => self.manager_is_away(folder, error),
         }
     }
 

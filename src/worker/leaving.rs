@@ -4,23 +4,23 @@
 //! No task runs any more. The sign-off is broadcast, and one that meets a connection on its way out can stop the Manager:
 //! the connection is gone before it.
 
-use std::pin::pin;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
-use super::{Inbox, Worker};
+use super::session::Session;
+use super::{Interrupts, Worker};
 use crate::departure::Departure;
 use crate::manager::push::{Interest, longest_close};
-use crate::manager::{Backoff, Manager, Session};
-use crate::signals::Order;
+use crate::manager::{Backoff, Manager};
+use crate::signals::{Order, Urgency};
 
 /// How often a Manager that does not answer is told that we sign off.
 const TRIES: u32 = 3;
 
 /// How we leave, which orders can still change.
-struct Exit {
+struct Exiting {
     departure: Departure,
     /// Told a second time: no waiting for anything.
     at_once: bool,
@@ -28,59 +28,50 @@ struct Exit {
 
 impl<M: Manager> Worker<'_, M> {
     /// Leaves, and says why. A stop meanwhile beats a restart: whoever sends it does not want us back.
-    pub(super) async fn leaving(mut self, departure: Departure) -> Departure {
-        self.around.hints.set_interest(Interest::Nothing);
-        self.around.home.leaving();
-        let end = self.around.orders.stopping() + self.around.timings.leave;
+    pub(super) async fn leaving(mut self, departure: Departure, interrupts: &mut Interrupts) -> Departure {
+        self.context.hints.set_interest(Interest::Nothing);
+        self.context.home.leaving();
+        let end = interrupts.stopping() + self.context.timings.leave;
         let left = || end.saturating_duration_since(Instant::now());
-        let timings = self.around.timings.clone();
-        let mut exit = Exit {
+        let timings = self.context.timings.clone();
+        let mut exiting = Exiting {
             departure,
             at_once: false,
         };
         if self.signed_on {
-            exit.allow(
-                timings.leave_flush.min(left().saturating_sub(timings.leave_sign_off)),
-                self.around.spool.drained(),
-                &mut self.around.orders,
-            )
-            .await;
-            let waiting = self.around.spool.pending();
-            if waiting.tasks > 0 {
-                let (tasks, outcomes) = (waiting.tasks, waiting.outcomes);
-                info!(
-                    tasks,
-                    outcomes, "what could not be sent waits on disk for the next start"
-                );
-            }
+            let limit = timings.leave_flush.min(left().saturating_sub(timings.leave_sign_off));
+            exiting.allow(limit, self.context.spool.drained(), interrupts).await;
+            self.tell_what_waits();
         }
         let limit = longest_close(&timings).min(left().saturating_sub(timings.leave_starting));
-        exit.see_through(
-            limit.max(timings.push_leave),
-            self.around.hints.stop_listening(),
-            &mut self.around.orders,
-        )
-        .await;
+        let closed = timeout(limit.max(timings.push_leave), self.context.hints.stop_listening());
+        exiting.see_through(closed, interrupts).await;
         // Also when no answer to a sign-on has reached us: it may have reached the Manager.
-        if self.around.home.signed_on() {
-            let patient = self.signed_on && !exit.at_once;
-            let limit = if patient {
-                timings.leave_sign_off.min(left().max(timings.leave_starting))
-            } else {
-                timings.leave_starting
+        if self.context.home.signed_on() {
+            let patient = self.signed_on && !exiting.at_once;
+            let limit = match patient {
+                true => timings.leave_sign_off.min(left().max(timings.leave_starting)),
+                false => timings.leave_starting,
             };
             let backoff = Backoff::new(timings.backoff_min, timings.leave_starting);
-            exit.allow(
-                limit,
-                sign_off(&self.session, backoff, patient.then_some(limit / TRIES)),
-                &mut self.around.orders,
-            )
-            .await;
-            if self.around.home.signed_on() {
+            let signing_off = sign_off(&self.session, backoff, patient.then_some(limit / TRIES));
+            exiting.allow(limit, signing_off, interrupts).await;
+            if self.context.home.signed_on() {
                 warn!("could not sign off: the next start makes up for it");
             }
         }
-        exit.departure
+        exiting.departure
+    }
+
+    fn tell_what_waits(&self) {
+        let waiting = self.context.spool.pending();
+        if waiting.tasks > 0 {
+            let (tasks, outcomes) = (waiting.tasks, waiting.outcomes);
+            info!(
+                tasks,
+                outcomes, "what could not be sent waits on disk for the next start"
+            );
+        }
     }
 }
 
@@ -102,44 +93,33 @@ async fn sign_off<M: Manager>(session: &Session<'_, M>, mut backoff: Backoff, pa
     }
 }
 
-impl Exit {
-    /// Does `what` for at most `limit`; a second stop cuts it short.
-    async fn allow(&mut self, limit: Duration, what: impl Future<Output = ()>, orders: &mut Inbox) {
-        let mut what = pin!(timeout(limit, what));
-        let hurried = self.at_once;
-        while self.at_once == hurried {
-            let order = tokio::select! {
-                biased;
-                order = orders.next() => order,
-                _in_time = &mut what => return,
-            };
-            self.hear(order);
-        }
+impl Exiting {
+    /// Does `work` for at most `limit`; a second stop cuts it short.
+    async fn allow(&mut self, limit: Duration, work: impl Future<Output = ()>, interrupts: &mut Interrupts) {
+        let at_once = self.at_once;
+        let turn = |order| {
+            self.obey(order);
+            (self.at_once && !at_once).then_some(())
+        };
+        interrupts.watch(timeout(limit, work), turn).await.ok();
     }
 
-    /// Does `what` for at most `limit`, whatever is ordered meanwhile.
-    async fn see_through(&mut self, limit: Duration, what: impl Future<Output = ()>, orders: &mut Inbox) {
-        let mut what = pin!(timeout(limit, what));
-        loop {
-            let order = tokio::select! {
-                biased;
-                order = orders.next() => order,
-                _in_time = &mut what => return,
-            };
-            self.hear(order);
-        }
+    /// Does `work`, whatever is ordered meanwhile.
+    async fn see_through<T>(&mut self, work: impl Future<Output = T>, interrupts: &mut Interrupts) {
+        let turn = |order| {
+            self.obey(order);
+            None::<()>
+        };
+        interrupts.watch(work, turn).await.ok();
     }
 
-    fn hear(&mut self, order: Order) {
+    fn obey(&mut self, order: Order) {
         match order {
-            Order::Stop | Order::Drain | Order::HangUp => self.departure = Departure::Signalled,
-            Order::StopNow => {
-                *self = Self {
-                    departure: Departure::Signalled,
-                    at_once: true,
-                }
+            Order::Leave(urgency) => {
+                self.departure = Departure::Signalled;
+                self.at_once |= urgency == Urgency::AtOnce;
             }
-            Order::Sleep | Order::Wake => {}
+            Order::Sleep | Order::Wake | Order::Reload => {}
         }
     }
 }
@@ -153,16 +133,19 @@ mod tests {
     #[test]
     fn e8_a_signal_beats_a_restart() {
         let code = RestartCode::parse(47).unwrap().unwrap();
-        let mut exit = Exit {
+        let mut exiting = Exiting {
             departure: Departure::Restart(code),
             at_once: false,
         };
-        exit.hear(Order::Wake);
-        assert_eq!(exit.departure.code(), 47);
-        exit.hear(Order::Stop);
-        assert_eq!((exit.departure.code(), exit.at_once), (0, false));
-        exit.hear(Order::StopNow);
-        assert!(exit.at_once);
-        assert_eq!(State::Leaving(exit.departure).to_string(), "shutting down on a signal");
+        exiting.obey(Order::Wake);
+        assert_eq!(exiting.departure.code(), 47);
+        exiting.obey(Order::Leave(Urgency::Now));
+        assert_eq!((exiting.departure.code(), exiting.at_once), (0, false));
+        exiting.obey(Order::Leave(Urgency::AtOnce));
+        assert!(exiting.at_once);
+        assert_eq!(
+            State::Leaving(exiting.departure).to_string(),
+            "shutting down on a signal"
+        );
     }
 }

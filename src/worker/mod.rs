@@ -5,28 +5,32 @@
 //! ```text
 //! run: state = match state { Starting | Awake | Asleep }, until Leaving
 //!
-//! starting   repair an unclean end, sign on                  orders (signals) ─┐
-//! awake      fetch, run, deliver, fetch ...                                    ├─► one select! per wait
-//! asleep     ask now and then, or on a hint                  Manager's answers ┘
+//! starting   repair an unclean end, sign on
+//! awake      fetch, run, deliver, fetch ...       each state is straight-line code that answers where to go next,
+//! asleep     ask now and then, or on a hint       and is dropped where it waits when an order leads elsewhere
 //! leaving    what is said is sent, sign off
 //! ```
 //!
-//! A request "after the task is finished" is decided by the fetch alone, one for "immediately" by may-i-run
-//! alone; the look at what is wished (`GET state`) hides the difference and is followed only while nothing runs.
-//! A hint of the Manager's decides nothing: it is a reason to ask one of these now.
+//! What takes [`Interrupts`] itself decides itself what an order means for it: a task that runs and a registration that is
+//! under way must not be dropped, and nothing leads out of leaving.
+//!
+//! A request "after the task is finished" is decided by the fetch alone, one for "immediately" by may-i-run alone; the look
+//! at what is requested (`GET state`) hides the difference and is followed only while nothing runs. A hint of the Manager's
+//! decides nothing: it is a reason to ask one of these now.
 
 mod asleep;
 mod awake;
 mod crash_loop;
-mod doing;
-mod inbox;
+mod interrupts;
 mod keep_running;
 mod leaving;
 mod pace;
 mod repeats;
 mod running;
+mod session;
 mod starting;
 mod state;
+mod status;
 
 #[cfg(test)]
 mod tests;
@@ -38,7 +42,7 @@ use tracing::{info, warn};
 use crate::departure::{Departure, RestartCode};
 use crate::home::Home;
 use crate::manager::push::HintReceiver;
-use crate::manager::{Acknowledgement, Backoff, Manager, ManagerError, Session, Standing, denial};
+use crate::manager::{Backoff, Manager};
 use crate::node::Node;
 use crate::protocol::WorkerStatus;
 use crate::report::Pictures;
@@ -47,20 +51,22 @@ use crate::task::Tools;
 use crate::timings::Timings;
 
 use crash_loop::CrashLoopBreaker;
-pub use doing::{Beside, Doing};
-pub use inbox::Inbox;
-use pace::{Pace, Turns};
-use repeats::Repeats;
+pub use interrupts::Interrupts;
+use pace::{IdleInterval, TransitionLimit};
+use repeats::RepeatLimit;
+pub use session::Introduction;
+use session::{Deleted, Session, TELL_STATE};
 pub use state::{SleepReason, State};
+pub use status::{Status, StatusDetails};
 
-/// What a worker needs around it.
+/// What a worker works with.
 #[derive(Debug)]
-pub struct Surroundings<'a> {
+pub struct WorkerContext<'a> {
     pub home: &'a Home,
+    pub introduction: Introduction,
     pub spool: Spool,
     pub pictures: Pictures,
     pub tools: Tools,
-    pub orders: Inbox,
     pub hints: HintReceiver,
     pub node: Node,
     /// So many tasks in a row whose program cannot be started or crashes at once make the node pause; 0: never.
@@ -74,146 +80,90 @@ pub struct Surroundings<'a> {
 pub struct Worker<'a, M> {
     manager: &'a M,
     session: Session<'a, M>,
-    around: Surroundings<'a>,
-    pace: Pace,
-    turns: Turns,
+    context: WorkerContext<'a>,
+    interval: IdleInterval,
+    transitions: TransitionLimit,
     breaker: CrashLoopBreaker,
-    repeats: Repeats,
-    doing: watch::Sender<Doing>,
+    repeats: RepeatLimit,
+    status: watch::Sender<Status>,
     /// The Manager has accepted a sign-on of this process.
     signed_on: bool,
 }
 
 impl<'a, M: Manager> Worker<'a, M> {
-    pub fn new(manager: &'a M, session: Session<'a, M>, around: Surroundings<'a>) -> Self {
-        let pace = Pace::new(around.timings.idle_min, around.timings.idle_max);
-        let turns = Turns::new(around.timings.idle_min);
-        let timings = &around.timings;
-        let breaker = CrashLoopBreaker::new(around.strikes, timings.strike_pause_min, timings.strike_pause_max);
-        let repeats = Repeats::new(timings.strike_pause_min, timings.strike_pause_max);
+    /// A worker that has not begun.
+    pub fn new(manager: &'a M, context: WorkerContext<'a>) -> Self {
+        let timings = &context.timings;
         Self {
             manager,
-            session,
-            around,
-            pace,
-            turns,
-            breaker,
-            repeats,
-            doing: watch::Sender::new(Doing::new(State::Starting)),
+            session: Session::new(manager, context.home, context.introduction.clone(), timings),
+            interval: IdleInterval::new(timings.idle_min, timings.idle_max),
+            transitions: TransitionLimit::new(timings.idle_min),
+            breaker: CrashLoopBreaker::new(context.strikes, timings.strike_pause_min, timings.strike_pause_max),
+            repeats: RepeatLimit::new(timings.strike_pause_min, timings.strike_pause_max),
+            status: watch::Sender::new(Status::new(State::Starting)),
             signed_on: false,
+            context,
         }
     }
 
     /// What it does, from now on.
-    pub fn doing(&self) -> watch::Receiver<Doing> {
-        self.doing.subscribe()
+    pub fn status(&self) -> watch::Receiver<Status> {
+        self.status.subscribe()
     }
 
     /// Runs until it is time to leave, and says why. `before` is seen through before anything is asked of the Manager,
     /// unless an order to leave comes first.
-    pub async fn run(mut self, before: impl Future<Output = ()>) -> Departure {
+    pub async fn run(mut self, mut interrupts: Interrupts, before: impl Future<Output = ()>) -> Departure {
         let mut state = State::Starting;
-        if let Err(ordered) = heed(&mut self.around.orders, &state, before).await {
-            self.enters(&ordered);
+        if let Err(ordered) = interrupts.run(&state, before).await {
+            self.enter(&ordered, &mut interrupts);
             state = ordered;
         }
         loop {
-            let next = match state {
-                State::Starting => self.starting().await,
-                State::Awake => self.awake().await,
-                State::Asleep(rest) => self.asleep(rest).await,
-                State::Leaving(departure) => return self.leaving(departure).await,
+            let left = match &state {
+                State::Starting => self.starting(&mut interrupts).await,
+                State::Awake => self.awake(&mut interrupts).await,
+                State::Asleep(reason) => interrupts.run(&state, self.asleep(reason)).await.flatten(),
+                State::Leaving(departure) => return self.leaving(*departure, &mut interrupts).await,
             };
-            self.enters(&next);
-            state = match self.turn_to(&next).await {
+            let (Ok(next) | Err(next)) = left;
+            self.enter(&next, &mut interrupts);
+            state = match interrupts.run(&next, self.pause_before(&next)).await {
                 Ok(()) => next,
                 Err(ordered) => ordered,
             };
         }
     }
 
-    fn enters(&mut self, next: &State) {
+    fn enter(&mut self, next: &State, interrupts: &mut Interrupts) {
         info!(state = %next, "now {next}");
-        self.doing.send_modify(|doing| doing.becomes(next.clone()));
+        self.status.send_modify(|status| status.enter(next.clone()));
         if *next == State::Starting {
             // What came before this state has been obeyed; what comes while we wait in it is kept for its end.
-            self.around.orders.take_sleep();
+            interrupts.take_sleep();
         }
     }
 
     /// Takes its time where one state follows the other without end: a Manager that says `awake` to who is awake, or
     /// asks for a restart at each fetch, would else be obeyed as fast as it answers.
-    async fn turn_to(&mut self, next: &State) -> Result<(), State> {
-        match (next, self.turns.take()) {
-            (State::Leaving(_), _) | (_, None) => Ok(()),
+    async fn pause_before(&mut self, next: &State) {
+        match (next, self.transitions.take()) {
+            (State::Leaving(_), _) | (_, None) => {}
             (State::Starting | State::Awake | State::Asleep(_), Some(pause)) => {
                 warn!(?pause, "one state follows the other without end: taking time");
-                heed(&mut self.around.orders, next, sleep(pause)).await
+                sleep(pause).await;
             }
         }
     }
 
-    /// Tells the Manager what we are, until it accepts it.
-    async fn acknowledge(&mut self, here: &State, status: &WorkerStatus) -> Result<(), State> {
-        let mut backoff = self.backoff();
-        let manager = self.manager;
-        loop {
-            let answer = heed(&mut self.around.orders, here, manager.state_changed(status)).await?;
-            match self
-                .undenied(
-                    here,
-                    answer.map(|answer| (answer == Acknowledgement::Accepted).then_some(())),
-                )
-                .await?
-            {
-                Ok(()) => {
-                    backoff.succeeded("telling the Manager our state");
-                    return Ok(());
-                }
-                Err(error) => {
-                    let pause = backoff.failed("tell the Manager our state", &error);
-                    heed(&mut self.around.orders, here, sleep(pause)).await?;
-                }
-            }
-        }
-    }
-
-    /// Takes the denials out of an answer (`None` is a denial): one that stands leads to a new registration.
-    async fn undenied<T>(
-        &mut self,
-        here: &State,
-        answer: Result<Option<T>, ManagerError>,
-    ) -> Result<Result<T, ManagerError>, State> {
-        match answer {
-            Ok(Some(value)) => {
-                self.session.accepted();
-                Ok(Ok(value))
-            }
-            Ok(None) => match self.session.denied().await {
-                Standing::Deleted => Err(State::Starting),
-                Standing::Unclear => {
-                    let pause = self.session.denial_pause();
-                    heed(&mut self.around.orders, here, sleep(pause)).await?;
-                    Ok(Err(denial()))
-                }
-            },
-            Err(error) => Ok(Err(error)),
-        }
+    /// Tells the Manager which state we are in, until it accepts it.
+    async fn tell_state(&mut self, status: &WorkerStatus) -> Result<(), Deleted> {
+        let tell = async |session: &Session<'_, M>| session.manager.state_changed(status).await;
+        self.session.insist(&TELL_STATE, tell).await
     }
 
     fn backoff(&self) -> Backoff {
-        Backoff::new(self.around.timings.backoff_min, self.around.timings.backoff_max)
-    }
-}
-
-/// Waits for `future` unless an order leads elsewhere first.
-async fn heed<T>(orders: &mut Inbox, here: &State, future: impl Future<Output = T>) -> Result<T, State> {
-    let mut future = std::pin::pin!(future);
-    loop {
-        tokio::select! {
-            biased;
-            order = orders.next() => if let Some(next) = here.ordered(order) { return Err(next) },
-            value = &mut future => return Ok(value),
-        }
+        self.session.backoff()
     }
 }

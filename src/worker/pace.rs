@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! How often to ask, and how often to turn from one state to another: pure, but for the clock.
+//! How often to ask, and how often to go from one state to another: pure, but for the clock.
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ const SPREAD: f64 = 0.2;
 
 /// The pause between fetches of an idle worker: short after a task, longer as nothing comes.
 #[derive(Debug, Clone)]
-pub(super) struct Pace {
+pub(super) struct IdleInterval {
     min: Duration,
     max: Duration,
     next: Duration,
 }
 
-impl Pace {
+impl IdleInterval {
     pub(super) fn new(min: Duration, max: Duration) -> Self {
         Self { min, max, next: min }
     }
@@ -36,18 +36,18 @@ impl Pace {
 }
 
 /// So many changes of state may follow each other at once: a person who clicks, an end that needs a few.
-const TURNS_AT_ONCE: u32 = 10;
+const FREE_AT_ONCE: u32 = 10;
 
-/// Keeps whoever sends us from one state to the next from doing it as fast as we answer: a few turns are free, and one
-/// more with each `every` that passes.
+/// Keeps whoever sends us from one state to the next from doing it as fast as we answer: a few transitions are free, and
+/// one more with each `every` that passes.
 #[derive(Debug)]
-pub(super) struct Turns {
+pub(super) struct TransitionLimit {
     every: Duration,
-    /// Until when the turns so far would have taken, at one in `every`.
+    /// Until when the transitions so far would have taken, at one in `every`.
     until: Instant,
 }
 
-impl Turns {
+impl TransitionLimit {
     pub(super) fn new(every: Duration) -> Self {
         Self {
             every,
@@ -55,10 +55,10 @@ impl Turns {
         }
     }
 
-    /// One more turn: how long to wait before it is taken; `None` for one that is free.
+    /// One more transition: how long to wait before it is made; `None` for one that is free.
     pub(super) fn take(&mut self) -> Option<Duration> {
         let now = Instant::now();
-        let free = now + self.every * TURNS_AT_ONCE;
+        let free = now + self.every * FREE_AT_ONCE;
         self.until = (self.until.max(now) + self.every).min(free + self.every);
         let pause = self.until.saturating_duration_since(free);
         (!pause.is_zero()).then_some(pause)
@@ -76,21 +76,21 @@ mod tests {
 
     #[test]
     fn an_idle_worker_asks_less_and_less_often_but_within_the_managers_patience() {
-        let mut pace = Pace::new(Duration::from_secs(5), Duration::from_secs(20));
-        let middle: Vec<_> = (0..6).map(|_| pace.pause(0.5).as_secs_f64()).collect();
+        let mut interval = IdleInterval::new(Duration::from_secs(5), Duration::from_secs(20));
+        let middle: Vec<_> = (0..6).map(|_| interval.pause(0.5).as_secs_f64()).collect();
         assert_eq!(middle, [5.0, 7.5, 11.25, 16.875, 20.0, 20.0]);
-        assert!(pace.pause(1.0) <= Duration::from_secs(24));
-        pace.quicken();
-        assert_eq!(pace.pause(0.0), Duration::from_secs(4));
+        assert!(interval.pause(1.0) <= Duration::from_secs(24));
+        interval.quicken();
+        assert_eq!(interval.pause(0.0), Duration::from_secs(4));
     }
 
     #[tokio::test(start_paused = true)]
     async fn i26_a_few_turns_are_free_and_then_one_in_a_while() {
         let every = Duration::from_secs(5);
-        let mut turns = Turns::new(every);
+        let mut limit = TransitionLimit::new(every);
         let began = Instant::now();
         for _ in 0..40 {
-            if let Some(pause) = turns.take() {
+            if let Some(pause) = limit.take() {
                 tokio::time::sleep(pause).await;
             }
         }
@@ -98,7 +98,7 @@ mod tests {
         assert_eq!(took, 30 * 5);
         tokio::time::sleep(Duration::from_secs(10_000)).await;
         assert_eq!(
-            (0..20).filter(|_| turns.take().is_none()).count(),
+            (0..20).filter(|_| limit.take().is_none()).count(),
             10,
             "none is saved up"
         );

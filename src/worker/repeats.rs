@@ -27,18 +27,18 @@ const AT_ONCE: Duration = Duration::from_secs(30);
 const BY_CHANCE: u32 = 1;
 
 #[derive(Debug)]
-pub(super) struct Repeats {
+pub(super) struct RepeatLimit {
     min: Duration,
     max: Duration,
     /// The newest last.
-    over: VecDeque<Over>,
+    ended: VecDeque<EndedTask>,
     /// Counts the unbroken rows of tasks that came back at once, whichever they were.
     row: u64,
 }
 
 /// A task whose run here is over.
 #[derive(Debug)]
-struct Over {
+struct EndedTask {
     task: Id,
     ended: Instant,
     /// In which row.
@@ -47,29 +47,29 @@ struct Over {
     times: u32,
 }
 
-impl Repeats {
+impl RepeatLimit {
     /// The shortest and the longest pause.
     pub(super) fn new(min: Duration, max: Duration) -> Self {
         Self {
             min,
             max,
-            over: VecDeque::new(),
+            ended: VecDeque::new(),
             row: 0,
         }
     }
 
     /// A task was handed out: how long to wait before it is run, if it is one that keeps coming.
     pub(super) fn handed_out(&mut self, task: &Id) -> Option<Duration> {
-        let known = self.over.iter().position(|over| over.task == *task);
-        if known.is_none() || !self.over.back().is_some_and(Over::is_fresh) {
+        let known = self.ended.iter().position(|ended| ended.task == *task);
+        if known.is_none() || !self.ended.back().is_some_and(EndedTask::is_fresh) {
             self.row += 1;
         }
-        let over = self.over.get_mut(known?)?;
-        over.times = match over.is_fresh() || over.row == self.row {
-            true => over.times.saturating_add(1),
+        let ended = self.ended.get_mut(known?)?;
+        ended.times = match ended.is_fresh() || ended.row == self.row {
+            true => ended.times.saturating_add(1),
             false => 0,
         };
-        let beyond = over.times.checked_sub(BY_CHANCE + 1)?;
+        let beyond = ended.times.checked_sub(BY_CHANCE + 1)?;
         Some(growing(self.min, beyond, self.max))
     }
 
@@ -80,12 +80,14 @@ impl Repeats {
             Err(Incomplete::Aborted(AbortReason::Reassigned | AbortReason::ManagerStopped(_))) => {}
             Err(Incomplete::Aborted(_) | Incomplete::Requeued(_)) => return,
         }
-        let known = self.over.iter().position(|over| over.task == *task);
-        let times = known.and_then(|at| self.over.remove(at)).map_or(0, |over| over.times);
-        if self.over.len() >= REMEMBERED {
-            self.over.pop_front();
+        let known = self.ended.iter().position(|ended| ended.task == *task);
+        let times = known
+            .and_then(|at| self.ended.remove(at))
+            .map_or(0, |ended| ended.times);
+        if self.ended.len() >= REMEMBERED {
+            self.ended.pop_front();
         }
-        self.over.push_back(Over {
+        self.ended.push_back(EndedTask {
             task: task.clone(),
             ended: Instant::now(),
             row: self.row,
@@ -94,7 +96,7 @@ impl Repeats {
     }
 }
 
-impl Over {
+impl EndedTask {
     /// Whether it ended just now.
     fn is_fresh(&self) -> bool {
         self.ended.elapsed() <= AT_ONCE
@@ -118,7 +120,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn i10_the_pause_grows_from_the_second_time_on_and_ends_when_it_stays_away() {
         let seconds = Duration::from_secs;
-        let mut repeats = Repeats::new(seconds(10), seconds(60));
+        let mut repeats = RepeatLimit::new(seconds(10), seconds(60));
         let task = id("t");
         let mut pauses = Vec::new();
         for _ in 0..7 {
@@ -133,7 +135,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_was_handed_back_or_stopped_here_comes_back_rightly() {
-        let mut repeats = Repeats::new(Duration::from_secs(10), Duration::from_secs(60));
+        let mut repeats = RepeatLimit::new(Duration::from_secs(10), Duration::from_secs(60));
         for _ in 0..9 {
             repeats.note(&id("t"), &Err(Incomplete::Aborted(AbortReason::Shutdown)));
             assert_eq!(repeats.handed_out(&id("t")), None);
@@ -141,11 +143,11 @@ mod tests {
         for n in 0..3000 {
             repeats.note(&id(&format!("t{n}")), &Ok(()));
         }
-        assert_eq!(repeats.over.len(), REMEMBERED);
+        assert_eq!(repeats.ended.len(), REMEMBERED);
     }
 
     /// Runs so many tasks in turn, each for a second. Answers with the pauses of each of so many rounds.
-    async fn rounds(repeats: &mut Repeats, tasks: usize, rounds: usize) -> Vec<Vec<Duration>> {
+    async fn rounds(repeats: &mut RepeatLimit, tasks: usize, rounds: usize) -> Vec<Vec<Duration>> {
         let mut pauses = vec![Vec::new(); rounds];
         for pauses in &mut pauses {
             for n in 0..tasks {
@@ -162,7 +164,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn i10_many_tasks_that_come_in_turn_are_slowed_as_one_is() {
         for tasks in [1, 2, 17, 29, 100, REMEMBERED] {
-            let mut repeats = Repeats::new(Duration::from_secs(10), Duration::from_secs(60));
+            let mut repeats = RepeatLimit::new(Duration::from_secs(10), Duration::from_secs(60));
             let pauses = rounds(&mut repeats, tasks, 6).await;
             assert!(pauses[..2].concat().is_empty(), "{tasks} tasks");
             for (round, pauses) in pauses.iter().enumerate().skip(3) {
@@ -174,7 +176,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn i10_a_job_that_a_person_queues_again_and_again_is_not_slowed() {
-        let mut repeats = Repeats::new(Duration::from_secs(10), Duration::from_secs(60));
+        let mut repeats = RepeatLimit::new(Duration::from_secs(10), Duration::from_secs(60));
         for _ in 0..5 {
             assert!(rounds(&mut repeats, 100, 2).await.concat().is_empty(), "after a while");
             tokio::time::advance(AT_ONCE + Duration::from_secs(1)).await;

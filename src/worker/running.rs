@@ -1,31 +1,32 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! One task, from assigned to over. Whatever is asked meanwhile is decided here, and carried out by
-//! raising an abort, never by touching the task.
+//! One task, from handed out to over. Whatever is asked meanwhile is decided here, and carried out by
+//! raising an abort, never by dropping the task.
 
 use std::convert::Infallible;
 use std::future::pending;
 use std::pin::pin;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 
+use super::awake::HandedOut;
 use super::crash_loop::CrashLoopBreaker;
-use super::doing::Course;
 use super::keep_running::keep_running;
 use super::repeats::growing;
-use super::{Doing, SleepReason, State, Worker};
+use super::status::Phase;
+use super::{Interrupts, SleepReason, State, Status, Worker};
 use crate::abort::{Abort, AbortReason, AbortSource};
 use crate::chain::chain;
-use crate::departure::Departure;
 use crate::manager::Manager;
 use crate::manager::push::Interest;
 use crate::node::Node;
 use crate::outcome::{Incomplete, Outcome, RequeueReason};
 use crate::protocol::{AssignedTask, Id};
 use crate::report::{Pictures, TaskReporter};
-use crate::signals::Order;
+use crate::signals::{Order, Urgency};
 use crate::spool::{Notice, Spool};
 use crate::task::{self, Tools};
 use crate::timings::until;
@@ -46,10 +47,6 @@ enum Event {
     Noticed(Notice),
 }
 
-/// What was decided meanwhile for afterwards.
-#[derive(Debug, Default)]
-struct Afterwards(Option<State>);
-
 /// What becomes of a task that was handed out.
 #[derive(Debug)]
 struct Plan {
@@ -67,8 +64,8 @@ struct Run {
     ran: Option<Duration>,
 }
 
-/// What a run needs around it.
-struct Place<'a> {
+/// What a run works with.
+struct RunContext<'a> {
     node: &'a Node,
     tools: &'a Tools,
     spool: &'a Spool,
@@ -77,9 +74,12 @@ struct Place<'a> {
 }
 
 impl<M: Manager> Worker<'_, M> {
-    /// Sees a task through that was handed out, or fails it where it is `unread`: for this reason. `Ok`: fetch again, its
-    /// answer says where to.
-    pub(super) async fn run_task(&mut self, task: &AssignedTask, unread: Option<String>) -> Result<(), State> {
+    /// Sees a task through. `Ok`: fetch again, its answer says where to.
+    pub(super) async fn run_task(&mut self, handed_out: HandedOut, interrupts: &mut Interrupts) -> Result<(), State> {
+        let (task, unread) = match handed_out {
+            HandedOut::Readable(task) => (task, None),
+            HandedOut::Unreadable(id, why) => (Box::new(AssignedTask::unread(id)), Some(why)),
+        };
         info!(
             task = task.uuid.as_str(),
             name = task.name,
@@ -87,36 +87,37 @@ impl<M: Manager> Worker<'_, M> {
             "running task {}",
             task.name
         );
-        self.around.spool.handed_out(&task.uuid);
+        self.context.spool.handed_out(&task.uuid);
         let plan = self.plan(&task.uuid, unread);
         if let Some((pause, why)) = &plan.pause {
             warn!(task = task.uuid.as_str(), ?pause, "{why}");
         }
-        self.around.hints.set_interest(interest(task));
-        self.doing.send_modify(|doing| doing.begins(task));
-        let (run, afterwards) = self.watch_over(task, plan).await;
-        self.doing.send_modify(Doing::ended);
-        // The reporter has told a failure, with more.
+        self.context.hints.set_interest(interest(&task));
+        self.status.send_modify(|status| status.begin(&task));
+        let (run, after) = self.watch_over(&task, plan, interrupts).await;
+        self.status.send_modify(Status::end);
         match &run.outcome {
             Ok(()) => info!(task = task.uuid.as_str(), "task {}: completed", task.name),
+            // The reporter has told a failure, with more.
             Err(Incomplete::Failed(_) | Incomplete::SuspectNode(_)) => {}
             Err(incomplete) => info!(task = task.uuid.as_str(), "task {}: {incomplete}", task.name),
         }
-        self.note(&task.uuid, &run);
-        match (run.outcome, afterwards.0) {
-            (_, Some(next)) => Err(next),
-            (Err(Incomplete::Requeued(reason)), None) => Err(State::Asleep(SleepReason::Requeued(reason))),
-            (Ok(()) | Err(_), None) => Ok(()),
+        self.repeats.note(&task.uuid, &run.outcome);
+        self.note_stop(&task.uuid, &run);
+        match (after, run.outcome) {
+            (State::Awake, Err(Incomplete::Requeued(reason))) => Err(State::Asleep(SleepReason::Requeued(reason))),
+            (State::Awake, Ok(()) | Err(_)) => Ok(()),
+            (after, _) => Err(after),
         }
     }
 
     /// What the past of a task says of it. One that cannot be read would come again for as long as we ask for tasks.
     fn plan(&mut self, task: &Id, unread: Option<String>) -> Plan {
-        let timings = &self.around.timings;
+        let timings = &self.context.timings;
         let unread = unread.map(|why| format!("this worker cannot read what the Manager says of the task: {why}"));
         let repeated = self.repeats.handed_out(task);
         let repeated = repeated.map(|pause| (pause, "the Manager hands this task out again and again".to_owned()));
-        let times = self.around.spool.interruptions(task);
+        let times = self.context.spool.interruptions(task);
         let deadly = (times >= CUT_SHORT).then(|| {
             format!(
                 "{times} times in a row this worker was killed or told to stop as soon as it ran this task: does the task \
@@ -135,67 +136,61 @@ impl<M: Manager> Worker<'_, M> {
         }
     }
 
-    /// What a run says of this node and of what is handed out next.
-    fn note(&mut self, task: &Id, run: &Run) {
-        self.repeats.note(task, &run.outcome);
-        self.note_stop(task, run);
-    }
-
     /// A task that has its worker stopped comes back after each start: see [`Spool::interruptions`].
     fn note_stop(&self, task: &Id, run: &Run) {
         match (&run.outcome, run.ran) {
             (Err(Incomplete::Aborted(AbortReason::Shutdown | AbortReason::Force)), Some(ran)) if ran < HARDLY_BEGUN => {
-                self.around.spool.count_interruption(task);
+                self.context.spool.count_interruption(task);
             }
             (Err(Incomplete::Aborted(_)), _) | (Err(Incomplete::Requeued(_)), None) => {}
             (Err(Incomplete::Requeued(_)), Some(_))
             | (Ok(()) | Err(Incomplete::Failed(_) | Incomplete::SuspectNode(_)), _) => {
-                self.around.spool.forget_interruptions(task);
+                self.context.spool.forget_interruptions(task);
             }
         }
     }
 
-    async fn watch_over(&mut self, task: &AssignedTask, plan: Plan) -> (Run, Afterwards) {
+    /// Runs a task; answers also with the state to go to after it, which is awake unless something else is ordered.
+    async fn watch_over(&mut self, task: &AssignedTask, plan: Plan, interrupts: &mut Interrupts) -> (Run, State) {
         let (source, mut abort) = AbortSource::new();
-        let mut afterwards = Afterwards::default();
-        let place = Place {
-            node: &self.around.node,
-            tools: &self.around.tools,
-            spool: &self.around.spool,
-            pictures: &self.around.pictures,
+        let mut after = State::Awake;
+        let context = RunContext {
+            node: &self.context.node,
+            tools: &self.context.tools,
+            spool: &self.context.spool,
+            pictures: &self.context.pictures,
             breaker: &mut self.breaker,
         };
-        let mut warning = pin!(warn_when_short(place.node, place.spool, &task.uuid));
-        let mut running = pin!(carry_out(plan, task, place, &mut abort));
+        let mut warning = pin!(warn_when_short(context.node, context.spool, &task.uuid));
+        let mut running = pin!(carry_out(plan, task, context, &mut abort));
         let mut asking = pin!(keep_running(
-            self.manager,
             &mut self.session,
-            &mut self.around.hints,
+            &mut self.context.hints,
             &task.uuid,
-            &self.around.timings
+            &self.context.timings
         ));
         let mut stopped = false;
         let mut patience = None;
         loop {
             let event = tokio::select! {
                 biased;
-                run = &mut running => return (run, afterwards),
-                order = self.around.orders.next() => Event::Ordered(order),
+                run = &mut running => return (run, after),
+                order = interrupts.next() => Event::Ordered(order),
                 reason = &mut asking, if !stopped => Event::Stop(reason),
                 () = until(patience), if !stopped => Event::Stop(AbortReason::Shutdown),
-                notice = self.around.spool.next_notice() => Event::Noticed(notice),
+                notice = self.context.spool.next_notice() => Event::Noticed(notice),
                 never = &mut warning => match never {},
             };
             stopped |= matches!(event, Event::Stop(_));
             info!(task = task.uuid.as_str(), "while the task runs: {event:?}");
-            if let Some(reason) = afterwards.decide(event, &task.uuid) {
-                info!(task = task.uuid.as_str(), "ending the task: {reason}");
-                self.doing
-                    .send_modify(|doing| doing.goes(Course::Incomplete(reason.clone())));
-                source.raise(reason);
-            } else if afterwards.drains() && patience.is_none() {
-                patience = Some(Instant::now() + self.around.timings.drain_limit);
-                self.doing.send_modify(|doing| doing.goes(Course::Last));
+            if let Event::Ordered(order) = event {
+                after = after.ordered(order).unwrap_or(after);
+            }
+            if let Some(reason) = abort_reason(event, &task.uuid) {
+                abort_task(&task.uuid, reason, &source, &self.status);
+            } else if matches!(after, State::Leaving(_)) && patience.is_none() {
+                patience = Some(Instant::now() + self.context.timings.drain_limit);
+                self.status.send_modify(|status| status.set_phase(Phase::Last));
             }
         }
     }
@@ -208,13 +203,13 @@ impl Run {
 }
 
 /// Does what is planned. Stopped meanwhile, the task does not begin.
-async fn carry_out(plan: Plan, task: &AssignedTask, place: Place<'_>, abort: &mut Abort) -> Run {
+async fn carry_out(plan: Plan, task: &AssignedTask, context: RunContext<'_>, abort: &mut Abort) -> Run {
     if let Some((pause, _)) = &plan.pause {
         let _raised = timeout(*pause, abort.raised()).await;
     }
-    let fit = place.node.fit().await;
+    let fit = context.node.fit().await;
     // Not sooner: to the next start, a folder that is open is one whose task ran.
-    let mut reporter = match TaskReporter::begin(place.spool, place.pictures, task).await {
+    let mut reporter = match TaskReporter::begin(context.spool, context.pictures, task).await {
         Ok(reporter) => reporter,
         Err(error) => {
             let cause = RequeueReason::Spool(chain(&error));
@@ -235,10 +230,10 @@ async fn carry_out(plan: Plan, task: &AssignedTask, place: Place<'_>, abort: &mu
         return Run::not_begun(Err(why));
     }
     let began = Instant::now();
-    let (outcome, cleanup) = task::run(task, place.tools, abort, &mut reporter).await;
-    let outcome = place.breaker.judge(outcome);
+    let (outcome, cleanup) = task::run(task, context.tools, abort, &mut reporter).await;
+    let outcome = context.breaker.judge(outcome);
     reporter.close(&outcome);
-    cleanup.run(place.tools, abort).await;
+    cleanup.run(context.tools, abort).await;
     Run {
         outcome,
         ran: Some(began.elapsed()),
@@ -263,39 +258,21 @@ async fn warn_when_short(node: &Node, spool: &Spool, task: &str) -> Infallible {
     pending().await
 }
 
-impl Afterwards {
-    /// The task is the last one.
-    fn drains(&self) -> bool {
-        matches!(self.0, Some(State::Leaving(_)))
-    }
+fn abort_task(task: &Id, reason: AbortReason, source: &AbortSource, status: &watch::Sender<Status>) {
+    info!(task = task.as_str(), "ending the task: {reason}");
+    status.send_modify(|status| status.set_phase(Phase::Ending(reason.clone())));
+    source.raise(reason);
+}
 
-    /// What an event means for the task that runs, and for what comes after it.
-    fn decide(&mut self, event: Event, running: &str) -> Option<AbortReason> {
-        match event {
-            Event::Ordered(Order::Stop | Order::HangUp) => {
-                self.0 = Some(State::Leaving(Departure::Signalled));
-                Some(AbortReason::Shutdown)
-            }
-            Event::Ordered(Order::StopNow) => {
-                self.0 = Some(State::Leaving(Departure::Signalled));
-                Some(AbortReason::Force)
-            }
-            Event::Ordered(Order::Drain) => {
-                self.0 = Some(State::Leaving(Departure::Signalled));
-                None
-            }
-            Event::Ordered(Order::Sleep) => {
-                self.0.get_or_insert(State::Asleep(SleepReason::Local));
-                None
-            }
-            Event::Ordered(Order::Wake) => {
-                self.0.take_if(|next| *next == State::Asleep(SleepReason::Local));
-                None
-            }
-            Event::Stop(reason) => Some(reason),
-            Event::Noticed(Notice::NotOurs(task) | Notice::Gone(task)) => {
-                (*task == *running).then_some(AbortReason::Reassigned)
-            }
+/// What an event means for the task that runs.
+fn abort_reason(event: Event, running: &str) -> Option<AbortReason> {
+    match event {
+        Event::Ordered(Order::Leave(Urgency::Now)) => Some(AbortReason::Shutdown),
+        Event::Ordered(Order::Leave(Urgency::AtOnce)) => Some(AbortReason::Force),
+        Event::Ordered(Order::Leave(Urgency::AfterTask) | Order::Sleep | Order::Wake | Order::Reload) => None,
+        Event::Stop(reason) => Some(reason),
+        Event::Noticed(Notice::NotOurs(task) | Notice::Gone(task)) => {
+            (*task == *running).then_some(AbortReason::Reassigned)
         }
     }
 }
@@ -306,43 +283,17 @@ mod tests {
 
     #[test]
     fn a_drain_lets_the_task_finish_and_a_stop_after_it_does_not() {
-        let mut afterwards = Afterwards::default();
-        assert_eq!(afterwards.decide(Event::Ordered(Order::Drain), "t"), None);
-        assert_eq!(afterwards.0, Some(State::Leaving(Departure::Signalled)));
-        assert_eq!(
-            afterwards.decide(Event::Ordered(Order::Stop), "t"),
-            Some(AbortReason::Shutdown)
-        );
-        assert_eq!(
-            afterwards.decide(Event::Ordered(Order::StopNow), "t"),
-            Some(AbortReason::Force)
-        );
-    }
-
-    #[test]
-    fn sleep_is_for_after_the_task_and_wake_takes_it_back_but_never_a_departure() {
-        let mut afterwards = Afterwards::default();
-        assert_eq!(afterwards.decide(Event::Ordered(Order::Sleep), "t"), None);
-        assert_eq!(afterwards.0, Some(State::Asleep(SleepReason::Local)));
-        afterwards.decide(Event::Ordered(Order::Wake), "t");
-        assert_eq!(afterwards.0, None);
-        afterwards.decide(Event::Ordered(Order::Drain), "t");
-        afterwards.decide(Event::Ordered(Order::Sleep), "t");
-        afterwards.decide(Event::Ordered(Order::Wake), "t");
-        assert_eq!(afterwards.0, Some(State::Leaving(Departure::Signalled)));
+        let reason = |urgency| abort_reason(Event::Ordered(Order::Leave(urgency)), "t");
+        assert_eq!(reason(Urgency::AfterTask), None);
+        assert_eq!(reason(Urgency::Now), Some(AbortReason::Shutdown));
+        assert_eq!(reason(Urgency::AtOnce), Some(AbortReason::Force));
     }
 
     #[test]
     fn only_a_notice_about_the_running_task_stops_it() {
-        let mut afterwards = Afterwards::default();
-        assert_eq!(
-            afterwards.decide(
-                Event::Noticed(Notice::Gone("other".to_owned().try_into().unwrap())),
-                "t"
-            ),
-            None
-        );
-        let ours = afterwards.decide(Event::Noticed(Notice::NotOurs("t".to_owned().try_into().unwrap())), "t");
+        let id = |id: &str| Id::try_from(id.to_owned()).unwrap();
+        assert_eq!(abort_reason(Event::Noticed(Notice::Gone(id("other"))), "t"), None);
+        let ours = abort_reason(Event::Noticed(Notice::NotOurs(id("t"))), "t");
         assert_eq!(ours, Some(AbortReason::Reassigned));
     }
 }

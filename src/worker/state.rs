@@ -55,18 +55,17 @@ impl State {
         }
     }
 
-    /// Where an order leads while no task runs; `None` changes nothing.
+    /// Where an order leads; `None` changes nothing. While a task runs this is asked of the state after it.
     pub fn ordered(&self, order: Order) -> Option<Self> {
         match (order, self) {
-            (Order::Stop | Order::StopNow | Order::Drain | Order::HangUp, _) => {
-                Some(Self::Leaving(Departure::Signalled))
-            }
-            // Who is resting would else wake by itself.
+            (Order::Leave(_), _) => Some(Self::Leaving(Departure::Signalled)),
+            // One that sleeps for a reason of its own would else wake by itself.
             (Order::Sleep, Self::Awake | Self::Asleep(SleepReason::Requeued(_))) => {
                 Some(Self::Asleep(SleepReason::Local))
             }
             (Order::Wake, Self::Asleep(_)) => Some(Self::Awake),
-            (Order::Sleep | Order::Wake, Self::Starting | Self::Awake | Self::Asleep(_) | Self::Leaving(_)) => None,
+            (Order::Sleep | Order::Wake, Self::Starting | Self::Awake | Self::Asleep(_) | Self::Leaving(_))
+            | (Order::Reload, _) => None,
         }
     }
 
@@ -120,6 +119,7 @@ impl fmt::Display for State {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::signals::Urgency;
 
     #[test]
     fn every_request_leads_somewhere() {
@@ -144,17 +144,34 @@ mod tests {
     fn orders_lead_somewhere_only_where_they_mean_something() {
         let asleep = State::Asleep(SleepReason::Local);
         for state in [State::Starting, State::Awake, asleep.clone()] {
-            for order in [Order::Stop, Order::StopNow, Order::Drain, Order::HangUp] {
-                assert_eq!(state.ordered(order), Some(State::Leaving(Departure::Signalled)));
+            for urgency in [Urgency::AfterTask, Urgency::Now, Urgency::AtOnce] {
+                let leaving = State::Leaving(Departure::Signalled);
+                assert_eq!(state.ordered(Order::Leave(urgency)), Some(leaving));
             }
+            assert_eq!(state.ordered(Order::Reload), None);
         }
         assert_eq!(State::Awake.ordered(Order::Sleep), Some(asleep.clone()));
         assert_eq!(State::Awake.ordered(Order::Wake), None);
         assert_eq!(asleep.ordered(Order::Wake), Some(State::Awake));
         assert_eq!(asleep.ordered(Order::Sleep), None);
-        let resting = State::Asleep(SleepReason::Requeued(RequeueReason::GuardLost));
-        assert_eq!(resting.ordered(Order::Sleep), Some(asleep));
+        let requeued = State::Asleep(SleepReason::Requeued(RequeueReason::GuardLost));
+        assert_eq!(requeued.ordered(Order::Sleep), Some(asleep));
         assert_eq!(State::Starting.ordered(Order::Sleep), None);
+    }
+
+    #[test]
+    fn sleep_is_for_after_the_task_and_wake_takes_it_back_but_never_a_departure() {
+        let after = |orders: &[Order]| {
+            orders
+                .iter()
+                .fold(State::Awake, |after, order| after.ordered(*order).unwrap_or(after))
+        };
+        assert_eq!(after(&[Order::Sleep]), State::Asleep(SleepReason::Local));
+        assert_eq!(after(&[Order::Sleep, Order::Wake]), State::Awake);
+        let leave = Order::Leave(Urgency::AfterTask);
+        let leaving = State::Leaving(Departure::Signalled);
+        assert_eq!(after(&[leave, Order::Sleep, Order::Wake]), leaving);
+        assert_eq!(after(&[Order::Sleep, leave]), leaving);
     }
 
     #[test]

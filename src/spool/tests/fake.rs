@@ -12,10 +12,7 @@ use tempfile::TempDir;
 use tokio::time::{Instant, timeout};
 
 use crate::home::Credentials;
-use crate::manager::{
-    Acknowledgement, Assignment, Delivery, Greeting, Manager, ManagerError, Picture, PictureAnswer, Row, Verdict,
-    Welcome, Wish,
-};
+use crate::manager::{Assignment, Delivery, Manager, ManagerError, ManagerInfo, Picture, PictureAnswer, Verdict};
 use crate::protocol::{AssignedTask, Id, MayKeepRunning, Registered, Registration, SignOn, TaskUpdate, WorkerStatus};
 use crate::spool::{Cause, Entry, Limits, Sender, Spool};
 use crate::timings::Timings;
@@ -102,22 +99,22 @@ impl Manager for Fake {
     fn was_out_of_contact(&self) -> bool {
         false
     }
-    async fn greet(&self) -> Result<Greeting, ManagerError> {
+    async fn info(&self) -> Result<ManagerInfo, ManagerError> {
         unreachable!()
     }
     async fn register(&self, _: &Registration) -> Result<Registered, ManagerError> {
         unreachable!()
     }
-    async fn sign_on(&self, _: &SignOn) -> Result<Welcome, ManagerError> {
+    async fn sign_on(&self, _: &SignOn) -> Result<WorkerStatus, ManagerError> {
         unreachable!()
     }
-    async fn sign_off(&self) -> Result<Acknowledgement, ManagerError> {
+    async fn sign_off(&self) -> Result<(), ManagerError> {
         unreachable!()
     }
-    async fn wish(&self) -> Result<Wish, ManagerError> {
+    async fn requested_status(&self) -> Result<Option<WorkerStatus>, ManagerError> {
         unreachable!()
     }
-    async fn state_changed(&self, _: &WorkerStatus) -> Result<Acknowledgement, ManagerError> {
+    async fn state_changed(&self, _: &WorkerStatus) -> Result<(), ManagerError> {
         unreachable!()
     }
     async fn fetch(&self) -> Result<Assignment, ManagerError> {
@@ -145,7 +142,7 @@ impl Manager for Fake {
     async fn output_produced(&self, _: &str, _: Picture) -> Result<PictureAnswer, ManagerError> {
         unreachable!()
     }
-    async fn row(&self) -> Result<Row, ManagerError> {
+    async fn is_registered(&self) -> Result<bool, ManagerError> {
         unreachable!()
     }
 }

@@ -19,7 +19,7 @@ use crate::chain::chain;
 use crate::home::Credentials;
 use crate::manager::push::{PushError, test_connection};
 use crate::manager::{
-    Diagnosis, HttpManager, Manager, ManagerError, Row, Step, Verdict, examine, of_another_version, said_who,
+    Diagnosis, HttpManager, Manager, ManagerError, Step, Verdict, examine, of_another_version, said_who,
 };
 use crate::setup::{manager_url, reach};
 
@@ -74,12 +74,12 @@ async fn introduced(case: &Case, url: &Url, found: &mut Vec<Finding>) -> Result<
     if url.scheme() == "https" {
         found.push(Finding::ok("manager.tls", "the certificate shown there is trusted"));
     }
-    found.push(match of_another_version(&met.greeting) {
-        None => Finding::ok("manager.answer", said_who(&met.greeting)),
+    found.push(match of_another_version(&met.info) {
+        None => Finding::ok("manager.answer", said_who(&met.info)),
         Some(Diagnosis { seen, advice, .. }) => Finding::warn("manager.answer", seen, advice),
     });
     let (before, after) = met.asked;
-    found.extend(met.greeting.date.map(|theirs| clock(theirs, before, after)));
+    found.extend(met.info.date.map(|theirs| clock(theirs, before, after)));
     Ok(met.manager)
 }
 
@@ -132,7 +132,7 @@ async fn credentials(case: &Case, manager: &HttpManager) -> Option<Finding> {
         Ok(Verdict::Continue | Verdict::Stop(_)) => {
             Finding::ok(NAME, format!("the Manager accepts this worker ({})", own.id))
         }
-        Ok(Verdict::Denied) => denied(&own.id, &manager.row().await),
+        Err(ManagerError::Denied) => denied(&own.id, &manager.is_registered().await),
         Err(error) => Finding::warn(
             NAME,
             format!("whether this worker is accepted cannot be told: {}", chain(&error)),
@@ -151,15 +151,15 @@ fn read_credentials(home: &Path) -> Result<Option<Credentials>, Finding> {
     })
 }
 
-fn denied(id: &str, row: &Result<Row, ManagerError>) -> Finding {
+fn denied(id: &str, registered: &Result<bool, ManagerError>) -> Finding {
     let seen = |why: &str| format!("the Manager does not accept this worker ({id}): {why}");
-    match row {
-        Ok(Row::Deleted) => Finding::warn(
+    match registered {
+        Ok(false) => Finding::warn(
             "manager.credentials",
             seen("it was deleted there"),
             "nothing needs to be done: it registers anew, as another worker, at its next start",
         ),
-        Ok(Row::Known) | Err(_) => Finding::fail(
+        Ok(true) | Err(_) => Finding::fail(
             "manager.credentials",
             seen("the secret is another one, or the Manager cannot read its database"),
             "look at the log of the Manager; if the secret is lost, delete this worker in the Manager's page and the \
@@ -212,8 +212,8 @@ mod tests {
 
     #[test]
     fn a_denial_is_hard_only_while_the_worker_is_still_in_the_managers_list() {
-        assert_eq!(denied("id", &Ok(Row::Deleted)).verdict, Is::Warn);
-        assert_eq!(denied("id", &Ok(Row::Known)).verdict, Is::Fail);
+        assert_eq!(denied("id", &Ok(false)).verdict, Is::Warn);
+        assert_eq!(denied("id", &Ok(true)).verdict, Is::Fail);
         assert_eq!(denied("id", &Err(ManagerError::said(500, "db"))).verdict, Is::Fail);
     }
 

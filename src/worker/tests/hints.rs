@@ -8,9 +8,9 @@ use tokio::time::Instant;
 
 use super::scripted::{JOB, Pushed, Scripted, TASK, echo_task, live, sleep_task};
 use crate::manager::push::{HintSender, Interest, Link};
-use crate::manager::{Assignment, Verdict, Wish};
+use crate::manager::{Assignment, Verdict};
 use crate::protocol::{MayKeepRunning, WorkerStatus};
-use crate::signals::Order;
+use crate::signals::{Order, Urgency};
 
 const ASK: fn(&HintSender) = |source| source.ask_at(Instant::now());
 const LISTENING: fn(&HintSender) = |source| source.set_link(Link::Listening);
@@ -29,11 +29,11 @@ async fn a_sleeper_asks_at_once_and_obeys_the_answer_not_the_hint() {
     let manager = Scripted::with_a_sleeper();
     manager.push.borrow_mut().extend([(5_000, ASK), (12_000, ASK)]);
     manager
-        .wishes
+        .requests
         .borrow_mut()
-        .extend([Ok(Wish::Nothing), Ok(Wish::GoTo(WorkerStatus::Awake))]);
+        .extend([Ok(None), Ok(Some(WorkerStatus::Awake))]);
     live(&manager, 15, &[]).await;
-    assert_eq!(manager.times("wish"), [5_000, 12_000]);
+    assert_eq!(manager.times("status?"), [5_000, 12_000]);
     assert_eq!(manager.times("now awake"), [0, 12_000]);
 }
 
@@ -63,7 +63,7 @@ async fn while_a_task_runs_a_hint_asks_may_i_run_and_never_what_is_wished() {
         500,
         "stopped, and the next call is the fetch"
     );
-    assert!(manager.times("wish").is_empty());
+    assert!(manager.times("status?").is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -73,7 +73,7 @@ async fn a_hint_during_a_call_means_one_more_call_after_it_and_never_two_at_once
     let hints = [2_000, 2_100, 2_200, 3_000].map(|at| (at, ASK));
     manager.push.borrow_mut().extend(hints);
     live(&manager, 10, &[]).await;
-    assert_eq!(manager.times("wish"), [2_000, 3_500]);
+    assert_eq!(manager.times("status?"), [2_000, 3_500]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -83,9 +83,9 @@ async fn a_flood_of_hints_is_no_flood_of_questions() {
     asleep.push.borrow_mut().extend(flood());
     live(&asleep, 14, &[]).await;
     assert!(
-        (11..=13).contains(&asleep.times("wish").len()),
+        (11..=13).contains(&asleep.times("status?").len()),
         "{:?}",
-        asleep.times("wish")
+        asleep.times("status?")
     );
     let idle = Scripted::new();
     idle.push.borrow_mut().extend(flood());
@@ -124,8 +124,8 @@ async fn while_hints_come_may_i_run_is_asked_less_and_never_less_than_every_ten_
 async fn an_order_wins_over_a_hint_of_the_same_moment() {
     let manager = Scripted::with_a_sleeper();
     manager.push.borrow_mut().push_back((10_000, ASK));
-    live(&manager, 20, &[(10, Order::Stop)]).await;
-    assert!(manager.times("wish").is_empty(), "{:?}", manager.words());
+    live(&manager, 20, &[(10, Order::Leave(Urgency::Now))]).await;
+    assert!(manager.times("status?").is_empty(), "{:?}", manager.words());
 }
 
 #[tokio::test(start_paused = true)]

@@ -15,20 +15,17 @@ use crate::command::CommandTools;
 use crate::departure::{Departure, RestartCode};
 use crate::home::{Credentials, Home};
 use crate::manager::push::{HintSender, Interest, hint_channel};
-use crate::manager::{
-    Acknowledgement, Assignment, Delivery, Greeting, Introduction, Manager, ManagerError, Picture, PictureAnswer, Row,
-    Session, Verdict, Welcome, Wish,
-};
+use crate::manager::{Assignment, Delivery, Manager, ManagerError, ManagerInfo, Picture, PictureAnswer, Verdict};
 use crate::node::{Node, Requirements};
 use crate::process::idle_launcher;
 use crate::protocol::{AssignedTask, Registered, Registration, SignOn, TaskUpdate, WorkerStatus};
 use crate::report::Pictures;
-use crate::signals::Order;
+use crate::signals::{Order, Urgency};
 use crate::spool::{Limits, Spool};
 use crate::systemd::Systemd;
 use crate::task::{ScratchDirs, Tools, WarnedOnce};
 use crate::timings::Timings;
-use crate::worker::{Inbox, Surroundings, Worker};
+use crate::worker::{Interrupts, Introduction, Worker, WorkerContext};
 
 /// When, in milliseconds from the start, the Manager's push does what.
 pub(super) type Pushed = (u64, fn(&HintSender));
@@ -38,12 +35,12 @@ pub(super) type Pushed = (u64, fn(&HintSender));
 pub(super) struct Scripted {
     began: Instant,
     pub(super) calls: RefCell<Vec<(u64, String)>>,
-    pub(super) welcomes: RefCell<VecDeque<Welcome>>,
+    pub(super) sign_ons: RefCell<VecDeque<Result<WorkerStatus, u16>>>,
     pub(super) fetches: RefCell<VecDeque<Result<Assignment, u16>>>,
-    pub(super) wishes: RefCell<VecDeque<Result<Wish, u16>>>,
-    pub(super) changes: RefCell<VecDeque<Result<Acknowledgement, u16>>>,
+    pub(super) requests: RefCell<VecDeque<Result<Option<WorkerStatus>, u16>>>,
+    pub(super) changes: RefCell<VecDeque<Result<(), u16>>>,
     pub(super) verdicts: RefCell<VecDeque<Verdict>>,
-    pub(super) row: Cell<Row>,
+    pub(super) registered: Cell<bool>,
     gap: Cell<bool>,
     /// How long each call takes.
     pub(super) delay: Cell<Duration>,
@@ -58,12 +55,12 @@ impl Scripted {
         Self {
             began: Instant::now(),
             calls: RefCell::default(),
-            welcomes: RefCell::default(),
+            sign_ons: RefCell::default(),
             fetches: RefCell::default(),
-            wishes: RefCell::default(),
+            requests: RefCell::default(),
             changes: RefCell::default(),
             verdicts: RefCell::default(),
-            row: Cell::new(Row::Known),
+            registered: Cell::new(true),
             gap: Cell::new(false),
             delay: Cell::default(),
             push: RefCell::default(),
@@ -123,6 +120,9 @@ impl Scripted {
 }
 
 fn status(code: u16) -> ManagerError {
+    if code == 403 {
+        return ManagerError::Denied;
+    }
     ManagerError::Status {
         code,
         message: "scripted".into(),
@@ -137,44 +137,37 @@ impl Manager for Scripted {
     fn was_out_of_contact(&self) -> bool {
         self.gap.take()
     }
-    async fn greet(&self) -> Result<Greeting, ManagerError> {
+    async fn info(&self) -> Result<ManagerInfo, ManagerError> {
         Err(status(500))
     }
     async fn register(&self, _: &Registration) -> Result<Registered, ManagerError> {
         self.called("register");
         // It is known again.
-        self.welcomes.borrow_mut().clear();
+        self.sign_ons.borrow_mut().clear();
         Ok(Registered {
             uuid: String::from("new-id").try_into().unwrap(),
         })
     }
-    async fn sign_on(&self, _: &SignOn) -> Result<Welcome, ManagerError> {
+    async fn sign_on(&self, _: &SignOn) -> Result<WorkerStatus, ManagerError> {
         self.called("sign-on");
-        Ok(self
-            .welcomes
-            .borrow_mut()
-            .pop_front()
-            .unwrap_or(Welcome::GoTo(WorkerStatus::Awake)))
+        let answer = self.sign_ons.borrow_mut().pop_front();
+        answer.unwrap_or(Ok(WorkerStatus::Awake)).map_err(status)
     }
-    async fn sign_off(&self) -> Result<Acknowledgement, ManagerError> {
+    async fn sign_off(&self) -> Result<(), ManagerError> {
         self.called("sign-off");
-        Ok(Acknowledgement::Accepted)
+        Ok(())
     }
-    async fn wish(&self) -> Result<Wish, ManagerError> {
-        self.called("wish");
+    async fn requested_status(&self) -> Result<Option<WorkerStatus>, ManagerError> {
+        self.called("status?");
         tokio::time::sleep(self.delay.get()).await;
-        let answer = self.wishes.borrow_mut().pop_front().unwrap_or(Ok(Wish::Nothing));
+        let answer = self.requests.borrow_mut().pop_front().unwrap_or(Ok(None));
         // Whoever is not answered is out of contact for a while.
         self.gap.set(self.gap.get() || answer.is_err());
         answer.map_err(status)
     }
-    async fn state_changed(&self, now: &WorkerStatus) -> Result<Acknowledgement, ManagerError> {
+    async fn state_changed(&self, now: &WorkerStatus) -> Result<(), ManagerError> {
         self.called(format!("now {now}"));
-        self.changes
-            .borrow_mut()
-            .pop_front()
-            .unwrap_or(Ok(Acknowledgement::Accepted))
-            .map_err(status)
+        self.changes.borrow_mut().pop_front().unwrap_or(Ok(())).map_err(status)
     }
     async fn fetch(&self) -> Result<Assignment, ManagerError> {
         self.called("fetch");
@@ -199,9 +192,9 @@ impl Manager for Scripted {
     async fn output_produced(&self, _: &str, _: Picture) -> Result<PictureAnswer, ManagerError> {
         Ok(PictureAnswer::Taken)
     }
-    async fn row(&self) -> Result<Row, ManagerError> {
-        self.called("row");
-        Ok(self.row.get())
+    async fn is_registered(&self) -> Result<bool, ManagerError> {
+        self.called("registered?");
+        Ok(self.registered.get())
     }
 }
 
@@ -237,22 +230,23 @@ pub(super) async fn live_in(home: &Home, manager: &Scripted, seconds: u64, order
         mark: "test".into(),
         warned: WarnedOnce::default(),
     };
-    let around = Surroundings {
+    let context = WorkerContext {
         home,
+        introduction,
         spool,
         pictures,
         tools: Tools::new(commands, scratch),
-        orders: Inbox::new(orders_in, Systemd::default()),
         hints,
         node: Node::new(Requirements::default(), &timings),
         strikes: 3,
         restart_code: RestartCode::parse(47).unwrap(),
         timings: timings.clone(),
     };
-    let worker = Worker::new(manager, Session::new(manager, home, introduction, &timings), around);
+    let worker = Worker::new(manager, context);
+    let interrupts = Interrupts::new(orders_in, Systemd::default());
     let script = tell_in_time(tell, orders, seconds);
     tokio::select! {
-        departure = worker.run(async {}) => departure,
+        departure = worker.run(interrupts, async {}) => departure,
         never = sender.run(manager) => match never {},
         never = manager.hint_in_time(source) => match never {},
         () = script => unreachable!("the worker did not leave"),
@@ -261,7 +255,7 @@ pub(super) async fn live_in(home: &Home, manager: &Scripted, seconds: u64, order
 
 async fn tell_in_time(tell: UnboundedSender<Order>, orders: &[(u64, Order)], end: u64) {
     let mut now = 0;
-    for (at, order) in orders.iter().copied().chain([(end, Order::Stop)]) {
+    for (at, order) in orders.iter().copied().chain([(end, Order::Leave(Urgency::Now))]) {
         tokio::time::sleep(Duration::from_secs(at - now)).await;
         now = at;
         tell.send(order).unwrap();

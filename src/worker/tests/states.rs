@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use super::scripted::{Scripted, echo_task, live, live_in};
 use crate::departure::Departure;
 use crate::home::{Credentials, Home};
-use crate::manager::{Acknowledgement, Assignment, Row, Welcome, Wish};
+use crate::manager::Assignment;
 use crate::protocol::WorkerStatus;
 use crate::signals::Order;
 
@@ -31,10 +31,7 @@ async fn an_idle_worker_signs_on_says_awake_asks_ever_less_often_and_signs_off()
 #[tokio::test(start_paused = true)]
 async fn c20_a_state_is_told_until_it_is_accepted_before_the_first_fetch() {
     let manager = Scripted::new();
-    manager
-        .changes
-        .borrow_mut()
-        .extend([Err(500), Err(502), Ok(Acknowledgement::Accepted)]);
+    manager.changes.borrow_mut().extend([Err(500), Err(502), Ok(())]);
     live(&manager, 30, &[]).await;
     let words = manager.words();
     assert_eq!(words[2..6], ["now awake", "now awake", "now awake", "fetch"]);
@@ -58,18 +55,25 @@ async fn a_request_at_the_fetch_is_confirmed_and_asleep_asks_every_30_seconds() 
         .fetches
         .borrow_mut()
         .push_back(Ok(Assignment::GoTo(WorkerStatus::Asleep)));
-    manager.wishes.borrow_mut().extend([
-        Ok(Wish::Nothing),
-        Ok(Wish::Nothing),
-        Ok(Wish::GoTo(WorkerStatus::Awake)),
-    ]);
+    manager
+        .requests
+        .borrow_mut()
+        .extend([Ok(None), Ok(None), Ok(Some(WorkerStatus::Awake))]);
     live(&manager, 95, &[]).await;
     let words = manager.words();
     assert_eq!(
         words[3..10],
-        ["fetch", "now asleep", "wish", "wish", "wish", "now awake", "fetch"]
+        [
+            "fetch",
+            "now asleep",
+            "status?",
+            "status?",
+            "status?",
+            "now awake",
+            "fetch"
+        ]
     );
-    assert_eq!(manager.times("wish"), [30_000, 60_000, 90_000]);
+    assert_eq!(manager.times("status?"), [30_000, 60_000, 90_000]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -79,11 +83,14 @@ async fn a_sleeper_that_gets_no_answer_asks_again_within_the_managers_patience()
         .fetches
         .borrow_mut()
         .push_back(Ok(Assignment::GoTo(WorkerStatus::Asleep)));
-    manager.wishes.borrow_mut().extend(std::iter::repeat_n(Err(502), 200));
+    manager.requests.borrow_mut().extend(std::iter::repeat_n(Err(502), 200));
     live(&manager, 120, &[]).await;
-    let wishes = manager.times("wish");
-    assert_eq!(wishes[0], 30_000);
-    assert!(wishes.windows(2).all(|pair| pair[1] - pair[0] <= 10_000), "{wishes:?}");
+    let requests = manager.times("status?");
+    assert_eq!(requests[0], 30_000);
+    assert!(
+        requests.windows(2).all(|pair| pair[1] - pair[0] <= 10_000),
+        "{requests:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -121,7 +128,7 @@ async fn a_gap_in_contact_is_made_good_while_asleep() {
         .fetches
         .borrow_mut()
         .push_back(Ok(Assignment::GoTo(WorkerStatus::Asleep)));
-    manager.wishes.borrow_mut().push_back(Err(502));
+    manager.requests.borrow_mut().push_back(Err(502));
     live(&manager, 100, &[]).await;
     assert_eq!(manager.times("now asleep").len(), 2, "{:?}", manager.words());
 }
@@ -137,10 +144,7 @@ async fn orders_from_this_machine_put_it_to_sleep_and_wake_it() {
 #[tokio::test(start_paused = true)]
 async fn b12_a_restart_answered_to_a_sign_on_is_cleared_and_work_goes_on() {
     let manager = Scripted::new();
-    manager
-        .welcomes
-        .borrow_mut()
-        .push_back(Welcome::GoTo(WorkerStatus::Restart));
+    manager.sign_ons.borrow_mut().push_back(Ok(WorkerStatus::Restart));
     live(&manager, 5, &[]).await;
     assert_eq!(manager.words()[1..5], ["sign-on", "sign-off", "sign-on", "now awake"]);
 }
@@ -148,8 +152,8 @@ async fn b12_a_restart_answered_to_a_sign_on_is_cleared_and_work_goes_on() {
 #[tokio::test(start_paused = true)]
 async fn b12_a_restart_answered_again_and_again_is_no_loop_and_ends_signed_on() {
     let manager = Scripted::new();
-    let restart = Welcome::GoTo(WorkerStatus::Restart);
-    manager.welcomes.borrow_mut().extend(std::iter::repeat_n(restart, 5));
+    let restart = Ok(WorkerStatus::Restart);
+    manager.sign_ons.borrow_mut().extend(std::iter::repeat_n(restart, 5));
     live(&manager, 5, &[]).await;
     assert_eq!(
         manager.words()[1..6],
@@ -179,22 +183,16 @@ async fn b11_an_unclean_end_is_made_up_for_and_a_forgotten_shutdown_obeyed() {
     .unwrap();
     home.remember_signed_on().await.unwrap();
     let manager = Scripted::new();
-    manager
-        .wishes
-        .borrow_mut()
-        .push_back(Ok(Wish::GoTo(WorkerStatus::Offline)));
+    manager.requests.borrow_mut().push_back(Ok(Some(WorkerStatus::Offline)));
     assert_eq!(live_in(&home, &manager, 5, &[]).await, Departure::ShutDown);
-    assert_eq!(manager.words(), ["identify old-id", "wish", "sign-off"]);
+    assert_eq!(manager.words(), ["identify old-id", "status?", "sign-off"]);
     assert!(!home.signed_on());
 }
 
 #[tokio::test(start_paused = true)]
 async fn c10_only_a_denial_that_stands_and_a_row_that_is_gone_lead_to_a_new_registration() {
     let manager = Scripted::new();
-    manager
-        .welcomes
-        .borrow_mut()
-        .extend(std::iter::repeat_n(Welcome::Denied, 6));
+    manager.sign_ons.borrow_mut().extend(std::iter::repeat_n(Err(403), 6));
     live(&manager, 60, &[]).await;
     assert_eq!(
         manager.times("register").len(),
@@ -204,11 +202,8 @@ async fn c10_only_a_denial_that_stands_and_a_row_that_is_gone_lead_to_a_new_regi
     );
 
     let manager = Scripted::new();
-    manager.row.set(Row::Deleted);
-    manager
-        .welcomes
-        .borrow_mut()
-        .extend(std::iter::repeat_n(Welcome::Denied, 30));
+    manager.registered.set(false);
+    manager.sign_ons.borrow_mut().extend(std::iter::repeat_n(Err(403), 30));
     live(&manager, 60, &[]).await;
     assert_eq!(manager.times("register").len(), 1);
     assert!(manager.times("register")[0] >= 15_000);

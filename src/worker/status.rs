@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! What the worker does, in a line for somebody who asks the service manager: pure, but for the clock.
+//! The status of the worker, in a line for somebody who asks the service manager: pure, but for the clock.
 
 use std::time::Duration;
 
@@ -17,19 +17,19 @@ const RENDERER: &str = "blender-render";
 /// So much of a task's name is shown, in bytes.
 const LONGEST_NAME: usize = 200;
 
-/// As the worker itself has it.
+/// The status as the worker itself has it.
 #[derive(Debug, Clone)]
-pub struct Doing {
+pub struct Status {
     state: State,
-    task: Option<Current>,
+    task: Option<RunningTask>,
     /// When the last task ended.
     last_task: Option<Instant>,
 }
 
 /// The task that runs.
 #[derive(Debug, Clone)]
-struct Current {
-    course: Course,
+struct RunningTask {
+    phase: Phase,
     id: String,
     name: String,
     /// 0: nobody knows.
@@ -37,18 +37,18 @@ struct Current {
     renders: bool,
 }
 
-/// Where a task goes.
+/// What is decided of the task that runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Course {
-    On,
-    /// After it we leave.
+pub(super) enum Phase {
+    Running,
+    /// It is the last one before we leave.
     Last,
-    Incomplete(AbortReason),
+    Ending(AbortReason),
 }
 
-/// The rest of what there is to say.
+/// What others know of it.
 #[derive(Debug, Default)]
-pub struct Beside {
+pub struct StatusDetails {
     /// Steps that the running task has done.
     pub steps: u32,
     /// Tasks that are over, and have not told the Manager everything.
@@ -57,7 +57,7 @@ pub struct Beside {
     pub trouble: Option<String>,
 }
 
-impl Doing {
+impl Status {
     pub(super) fn new(state: State) -> Self {
         Self {
             state,
@@ -66,7 +66,7 @@ impl Doing {
         }
     }
 
-    pub(super) fn becomes(&mut self, state: State) {
+    pub(super) fn enter(&mut self, state: State) {
         self.state = state;
     }
 
@@ -75,40 +75,40 @@ impl Doing {
         self.task.as_ref().map(|task| task.id.as_str())
     }
 
-    pub(super) fn begins(&mut self, task: &AssignedTask) {
-        self.task = Some(Current::new(task));
+    pub(super) fn begin(&mut self, task: &AssignedTask) {
+        self.task = Some(RunningTask::new(task));
     }
 
-    pub(super) fn goes(&mut self, course: Course) {
+    pub(super) fn set_phase(&mut self, phase: Phase) {
         let Some(task) = &mut self.task else { return };
         // An end that has begun is not taken back.
-        if let (Course::Incomplete(_), Course::On | Course::Last) = (&task.course, &course) {
+        if let (Phase::Ending(_), Phase::Running | Phase::Last) = (&task.phase, &phase) {
             return;
         }
-        task.course = course;
+        task.phase = phase;
     }
 
-    pub(super) fn ended(&mut self) {
+    pub(super) fn end(&mut self) {
         self.task = None;
         self.last_task = Some(Instant::now());
     }
 
     /// One line.
-    pub fn line(&self, beside: &Beside) -> String {
-        let mut line = match (&self.task, &self.state, &beside.trouble) {
-            (Some(task), _, _) => task.line(beside.steps),
+    pub fn line(&self, details: &StatusDetails) -> String {
+        let mut line = match (&self.task, &self.state, &details.trouble) {
+            (Some(task), _, _) => task.line(details.steps),
             (None, State::Starting, Some(trouble)) => format!("waiting for {trouble}"),
             (None, State::Starting, None) => "signing on".to_owned(),
             (None, State::Awake, _) => self.idle(),
             (None, State::Asleep(rest), _) => format!("asleep: {rest}"),
             (None, State::Leaving(departure), _) => departure.to_string(),
         };
-        line.push_str(&match beside.waiting {
+        line.push_str(&match details.waiting {
             0 => String::new(),
             1 => ", 1 update waiting".to_owned(),
             many => format!(", {many} updates waiting"),
         });
-        if let Some(trouble) = &beside.trouble
+        if let Some(trouble) = &details.trouble
             && (self.task.is_some() || self.state != State::Starting)
         {
             line.push_str(&format!("; no answer from {trouble}"));
@@ -124,7 +124,7 @@ impl Doing {
     }
 }
 
-impl Current {
+impl RunningTask {
     fn new(task: &AssignedTask) -> Self {
         let name = if task.name.is_empty() {
             task.uuid.as_str()
@@ -132,7 +132,7 @@ impl Current {
             &task.name
         };
         Self {
-            course: Course::On,
+            phase: Phase::Running,
             id: task.uuid.to_string(),
             name: bounded::text(name, LONGEST_NAME).into_owned(),
             steps: u32::try_from(task.steps_total.max(0)).unwrap_or(u32::MAX),
@@ -149,10 +149,10 @@ impl Current {
             (false, 0 | 1) => format!("running {name}"),
             (false, _) => format!("running step {now} of {all} of {name}"),
         };
-        match &self.course {
-            Course::On => what,
-            Course::Last => format!("the last task before leaving: {what}"),
-            Course::Incomplete(reason) => format!("ending {name}: {reason}"),
+        match &self.phase {
+            Phase::Running => what,
+            Phase::Last => format!("the last task before leaving: {what}"),
+            Phase::Ending(reason) => format!("ending {name}: {reason}"),
         }
     }
 }
@@ -175,24 +175,24 @@ mod tests {
     use crate::protocol::WorkerStatus;
     use crate::worker::SleepReason;
 
-    fn task(command: &str, steps: u32) -> Doing {
+    fn task(command: &str, steps: u32) -> Status {
         let text = format!(
             r#"{{"uuid":"t","job":"j","name":"shot_010","commands":[{{"name":"{command}"}}],"steps_total":{steps}}}"#
         );
-        Doing {
-            task: Some(Current::new(&serde_json::from_str(&text).unwrap())),
-            ..Doing::new(State::Awake)
+        Status {
+            task: Some(RunningTask::new(&serde_json::from_str(&text).unwrap())),
+            ..Status::new(State::Awake)
         }
     }
 
-    fn line(doing: &Doing) -> String {
-        doing.line(&Beside::default())
+    fn line(status: &Status) -> String {
+        status.line(&StatusDetails::default())
     }
 
     #[test]
     fn a_task_is_told_with_its_frames_or_steps_and_where_it_goes() {
         let mut render = task(RENDERER, 240);
-        let at = |steps, waiting| Beside {
+        let at = |steps, waiting| StatusDetails {
             steps,
             waiting,
             trouble: None,
@@ -203,21 +203,21 @@ mod tests {
         assert_eq!(line(&task(RENDERER, 0)), "rendering shot_010");
         assert_eq!(line(&task("exec", 1)), "running shot_010");
         assert_eq!(line(&task("exec", 5)), "running step 1 of 5 of shot_010");
-        render.goes(Course::Last);
+        render.set_phase(Phase::Last);
         let told = render.line(&at(11, 0));
         assert_eq!(
             told,
             "the last task before leaving: rendering frame 12 of 240 of shot_010"
         );
-        render.goes(Course::Incomplete(AbortReason::Shutdown));
+        render.set_phase(Phase::Ending(AbortReason::Shutdown));
         assert_eq!(line(&render), "ending shot_010: the worker is shutting down");
-        render.goes(Course::Last);
+        render.set_phase(Phase::Last);
         assert_eq!(line(&render), "ending shot_010: the worker is shutting down");
     }
 
     #[tokio::test(start_paused = true)]
     async fn without_a_task_the_state_is_told() {
-        let mut idle = Doing::new(State::Awake);
+        let mut idle = Status::new(State::Awake);
         assert_eq!(line(&idle), "idle, no task yet");
         idle.last_task = Some(Instant::now());
         let mut told = Vec::new();
@@ -227,20 +227,20 @@ mod tests {
         }
         let times = ["less than a minute", "1 min", "13 min", "1 h", "3 days"];
         assert_eq!(told, times.map(|time| format!("idle, last task {time} ago")));
-        let asleep = Doing::new(State::Asleep(SleepReason::Requested(WorkerStatus::Asleep)));
+        let asleep = Status::new(State::Asleep(SleepReason::Requested(WorkerStatus::Asleep)));
         assert_eq!(line(&asleep), "asleep: asked by the Manager");
-        assert_eq!(line(&Doing::new(State::Leaving(Departure::ShutDown))), "shutting down");
+        assert_eq!(line(&Status::new(State::Leaving(Departure::ShutDown))), "shutting down");
     }
 
     #[test]
     fn an_absent_manager_is_what_a_start_waits_for_and_else_a_remark() {
-        let absent = Beside {
+        let absent = StatusDetails {
             waiting: 1,
             trouble: Some("http://m/: connection refused".into()),
-            ..Beside::default()
+            ..StatusDetails::default()
         };
         assert_eq!(
-            Doing::new(State::Starting).line(&absent),
+            Status::new(State::Starting).line(&absent),
             "waiting for http://m/: connection refused, 1 update waiting"
         );
         assert_eq!(

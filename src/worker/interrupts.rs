@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! What interrupts the worker: orders from this machine, and the watchdog's wish for a sign of life.
+//!
+//! Every wait of the worker is in [`Interrupts::watch`], so this is where it shows that it can still decide.
+
+use std::convert::Infallible;
+use std::future::pending;
+use std::pin::pin;
+
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::Instant;
+
+use super::State;
+use crate::signals::{Order, Urgency};
+use crate::systemd::{Beat, Systemd};
+
+/// The orders as they come, for one reader.
+#[derive(Debug)]
+pub struct Interrupts {
+    orders: UnboundedReceiver<Order>,
+    beat: Beat,
+    /// When the first order came that leaves no time for a task.
+    stopped: Option<Instant>,
+    /// Which came last, a sleep or a wake.
+    sleep: bool,
+}
+
+impl Interrupts {
+    /// `systemd` gets its signs of life out of the waits for `orders`.
+    pub fn new(orders: UnboundedReceiver<Order>, systemd: Systemd) -> Self {
+        Self {
+            orders,
+            beat: Beat::new(systemd),
+            stopped: None,
+            sleep: false,
+        }
+    }
+
+    /// Does the `work` of a state unless an order leads elsewhere first: then the work is dropped where it waits.
+    pub(super) async fn run<T>(&mut self, here: &State, work: impl Future<Output = T>) -> Result<T, State> {
+        self.watch(work, |order| here.ordered(order)).await
+    }
+
+    /// Does `work` unless `turn` makes something of an order first: then the work is dropped where it waits.
+    pub(super) async fn watch<T, E>(
+        &mut self,
+        work: impl Future<Output = T>,
+        mut turn: impl FnMut(Order) -> Option<E>,
+    ) -> Result<T, E> {
+        let mut work = pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                Some(order) = self.orders.recv() => {
+                    self.note(order);
+                    if let Some(turned) = turn(order) {
+                        return Err(turned);
+                    }
+                }
+                () = self.beat.due() => self.beat.tell(),
+                value = &mut work => return Ok(value),
+            }
+        }
+    }
+
+    /// The next order; waits for ever once nobody can send one. Cancel safe.
+    pub(super) async fn next(&mut self) -> Order {
+        match self.watch(pending::<Infallible>(), Some).await {
+            Ok(never) => match never {},
+            Err(order) => order,
+        }
+    }
+
+    /// All that is left is to leave. Answers since when.
+    pub(super) fn stopping(&mut self) -> Instant {
+        self.beat.stopping();
+        *self.stopped.get_or_insert_with(Instant::now)
+    }
+
+    /// Whether a sleep that came while there was nothing to interrupt still waits to be obeyed. Once.
+    pub(super) fn take_sleep(&mut self) -> bool {
+        std::mem::take(&mut self.sleep)
+    }
+
+    fn note(&mut self, order: Order) {
+        match order {
+            Order::Leave(urgency) => {
+                self.beat.leaving();
+                if urgency >= Urgency::Now {
+                    self.stopped.get_or_insert_with(Instant::now);
+                }
+            }
+            Order::Sleep => self.sleep = true,
+            Order::Wake => self.sleep = false,
+            Order::Reload => {}
+        }
+    }
+}
