@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! `check-config`: what a worker would work with, and where each value comes from. What is printed can be a file.
+//! `check-config`: what a worker would work with, and where each value comes from. The output can serve as a file.
 //!
 //! ```text
 //! manager = "http://render-manager:8080/"  # command line
@@ -15,9 +15,9 @@ use crate::manager::TrustError;
 use crate::printable;
 use crate::setup::{NoManager, manager_url, reach};
 
-/// What a worker would not start with, although each value by itself can be used.
+/// Why a worker would not start, although each value by itself can be used.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Unusable {
+pub(super) enum StartError {
     #[error(transparent)]
     NoManager(#[from] NoManager),
     #[error(transparent)]
@@ -26,14 +26,20 @@ pub(super) enum Unusable {
     Home(#[from] HomeError),
 }
 
-/// Looks at what a worker reads at its start beside the configuration.
-pub(super) fn check(config: &Config, environment: &Environment) -> Result<(), Unusable> {
+/// Reads what a worker reads at its start beside the configuration.
+///
+/// # Errors
+/// What a worker would not start with.
+pub(super) fn check(config: &Config, environment: &Environment) -> Result<(), StartError> {
     home::locate(config, environment)?;
     reach(manager_url(config)?, config)?;
     Ok(())
 }
 
-/// Prints all that holds.
+/// Prints every value that holds.
+///
+/// # Errors
+/// What the output says.
 pub(super) fn show(config: &Config, environment: &Environment, out: &mut impl Write) -> io::Result<()> {
     match &config.file {
         Some(file) => writeln!(out, "# read from {}", printable::line(&file.display().to_string()))?,

@@ -20,8 +20,8 @@ use crate::printable::line;
 use crate::spool::{Cause, LineCount, LogSpan, ProgramEnd, ReportState, StoredTask, list};
 use crate::{clock, files};
 
-/// So much of an id is shown in a table; the start of one is enough to ask for a task.
-const SHORT: usize = 8;
+/// How many characters of an id are shown in a table. The start of an id is enough to ask for a task.
+const SHORT_ID: usize = 8;
 
 /// Why nothing, or not all, was shown.
 #[derive(Debug, thiserror::Error)]
@@ -38,17 +38,20 @@ pub(super) enum HistoryError {
     Unknown(String),
     #[error("several tasks begin with {start:?}: {}", ids.join(", "))]
     Ambiguous { start: String, ids: Vec<String> },
-    /// Nobody could be shown anything.
+    /// Nothing could be shown.
     #[error("cannot write to the standard output")]
     Output(#[from] io::Error),
 }
 
-/// How often it is looked again where something had just gone.
-const LOOKS: usize = 5;
+/// How often the spool is read at most, where a folder had moved meanwhile.
+const TRIES: usize = 5;
 
 /// Shows what `wanted` asks for of the worker that lives in `home`.
+///
+/// # Errors
+/// [`HistoryError`]; some of it may have been shown.
 pub(super) fn show(wanted: &HistoryArguments, home: &Path, out: &mut impl Write) -> Result<(), HistoryError> {
-    for _ in 1..LOOKS {
+    for _ in 1..TRIES {
         match show_once(wanted, home, out) {
             // The worker moves a folder when its report is delivered. Nothing was written yet.
             Err(HistoryError::Unreadable { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
@@ -68,13 +71,13 @@ fn show_once(wanted: &HistoryArguments, home: &Path, out: &mut impl Write) -> Re
     for (path, error) in &found.unreadable {
         super::say(&format!("passed over {}: {error}", path.display()));
     }
-    let rows: Vec<_> = found.tasks.iter().map(|kept| Row::of(kept, alive)).collect();
+    let rows: Vec<_> = found.tasks.iter().map(|kept| HistoryRow::of(kept, alive)).collect();
     match &wanted.task {
         None if wanted.json => rows.iter().try_for_each(|row| row.json(out)),
         None if rows.is_empty() => Ok(writeln!(out, "No task has run here yet.")?),
         None => {
             let heading = ["WHEN", "TASK", "NAME", "JOB", "OUTCOME", "TOOK", "EXIT"];
-            let cells: Vec<_> = rows.iter().map(Row::cells).collect();
+            let cells: Vec<_> = rows.iter().map(HistoryRow::cells).collect();
             Ok(table::write(heading, &cells, out)?)
         }
         Some(start) => {
@@ -88,8 +91,8 @@ fn show_once(wanted: &HistoryArguments, home: &Path, out: &mut impl Write) -> Re
     }
 }
 
-/// The runs of the one task whose id begins so.
-fn of_one_task<'a, 'b>(rows: &'a [Row<'b>], start: &str) -> Result<Vec<&'a Row<'b>>, HistoryError> {
+/// The runs of the one task whose id begins with `start`.
+fn of_one_task<'a, 'b>(rows: &'a [HistoryRow<'b>], start: &str) -> Result<Vec<&'a HistoryRow<'b>>, HistoryError> {
     let runs: Vec<_> = rows.iter().filter(|row| row.kept.task.starts_with(start)).collect();
     let mut ids: Vec<_> = runs.iter().map(|row| row.kept.task.clone()).collect();
     ids.sort();
@@ -105,15 +108,15 @@ fn of_one_task<'a, 'b>(rows: &'a [Row<'b>], start: &str) -> Result<Vec<&'a Row<'
 }
 
 /// A task as it is shown.
-struct Row<'a> {
+struct HistoryRow<'a> {
     kept: &'a StoredTask,
-    /// It runs now.
+    /// Whether it runs now.
     running: bool,
 }
 
-/// The same for programs.
+/// A task as JSON, for programs.
 #[derive(Serialize)]
-struct Record<'a> {
+struct TaskJson<'a> {
     task: &'a str,
     name: &'a str,
     job: &'a str,
@@ -131,13 +134,13 @@ struct Record<'a> {
     folder: &'a Path,
 }
 
-impl<'a> Row<'a> {
+impl<'a> HistoryRow<'a> {
     fn of(kept: &'a StoredTask, worker_lives: bool) -> Self {
         let running = worker_lives && kept.end.is_none() && kept.report == ReportState::Waiting;
         Self { kept, running }
     }
 
-    /// Why it is over, in one word, and in more.
+    /// Why it is over: one word, and what more is known.
     fn cause(&self) -> (&'static str, &'a str) {
         match self.kept.end.as_ref().map(|end| &end.cause) {
             None if self.running => ("running", ""),
@@ -156,7 +159,7 @@ impl<'a> Row<'a> {
     fn json(&self, out: &mut impl Write) -> Result<(), HistoryError> {
         let kept = self.kept;
         let (cause, why) = self.cause();
-        let record = Record {
+        let json = TaskJson {
             task: &kept.task,
             name: &kept.name,
             job: &kept.job,
@@ -172,13 +175,13 @@ impl<'a> Row<'a> {
             lost: kept.lost,
             folder: &kept.folder,
         };
-        let text = serde_json::to_string(&record).map_err(io::Error::from)?;
+        let text = serde_json::to_string(&json).map_err(io::Error::from)?;
         Ok(writeln!(out, "{text}")?)
     }
 
     fn cells(&self) -> [String; 7] {
         let kept = self.kept;
-        let short = |id: &str| id.chars().take(SHORT).collect();
+        let short = |id: &str| id.chars().take(SHORT_ID).collect();
         [
             local(kept.begun),
             short(&kept.task),
@@ -205,7 +208,7 @@ impl<'a> Row<'a> {
         format!("{cause}, {report}")
     }
 
-    /// All about it, then its log.
+    /// Everything about it, then its log.
     fn whole(&self, runs: usize, out: &mut impl Write) -> Result<(), HistoryError> {
         let kept = self.kept;
         let log = self.log()?;
@@ -221,7 +224,7 @@ impl<'a> Row<'a> {
             writeln!(out, "Why      {}", line(why))?;
         }
         for program in self.programs() {
-            writeln!(out, "Program  {}", told(program))?;
+            writeln!(out, "Program  {}", program_line(program))?;
         }
         let LineCount { lines, bytes } = kept.printed;
         writeln!(
@@ -240,7 +243,7 @@ impl<'a> Row<'a> {
         Ok(())
     }
 
-    /// All of its log, open: whatever becomes of the folder, it can be read.
+    /// Its whole log, opened: it can be read whatever becomes of the folder.
     fn log(&self) -> Result<Vec<Box<dyn Read>>, HistoryError> {
         let unreadable = |path: &Path, source| HistoryError::Unreadable {
             path: path.to_owned(),
@@ -259,7 +262,7 @@ impl<'a> Row<'a> {
 }
 
 /// A program in one line.
-fn told(program: &ProgramEnd) -> String {
+fn program_line(program: &ProgramEnd) -> String {
     let mut text = format!(
         "{} (pid {}): exit {}, {}, {} of CPU time, peak memory {} MB",
         line(&program.program),
@@ -304,7 +307,7 @@ fn utc(millis: u64) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
 }
 
-/// As a clock on the wall of the node shows it.
+/// The time in the time zone of the node.
 fn local(millis: u64) -> String {
     let zoned = clock::of_millis(millis).to_zoned_datetime(clock::zone());
     zoned.strftime("%Y-%m-%d %H:%M:%S").to_string()

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! Subcommands: done instead of working, beside a living worker and never as it.
+//! The subcommands. They run instead of a worker, also beside one that lives in the same home.
 //!
 //! ```text
-//! subcommand ─► configuration ─► where the home is ─┬─► what is there ─► stdout (looks, says, changes nothing)
-//!                                               └─► control ─► a signal to the worker
+//! check-config ─► configuration ─────────╮
+//! doctor       ─► configuration, host ───┼─► stdout; nothing is changed
+//! history      ─► home ─► spool ─────────╯
+//! drain, sleep, wake, stop ─► home ─► control ─► a signal to the worker
 //! ```
 
 mod check_config;
@@ -30,7 +32,7 @@ use crate::printable::{self, Printable};
 /// Runs a subcommand.
 ///
 /// # Errors
-/// How the process is to end when it did not succeed; why is said on stderr.
+/// How the process is to end. Why is said on stderr.
 pub fn run(subcommand: &Subcommand, arguments: &Arguments) -> Result<(), Departure> {
     match subcommand {
         Subcommand::History(wanted) => {
@@ -44,14 +46,14 @@ pub fn run(subcommand: &Subcommand, arguments: &Arguments) -> Result<(), Departu
             shown(|out| Ok(report.write(*wanted, out)?))?;
             report.is_fit().then_some(()).ok_or(Departure::Failure)
         }
-        Subcommand::Drain => tell(&home(arguments)?, ControlCommand::Drain),
-        Subcommand::Sleep => tell(&home(arguments)?, ControlCommand::Sleep),
-        Subcommand::Wake => tell(&home(arguments)?, ControlCommand::Wake),
-        Subcommand::Stop => tell(&home(arguments)?, ControlCommand::Stop),
+        Subcommand::Drain => send(&home(arguments)?, ControlCommand::Drain),
+        Subcommand::Sleep => send(&home(arguments)?, ControlCommand::Sleep),
+        Subcommand::Wake => send(&home(arguments)?, ControlCommand::Wake),
+        Subcommand::Stop => send(&home(arguments)?, ControlCommand::Stop),
     }
 }
 
-/// Shown also when a worker would not start with it: what was read is the way to why.
+/// Shows the configuration also when a worker would not start with it: what was read tells why.
 fn check_config(arguments: &Arguments) -> Result<(), Departure> {
     let environment = Environment::capture();
     let (config, warnings) = Config::load(arguments, &environment).map_err(|error| unusable(&error))?;
@@ -62,30 +64,32 @@ fn check_config(arguments: &Arguments) -> Result<(), Departure> {
     check_config::check(&config, &environment).map_err(|error| unusable(&chain(&error)))
 }
 
-/// Where the worker lives that the subcommand is about.
+/// The home of the worker that the subcommand is about.
 fn home(arguments: &Arguments) -> Result<PathBuf, Departure> {
     let environment = Environment::capture();
-    let (config, _said_by_the_worker) = Config::load(arguments, &environment).map_err(|error| unusable(&error))?;
+    // The worker itself reports the warnings.
+    let (config, _) = Config::load(arguments, &environment).map_err(|error| unusable(&error))?;
     home::search(&config, &environment).map_err(|error| match error {
         SearchError::Nowhere(nowhere) => unusable(&chain(&nowhere)),
         several @ SearchError::Several(_) => failed(&several),
     })
 }
 
-/// Where a subcommand writes.
-type Out = BufWriter<Printable<StdoutLock<'static>>>;
+/// What a subcommand writes to: standard output, made harmless to terminals.
+type Stdout = BufWriter<Printable<StdoutLock<'static>>>;
 
-fn shown(show: impl FnOnce(&mut Out) -> Result<(), HistoryError>) -> Result<(), Departure> {
+/// Runs what writes to standard output.
+fn shown(show: impl FnOnce(&mut Stdout) -> Result<(), HistoryError>) -> Result<(), Departure> {
     let mut out = BufWriter::new(Printable::new(io::stdout().lock()));
     match show(&mut out).and_then(|()| Ok(out.flush()?)) {
         Ok(()) => Ok(()),
-        // Who reads has seen enough: `| head`.
+        // The reader has seen enough, as in `| head`.
         Err(HistoryError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         Err(error) => Err(failed(&error)),
     }
 }
 
-fn tell(home: &Path, command: ControlCommand) -> Result<(), Departure> {
+fn send(home: &Path, command: ControlCommand) -> Result<(), Departure> {
     let pid = control::send(home, command).map_err(|error| failed(&error))?;
     writeln!(io::stdout(), "worker {pid} will {}", command.effect()).ok();
     Ok(())
@@ -101,7 +105,7 @@ fn unusable(error: &impl Display) -> Departure {
     Departure::BadConfiguration
 }
 
-/// A closed stderr is nobody's loss.
+/// Writes to standard error. It does not matter if that is closed.
 fn say(text: &impl Display) {
     writeln!(io::stderr(), "flamenco-worker: {}", printable::text(&text.to_string())).ok();
 }

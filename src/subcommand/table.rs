@@ -6,10 +6,13 @@ use std::io::{self, Write};
 
 use crate::printable;
 
-/// Names of tasks may be sentences.
+/// Characters of the widest cell: names of tasks may be sentences.
 const WIDEST: usize = 40;
 
 /// Writes rows below a heading. What comes from the network is made harmless to terminals.
+///
+/// # Errors
+/// What the output says.
 pub(super) fn write<const N: usize>(heading: [&str; N], rows: &[[String; N]], out: &mut impl Write) -> io::Result<()> {
     let heading = heading.map(str::to_owned);
     let all: Vec<[String; N]> = std::iter::once(&heading)

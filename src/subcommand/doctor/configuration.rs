@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! Can the configuration be used?
+//! Whether the configuration can be used.
 
-use super::Case;
+use super::CheckContext;
 use super::finding::Finding;
 use crate::chain::chain;
 use crate::cli::Arguments;
@@ -11,15 +11,15 @@ use crate::home::{self, SearchError};
 
 const NAME: &str = "configuration";
 
-/// What can be worked from, and what is to be said of it.
-pub(super) fn read(arguments: &Arguments, environment: &Environment) -> (Case, Vec<Finding>) {
+/// Reads the configuration: what the checks start from, and the findings about it.
+pub(super) fn read(arguments: &Arguments, environment: &Environment) -> (CheckContext, Vec<Finding>) {
     let (config, warnings, wrong) = Config::load_what_is_valid(arguments, environment);
     let mut found = vec![whole(&config, wrong.as_ref())];
     found.extend(warnings.iter().map(warning));
     let home = home::search(&config, environment)
         .map_err(|error| found.push(nowhere(&error)))
         .ok();
-    (Case::new(config, home), found)
+    (CheckContext::new(config, home), found)
 }
 
 fn nowhere(error: &SearchError) -> Finding {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! What the doctor saw, and what to do about it.
+//! What a check saw and what to do about it, and the limits of time within which it must say so.
 
 use std::time::Duration;
 
@@ -8,34 +8,39 @@ use serde::Serialize;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-/// How long one look may take: a healthy disk needs a thousandth of it.
-pub(super) const PATIENCE: Duration = Duration::from_secs(3);
+/// How long one check may take: a healthy disk needs a thousandth of it.
+pub(super) const CHECK_LIMIT: Duration = Duration::from_secs(3);
 
-/// How long all looks together may take.
-const ALL: Duration = Duration::from_secs(10);
+/// How long all checks of one area together may take.
+const AREA_LIMIT: Duration = Duration::from_secs(10);
 
-/// How bad it is; the later, the worse.
+/// How bad a finding is. The order is from the best to the worst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Verdict {
+pub(super) enum Severity {
+    /// All is well.
     Ok,
-    /// Works, but not as well as it could, or not in every case.
+    /// It works, but not as well as it could, or not in every context.
     Warn,
-    /// No worker can work like this, or no task of some kind.
+    /// No worker can work like this, or no task of some kind can.
     Fail,
 }
 
-/// One answer. Names are the same in every release: monitoring reads them.
+/// The answer of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Finding {
+    /// It is the same in every release, because monitoring reads it.
     pub(super) name: &'static str,
-    pub(super) verdict: Verdict,
+    #[serde(rename = "verdict")]
+    pub(super) severity: Severity,
+    /// What was seen, in words.
     pub(super) seen: String,
-    /// What to do; there unless all is well.
+    /// What to do; there is some unless all is well.
     pub(super) advice: Option<String>,
 }
 
-impl Verdict {
+impl Severity {
+    /// The word that lines begin with.
     pub(super) fn word(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -49,7 +54,7 @@ impl Finding {
     pub(super) fn ok(name: &'static str, seen: impl Into<String>) -> Self {
         Self {
             name,
-            verdict: Verdict::Ok,
+            severity: Severity::Ok,
             seen: seen.into(),
             advice: None,
         }
@@ -58,7 +63,7 @@ impl Finding {
     pub(super) fn warn(name: &'static str, seen: impl Into<String>, advice: impl Into<String>) -> Self {
         Self {
             name,
-            verdict: Verdict::Warn,
+            severity: Severity::Warn,
             seen: seen.into(),
             advice: Some(advice.into()),
         }
@@ -66,23 +71,23 @@ impl Finding {
 
     pub(super) fn fail(name: &'static str, seen: impl Into<String>, advice: impl Into<String>) -> Self {
         Self {
-            verdict: Verdict::Fail,
+            severity: Severity::Fail,
             ..Self::warn(name, seen, advice)
         }
     }
 }
 
-/// Looks in a thread of its own, which is left alone when it does not come back: a file system whose server is gone
-/// may hold it for hours. `place` is what hangs then.
+/// Runs a check in a thread of its own, which is left alone when it does not come back: a file system whose server is gone
+/// may hold it for hours. `place` is what the finding then names.
 ///
 /// # Errors
-/// A finding that says so.
-pub(super) async fn look<T: Send + 'static>(
+/// A finding that says that the check did not come back, or that it panicked.
+pub(super) async fn run_check<T: Send + 'static>(
     name: &'static str,
     place: &str,
-    look: impl FnOnce() -> T + Send + 'static,
+    check: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Finding> {
-    match timeout(PATIENCE, spawn_blocking(look)).await {
+    match timeout(CHECK_LIMIT, spawn_blocking(check)).await {
         Ok(Ok(found)) => Ok(found),
         Ok(Err(error)) => Err(Finding::fail(
             name,
@@ -91,25 +96,27 @@ pub(super) async fn look<T: Send + 'static>(
         )),
         Err(_) => Err(Finding::fail(
             name,
-            format!("{place} does not answer within {} s", PATIENCE.as_secs()),
+            format!("{place} does not answer within {} s", CHECK_LIMIT.as_secs()),
             "a network file system whose server is gone, most likely: look at the mounts of this node and the server",
         )),
     }
 }
 
-/// The same for who finds several things.
-pub(super) async fn look_all(
+/// Runs a check that has several findings, see [`run_check`].
+pub(super) async fn run_checks(
     name: &'static str,
     place: &str,
     findings: impl FnOnce() -> Vec<Finding> + Send + 'static,
 ) -> Vec<Finding> {
-    look(name, place, findings).await.unwrap_or_else(|hangs| vec![hangs])
+    run_check(name, place, findings)
+        .await
+        .unwrap_or_else(|hangs| vec![hangs])
 }
 
-/// All of an area, or that it took too long: several looks one after the other may have.
-pub(super) async fn in_time(name: &'static str, findings: impl Future<Output = Vec<Finding>>) -> Vec<Finding> {
-    timeout(ALL, findings).await.unwrap_or_else(|_| {
-        let seen = format!("not all could be looked at within {} s", ALL.as_secs());
+/// All findings of an area, or the one that its checks took too long: they may run one after the other.
+pub(super) async fn within_limit(name: &'static str, findings: impl Future<Output = Vec<Finding>>) -> Vec<Finding> {
+    timeout(AREA_LIMIT, findings).await.unwrap_or_else(|_| {
+        let seen = format!("not all could be looked at within {} s", AREA_LIMIT.as_secs());
         vec![Finding::fail(
             name,
             seen,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! Limits of the process that starts the programs, which they inherit.
+//! The resource limits that programs of a task inherit.
 
 use std::fs;
 use std::num::NonZero;
@@ -8,10 +8,11 @@ use std::num::NonZero;
 use super::finding::Finding;
 use super::subject::Subject;
 
-/// What a shell and a unit have unless told otherwise, and what scenes with many libraries and textures can live with.
+/// The number of open files that a shell and a unit allow by default. Scenes with many libraries and textures can live
+/// with it.
 const FILES: u64 = 1024;
 
-/// Beside the threads that Blender makes for each core: a desktop's worth of other processes.
+/// Room for a desktop of other processes, beside the threads that Blender makes for each core.
 const PROCESSES: u64 = 512;
 const THREADS_PER_CORE: u64 = 8;
 
@@ -35,7 +36,7 @@ pub(super) fn check(subject: &Subject) -> Vec<Finding> {
     .collect()
 }
 
-/// What holds now, of the limit with this name; `u64::MAX`: none does.
+/// The soft limit with this name; `u64::MAX` where there is none.
 fn soft(table: &str, name: &str) -> Option<u64> {
     let line = table.lines().find_map(|line| line.strip_prefix(name))?;
     match line.split_whitespace().next()? {
@@ -102,7 +103,7 @@ fn core(subject: &Subject, limit: u64, pattern: &str) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use super::super::finding::Verdict;
+    use super::super::finding::Severity;
     use super::*;
 
     const TABLE: &str = "\
@@ -123,16 +124,16 @@ Max open files            1023                 524288               files
     #[test]
     fn too_few_files_and_threads_and_large_cores_are_warned_of() {
         let subject = Subject::ourselves();
-        assert_eq!(files(&subject, 1023).verdict, Verdict::Warn);
-        assert_eq!(files(&subject, 1024).verdict, Verdict::Ok);
-        assert_eq!(processes(&subject, 1000, 128).verdict, Verdict::Warn);
-        assert_eq!(processes(&subject, 1000, 16).verdict, Verdict::Ok);
-        assert_eq!(core(&subject, 0, "core").verdict, Verdict::Ok);
+        assert_eq!(files(&subject, 1023).severity, Severity::Warn);
+        assert_eq!(files(&subject, 1024).severity, Severity::Ok);
+        assert_eq!(processes(&subject, 1000, 128).severity, Severity::Warn);
+        assert_eq!(processes(&subject, 1000, 16).severity, Severity::Ok);
+        assert_eq!(core(&subject, 0, "core").severity, Severity::Ok);
         assert_eq!(
-            core(&subject, u64::MAX, "|/lib/systemd/systemd-coredump").verdict,
-            Verdict::Ok
+            core(&subject, u64::MAX, "|/lib/systemd/systemd-coredump").severity,
+            Severity::Ok
         );
-        assert_eq!(core(&subject, u64::MAX, "core").verdict, Verdict::Warn);
+        assert_eq!(core(&subject, u64::MAX, "core").severity, Severity::Warn);
         assert_eq!(check(&subject).len(), 3);
     }
 }

@@ -3,47 +3,49 @@
 //! `doctor`: is this node fit to be a worker? Each check says what it saw and, where that is not well, what to do.
 //!
 //! ```text
-//! configuration ─► Case ─┬─ network   the Manager, and whether it knows us    ┐
-//!   (a broken one:       ├─ place     the home, and who works in it           │
-//!    as far as it goes)  ├─ waiting   what its spool holds                    │
-//!                        ├─ storage   what `[node]` asks for                  ├─ Findings ─► lines, or JSON
-//!                        ├─ subject   limits, groups, service: of the worker  │
-//!                        ├─ devices   what a GPU is reached by                │
-//!                        └─ programs  Blender and FFmpeg, run                 ┘
+//! configuration ─► CheckContext ─┬─ manager    whether it answers, and knows this worker       ╮
+//!   (of a broken one             ├─ home       the home, and who works in it                   │
+//!    what is valid)              ├─ spool      what it holds that is not as it should be       │
+//!                                ├─ storage    what `[node]` asks for                          ├─ Findings ─► lines, or JSON
+//!                                ├─ subject    limits, processes, service: of the worker       │
+//!                                ├─ gpu        the devices by which it is reached              │
+//!                                └─ programs   Blender and FFmpeg, run                         ╯
 //! ```
 //!
-//! It changes nothing, here or at the Manager: it never takes the lock, never signs on or off, and asks only what
-//! moves nothing there. All looks go on at the same time, and what hangs is a finding.
+//! It changes nothing, here or at the Manager: it never takes the lock, never signs on or off, and asks the Manager only
+//! what moves nothing there. All checks run at the same time, and one that hangs is a finding.
 
 mod configuration;
-mod devices;
 mod finding;
-mod groups;
+mod gpu;
+mod home;
 mod limits;
-mod network;
-mod place;
+mod manager;
+mod processes;
 mod programs;
 mod report;
 mod service;
+mod spool;
 mod storage;
 mod subject;
-mod waiting;
 
 use std::io;
 use std::path::PathBuf;
 
-use self::finding::{Finding, in_time, look};
-pub(super) use self::report::Report;
+use self::finding::{Finding, run_check, within_limit};
+pub(super) use self::report::DoctorReport;
 use self::subject::Subject;
 use crate::cli::Arguments;
 use crate::config::{Config, Environment};
 use crate::home::Holder;
 
-/// What all looks start from.
+/// What all checks start from.
 #[derive(Debug)]
-struct Case {
+struct CheckContext {
     config: Config,
+    /// `None` where no home can be told from the configuration.
     home: Option<PathBuf>,
+    /// Whose limits and rights matter.
     subject: Subject,
 }
 
@@ -51,42 +53,42 @@ struct Case {
 ///
 /// # Errors
 /// When nothing can be done at all.
-pub(super) fn examine(arguments: &Arguments) -> io::Result<Report> {
+pub(super) fn examine(arguments: &Arguments) -> io::Result<DoctorReport> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let findings = runtime.block_on(findings(arguments, Environment::capture()));
-    // A look that hangs is not waited for.
+    // A check that hangs is not waited for.
     runtime.shutdown_background();
-    Ok(Report { findings })
+    Ok(DoctorReport { findings })
 }
 
 async fn findings(arguments: &Arguments, environment: Environment) -> Vec<Finding> {
     let arguments = arguments.clone();
-    let opened = look("configuration", "the configuration", move || {
+    let opened = run_check("configuration", "the configuration", move || {
         configuration::read(&arguments, &environment)
     });
-    let (case, mut found) = match opened.await {
+    let (context, mut found) = match opened.await {
         Ok(opened) => opened,
         Err(hangs) => return vec![hangs],
     };
-    let case = case.with_subject().await;
-    let (network, place, waiting, storage, process, devices, programs) = tokio::join!(
-        in_time("manager", network::check(&case)),
-        in_time("home", place::check(&case)),
-        in_time("spool", waiting::check(&case)),
-        in_time("storage", storage::check(&case)),
-        in_time("limits", subject::check(&case)),
-        in_time("gpu", devices::check(&case)),
-        in_time("blender", programs::check(&case)),
+    let context = context.with_subject().await;
+    let (manager, home, spool, storage, subject, gpu, programs) = tokio::join!(
+        within_limit("manager", manager::check(&context)),
+        within_limit("home", home::check(&context)),
+        within_limit("spool", spool::check(&context)),
+        within_limit("storage", storage::check(&context)),
+        within_limit("limits", subject::check(&context)),
+        within_limit("gpu", gpu::check(&context)),
+        within_limit("blender", programs::check(&context)),
     );
     found.extend(
-        [network, place, waiting, storage, process, devices, programs]
+        [manager, home, spool, storage, subject, gpu, programs]
             .into_iter()
             .flatten(),
     );
     found
 }
 
-impl Case {
+impl CheckContext {
     fn new(config: Config, home: Option<PathBuf>) -> Self {
         Self {
             config,
@@ -95,13 +97,13 @@ impl Case {
         }
     }
 
-    /// With the worker as the one who is spoken of, if one lives in the home and can be seen. A home that hangs is
-    /// told by whoever looks at it.
+    /// The same with the worker as the subject, if one lives in the home and can be seen. A home that hangs is a finding of
+    /// the checks that look into it.
     async fn with_subject(self) -> Self {
         let Some(home) = self.home.clone() else {
             return self;
         };
-        let found = look("home", "the home", move || {
+        let found = run_check("home", "the home", move || {
             let holder = Holder::of(&home)?;
             (holder.lives() && holder.has_open(&home)).then(|| Subject::worker(holder.pid, &home))
         });

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use super::Case;
-use super::finding::{Finding, look};
+use super::CheckContext;
+use super::finding::{Finding, run_check};
 use crate::abort::{AbortReason, AbortSource};
 use crate::command::{ffmpeg_beside, find_program, is_program};
 use crate::home::spool_of;
@@ -23,18 +23,18 @@ use crate::setup::{OURSELVES, tools_folder};
 use crate::spool;
 
 /// How long an answer to `--version` may take. A Blender on a slow share needs some seconds the first time.
-const PATIENCE: Duration = Duration::from_secs(6);
+const ANSWER_LIMIT: Duration = Duration::from_secs(6);
 
-/// Of the Blenders that the last tasks ran, so many are tried.
+/// How many of the Blenders that the last tasks ran are tried.
 const BLENDERS: usize = 3;
 
-/// How much of an answer is kept.
+/// How many lines of an answer are kept.
 const LINES: usize = 20;
 
-/// The oldest that the Manager's own job types are made for.
+/// The oldest Blender that the Manager's own job types are made for.
 const OLDEST_BLENDER: u32 = 3;
 
-pub(super) async fn check(case: &Case) -> Vec<Finding> {
+pub(super) async fn check(context: &CheckContext) -> Vec<Finding> {
     let options = LauncherOptions {
         guard: OURSELVES.into(),
         // No worker's: one that starts meanwhile ends what bears its own mark.
@@ -42,16 +42,16 @@ pub(super) async fn check(case: &Case) -> Vec<Finding> {
         oom_score_adj: None,
         nice: None,
         memory: None,
-        timings: case.config.timings.clone(),
+        timings: context.config.timings.clone(),
     };
     let (launcher, reaper) = match Launcher::without_groups(options) {
         Ok(made) => made,
         Err(error) => return vec![cannot_run(&error)],
     };
-    let path = case.subject.variable("PATH");
+    let path = context.subject.variable("PATH");
     let checks = async {
         let (blenders, ffmpeg) = tokio::join!(
-            blenders(&launcher, case.home.as_deref(), path.clone()),
+            blenders(&launcher, context.home.as_deref(), path.clone()),
             ffmpeg(&launcher, path.clone())
         );
         blenders.into_iter().chain([ffmpeg]).collect()
@@ -73,7 +73,7 @@ fn cannot_run(error: &io::Error) -> Finding {
 async fn blenders(launcher: &Launcher, home: Option<&Path>, path: Option<OsString>) -> Vec<Finding> {
     const NAME: &str = "blender";
     let spool = home.map(spool_of);
-    let places = look(NAME, "a place of Blender", move || {
+    let places = run_check(NAME, "a place of Blender", move || {
         let recent = spool.as_deref().map(recent_blenders).unwrap_or_default();
         let found = recent
             .into_iter()
@@ -152,7 +152,7 @@ async fn ffmpeg(launcher: &Launcher, path: Option<OsString>) -> Finding {
     const NAME: &str = "ffmpeg";
     let folder = tools_folder();
     let shown = folder.display().to_string();
-    let places = look(NAME, &shown, move || {
+    let places = run_check(NAME, &shown, move || {
         let beside = ffmpeg_beside(&folder).into_iter().filter(|path| is_program(path));
         beside
             .chain(find_program(path.as_deref(), "ffmpeg"))
@@ -204,10 +204,10 @@ fn libraries(program: &str) -> String {
     format!("run it as the worker's user; `ldd {program} | grep 'not found'` names libraries that are missing")
 }
 
-/// What it answers, its first lines.
+/// The first lines of its answer.
 ///
 /// # Errors
-/// In words, why it cannot be used.
+/// Why it cannot be used, in words.
 async fn version(launcher: &Launcher, program: &Path, ask: &str) -> Result<Vec<String>, String> {
     let spec = ProcessSpec {
         program: program.into(),
@@ -228,7 +228,7 @@ async fn version(launcher: &Launcher, program: &Path, ask: &str) -> Result<Vec<S
         let mut running = pin!(launcher.run(&spec, &mut abort, &mut hear));
         tokio::select! {
             ended = &mut running => ended,
-            () = tokio::time::sleep(PATIENCE) => {
+            () = tokio::time::sleep(ANSWER_LIMIT) => {
                 source.raise(AbortReason::Force);
                 running.await
             }
@@ -239,25 +239,26 @@ async fn version(launcher: &Launcher, program: &Path, ask: &str) -> Result<Vec<S
         Exit::Success => Ok(lines),
         Exit::Code(code) => Err(format!("it ended with code {code}{said}")),
         Exit::Signal { signal, .. } => Err(format!("it was killed by signal {signal}{said}")),
-        Exit::Aborted(_) => Err(format!("no answer to {ask} within {} s", PATIENCE.as_secs())),
+        Exit::Aborted(_) => Err(format!("no answer to {ask} within {} s", ANSWER_LIMIT.as_secs())),
         Exit::Lost => Err("its guard was lost".to_owned()),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::finding::Verdict;
+    use super::super::finding::Severity;
     use super::*;
 
     #[test]
     fn a_blender_is_judged_by_what_it_says() {
-        let verdict = |line: &str| blender(Path::new("/b/blender"), &Ok(vec!["a warning".into(), line.into()])).verdict;
-        assert_eq!(verdict("Blender 4.2.0 LTS"), Verdict::Ok);
-        assert_eq!(verdict("Blender 3.0.0"), Verdict::Ok);
-        assert_eq!(verdict("Blender 2.93.18"), Verdict::Warn);
-        assert_eq!(verdict("hello"), Verdict::Fail);
+        let severity =
+            |line: &str| blender(Path::new("/b/blender"), &Ok(vec!["a warning".into(), line.into()])).severity;
+        assert_eq!(severity("Blender 4.2.0 LTS"), Severity::Ok);
+        assert_eq!(severity("Blender 3.0.0"), Severity::Ok);
+        assert_eq!(severity("Blender 2.93.18"), Severity::Warn);
+        assert_eq!(severity("hello"), Severity::Fail);
         let broken = blender(Path::new("/b/blender"), &Err("it ended with code 127".into()));
-        assert_eq!(broken.verdict, Verdict::Fail);
+        assert_eq!(broken.severity, Severity::Fail);
         assert!(broken.advice.unwrap().contains("ldd /b/blender"));
     }
 
@@ -265,12 +266,12 @@ mod tests {
     fn an_ffmpeg_that_is_passed_over_is_told() {
         let found = |complaints: &[String]| usable(Path::new("/f"), "6.1-3 Copyright (c)", complaints);
         assert_eq!(
-            (found(&[]).verdict, found(&[]).seen.as_str()),
-            (Verdict::Ok, "/f is FFmpeg 6.1-3")
+            (found(&[]).severity, found(&[]).seen.as_str()),
+            (Severity::Ok, "/f is FFmpeg 6.1-3")
         );
         let complaints = ["/t/ffmpeg cannot be used: it was killed".to_owned()];
-        assert_eq!(found(&complaints).verdict, Verdict::Warn);
-        assert_eq!(no_ffmpeg("/t", &[]).verdict, Verdict::Fail);
+        assert_eq!(found(&complaints).severity, Severity::Warn);
+        assert_eq!(no_ffmpeg("/t", &[]).severity, Severity::Fail);
         assert_eq!(no_ffmpeg("/t", &complaints).seen, complaints[0]);
     }
 }

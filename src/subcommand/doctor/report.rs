@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! The answer: lines for people, one object for programs.
+//! The report: lines for people, one JSON object for programs.
 
 use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::finding::{Finding, Verdict};
+use super::finding::{Finding, Severity};
 use crate::cli::{DoctorArguments, VERSION};
 use crate::printable::line;
 
@@ -15,60 +15,65 @@ const NAMES: usize = 19;
 
 /// All that was found, in the order in which it is shown.
 #[derive(Debug)]
-pub(crate) struct Report {
+pub(crate) struct DoctorReport {
     pub(super) findings: Vec<Finding>,
 }
 
-/// The same for programs.
+/// The report for programs.
 #[derive(Serialize)]
-struct Record<'a> {
+struct ReportJson<'a> {
     /// Of this program.
     version: &'a str,
     /// The worst of the findings.
-    verdict: Verdict,
+    #[serde(rename = "verdict")]
+    severity: Severity,
     findings: &'a [Finding],
 }
 
-impl Report {
+impl DoctorReport {
     /// Whether a worker can work here.
     pub(crate) fn is_fit(&self) -> bool {
-        self.worst() < Verdict::Fail
+        self.worst() < Severity::Fail
     }
 
-    fn worst(&self) -> Verdict {
-        let verdicts = self.findings.iter().map(|finding| finding.verdict);
-        verdicts.max().unwrap_or(Verdict::Ok)
+    fn worst(&self) -> Severity {
+        let severities = self.findings.iter().map(|finding| finding.severity);
+        severities.max().unwrap_or(Severity::Ok)
     }
 
+    /// Writes it as `wanted`.
+    ///
+    /// # Errors
+    /// What the output says.
     pub(crate) fn write(&self, wanted: DoctorArguments, out: &mut impl Write) -> io::Result<()> {
         if !wanted.json {
             return self.lines(out);
         }
-        let record = Record {
+        let record = ReportJson {
             version: VERSION,
-            verdict: self.worst(),
+            severity: self.worst(),
             findings: &self.findings,
         };
         serde_json::to_writer_pretty(&mut *out, &record)?;
         writeln!(out)
     }
 
-    /// What comes from files and from the network is made harmless to terminals.
+    /// Lines for people. What comes from files and from the network is made harmless to terminals.
     fn lines(&self, out: &mut impl Write) -> io::Result<()> {
         for finding in &self.findings {
-            let word = finding.verdict.word();
+            let word = finding.severity.word();
             writeln!(out, "{word:4}  {:NAMES$}  {}", finding.name, line(&finding.seen))?;
             if let Some(advice) = &finding.advice {
                 writeln!(out, "{:4}  {:NAMES$}  -> {}", "", "", line(advice))?;
             }
         }
-        let count = |verdict| {
+        let count = |severity| {
             self.findings
                 .iter()
-                .filter(|finding| finding.verdict == verdict)
+                .filter(|finding| finding.severity == severity)
                 .count()
         };
-        let [ok, warn, fail] = [Verdict::Ok, Verdict::Warn, Verdict::Fail].map(count);
+        let [ok, warn, fail] = [Severity::Ok, Severity::Warn, Severity::Fail].map(count);
         writeln!(out, "\n{ok} ok, {warn} warn, {fail} FAIL")
     }
 }
@@ -77,13 +82,13 @@ impl Report {
 mod tests {
     use super::*;
 
-    fn report() -> Report {
+    fn report() -> DoctorReport {
         let findings = vec![
             Finding::ok("home", "fine"),
             Finding::fail("gpu", "not\x1b[2J yours", "join the group"),
             Finding::warn("proc", "hidden", "mount it anew"),
         ];
-        Report { findings }
+        DoctorReport { findings }
     }
 
     #[test]
@@ -114,6 +119,6 @@ warn  proc                 hidden
         );
         assert_eq!(record["findings"][2]["verdict"], "warn");
         assert!(!report().is_fit());
-        assert!(Report { findings: vec![] }.is_fit());
+        assert!(DoctorReport { findings: vec![] }.is_fit());
     }
 }

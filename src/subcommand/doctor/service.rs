@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! Who keeps the worker alive, and what it lets it do.
+//! What keeps the worker running, and which privileges it leaves to it.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -11,20 +11,20 @@ use nix::unistd::{User, geteuid};
 use super::finding::Finding;
 use super::subject::Subject;
 
-/// By whom a process was started, as its control group tells.
+/// What started a process and ends it, as its control group tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Keeper {
-    /// A unit of the system's.
+pub(super) enum ServiceManager {
+    /// A unit of the system.
     Service(String),
-    /// A unit of a user's own.
+    /// A unit of a user.
     UserService(String),
-    /// A login.
+    /// A login: no unit.
     Session(String),
     /// No systemd, or none that can be seen.
     Other,
 }
 
-impl Keeper {
+impl ServiceManager {
     /// From `/proc/PID/cgroup`.
     pub(super) fn of(groups: &str) -> Self {
         let path = groups
@@ -53,6 +53,7 @@ impl Keeper {
     }
 }
 
+/// Whether it is run so that it comes back, and is not ended with a login.
 pub(super) fn service(subject: &Subject) -> Finding {
     const NAME: &str = "service";
     if !subject.is_worker() {
@@ -61,7 +62,7 @@ pub(super) fn service(subject: &Subject) -> Finding {
             "no worker runs in this home; what its unit gives it can be seen when one does",
         );
     }
-    let keeper = Keeper::of(&subject.file("cgroup").unwrap_or_default());
+    let service_manager = ServiceManager::of(&subject.file("cgroup").unwrap_or_default());
     let notifies = subject.variable("NOTIFY_SOCKET").is_some();
     let watched = subject.variable("WATCHDOG_USEC").is_some();
     let user = User::from_uid(geteuid())
@@ -72,8 +73,8 @@ pub(super) fn service(subject: &Subject) -> Finding {
     let lingers = Path::new("/var/lib/systemd/linger").join(&user).exists();
     kept(
         subject,
-        &keeper,
-        &Means {
+        &service_manager,
+        &ServiceSetup {
             notifies,
             watched,
             lingers,
@@ -82,49 +83,58 @@ pub(super) fn service(subject: &Subject) -> Finding {
     )
 }
 
-/// What the service manager was told.
-struct Means {
+/// How the unit and its user are set up.
+struct ServiceSetup {
+    /// It can tell systemd how it is.
     notifies: bool,
+    /// It has a watchdog.
     watched: bool,
+    /// The user's units go on when the user logs out.
     lingers: bool,
+    /// The user that the worker runs as.
     user: String,
 }
 
-fn kept(subject: &Subject, keeper: &Keeper, means: &Means) -> Finding {
+fn kept(subject: &Subject, service_manager: &ServiceManager, setup: &ServiceSetup) -> Finding {
     const NAME: &str = "service";
-    match keeper {
-        Keeper::UserService(unit) if !means.lingers => Finding::warn(
+    match service_manager {
+        ServiceManager::UserService(unit) if !setup.lingers => Finding::warn(
             NAME,
-            format!("{subject} runs as {unit}, which ends when {} logs out", means.user),
-            format!("loginctl enable-linger {}", means.user),
+            format!("{subject} runs as {unit}, which ends when {} logs out", setup.user),
+            format!("loginctl enable-linger {}", setup.user),
         ),
-        Keeper::Service(unit) | Keeper::UserService(unit) if !means.notifies => Finding::warn(
+        ServiceManager::Service(unit) | ServiceManager::UserService(unit) if !setup.notifies => Finding::warn(
             NAME,
             format!("{subject} runs as {unit}, and does not tell systemd how it is"),
             format!("set Type=notify and WatchdogSec= in {unit}, as the unit that comes with it does"),
         ),
-        Keeper::Service(unit) | Keeper::UserService(unit) => {
-            let watched = if means.watched { ", watched" } else { ", not watched" };
+        ServiceManager::Service(unit) | ServiceManager::UserService(unit) => {
+            let watched = if setup.watched { ", watched" } else { ", not watched" };
             Finding::ok(NAME, format!("{subject} runs as {unit}{watched}"))
         }
-        Keeper::Session(scope) => Finding::warn(
+        ServiceManager::Session(scope) => Finding::warn(
             NAME,
             format!("{subject} runs in a login ({scope}): nobody starts it again, and it may end with that login"),
             "run it as a service (packaging/systemd)",
         ),
-        Keeper::Other => Finding::ok(NAME, format!("{subject} is not run by systemd")),
+        ServiceManager::Other => Finding::ok(NAME, format!("{subject} is not run by systemd")),
     }
 }
 
-/// What the driver of NVIDIA needs: its tool makes the devices that CUDA wants, as root, when first asked.
+/// What the driver of NVIDIA needs. A setuid tool of it makes the devices that CUDA wants when it is first asked.
 #[derive(Debug, Clone, Copy)]
 struct Nvidia {
+    /// The driver is loaded.
     driver: bool,
+    /// The device that CUDA wants is there.
     uvm: bool,
+    /// The process may gain no privileges, so that the tool cannot make it.
     no_new_privileges: bool,
+    /// The tool is there, and setuid.
     setuid_tool: bool,
 }
 
+/// Whether what is missing for a GPU can still be made.
 pub(super) fn privileges(subject: &Subject) -> Finding {
     let status = subject.file("status").unwrap_or_default();
     let flag = status.lines().find_map(|line| line.strip_prefix("NoNewPrivs:"));
@@ -184,81 +194,87 @@ fn allowed(subject: &Subject, here: Nvidia) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use super::super::finding::Verdict;
+    use super::super::finding::Severity;
     use super::*;
 
     #[test]
     fn who_keeps_a_process_is_read_from_its_control_group() {
         let unit = |name: &str| name.to_owned();
-        for (groups, keeper) in [
+        for (groups, service_manager) in [
             (
                 "0::/system.slice/flamenco-worker.service\n",
-                Keeper::Service(unit("flamenco-worker.service")),
+                ServiceManager::Service(unit("flamenco-worker.service")),
             ),
             (
                 "0::/system.slice/fw.service/flamenco-1-2.worker\n",
-                Keeper::Service(unit("fw.service")),
+                ServiceManager::Service(unit("fw.service")),
             ),
             (
                 "0::/user.slice/user-1000.slice/user@1000.service/app.slice/fw.service\n",
-                Keeper::UserService(unit("fw.service")),
+                ServiceManager::UserService(unit("fw.service")),
             ),
             (
                 "0::/user.slice/user-1000.slice/user@1000.service/app.slice/vte-spawn-1.scope\n",
-                Keeper::Session(unit("vte-spawn-1.scope")),
+                ServiceManager::Session(unit("vte-spawn-1.scope")),
             ),
             (
                 "0::/user.slice/user-0.slice/session-3.scope\n",
-                Keeper::Session(unit("session-3.scope")),
+                ServiceManager::Session(unit("session-3.scope")),
             ),
             (
                 "4:memory:/x\n1:name=systemd:/system.slice/a.service\n",
-                Keeper::Service(unit("a.service")),
+                ServiceManager::Service(unit("a.service")),
             ),
-            ("0::/\n", Keeper::Other),
-            ("", Keeper::Other),
+            ("0::/\n", ServiceManager::Other),
+            ("", ServiceManager::Other),
         ] {
-            assert_eq!(Keeper::of(groups), keeper, "{groups}");
+            assert_eq!(ServiceManager::of(groups), service_manager, "{groups}");
         }
     }
 
     #[test]
     fn a_service_that_can_end_unseen_is_warned_of() {
         let subject = Subject::worker(7, Path::new("/"));
-        let verdict = |keeper: &Keeper, notifies, lingers| {
-            let means = Means {
+        let severity = |service_manager: &ServiceManager, notifies, lingers| {
+            let setup = ServiceSetup {
                 notifies,
                 watched: true,
                 lingers,
                 user: "r".into(),
             };
-            kept(&subject, keeper, &means).verdict
+            kept(&subject, service_manager, &setup).severity
         };
-        let (of_system, of_user) = (Keeper::Service("a".into()), Keeper::UserService("a".into()));
-        assert_eq!(verdict(&of_system, true, false), Verdict::Ok);
-        assert_eq!(verdict(&of_system, false, false), Verdict::Warn);
-        assert_eq!(verdict(&of_user, true, true), Verdict::Ok);
-        assert_eq!(verdict(&of_user, true, false), Verdict::Warn);
-        assert_eq!(verdict(&Keeper::Session("s".into()), true, true), Verdict::Warn);
-        assert_eq!(verdict(&Keeper::Other, false, false), Verdict::Ok);
+        let (of_system, of_user) = (
+            ServiceManager::Service("a".into()),
+            ServiceManager::UserService("a".into()),
+        );
+        assert_eq!(severity(&of_system, true, false), Severity::Ok);
+        assert_eq!(severity(&of_system, false, false), Severity::Warn);
+        assert_eq!(severity(&of_user, true, true), Severity::Ok);
+        assert_eq!(severity(&of_user, true, false), Severity::Warn);
+        assert_eq!(
+            severity(&ServiceManager::Session("s".into()), true, true),
+            Severity::Warn
+        );
+        assert_eq!(severity(&ServiceManager::Other, false, false), Severity::Ok);
     }
 
     #[test]
     fn a_missing_uvm_fails_where_nobody_can_make_it() {
         let subject = Subject::ourselves();
-        let verdict = |driver, uvm, no_new_privileges, setuid_tool| {
+        let severity = |driver, uvm, no_new_privileges, setuid_tool| {
             let here = Nvidia {
                 driver,
                 uvm,
                 no_new_privileges,
                 setuid_tool,
             };
-            allowed(&subject, here).verdict
+            allowed(&subject, here).severity
         };
-        assert_eq!(verdict(true, false, true, true), Verdict::Fail);
-        assert_eq!(verdict(true, false, false, false), Verdict::Fail);
-        assert_eq!(verdict(true, false, false, true), Verdict::Ok);
-        assert_eq!(verdict(true, true, true, false), Verdict::Ok);
-        assert_eq!(verdict(false, false, true, false), Verdict::Ok);
+        assert_eq!(severity(true, false, true, true), Severity::Fail);
+        assert_eq!(severity(true, false, false, false), Severity::Fail);
+        assert_eq!(severity(true, false, false, true), Severity::Ok);
+        assert_eq!(severity(true, true, true, false), Severity::Ok);
+        assert_eq!(severity(false, false, true, false), Severity::Ok);
     }
 }

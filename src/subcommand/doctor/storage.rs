@@ -6,17 +6,17 @@ use std::path::{Path, PathBuf};
 
 use futures_util::future::join_all;
 
-use super::Case;
-use super::finding::{Finding, PATIENCE};
+use super::CheckContext;
+use super::finding::{CHECK_LIMIT, Finding};
 use crate::node::{Node, Requirements};
 use crate::setup::requirements;
 use crate::timings::Timings;
 
 const NAME: &str = "storage";
 
-pub(super) async fn check(case: &Case) -> Vec<Finding> {
-    let home = case.home.as_deref().unwrap_or(Path::new("/"));
-    let needs = single(requirements(&case.config, home));
+pub(super) async fn check(context: &CheckContext) -> Vec<Finding> {
+    let home = context.home.as_deref().unwrap_or(Path::new("/"));
+    let needs = single(requirements(&context.config, home));
     if needs.is_empty() {
         return vec![Finding::ok(
             NAME,
@@ -24,8 +24,8 @@ pub(super) async fn check(case: &Case) -> Vec<Finding> {
         )];
     }
     let timings = Timings {
-        node_check_timeout: PATIENCE.min(case.config.timings.node_check_timeout),
-        ..case.config.timings.clone()
+        node_check_timeout: CHECK_LIMIT.min(context.config.timings.node_check_timeout),
+        ..context.config.timings.clone()
     };
     // All at once: several of them may hang.
     let looks = needs.into_iter().map(|(what, need)| one(what, need, &timings));
@@ -43,7 +43,7 @@ async fn one(what: String, need: Requirements, timings: &Timings) -> Finding {
     }
 }
 
-/// Each need by itself, and what to say where it is met.
+/// Each need by itself, with what is said where it is met.
 fn single(all: Requirements) -> Vec<(String, Requirements)> {
     let Requirements {
         mounted,

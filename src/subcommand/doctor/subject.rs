@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
 //! The process whose limits and rights matter: the worker of this home, if one runs and can be looked into; else this
-//! one, which a worker started in the same way would be like.
+//! process, which has what a worker started in the same way would have.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -10,11 +10,11 @@ use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use super::finding::{Finding, look_all};
-use super::{Case, groups, limits, service};
+use super::finding::{Finding, run_checks};
+use super::{CheckContext, limits, processes, service};
 use crate::home::mark_of;
 
-/// Who is spoken of.
+/// The process that the checks are about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Subject {
     pid: i32,
@@ -22,12 +22,12 @@ pub(super) struct Subject {
     mark: Option<String>,
 }
 
-pub(super) async fn check(case: &Case) -> Vec<Finding> {
-    let subject = case.subject.clone();
-    look_all("limits", "/proc", move || {
+pub(super) async fn check(context: &CheckContext) -> Vec<Finding> {
+    let subject = context.subject.clone();
+    run_checks("limits", "/proc", move || {
         let mut found = limits::check(&subject);
-        found.push(groups::cgroup(&subject));
-        found.push(groups::proc(&subject));
+        found.push(processes::cgroup(&subject));
+        found.push(processes::proc(&subject));
         found.push(service::service(&subject));
         found.push(service::privileges(&subject));
         found
@@ -36,6 +36,7 @@ pub(super) async fn check(case: &Case) -> Vec<Finding> {
 }
 
 impl Subject {
+    /// This process.
     pub(super) fn ourselves() -> Self {
         Self {
             pid: nix::unistd::getpid().as_raw(),
@@ -52,24 +53,30 @@ impl Subject {
         }
     }
 
+    /// Whether it is a worker, and not this process.
     pub(super) fn is_worker(&self) -> bool {
         self.mark.is_some()
     }
 
+    /// Its process id.
     pub(super) fn pid(&self) -> i32 {
         self.pid
     }
 
+    /// The mark of the worker's home; empty for this process.
     pub(super) fn mark(&self) -> &str {
         self.mark.as_deref().unwrap_or_default()
     }
 
-    /// A file about it in `/proc`.
+    /// The text of a file about it in `/proc`.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
     pub(super) fn file(&self, name: &str) -> io::Result<String> {
         fs::read(self.path(name)).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// A variable it was started with.
+    /// The value of an environment variable that it was started with.
     pub(super) fn variable(&self, name: &str) -> Option<OsString> {
         let all = fs::read(self.path("environ")).ok()?;
         let mut entries = all.split(|byte| *byte == 0);
@@ -77,7 +84,7 @@ impl Subject {
         Some(OsString::from_vec(value.to_vec()))
     }
 
-    /// `path` as it sees it, in a mount namespace of its own perhaps.
+    /// The way to `path` as the process sees it, which may be in a mount namespace of its own.
     pub(super) fn sees(&self, path: &str) -> PathBuf {
         let root = self.path("root");
         match fs::metadata(root.join("proc")) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! The device files through which programs reach a GPU. Each must be readable and writable, or Blender renders on the
-//! CPU without a word.
+//! The device files through which programs reach a GPU. Each must be readable and writable: otherwise Blender renders on
+//! the CPU and says nothing.
 
 use std::fs;
 use std::io;
@@ -10,15 +10,15 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::{AccessFlags, Gid, Group, User, access, geteuid};
 
-use super::Case;
-use super::finding::{Finding, look_all};
+use super::CheckContext;
+use super::finding::{Finding, run_checks};
 use super::subject::Subject;
 
 const NAME: &str = "gpu";
 
-pub(super) async fn check(case: &Case) -> Vec<Finding> {
-    let subject = case.subject.clone();
-    look_all(NAME, "/dev", move || of(&subject)).await
+pub(super) async fn check(context: &CheckContext) -> Vec<Finding> {
+    let subject = context.subject.clone();
+    run_checks(NAME, "/dev", move || of(&subject)).await
 }
 
 fn of(subject: &Subject) -> Vec<Finding> {
@@ -75,7 +75,7 @@ fn one(path: &Path) -> Finding {
     judged(&shown(path), allowed, &group.unwrap_or_default(), &user)
 }
 
-/// Without the way through the subject's own root.
+/// The path without the way through the root of the subject.
 fn shown(path: &Path) -> String {
     let text = path.display().to_string();
     text.find("/dev/").map_or(text.clone(), |at| text[at..].to_owned())
@@ -101,7 +101,7 @@ fn judged(device: &str, allowed: io::Result<()>, group: &str, user: &str) -> Fin
 
 #[cfg(test)]
 mod tests {
-    use super::super::finding::Verdict;
+    use super::super::finding::Severity;
     use super::*;
 
     #[test]
@@ -127,8 +127,8 @@ mod tests {
             .map(|path| path.strip_prefix(dev.path()).unwrap().to_str().unwrap())
             .collect();
         assert_eq!(names, ["dri/renderD128", "kfd", "nvidia-uvm", "nvidia0", "nvidiactl"]);
-        assert_eq!(one(&found[0]).verdict, Verdict::Ok);
-        assert_eq!(one(&dev.path().join("gone")).verdict, Verdict::Fail);
+        assert_eq!(one(&found[0]).severity, Severity::Ok);
+        assert_eq!(one(&dev.path().join("gone")).severity, Severity::Fail);
         assert!(all(Path::new("/nonexistent")).is_empty());
     }
 
@@ -136,7 +136,7 @@ mod tests {
     fn a_device_that_is_refused_names_its_group() {
         let refused = || Err(io::ErrorKind::PermissionDenied.into());
         let finding = judged("/dev/dri/renderD128", refused(), "render", "flamenco");
-        assert_eq!(finding.verdict, Verdict::Fail);
+        assert_eq!(finding.severity, Severity::Fail);
         assert!(finding.advice.unwrap().starts_with("usermod -aG render flamenco"));
         assert!(
             judged("/dev/kfd", refused(), "root", "f")
@@ -144,11 +144,11 @@ mod tests {
                 .unwrap()
                 .contains("udev")
         );
-        assert_eq!(judged("/dev/kfd", Ok(()), "render", "f").verdict, Verdict::Ok);
+        assert_eq!(judged("/dev/kfd", Ok(()), "render", "f").severity, Severity::Ok);
         let subject = Subject::ourselves();
         assert_eq!(
-            (none(&subject, false).verdict, none(&subject, true).verdict),
-            (Verdict::Ok, Verdict::Fail)
+            (none(&subject, false).severity, none(&subject, true).severity),
+            (Severity::Ok, Severity::Fail)
         );
         assert_eq!(shown(Path::new("/proc/7/root/dev/kfd")), "/dev/kfd");
     }

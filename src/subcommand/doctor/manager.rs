@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! Is the Manager there, is it one, and does it know this worker? [`examine`] takes one step after the other; with an
-//! answer there are the clock, the credentials and the push.
+//! Is the Manager there, is it one, and does it know this worker? [`examine`] takes one step after the other. Where there is
+//! an answer, the clock, the credentials and the push are checked as well.
 //!
 //! Whether credentials are accepted is asked with `may-i-run` for a task that cannot be: the one authenticated call
 //! that the Manager answers without noting that it has seen the worker.
@@ -13,8 +13,8 @@ use jiff::Timestamp;
 use tokio::time::timeout;
 use url::Url;
 
-use super::Case;
-use super::finding::{Finding, look};
+use super::CheckContext;
+use super::finding::{Finding, run_check};
 use crate::chain::chain;
 use crate::home::Credentials;
 use crate::manager::push::{PushError, test_connection};
@@ -26,14 +26,14 @@ use crate::setup::{manager_url, reach};
 /// How long each of the four steps may take, so that all of it ends within ten seconds.
 const STEP: Duration = Duration::from_secs(2);
 
-/// How far two clocks may be apart before logs cannot be laid side by side.
+/// How many seconds two clocks may differ before logs cannot be laid side by side.
 const CLOCKS: f64 = 5.0;
 
 /// A task that no Manager has.
 const NO_TASK: &str = "00000000-0000-0000-0000-000000000000";
 
-pub(super) async fn check(case: &Case) -> Vec<Finding> {
-    let url = match manager_url(&case.config) {
+pub(super) async fn check(context: &CheckContext) -> Vec<Finding> {
+    let url = match manager_url(&context.config) {
         Ok(url) => url,
         Err(none) => {
             return vec![Finding::fail(
@@ -44,9 +44,9 @@ pub(super) async fn check(case: &Case) -> Vec<Finding> {
         }
     };
     let mut found = Vec::new();
-    match introduced(case, url, &mut found).await {
+    match connect(context, url, &mut found).await {
         Ok(manager) => {
-            let (credentials, push) = tokio::join!(credentials(case, &manager), push(case, &manager));
+            let (credentials, push) = tokio::join!(credentials(context, &manager), push(context, &manager));
             found.extend(credentials.into_iter().chain(push));
         }
         Err(finding) => found.push(finding),
@@ -54,13 +54,13 @@ pub(super) async fn check(case: &Case) -> Vec<Finding> {
     found
 }
 
-/// A Manager that has said who it is.
+/// Connects to the Manager until it has said what it is, and adds the findings on the way.
 ///
 /// # Errors
-/// The step that cannot be taken.
-async fn introduced(case: &Case, url: &Url, found: &mut Vec<Finding>) -> Result<HttpManager, Finding> {
-    let (of, config) = (url.clone(), case.config.clone());
-    let reach = look("manager.tls", "a file for TLS", move || reach(&of, &config))
+/// The finding of the step that failed.
+async fn connect(context: &CheckContext, url: &Url, found: &mut Vec<Finding>) -> Result<HttpManager, Finding> {
+    let (of, config) = (url.clone(), context.config.clone());
+    let reach = run_check("manager.tls", "a file for TLS", move || reach(&of, &config))
         .await?
         .map_err(|error| {
             Finding::fail(
@@ -93,7 +93,7 @@ fn stopped(diagnosis: Diagnosis) -> Finding {
     Finding::fail(name, diagnosis.seen, diagnosis.advice)
 }
 
-/// Theirs is in whole seconds, cut off.
+/// Compares the clocks. The Manager's answer has whole seconds, cut off.
 fn clock(theirs: Timestamp, before: Timestamp, after: Timestamp) -> Finding {
     let ours = f64::midpoint(seconds(before), seconds(after));
     let ahead = seconds(theirs) + 0.5 - ours;
@@ -114,11 +114,11 @@ fn seconds(time: Timestamp) -> f64 {
     time.as_duration().as_secs_f64()
 }
 
-async fn credentials(case: &Case, manager: &HttpManager) -> Option<Finding> {
+async fn credentials(context: &CheckContext, manager: &HttpManager) -> Option<Finding> {
     const NAME: &str = "manager.credentials";
-    let home = case.home.clone()?;
+    let home = context.home.clone()?;
     let place = home.display().to_string();
-    let read = look(NAME, &place, move || read_credentials(&home)).await;
+    let read = run_check(NAME, &place, move || read_credentials(&home)).await;
     let own = match read.and_then(|read| read) {
         Ok(Some(own)) => own,
         Ok(None) => {
@@ -168,13 +168,13 @@ fn denied(id: &str, registered: &Result<bool, ManagerError>) -> Finding {
     }
 }
 
-async fn push(case: &Case, manager: &HttpManager) -> Option<Finding> {
+async fn push(context: &CheckContext, manager: &HttpManager) -> Option<Finding> {
     const NAME: &str = "manager.push";
-    if !case.config.push {
+    if !context.config.push {
         return Some(Finding::ok(NAME, "turned off: the worker asks and does not listen"));
     }
     Some(
-        match timeout(STEP, test_connection(manager, &case.config.timings, STEP)).await {
+        match timeout(STEP, test_connection(manager, &context.config.timings, STEP)).await {
             Ok(Ok(())) => Finding::ok(
                 NAME,
                 "the Manager can be listened to: what is clicked there is done at once",
@@ -196,29 +196,32 @@ fn silent(error: &PushError) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use super::super::finding::Verdict as Is;
+    use super::super::finding::Severity;
     use super::*;
 
     #[test]
     fn clocks_may_be_a_little_apart() {
         let now = Timestamp::from_second(1_800_000_000).unwrap();
-        let verdict = |second| clock(Timestamp::from_second(second).unwrap(), now, now);
-        assert_eq!(verdict(1_800_000_004).verdict, Is::Ok);
-        assert_eq!(verdict(1_799_999_995).verdict, Is::Ok);
-        assert_eq!(verdict(1_800_000_005).verdict, Is::Warn);
-        assert!(verdict(1_800_003_600).seen.contains("3600 s behind"));
-        assert!(verdict(1_799_996_400).seen.contains("3600 s ahead of"));
+        let severity = |second| clock(Timestamp::from_second(second).unwrap(), now, now);
+        assert_eq!(severity(1_800_000_004).severity, Severity::Ok);
+        assert_eq!(severity(1_799_999_995).severity, Severity::Ok);
+        assert_eq!(severity(1_800_000_005).severity, Severity::Warn);
+        assert!(severity(1_800_003_600).seen.contains("3600 s behind"));
+        assert!(severity(1_799_996_400).seen.contains("3600 s ahead of"));
     }
 
     #[test]
     fn a_denial_is_hard_only_while_the_worker_is_still_in_the_managers_list() {
-        assert_eq!(denied("id", &Ok(false)).verdict, Is::Warn);
-        assert_eq!(denied("id", &Ok(true)).verdict, Is::Fail);
-        assert_eq!(denied("id", &Err(ManagerError::said(500, "db"))).verdict, Is::Fail);
+        assert_eq!(denied("id", &Ok(false)).severity, Severity::Warn);
+        assert_eq!(denied("id", &Ok(true)).severity, Severity::Fail);
+        assert_eq!(
+            denied("id", &Err(ManagerError::said(500, "db"))).severity,
+            Severity::Fail
+        );
     }
 
     #[test]
     fn a_manager_that_cannot_be_listened_to_is_a_warning() {
-        assert_eq!(silent(&PushError::Refused(426)).verdict, Is::Warn);
+        assert_eq!(silent(&PushError::Refused(426)).severity, Severity::Warn);
     }
 }

@@ -1,24 +1,29 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! What helps to find and end every process of a task: control groups, and an open `/proc`.
+//! What helps to find and end every process of a task: control groups, and a `/proc` that hides none.
 
 use std::path::Path;
 
 use super::finding::Finding;
-use super::service::Keeper;
+use super::service::ServiceManager;
 use super::subject::Subject;
 use crate::mounts;
 use crate::process::Delegation;
 
+/// Whether a control group is delegated to it.
 pub(super) fn cgroup(subject: &Subject) -> Finding {
-    let keeper = Keeper::of(&subject.file("cgroup").unwrap_or_default());
-    judged(subject, Delegation::of(subject.pid(), subject.mark()).as_ref(), &keeper)
+    let service_manager = ServiceManager::of(&subject.file("cgroup").unwrap_or_default());
+    judged(
+        subject,
+        Delegation::of(subject.pid(), subject.mark()).as_ref(),
+        &service_manager,
+    )
 }
 
-fn judged(subject: &Subject, found: Option<&Delegation>, keeper: &Keeper) -> Finding {
+fn judged(subject: &Subject, found: Option<&Delegation>, service_manager: &ServiceManager) -> Finding {
     const NAME: &str = "cgroup";
     const WITHOUT: &str = "all processes of a task are found and ended without it too";
-    match (found, keeper) {
+    match (found, service_manager) {
         (
             Some(Delegation {
                 group,
@@ -51,19 +56,20 @@ fn judged(subject: &Subject, found: Option<&Delegation>, keeper: &Keeper) -> Fin
                 "that needs Linux 5.14; until then programs that fork while they are ended take a little longer"
             },
         ),
-        (None, Keeper::Service(unit) | Keeper::UserService(unit)) => Finding::warn(
+        (None, ServiceManager::Service(unit) | ServiceManager::UserService(unit)) => Finding::warn(
             NAME,
             format!("the control group of {unit} is not delegated to {subject}"),
             format!(
                 "set Delegate=yes in {unit}; {WITHOUT}, but who becomes another user may not be, and memory is not counted"
             ),
         ),
-        (None, Keeper::Session(_) | Keeper::Other) => {
+        (None, ServiceManager::Session(_) | ServiceManager::Other) => {
             Finding::ok(NAME, format!("no control group is delegated to {subject}; {WITHOUT}"))
         }
     }
 }
 
+/// Whether it sees every process.
 pub(super) fn proc(subject: &Subject) -> Finding {
     const NAME: &str = "proc";
     match hides(&subject.file("mountinfo").unwrap_or_default()) {
@@ -90,7 +96,7 @@ fn hides(mounts: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::finding::Verdict;
+    use super::super::finding::Severity;
     use super::*;
 
     #[test]
@@ -115,18 +121,20 @@ mod tests {
             can_kill: true,
             counts_memory: true,
         };
-        let unit = Keeper::Service("flamenco-worker.service".into());
-        let verdict = |found: Option<&Delegation>, keeper: &Keeper| judged(&subject, found, keeper).verdict;
-        assert_eq!(verdict(Some(&whole), &unit), Verdict::Ok);
-        assert_eq!(verdict(None, &unit), Verdict::Warn);
-        assert_eq!(verdict(None, &Keeper::Other), Verdict::Ok);
+        let unit = ServiceManager::Service("flamenco-worker.service".into());
+        let severity = |found: Option<&Delegation>, service_manager: &ServiceManager| {
+            judged(&subject, found, service_manager).severity
+        };
+        assert_eq!(severity(Some(&whole), &unit), Severity::Ok);
+        assert_eq!(severity(None, &unit), Severity::Warn);
+        assert_eq!(severity(None, &ServiceManager::Other), Severity::Ok);
         for (can_kill, counts_memory) in [(false, true), (true, false)] {
             let part = Delegation {
                 can_kill,
                 counts_memory,
                 ..whole.clone()
             };
-            assert_eq!(verdict(Some(&part), &unit), Verdict::Warn);
+            assert_eq!(severity(Some(&part), &unit), Severity::Warn);
         }
     }
 }

@@ -2,21 +2,21 @@
 
 //! What the spool holds that is not as it should be.
 
-use super::Case;
-use super::finding::{Finding, look_all};
+use super::CheckContext;
+use super::finding::{Finding, run_checks};
 use crate::home::spool_of;
 use crate::spool::{ReportState, SpoolListing, list};
 
 const NAME: &str = "spool";
 
-pub(super) async fn check(case: &Case) -> Vec<Finding> {
-    let Some(home) = &case.home else {
+pub(super) async fn check(context: &CheckContext) -> Vec<Finding> {
+    let Some(home) = &context.home else {
         return vec![];
     };
     let spool = spool_of(home);
     let place = format!("the spool {}", spool.display());
-    let works = case.subject.is_worker();
-    look_all(NAME, &place, move || {
+    let works = context.subject.is_worker();
+    run_checks(NAME, &place, move || {
         vec![match list(&spool) {
             Ok(found) => holds(&found, works),
             Err(error) => Finding::fail(

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! The home: whose it is, whether a worker can live in it, and which one does.
+//! The home: who owns it, whether a worker can live in it, and which one does.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Write};
@@ -12,17 +12,17 @@ use nix::libc;
 use nix::sys::statfs::{self, Statfs};
 use nix::unistd::{AccessFlags, User, access, geteuid};
 
-use super::Case;
-use super::finding::{Finding, look_all};
+use super::CheckContext;
+use super::finding::{Finding, run_checks};
 use crate::home::{Holder, described, open_to_others};
 use crate::spool::Limits;
 
-pub(super) async fn check(case: &Case) -> Vec<Finding> {
-    let Some(home) = case.home.clone() else {
+pub(super) async fn check(context: &CheckContext) -> Vec<Finding> {
+    let Some(home) = context.home.clone() else {
         return vec![];
     };
     let place = format!("the home {}", home.display());
-    look_all("home", &place, move || {
+    run_checks("home", &place, move || {
         let mut found = vec![user(&home), worker(&home)];
         found.extend(folder(&home));
         found
@@ -66,7 +66,7 @@ fn user(home: &Path) -> Finding {
     }
 }
 
-/// Who holds the home, by what the lock's file says; the lock itself is left alone.
+/// Which worker holds the home, as the file of the lock says. The lock itself is left alone.
 fn worker(home: &Path) -> Finding {
     const NAME: &str = "worker";
     if access(home, AccessFlags::X_OK) == Err(Errno::EACCES) {
@@ -161,9 +161,9 @@ fn usable(home: &Path, found: &Metadata) -> Finding {
     }
 }
 
-/// What a home must be able to do, and cannot.
+/// What cannot be done in a home, and must.
 #[derive(Debug, thiserror::Error)]
-enum Unusable {
+enum HomeDefect {
     #[error("no file can be made in it: {0}")]
     Make(#[source] io::Error),
     #[error("nothing can be written in it: {0}")]
@@ -172,7 +172,7 @@ enum Unusable {
     Lock(#[source] fs::TryLockError),
 }
 
-impl Unusable {
+impl HomeDefect {
     fn advice(&self, home: &Path) -> String {
         match self {
             Self::Make(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
@@ -189,8 +189,8 @@ impl Unusable {
     }
 }
 
-/// Makes, writes and locks a file that has no name where that is possible, so that nobody ever sees it.
-fn try_out(folder: &Path) -> Result<(), Unusable> {
+/// Makes, writes and locks a file. It has no name where that is possible, so that no other program sees it.
+fn try_out(folder: &Path) -> Result<(), HomeDefect> {
     let unnamed = File::options()
         .read(true)
         .write(true)
@@ -205,15 +205,15 @@ fn try_out(folder: &Path) -> Result<(), Unusable> {
                 Some(libc::EOPNOTSUPP | libc::EISDIR | libc::EINVAL)
             ) =>
         {
-            named(folder).map_err(Unusable::Make)?
+            named(folder).map_err(HomeDefect::Make)?
         }
-        Err(error) => return Err(Unusable::Make(error)),
+        Err(error) => return Err(HomeDefect::Make(error)),
     };
-    file.write_all(&[b'x'; 4096]).map_err(Unusable::Write)?;
-    file.try_lock().map_err(Unusable::Lock)
+    file.write_all(&[b'x'; 4096]).map_err(HomeDefect::Write)?;
+    file.try_lock().map_err(HomeDefect::Lock)
 }
 
-/// The same where the file system knows of no unnamed ones (NFS, many of FUSE): it is unlinked at once.
+/// A file with a name, for file systems without unnamed ones (NFS, many of FUSE). It is unlinked at once.
 fn named(folder: &Path) -> io::Result<File> {
     let lot = getrandom::u64().map_err(|error| io::Error::other(error.to_string()))?;
     let path = folder.join(format!(".flamenco-worker-{lot:016x}"));
@@ -282,7 +282,7 @@ fn room(home: &Path, free: u64, limits: &Limits) -> Finding {
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
-    use super::super::finding::Verdict;
+    use super::super::finding::Severity;
     use super::*;
 
     #[test]
@@ -290,42 +290,42 @@ mod tests {
         assert_eq!(distant(libc::NFS_SUPER_MAGIC), Some("NFS"));
         assert_eq!(distant(libc::TMPFS_MAGIC), None);
         let here = statfs::statfs("/proc").unwrap();
-        assert_eq!(local(Path::new("/proc"), &here).verdict, Verdict::Ok);
+        assert_eq!(local(Path::new("/proc"), &here).severity, Severity::Ok);
     }
 
     #[test]
     fn a_disk_without_room_for_a_task_fails_and_without_room_for_logs_is_warned_of() {
-        let verdict = |mib: u64| room(Path::new("/h"), mib << 20, &Limits::default()).verdict;
+        let severity = |mib: u64| room(Path::new("/h"), mib << 20, &Limits::default()).severity;
         assert_eq!(
-            [verdict(63), verdict(64), verdict(1087)],
-            [Verdict::Fail, Verdict::Warn, Verdict::Warn]
+            [severity(63), severity(64), severity(1087)],
+            [Severity::Fail, Severity::Warn, Severity::Warn]
         );
-        assert_eq!(verdict(1088), Verdict::Ok);
+        assert_eq!(severity(1088), Severity::Ok);
     }
 
     #[test]
     fn a_home_is_tried_out_without_a_trace() {
         let home = tempfile::tempdir().unwrap();
-        let verdict = |mode: u32| {
+        let severity = |mode: u32| {
             fs::set_permissions(home.path(), fs::Permissions::from_mode(mode)).unwrap();
-            usable(home.path(), &fs::metadata(home.path()).unwrap()).verdict
+            usable(home.path(), &fs::metadata(home.path()).unwrap()).severity
         };
         assert_eq!(
-            [verdict(0o755), verdict(0o777), verdict(0o700)],
-            [Verdict::Ok, Verdict::Warn, Verdict::Ok]
+            [severity(0o755), severity(0o777), severity(0o700)],
+            [Severity::Ok, Severity::Warn, Severity::Ok]
         );
         named(home.path()).unwrap().try_lock().unwrap();
         assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
-        assert!(matches!(try_out(Path::new("/proc")), Err(Unusable::Make(_))));
+        assert!(matches!(try_out(Path::new("/proc")), Err(HomeDefect::Make(_))));
         let file = home.path().join("file");
         fs::write(&file, "").unwrap();
-        assert_eq!(folder(&file)[0].verdict, Verdict::Fail);
+        assert_eq!(folder(&file)[0].severity, Severity::Fail);
     }
 
     #[test]
     fn who_holds_the_home_is_told_by_where_and_whether_it_lives() {
         let home = tempfile::tempdir().unwrap();
-        assert_eq!(worker(home.path()).verdict, Verdict::Ok);
+        assert_eq!(worker(home.path()).severity, Severity::Ok);
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
         let held_by = |host: &str, boot: &str| {
             let text = format!("pid: 1\nhost: {host}\nboot: {}\nstarted: s\nversion: v\n", boot.trim());
@@ -338,8 +338,8 @@ mod tests {
                 .seen
                 .starts_with("a worker on no.such.host (pid 1 there)")
         );
-        assert_eq!(held_by("no.such.host", &boot).verdict, Verdict::Warn);
-        assert_eq!(held_by(&here, "an earlier one").verdict, Verdict::Ok);
+        assert_eq!(held_by("no.such.host", &boot).severity, Severity::Warn);
+        assert_eq!(held_by(&here, "an earlier one").severity, Severity::Ok);
         // Process 1 is alive, and somebody else.
         assert!(held_by(&here, &boot).seen.contains("cannot be looked into"));
     }
