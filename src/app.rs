@@ -12,6 +12,7 @@
 
 mod explain;
 mod opening;
+mod relay;
 mod reload;
 mod room;
 mod status;
@@ -21,11 +22,12 @@ use std::future::pending;
 use std::io::Write;
 use std::time::Duration;
 
-use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::unbounded_channel;
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
 use self::opening::{Opened, open};
+use self::relay::{leave_before_worker, relay};
 use self::reload::Running;
 use self::status::StatusReporter;
 use crate::chain::chain;
@@ -42,7 +44,7 @@ use crate::printable;
 use crate::process::{Launcher, LauncherOptions, Reaper, Strays};
 use crate::report::Pictures;
 use crate::setup::{OURSELVES, bytes_of_memory, manager_url, reach, requirements, tools_folder};
-use crate::signals::{Early, Order, Signals, Urgency};
+use crate::signals::{Early, Signals};
 use crate::spool::{Sender, Spool};
 use crate::systemd::Systemd;
 use crate::task::{self, Leftovers, ScratchDirs, Tools, WarnedOnce};
@@ -120,7 +122,7 @@ async fn serve(running: Running<'_>, early: Early) -> Result<Departure, Departur
         .map_err(failure("start a thread"))?;
     let Opened { home, known, contents } = tokio::select! {
         opened = open(config, environment, systemd) => opened?,
-        () = told_to_leave(&mut signals, &tell) => return Err(Departure::Signalled),
+        () = leave_before_worker(&mut signals, &tell) => return Err(Departure::Signalled),
     };
     let (launcher, reaper) = launcher(config, &home).map_err(failure("prepare to start programs"))?;
     let manager = manager(config)?;
@@ -156,32 +158,21 @@ async fn serve(running: Running<'_>, early: Early) -> Result<Departure, Departur
     systemd.ready();
     let (tell_left, left) = oneshot::channel();
     let interrupts = Interrupts::new(orders, systemd.clone());
-    let before = async { drop(tell_left.send(end_predecessors(config, &launcher, &home, &spool).await)) };
+    let before = async {
+        let left = end_predecessors(config, &launcher, &home, &spool).await;
+        // Whoever sends reports listens as long as the worker runs.
+        tell_left.send(left).ok();
+    };
     let departure = tokio::select! {
         departure = worker.run(interrupts, before) => departure,
         never = reaper.run() => match never {},
-        never = after(left, &launcher, sender, &manager) => match never {},
+        never = send_reports(left, &launcher, sender, &manager) => match never {},
         never = desk.run(&manager, &launcher) => match never {},
         never = status.run() => match never {},
-        never = beside(listener, &manager, &config.task_types) => match never {},
+        never = optional_services(listener, &manager, &config.task_types) => match never {},
         never = relay(signals, tell, running, &manager, &home) => match never {},
     };
     Ok(departure)
-}
-
-/// A signal to leave, while there is no worker yet. What is for the worker waits for it.
-async fn told_to_leave(signals: &mut Signals, tell: &UnboundedSender<Order>) {
-    loop {
-        let order = signals.next().await;
-        info!("signal received: {order}");
-        match order {
-            Order::Leave(_) => return,
-            // The configuration was read just now.
-            Order::Reload => {}
-            // The worker listens from its start on.
-            Order::Sleep | Order::Wake => tell.send(order).unwrap_or_default(),
-        }
-    }
 }
 
 fn launcher(config: &Config, home: &Home) -> std::io::Result<(Launcher, Reaper)> {
@@ -228,7 +219,7 @@ async fn end_predecessors(config: &Config, launcher: &Launcher, home: &Home, spo
 
 /// Sends what tasks say: what became of the predecessors has its place in their logs. And removes what they left, which may
 /// be much; nobody needs it gone.
-async fn after(
+async fn send_reports(
     left: oneshot::Receiver<Leftovers>,
     launcher: &Launcher,
     sender: Sender,
@@ -259,7 +250,7 @@ fn scratch(home: &Home) -> ScratchDirs {
 }
 
 /// What the worker can do without.
-async fn beside(listener: Option<PushListener>, manager: &HttpManager, task_types: &[String]) -> Infallible {
+async fn optional_services(listener: Option<PushListener>, manager: &HttpManager, task_types: &[String]) -> Infallible {
     tokio::select! {
         never = listen(listener, manager) => never,
         never = explain::silence(manager) => never,
@@ -272,33 +263,6 @@ async fn listen(listener: Option<PushListener>, manager: &HttpManager) -> Infall
     match listener {
         Some(listener) => listener.run(manager).await,
         None => pending().await,
-    }
-}
-
-/// Hands signals to the worker, but for the one to read the configuration again.
-async fn relay(
-    mut signals: Signals,
-    tell: UnboundedSender<Order>,
-    mut running: Running<'_>,
-    manager: &HttpManager,
-    home: &Home,
-) -> Infallible {
-    loop {
-        let order = signals.next().await;
-        info!("signal received: {order}");
-        match order {
-            Order::Reload => {
-                running.systemd.reloading();
-                running.reload(manager).await;
-                running.systemd.ready();
-                continue;
-            }
-            Order::Leave(Urgency::Now | Urgency::AtOnce) => home.leaving(),
-            // A task may be long.
-            Order::Leave(Urgency::AfterTask) | Order::Sleep | Order::Wake => {}
-        }
-        // The worker listens as long as this runs.
-        tell.send(order).ok();
     }
 }
 

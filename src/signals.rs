@@ -58,6 +58,13 @@ pub enum Urgency {
     AtOnce,
 }
 
+impl Order {
+    /// Whether a task that runs is not waited for: it may be long.
+    pub fn ends_the_task(self) -> bool {
+        matches!(self, Self::Leave(urgency) if urgency >= Urgency::Now)
+    }
+}
+
 impl fmt::Display for Order {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

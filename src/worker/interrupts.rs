@@ -12,7 +12,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::Instant;
 
 use super::State;
-use crate::signals::{Order, Urgency};
+use crate::signals::Order;
 use crate::systemd::{Beat, Systemd};
 
 /// The orders as they come, for one reader.
@@ -84,13 +84,11 @@ impl Interrupts {
     }
 
     fn note(&mut self, order: Order) {
+        if order.ends_the_task() {
+            self.stopped.get_or_insert_with(Instant::now);
+        }
         match order {
-            Order::Leave(urgency) => {
-                self.beat.leaving();
-                if urgency >= Urgency::Now {
-                    self.stopped.get_or_insert_with(Instant::now);
-                }
-            }
+            Order::Leave(_) => self.beat.leaving(),
             Order::Sleep => self.sleep = true,
             Order::Wake => self.sleep = false,
             Order::Reload => {}

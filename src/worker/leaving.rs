@@ -114,12 +114,9 @@ impl Exiting {
     }
 
     fn obey(&mut self, order: Order) {
-        match order {
-            Order::Leave(urgency) => {
-                self.departure = Departure::Signalled;
-                self.at_once |= urgency == Urgency::AtOnce;
-            }
-            Order::Sleep | Order::Wake | Order::Reload => {}
+        if let Order::Leave(urgency) = order {
+            self.departure = Departure::Signalled;
+            self.at_once |= urgency == Urgency::AtOnce;
         }
     }
 }

@@ -16,7 +16,7 @@ use super::awake::HandedOut;
 use super::crash_loop::CrashLoopBreaker;
 use super::keep_running::keep_running;
 use super::repeats::growing;
-use super::status::Phase;
+use super::status::TaskPhase;
 use super::{Interrupts, SleepReason, State, Status, Worker};
 use crate::abort::{Abort, AbortReason, AbortSource};
 use crate::chain::chain;
@@ -49,7 +49,7 @@ enum Event {
 
 /// What becomes of a task that was handed out.
 #[derive(Debug)]
-struct Plan {
+struct RunPlan {
     /// How long it waits before anything else, and why.
     pause: Option<(Duration, String)>,
     /// Why it fails and is not run.
@@ -58,7 +58,7 @@ struct Plan {
 
 /// What became of it.
 #[derive(Debug)]
-struct Run {
+struct RunResult {
     outcome: Outcome,
     /// `None`: its commands were never begun.
     ran: Option<Duration>,
@@ -112,7 +112,7 @@ impl<M: Manager> Worker<'_, M> {
     }
 
     /// What the past of a task says of it. One that cannot be read would come again for as long as we ask for tasks.
-    fn plan(&mut self, task: &Id, unread: Option<String>) -> Plan {
+    fn plan(&mut self, task: &Id, unread: Option<String>) -> RunPlan {
         let timings = &self.context.timings;
         let unread = unread.map(|why| format!("this worker cannot read what the Manager says of the task: {why}"));
         let repeated = self.repeats.handed_out(task);
@@ -130,14 +130,14 @@ impl<M: Manager> Worker<'_, M> {
                 format!("this worker ended while it ran this task, {times} of {CUT_SHORT} times before it has failed");
             (pause, why)
         });
-        Plan {
+        RunPlan {
             pause: repeated.max(cut_short),
             refusal: unread.or(deadly),
         }
     }
 
     /// A task that has its worker stopped comes back after each start: see [`Spool::interruptions`].
-    fn note_stop(&self, task: &Id, run: &Run) {
+    fn note_stop(&self, task: &Id, run: &RunResult) {
         match (&run.outcome, run.ran) {
             (Err(Incomplete::Aborted(AbortReason::Shutdown | AbortReason::Force)), Some(ran)) if ran < HARDLY_BEGUN => {
                 self.context.spool.count_interruption(task);
@@ -151,7 +151,12 @@ impl<M: Manager> Worker<'_, M> {
     }
 
     /// Runs a task; answers also with the state to go to after it, which is awake unless something else is ordered.
-    async fn watch_over(&mut self, task: &AssignedTask, plan: Plan, interrupts: &mut Interrupts) -> (Run, State) {
+    async fn watch_over(
+        &mut self,
+        task: &AssignedTask,
+        plan: RunPlan,
+        interrupts: &mut Interrupts,
+    ) -> (RunResult, State) {
         let (source, mut abort) = AbortSource::new();
         let mut after = State::Awake;
         let context = RunContext {
@@ -190,20 +195,20 @@ impl<M: Manager> Worker<'_, M> {
                 abort_task(&task.uuid, reason, &source, &self.status);
             } else if matches!(after, State::Leaving(_)) && patience.is_none() {
                 patience = Some(Instant::now() + self.context.timings.drain_limit);
-                self.status.send_modify(|status| status.set_phase(Phase::Last));
+                self.status.send_modify(|status| status.set_phase(TaskPhase::Last));
             }
         }
     }
 }
 
-impl Run {
+impl RunResult {
     fn not_begun(outcome: Outcome) -> Self {
         Self { outcome, ran: None }
     }
 }
 
 /// Does what is planned. Stopped meanwhile, the task does not begin.
-async fn carry_out(plan: Plan, task: &AssignedTask, context: RunContext<'_>, abort: &mut Abort) -> Run {
+async fn carry_out(plan: RunPlan, task: &AssignedTask, context: RunContext<'_>, abort: &mut Abort) -> RunResult {
     if let Some((pause, _)) = &plan.pause {
         let _raised = timeout(*pause, abort.raised()).await;
     }
@@ -214,7 +219,7 @@ async fn carry_out(plan: Plan, task: &AssignedTask, context: RunContext<'_>, abo
         Err(error) => {
             let cause = RequeueReason::Spool(chain(&error));
             warn!(task = task.uuid.as_str(), %cause, "handing the task back");
-            return Run::not_begun(Err(Incomplete::Requeued(cause)));
+            return RunResult::not_begun(Err(Incomplete::Requeued(cause)));
         }
     };
     if let Some((pause, why)) = plan.pause {
@@ -227,14 +232,14 @@ async fn carry_out(plan: Plan, task: &AssignedTask, context: RunContext<'_>, abo
     };
     if let Some(why) = not_run {
         reporter.close(&Err(why.clone()));
-        return Run::not_begun(Err(why));
+        return RunResult::not_begun(Err(why));
     }
     let began = Instant::now();
     let (outcome, cleanup) = task::run(task, context.tools, abort, &mut reporter).await;
     let outcome = context.breaker.judge(outcome);
     reporter.close(&outcome);
     cleanup.run(context.tools, abort).await;
-    Run {
+    RunResult {
         outcome,
         ran: Some(began.elapsed()),
     }
@@ -260,7 +265,7 @@ async fn warn_when_short(node: &Node, spool: &Spool, task: &str) -> Infallible {
 
 fn abort_task(task: &Id, reason: AbortReason, source: &AbortSource, status: &watch::Sender<Status>) {
     info!(task = task.as_str(), "ending the task: {reason}");
-    status.send_modify(|status| status.set_phase(Phase::Ending(reason.clone())));
+    status.send_modify(|status| status.set_phase(TaskPhase::Ending(reason.clone())));
     source.raise(reason);
 }
 

@@ -35,16 +35,18 @@ pub struct Introduction {
     pub can_restart: bool,
 }
 
-/// A kind of call, in the log's words for its failure and for its success after that.
+/// What is asked of the Manager, in the log's words for its failure and for its success after that.
 #[derive(Debug)]
-pub(super) struct Call(&'static str, &'static str);
+pub(super) struct Operation(&'static str, &'static str);
 
-pub(super) const SIGN_ON: Call = Call("sign on", "signing on");
-pub(super) const SIGN_OFF: Call = Call("sign off", "signing off");
-pub(super) const TELL_STATE: Call = Call("tell the Manager our state", "telling the Manager our state");
-pub(super) const ASK_STATUS: Call = Call("ask the Manager what it wishes", "asking the Manager what it wishes");
-pub(super) const FETCH: Call = Call("fetch a task", "fetching tasks");
-pub(super) const MAY_I_RUN: Call = Call("ask whether the task may go on", "asking whether the task may go on");
+pub(super) const SIGN_ON: Operation = Operation("sign on", "signing on");
+pub(super) const SIGN_OFF: Operation = Operation("sign off", "signing off");
+pub(super) const TELL_STATE: Operation = Operation("tell the Manager our state", "telling the Manager our state");
+pub(super) const ASK_STATUS: Operation =
+    Operation("ask the Manager what it wishes", "asking the Manager what it wishes");
+pub(super) const FETCH: Operation = Operation("fetch a task", "fetching tasks");
+pub(super) const MAY_I_RUN: Operation =
+    Operation("ask whether the task may go on", "asking whether the task may go on");
 
 /// What to do about a call that was not answered as it should be.
 #[derive(Debug)]
@@ -102,13 +104,13 @@ impl<'a, M: Manager> Session<'a, M> {
     /// Makes a call until it is answered as it should be.
     pub(super) async fn insist<T>(
         &mut self,
-        call: &Call,
+        operation: &Operation,
         ask: impl AsyncFn(&Self) -> Result<T, ManagerError>,
     ) -> Result<T, Deleted> {
         let mut backoff = self.backoff();
         loop {
             let answer = ask(self).await;
-            match self.settle(answer, call, &mut backoff).await {
+            match self.settle(answer, operation, &mut backoff).await {
                 Ok(value) => return Ok(value),
                 Err(Retry::After(pause)) => sleep(pause).await,
                 Err(Retry::RegisterAnew) => return Err(Deleted),
@@ -120,23 +122,23 @@ impl<'a, M: Manager> Session<'a, M> {
     pub(super) async fn settle<T>(
         &mut self,
         answer: Result<T, ManagerError>,
-        Call(call, calling): &Call,
+        Operation(what, doing): &Operation,
         backoff: &mut Backoff,
     ) -> Result<T, Retry> {
         match answer {
             Ok(value) => {
                 self.denials = Denials::default();
-                backoff.succeeded(calling);
+                backoff.succeeded(doing);
                 Ok(value)
             }
             Err(error @ ManagerError::Denied) => {
                 if self.is_deleted().await {
                     return Err(Retry::RegisterAnew);
                 }
-                backoff.failed(call, &error);
+                backoff.failed(what, &error);
                 Err(Retry::After(self.timings.reregister_after / DENIALS))
             }
-            Err(error) => Err(Retry::After(backoff.failed(call, &error))),
+            Err(error) => Err(Retry::After(backoff.failed(what, &error))),
         }
     }
 

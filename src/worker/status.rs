@@ -29,7 +29,7 @@ pub struct Status {
 /// The task that runs.
 #[derive(Debug, Clone)]
 struct RunningTask {
-    phase: Phase,
+    phase: TaskPhase,
     id: String,
     name: String,
     /// 0: nobody knows.
@@ -39,7 +39,7 @@ struct RunningTask {
 
 /// What is decided of the task that runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(super) enum TaskPhase {
     Running,
     /// It is the last one before we leave.
     Last,
@@ -79,10 +79,10 @@ impl Status {
         self.task = Some(RunningTask::new(task));
     }
 
-    pub(super) fn set_phase(&mut self, phase: Phase) {
+    pub(super) fn set_phase(&mut self, phase: TaskPhase) {
         let Some(task) = &mut self.task else { return };
         // An end that has begun is not taken back.
-        if let (Phase::Ending(_), Phase::Running | Phase::Last) = (&task.phase, &phase) {
+        if let (TaskPhase::Ending(_), TaskPhase::Running | TaskPhase::Last) = (&task.phase, &phase) {
             return;
         }
         task.phase = phase;
@@ -132,7 +132,7 @@ impl RunningTask {
             &task.name
         };
         Self {
-            phase: Phase::Running,
+            phase: TaskPhase::Running,
             id: task.uuid.to_string(),
             name: bounded::text(name, LONGEST_NAME).into_owned(),
             steps: u32::try_from(task.steps_total.max(0)).unwrap_or(u32::MAX),
@@ -150,9 +150,9 @@ impl RunningTask {
             (false, _) => format!("running step {now} of {all} of {name}"),
         };
         match &self.phase {
-            Phase::Running => what,
-            Phase::Last => format!("the last task before leaving: {what}"),
-            Phase::Ending(reason) => format!("ending {name}: {reason}"),
+            TaskPhase::Running => what,
+            TaskPhase::Last => format!("the last task before leaving: {what}"),
+            TaskPhase::Ending(reason) => format!("ending {name}: {reason}"),
         }
     }
 }
@@ -203,15 +203,15 @@ mod tests {
         assert_eq!(line(&task(RENDERER, 0)), "rendering shot_010");
         assert_eq!(line(&task("exec", 1)), "running shot_010");
         assert_eq!(line(&task("exec", 5)), "running step 1 of 5 of shot_010");
-        render.set_phase(Phase::Last);
+        render.set_phase(TaskPhase::Last);
         let told = render.line(&at(11, 0));
         assert_eq!(
             told,
             "the last task before leaving: rendering frame 12 of 240 of shot_010"
         );
-        render.set_phase(Phase::Ending(AbortReason::Shutdown));
+        render.set_phase(TaskPhase::Ending(AbortReason::Shutdown));
         assert_eq!(line(&render), "ending shot_010: the worker is shutting down");
-        render.set_phase(Phase::Last);
+        render.set_phase(TaskPhase::Last);
         assert_eq!(line(&render), "ending shot_010: the worker is shutting down");
     }
 

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! Hands signals to whom they are for: this file before there is a worker, the worker, or the configuration.
+
+use std::convert::Infallible;
+
+use tokio::sync::mpsc::UnboundedSender;
+use tracing::info;
+
+use super::reload::Running;
+use crate::home::Home;
+use crate::manager::HttpManager;
+use crate::signals::{Order, Signals};
+
+/// Returns at an order to leave, while there is no worker yet. What is for the worker waits for it.
+pub(super) async fn leave_before_worker(signals: &mut Signals, tell: &UnboundedSender<Order>) {
+    loop {
+        let order = signals.next().await;
+        info!("signal received: {order}");
+        match order {
+            Order::Leave(_) => return,
+            // The configuration was read just now.
+            Order::Reload => {}
+            // The worker listens from its start on.
+            Order::Sleep | Order::Wake => tell.send(order).unwrap_or_default(),
+        }
+    }
+}
+
+/// Hands signals to the worker, but for the one to read the configuration again.
+pub(super) async fn relay(
+    mut signals: Signals,
+    tell: UnboundedSender<Order>,
+    mut running: Running<'_>,
+    manager: &HttpManager,
+    home: &Home,
+) -> Infallible {
+    loop {
+        let order = signals.next().await;
+        info!("signal received: {order}");
+        if order == Order::Reload {
+            running.systemd.reloading();
+            running.reload(manager).await;
+            running.systemd.ready();
+            continue;
+        }
+        if order.ends_the_task() {
+            home.leaving();
+        }
+        // The worker listens as long as this runs.
+        tell.send(order).ok();
+    }
+}
