@@ -3,22 +3,20 @@
 //! Which FFmpeg runs: one beside the worker's program if it works, else the one on PATH.
 
 use std::path::{Path, PathBuf};
-use std::pin::pin;
 use std::time::Duration;
+
+use tokio::time::timeout;
 
 use super::context::CommandContext;
 use super::file_work::run_file_work;
 use super::program::CommandProgram;
 use super::start_hint;
 use super::text::quoted;
-use crate::abort::{AbortReason, AbortSource};
 use crate::outcome::{Incomplete, RequeueReason};
-use crate::process::{Exit, Finished, ProcessEvent, StartError};
+use crate::process::{Captured, Exit, StartError};
 
 /// How long `-version` may take: the Go worker's five seconds.
 const VERSION_LIMIT: Duration = Duration::from_secs(5);
-/// How much of its answer is kept.
-const VERSION_LINES: usize = 20;
 
 /// The program to run for `exe`. `ffmpeg` and `ffmpeg.exe` are looked for and tried, any other is as given.
 pub(super) async fn find(exe: &str, context: &mut CommandContext<'_>) -> Result<String, Incomplete> {
@@ -87,59 +85,37 @@ async fn try_version(path: &str, context: &mut CommandContext<'_>) -> Result<Res
         context.tools.kill_sequence.clone(),
     );
     let spec = program.spec(context);
-    let (source, mut abort) = AbortSource::new();
-    let mut lines = Vec::new();
-    let mut hear = |heard: ProcessEvent<'_>| {
-        if let ProcessEvent::Line(line) = heard
-            && lines.len() < VERSION_LINES
-        {
-            lines.push(line.to_owned());
-        }
+    let mut abort = context.abort.clone();
+    // An abort ends the wait early. The program gets no grace either way: it has nothing to lose.
+    let limit = async {
+        timeout(VERSION_LIMIT, abort.raised()).await.ok();
     };
-    let mut late = false;
-    let ended = {
-        let mut running = pin!(context.tools.launcher.run(&spec, &mut abort, &mut hear));
-        let mut limit = pin!(tokio::time::sleep(VERSION_LIMIT));
-        loop {
-            tokio::select! {
-                biased;
-                ended = &mut running => break ended,
-                // No grace for it: it has nothing to lose.
-                _reason = context.abort.raised(), if !late => { late = true; source.raise(AbortReason::Force) }
-                () = &mut limit, if !late => { late = true; source.raise(AbortReason::Force) }
-            }
-        }
-    };
+    let answer = context.tools.launcher.run_within(&spec, limit).await;
     if let Some(reason) = context.abort.reason() {
         return Err(Incomplete::Aborted(reason));
     }
-    verdict(ended, late, &lines)
+    verdict(answer)
 }
 
 /// Whether what ran was an FFmpeg.
-fn verdict(
-    ended: Result<Finished, StartError>,
-    late: bool,
-    lines: &[String],
-) -> Result<Result<(), String>, Incomplete> {
-    let finished = match ended {
-        Ok(finished) => finished,
+fn verdict(answer: Result<Captured, StartError>) -> Result<Result<(), String>, Incomplete> {
+    let Captured { exit, lines } = match answer {
+        Ok(answer) => answer,
         Err(StartError::Guard(error)) => {
             return Err(Incomplete::Requeued(RequeueReason::CannotStart(error.to_string())));
         }
         Err(error) => return Ok(Err(error.to_string())),
     };
-    let answer = lines.join(" | ");
-    Ok(match finished.exit {
-        _ if late => Err(format!(
+    let words = lines.join(" | ");
+    Ok(match exit {
+        Exit::Success if lines.iter().any(|line| line.starts_with("ffmpeg version ")) => Ok(()),
+        Exit::Success => Err(format!("its answer to -version is not FFmpeg's: {}", quoted(&words))),
+        Exit::Code(code) => Err(format!("-version ended with code {code}: {}", quoted(&words))),
+        Exit::Signal { signal, .. } => Err(format!("-version was killed by signal {signal}")),
+        Exit::Aborted(_) => Err(format!(
             "it did not answer -version within {} s",
             VERSION_LIMIT.as_secs()
         )),
-        Exit::Success if lines.iter().any(|line| line.starts_with("ffmpeg version ")) => Ok(()),
-        Exit::Success => Err(format!("its answer to -version is not FFmpeg's: {}", quoted(&answer))),
-        Exit::Code(code) => Err(format!("-version ended with code {code}: {}", quoted(&answer))),
-        Exit::Signal { signal, .. } => Err(format!("-version was killed by signal {signal}")),
-        Exit::Aborted(reason) => Err(reason.to_string()),
         Exit::Lost => return Err(Incomplete::Requeued(RequeueReason::GuardLost)),
     })
 }
@@ -147,19 +123,10 @@ fn verdict(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::process::{Strays, Usage};
 
     fn of(exit: Exit, lines: &[&str]) -> Result<Result<(), String>, Incomplete> {
-        let finished = Finished {
-            pid: 1,
-            exit,
-            usage: Usage::default(),
-            strays: Strays::default(),
-            output_held: false,
-            writing: Vec::new(),
-        };
-        let lines: Vec<_> = lines.iter().map(|line| (*line).to_owned()).collect();
-        verdict(Ok(finished), false, &lines)
+        let lines = lines.iter().map(|line| (*line).to_owned()).collect();
+        verdict(Ok(Captured { exit, lines }))
     }
 
     #[test]

@@ -104,13 +104,11 @@ impl CommandProgram {
     /// The same as the process room wants it.
     pub(super) fn spec(&self, context: &CommandContext<'_>) -> ProcessSpec {
         ProcessSpec {
-            program: OsString::from(&self.exe),
-            argv0: None,
             args: self.args.iter().map(OsString::from).collect(),
             env: context.environment.env.clone(),
-            directory: None,
             kill_sequence: self.kill_sequence.clone(),
             label: context.environment.label.clone(),
+            ..ProcessSpec::new(&self.exe)
         }
     }
 

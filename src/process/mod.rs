@@ -13,6 +13,7 @@
 //! In both: `messages`, `procfs`, `walk`, `sweep`, `cgroup`, `mark`, `end_note`. The guard ends a tree, and the worker
 //! only what a guard could not. Every SIGKILL is sent from `kill`.
 
+mod captured;
 mod cgroup;
 mod children;
 mod end_note;
@@ -37,6 +38,7 @@ mod sweep;
 mod wait_status;
 mod walk;
 
+pub use captured::Captured;
 pub use cgroup::Delegation;
 pub use end_note::{EndNote, NotedEnd};
 pub use finished::{Exit, Finished, ProcessEvent, Usage};

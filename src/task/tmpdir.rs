@@ -231,13 +231,10 @@ async fn try_remove(path: &Path) -> Result<(), Stays> {
 async fn unmount(at: &Path, launcher: &Launcher) {
     for program in ["fusermount3", "fusermount"] {
         let spec = ProcessSpec {
-            program: program.into(),
-            argv0: None,
             args: ["-u".into(), "-z".into(), "--".into(), at.into()].into(),
-            env: Vec::new(),
-            directory: None,
             kill_sequence: KillSequence(vec![(Signal::SIGTERM, UNMOUNT)]),
             label: "unmount".to_owned(),
+            ..ProcessSpec::new(program)
         };
         let (_never, mut abort) = AbortSource::new();
         let ended = timeout(UNMOUNT, launcher.run(&spec, &mut abort, &mut |_| {})).await;

@@ -8,17 +8,16 @@
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use tokio::time::sleep;
 
 use super::CheckContext;
 use super::finding::{Finding, run_check};
-use crate::abort::{AbortReason, AbortSource};
 use crate::command::{ffmpeg_beside, find_program, is_program};
 use crate::home::spool_of;
-use crate::process::{Exit, KillSequence, Launcher, LauncherOptions, ProcessEvent, ProcessSpec};
+use crate::process::{Captured, Exit, Launcher, LauncherOptions, ProcessSpec};
 use crate::setup::{OURSELVES, tools_folder};
 use crate::spool;
 
@@ -27,9 +26,6 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(6);
 
 /// How many of the Blenders that the last tasks ran are tried.
 const BLENDERS: usize = 3;
-
-/// How many lines of an answer are kept.
-const LINES: usize = 20;
 
 /// The oldest Blender that the Manager's own job types are made for.
 const OLDEST_BLENDER: u32 = 3;
@@ -210,32 +206,16 @@ fn libraries(program: &str) -> String {
 /// Why it cannot be used, in words.
 async fn version(launcher: &Launcher, program: &Path, ask: &str) -> Result<Vec<String>, String> {
     let spec = ProcessSpec {
-        program: program.into(),
-        argv0: None,
         args: vec![ask.into()],
-        env: Vec::new(),
-        directory: None,
-        kill_sequence: KillSequence(Vec::new()),
         label: "doctor".to_owned(),
+        ..ProcessSpec::new(program)
     };
-    let (source, mut abort) = AbortSource::new();
-    let mut lines = Vec::new();
-    let mut hear = |heard: ProcessEvent<'_>| match heard {
-        ProcessEvent::Line(line) if lines.len() < LINES => lines.push(line.to_owned()),
-        ProcessEvent::Line(_) | ProcessEvent::Started { .. } | ProcessEvent::LeftRunning(_) => {}
-    };
-    let ended = {
-        let mut running = pin!(launcher.run(&spec, &mut abort, &mut hear));
-        tokio::select! {
-            ended = &mut running => ended,
-            () = tokio::time::sleep(ANSWER_LIMIT) => {
-                source.raise(AbortReason::Force);
-                running.await
-            }
-        }
-    };
+    let Captured { exit, lines } = launcher
+        .run_within(&spec, sleep(ANSWER_LIMIT))
+        .await
+        .map_err(|error| error.to_string())?;
     let said = lines.first().map(|line| format!(": {line}")).unwrap_or_default();
-    match ended.map_err(|error| error.to_string())?.exit {
+    match exit {
         Exit::Success => Ok(lines),
         Exit::Code(code) => Err(format!("it ended with code {code}{said}")),
         Exit::Signal { signal, .. } => Err(format!("it was killed by signal {signal}{said}")),
