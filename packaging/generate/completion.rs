@@ -34,7 +34,7 @@ mod tests {
     use std::process::Command;
 
     use super::*;
-    use crate::machine::missing;
+    use test_needs::missing;
 
     /// What is typed, and what must be offered for its last word.
     const TYPED: [(&str, &str); 5] = [

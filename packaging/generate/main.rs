@@ -17,10 +17,6 @@
 mod completion;
 mod file;
 mod linked;
-#[cfg(test)]
-#[expect(dead_code, reason = "shared with the tests of the real binary")]
-#[path = "../../tests/it/machine.rs"]
-mod machine;
 mod manual;
 
 use std::path::Path;

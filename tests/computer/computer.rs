@@ -22,7 +22,8 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::machine::{missing, until};
+use test_bed::until;
+use test_needs::missing;
 
 const PROGRAMS: [&str; 4] = ["qemu-system-x86_64", "busybox", "/sbin/mkfs.ext4", "bash"];
 

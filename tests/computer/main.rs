@@ -11,17 +11,8 @@
 
 mod computer;
 mod hangs;
-#[path = "../it/harness.rs"]
-#[expect(dead_code, reason = "the tests of single workers need more of it")]
-mod harness;
-#[path = "../it/machine.rs"]
-#[expect(dead_code, reason = "the tests of single workers need more of it")]
-mod machine;
 mod memory;
 mod power;
-#[path = "../it/render_node.rs"]
-#[expect(dead_code, reason = "the tests of single workers need more of it")]
-mod render_node;
 mod shutdown;
 mod station;
 mod time;

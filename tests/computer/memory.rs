@@ -5,8 +5,8 @@
 use serde_json::json;
 
 use crate::computer::Files;
-use crate::harness::exec;
 use crate::station::Station;
+use test_bed::exec;
 
 /// Perl that fills so many megabytes, says so, and keeps them until there is a file `go`.
 fn fill(megabytes: u32) -> String {

@@ -6,8 +6,8 @@ use serde_json::json;
 use standin_manager::{CommandSpec, JobSpec, TaskSpec, TaskStatus};
 
 use crate::computer::Files;
-use crate::harness::bash;
 use crate::station::Station;
+use test_bed::bash;
 
 /// So many lines each task prints.
 const LINES: usize = 300;

@@ -5,8 +5,8 @@
 use standin_manager::{TaskStatus, WorkerStatus};
 
 use crate::computer::{Computer, Files};
-use crate::harness::Farm;
-use crate::machine::missing;
+use test_bed::Farm;
+use test_needs::missing;
 
 #[test]
 fn e16_a_host_that_is_switched_off_in_mid_task_gives_it_back_and_signs_off_first() {
@@ -30,8 +30,7 @@ fn e16_a_host_that_is_switched_off_in_mid_task_gives_it_back_and_signs_off_first
     ));
     computer.run("systemctl daemon-reload && systemctl start flamenco-worker");
     farm.awake();
-    let task = farm.script("echo running; sleep 1000");
-    farm.says(&task, "> running");
+    let task = farm.running("echo running; sleep 1000");
     computer.power_off();
     assert_eq!(farm.manager.workers()[0].status, WorkerStatus::Offline);
     assert_eq!(farm.manager.task(&task).unwrap().status, TaskStatus::Queued);

@@ -8,7 +8,7 @@ use standin_manager::{Snapshot, TaskStatus, WorkerStatus};
 use tokio::time::Instant;
 
 use crate::computer::{Computer, Files};
-use crate::harness::Farm;
+use test_bed::Farm;
 
 /// How long a fact in a computer may take. Never waited out.
 const PATIENCE: Duration = Duration::from_secs(90);

@@ -9,9 +9,8 @@ use standin_manager::{Endpoint, TaskStatus};
 use tokio::time::Instant;
 
 use crate::computer::Files;
-use crate::harness::exec;
-use crate::machine::until;
 use crate::station::{MARKED, Station};
+use test_bed::{exec, until};
 
 /// How long nothing comes from a computer whose worker asks every second, when it is suspended.
 const SILENCE: Duration = Duration::from_secs(4);

@@ -5,9 +5,7 @@
 
 use standin_manager::{Endpoint, TaskStatus, When, WorkerStatus};
 
-use crate::harness::Farm;
-use crate::machine::until;
-use crate::render_node::Node;
+use test_bed::{Farm, Node};
 
 const LATER: When = When::AfterTask;
 const NOW: When = When::Now;
@@ -15,20 +13,16 @@ const NOW: When = When::Now;
 /// A farm whose node runs a task that ends when the file `go` appears.
 /// It only asks: what a hint brings about besides is for `push`.
 fn busy() -> (Farm, Node, String) {
-    let farm = Farm::new();
-    let mut node = farm.node("node");
+    let (farm, mut node) = Farm::with_node();
     node.config.top.push("push = false".into());
-    node.start();
-    farm.awake();
-    let task = farm.script("echo running; until [ -e go ]; do sleep 0.02; done; echo done");
-    farm.says(&task, "> running");
+    farm.start(&mut node);
+    let task = farm.running("echo running; until [ -e go ]; do sleep 0.02; done; echo done");
     (farm, node, task)
 }
 
 fn asleep() -> (Farm, Node) {
-    let farm = Farm::new();
-    let node = farm.awake_node();
-    farm.manager.ask(&farm.worker(), WorkerStatus::Asleep, NOW).unwrap();
+    let (farm, node) = Farm::with_awake_node();
+    farm.ask(WorkerStatus::Asleep, NOW);
     farm.status(WorkerStatus::Asleep);
     (farm, node)
 }
@@ -64,7 +58,7 @@ fn after_outcome(farm: &Farm, task: &str) -> Vec<Endpoint> {
 fn shut_down_after_the_task_finishes_it_takes_no_new_one_and_exits_0() {
     let (farm, mut node, task) = busy();
     let next = farm.script("true");
-    farm.manager.ask(&farm.worker(), WorkerStatus::Offline, LATER).unwrap();
+    farm.ask(WorkerStatus::Offline, LATER);
     asked_twice(&farm);
     let_the_task_end(&node);
     assert_eq!(node.ended(), 0);
@@ -78,7 +72,7 @@ fn shut_down_after_the_task_finishes_it_takes_no_new_one_and_exits_0() {
 #[test]
 fn shut_down_immediately_aborts_the_task_which_is_requeued_and_exits_0() {
     let (farm, mut node, task) = busy();
-    farm.manager.ask(&farm.worker(), WorkerStatus::Offline, NOW).unwrap();
+    farm.ask(WorkerStatus::Offline, NOW);
     assert_eq!(node.ended(), 0);
     assert_eq!(farm.manager.task(&task).unwrap().status, TaskStatus::Queued);
     assert_eq!(farm.outcomes(&task), [""; 0]);
@@ -89,9 +83,8 @@ fn shut_down_immediately_aborts_the_task_which_is_requeued_and_exits_0() {
 #[test]
 fn shut_down_of_an_idle_worker_exits_0_in_both_flavours() {
     for when in [LATER, NOW] {
-        let farm = Farm::new();
-        let mut node = farm.awake_node();
-        farm.manager.ask(&farm.worker(), WorkerStatus::Offline, when).unwrap();
+        let (farm, mut node) = Farm::with_awake_node();
+        farm.ask(WorkerStatus::Offline, when);
         assert_eq!(node.ended(), 0);
         assert_eq!(farm.manager.workers()[0].status, WorkerStatus::Offline);
         node.nothing_left();
@@ -102,7 +95,7 @@ fn shut_down_of_an_idle_worker_exits_0_in_both_flavours() {
 fn shut_down_of_a_sleeper_exits_0_in_both_flavours() {
     for when in [LATER, NOW] {
         let (farm, mut node) = asleep();
-        farm.manager.ask(&farm.worker(), WorkerStatus::Offline, when).unwrap();
+        farm.ask(WorkerStatus::Offline, when);
         assert_eq!(node.ended(), 0);
         assert_eq!(farm.manager.workers()[0].status, WorkerStatus::Offline);
     }
@@ -111,7 +104,7 @@ fn shut_down_of_a_sleeper_exits_0_in_both_flavours() {
 #[test]
 fn e7_restart_exits_with_the_configured_code_after_the_task() {
     let (farm, mut node, task) = busy();
-    farm.manager.ask(&farm.worker(), WorkerStatus::Restart, LATER).unwrap();
+    farm.ask(WorkerStatus::Restart, LATER);
     asked_twice(&farm);
     let_the_task_end(&node);
     assert_eq!(node.ended(), 47);
@@ -122,7 +115,7 @@ fn e7_restart_exits_with_the_configured_code_after_the_task() {
 #[test]
 fn e7_restart_immediately_requeues_the_task_and_the_next_process_finishes_it() {
     let (farm, mut node, task) = busy();
-    farm.manager.ask(&farm.worker(), WorkerStatus::Restart, NOW).unwrap();
+    farm.ask(WorkerStatus::Restart, NOW);
     assert_eq!(node.ended(), 47);
     assert_eq!(farm.manager.task(&task).unwrap().status, TaskStatus::Queued);
     node.nothing_left();
@@ -136,23 +129,20 @@ fn e7_restart_immediately_requeues_the_task_and_the_next_process_finishes_it() {
 #[test]
 fn e7_restart_of_an_idle_and_of_a_sleeping_worker_exits_with_the_code() {
     for when in [LATER, NOW] {
-        let farm = Farm::new();
-        let mut node = farm.awake_node();
-        farm.manager.ask(&farm.worker(), WorkerStatus::Restart, when).unwrap();
+        let (farm, mut node) = Farm::with_awake_node();
+        farm.ask(WorkerStatus::Restart, when);
         assert_eq!(node.ended(), 47);
         let (farm, mut node) = asleep();
-        farm.manager.ask(&farm.worker(), WorkerStatus::Restart, when).unwrap();
+        farm.ask(WorkerStatus::Restart, when);
         assert_eq!(node.ended(), 47);
     }
 }
 
 #[test]
 fn restart_is_offered_only_for_a_worker_with_a_restart_exit_code() {
-    let farm = Farm::new();
-    let mut node = farm.node("node");
+    let (farm, mut node) = Farm::with_node();
     node.arguments.clear();
-    node.start();
-    farm.awake();
+    farm.start(&mut node);
     assert!(!farm.manager.workers()[0].can_restart);
     assert!(farm.manager.ask(&farm.worker(), WorkerStatus::Restart, NOW).is_err());
     node.finish();
@@ -178,7 +168,7 @@ fn restart_is_offered_only_for_a_worker_with_a_restart_exit_code() {
 fn sleep_after_the_task_finishes_it_then_takes_none_until_woken() {
     let (farm, node, task) = busy();
     let next = farm.script("true");
-    farm.manager.ask(&farm.worker(), WorkerStatus::Asleep, LATER).unwrap();
+    farm.ask(WorkerStatus::Asleep, LATER);
     asked_twice(&farm);
     let_the_task_end(&node);
     farm.completed(&task);
@@ -188,21 +178,20 @@ fn sleep_after_the_task_finishes_it_then_takes_none_until_woken() {
     let polls = farm.requests(Endpoint::State).len();
     farm.asked(Endpoint::State, polls + 3);
     assert_eq!(farm.manager.task(&next).unwrap().status, TaskStatus::Queued);
-    farm.manager.ask(&farm.worker(), WorkerStatus::Awake, NOW).unwrap();
+    farm.ask(WorkerStatus::Awake, NOW);
     farm.completed(&next);
     node.finish();
 }
 
 #[test]
 fn sleep_immediately_confirms_only_when_no_process_of_the_task_is_left() {
-    let farm = Farm::new();
-    let node = farm.awake_node();
+    let (farm, node) = Farm::with_awake_node();
     // It takes half a second to obey, and its child was started in a session of its own.
     let task =
         farm.script("trap 'sleep 0.5; exit 0' TERM; setsid sleep 1000 & echo running; while :; do sleep 0.05; done");
     farm.says(&task, "> running");
     assert!(!node.marked().is_empty());
-    farm.manager.ask(&farm.worker(), WorkerStatus::Asleep, NOW).unwrap();
+    farm.ask(WorkerStatus::Asleep, NOW);
     farm.wait("the worker to be asleep", |farm| {
         farm.workers()
             .next()
@@ -220,13 +209,12 @@ fn sleep_immediately_confirms_only_when_no_process_of_the_task_is_left() {
 #[test]
 fn sleep_of_an_idle_worker_and_of_a_sleeper_is_confirmed_in_both_flavours() {
     for when in [LATER, NOW] {
-        let farm = Farm::new();
-        let node = farm.awake_node();
-        farm.manager.ask(&farm.worker(), WorkerStatus::Asleep, when).unwrap();
+        let (farm, node) = Farm::with_awake_node();
+        farm.ask(WorkerStatus::Asleep, when);
         farm.status(WorkerStatus::Asleep);
         assert!(farm.manager.workers()[0].requested.is_none());
         // Asked again of a sleeper it changes nothing, and leaves no request behind.
-        farm.manager.ask(&farm.worker(), WorkerStatus::Asleep, when).unwrap();
+        farm.ask(WorkerStatus::Asleep, when);
         farm.asked(Endpoint::State, farm.requests(Endpoint::State).len() + 2);
         let worker = farm.manager.workers().remove(0);
         assert_eq!(
@@ -240,11 +228,10 @@ fn sleep_of_an_idle_worker_and_of_a_sleeper_is_confirmed_in_both_flavours() {
 #[test]
 fn wake_up_wakes_a_sleeper_and_disturbs_nobody_else() {
     let (farm, node) = asleep();
-    farm.manager.ask(&farm.worker(), WorkerStatus::Awake, LATER).unwrap();
+    farm.ask(WorkerStatus::Awake, LATER);
     farm.status(WorkerStatus::Awake);
-    let task = farm.script("echo running; until [ -e go ]; do sleep 0.02; done");
-    farm.says(&task, "> running");
-    farm.manager.ask(&farm.worker(), WorkerStatus::Awake, NOW).unwrap();
+    let task = farm.running("echo running; until [ -e go ]; do sleep 0.02; done");
+    farm.ask(WorkerStatus::Awake, NOW);
     asked_twice(&farm);
     let_the_task_end(&node);
     farm.completed(&task);
@@ -254,9 +241,9 @@ fn wake_up_wakes_a_sleeper_and_disturbs_nobody_else() {
 #[test]
 fn a_request_taken_back_before_it_was_met_changes_nothing() {
     let (farm, mut node, task) = busy();
-    farm.manager.ask(&farm.worker(), WorkerStatus::Offline, LATER).unwrap();
+    farm.ask(WorkerStatus::Offline, LATER);
     asked_twice(&farm);
-    farm.manager.ask(&farm.worker(), WorkerStatus::Awake, NOW).unwrap();
+    farm.ask(WorkerStatus::Awake, NOW);
     let_the_task_end(&node);
     farm.completed(&task);
     let next = farm.script("true");
@@ -277,23 +264,21 @@ fn a_remembered_sleep_is_followed_at_the_next_start() {
 
 #[test]
 fn an_unknown_request_means_asleep_and_is_acknowledged_as_asked() {
-    let farm = Farm::new();
-    let node = farm.awake_node();
-    farm.manager.ask(&farm.worker(), WorkerStatus::Testing, NOW).unwrap();
+    let (farm, node) = Farm::with_awake_node();
+    farm.ask(WorkerStatus::Testing, NOW);
     farm.status(WorkerStatus::Testing);
     let task = farm.script("true");
     let polls = farm.requests(Endpoint::State).len();
     farm.asked(Endpoint::State, polls + 3);
     assert_eq!(farm.manager.task(&task).unwrap().status, TaskStatus::Queued);
-    farm.manager.ask(&farm.worker(), WorkerStatus::Awake, NOW).unwrap();
+    farm.ask(WorkerStatus::Awake, NOW);
     farm.completed(&task);
     node.finish();
 }
 
 #[test]
 fn between_two_tasks_there_is_no_pause_and_no_other_call_than_the_fetch() {
-    let farm = Farm::new();
-    let mut node = farm.node("node");
+    let (farm, mut node) = Farm::with_node();
     node.config.top.push("push = false".into());
     node.set("idle_min", "20s").set("idle_max", "20s");
     let first = farm.script("true");
@@ -302,10 +287,6 @@ fn between_two_tasks_there_is_no_pause_and_no_other_call_than_the_fetch() {
     farm.completed(&first);
     farm.completed(&second);
     assert_eq!(after_outcome(&farm, &first)[0], Endpoint::FetchTask);
-    until(
-        "the worker to rest",
-        || node.children().is_empty().then_some(()),
-        || node.log(),
-    );
+    node.until("the worker to rest", || node.children().is_empty());
     node.finish();
 }

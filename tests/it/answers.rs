@@ -6,9 +6,7 @@ use std::fs;
 
 use standin_manager::{Endpoint, Fault, FaultKind, JobSpec, TaskSpec};
 
-use crate::harness::{Farm, bash};
-use crate::machine::{file, until};
-use crate::render_node::Node;
+use test_bed::{Farm, Node, bash, file};
 
 /// Not in the Manager's shape.
 fn proxy(code: u16, body: &str) -> FaultKind {
@@ -38,9 +36,8 @@ fn is_reported(node: &Node, task: &str, standing: &str) -> bool {
 
 #[test]
 fn c14_too_large_an_update_is_halved_and_nothing_of_it_is_lost() {
-    let farm = Farm::new();
-    let node = farm.awake_node();
-    farm.manager.inject(
+    let (farm, node) = Farm::with_awake_node();
+    farm.fault(
         Fault::at(
             Endpoint::TaskUpdate,
             proxy(413, "<html>Request Entity Too Large</html>"),
@@ -56,10 +53,8 @@ fn c14_too_large_an_update_is_halved_and_nothing_of_it_is_lost() {
 
 #[test]
 fn c17_an_update_whose_answer_is_lost_repeats_one_piece_at_most_and_the_outcome_stands() {
-    let farm = Farm::new();
-    let node = farm.awake_node();
-    farm.manager
-        .inject(Fault::at(Endpoint::TaskUpdate, FaultKind::DropAnswer).skip(1).times(2));
+    let (farm, node) = Farm::with_awake_node();
+    farm.fault(Fault::at(Endpoint::TaskUpdate, FaultKind::DropAnswer).skip(1).times(2));
     let task = farm.script("for i in $(seq 1 40); do echo $i; sleep 0.02; done");
     farm.completed(&task);
     let came = numbers(&farm, &task);
@@ -75,22 +70,17 @@ fn c17_an_update_whose_answer_is_lost_repeats_one_piece_at_most_and_the_outcome_
 
     farm.manager.clear_requests();
     let steps = |kind| Fault::at(Endpoint::TaskUpdate, kind);
-    farm.manager.inject(steps(FaultKind::DropAnswer).times(20));
+    farm.fault(steps(FaultKind::DropAnswer).times(20));
     let task = farm.script("true");
     farm.completed(&task);
-    until(
-        "the outcome to be delivered",
-        || is_reported(&node, &task, "delivered").then_some(()),
-        || node.log(),
-    );
+    node.until("the outcome to be delivered", || is_reported(&node, &task, "delivered"));
     assert!(farm.outcomes(&task).iter().all(|status| status == "completed"));
     node.finish();
 }
 
 #[test]
 fn c30_a_404_or_409_of_a_proxy_drops_nothing() {
-    let farm = Farm::new();
-    let node = farm.awake_node();
+    let (farm, node) = Farm::with_awake_node();
     for answer in [
         proxy(404, "<html>Not Found</html>"),
         proxy(404, r#"{"message":"Not Found"}"#),
@@ -98,7 +88,7 @@ fn c30_a_404_or_409_of_a_proxy_drops_nothing() {
         proxy(409, r#"{"code":404,"message":"?"}"#),
         proxy(409, ""),
     ] {
-        farm.manager.inject(Fault::at(Endpoint::TaskUpdate, answer).times(2));
+        farm.fault(Fault::at(Endpoint::TaskUpdate, answer).times(2));
         let task = farm.script("seq 1 1000; echo ran >> runs");
         farm.completed(&task);
         assert!(numbers(&farm, &task).into_iter().eq(1..=1000));
@@ -118,11 +108,7 @@ fn c13_a_deleted_task_is_stopped_and_keeps_no_other_back() {
     farm.manager.delete_job(&job).unwrap();
     let next = farm.script("true");
     farm.completed(&next);
-    until(
-        "the deleted task to be put away",
-        || is_reported(&node, &task, "gone").then_some(()),
-        || node.log(),
-    );
+    node.until("the deleted task to be put away", || is_reported(&node, &task, "gone"));
     node.finish();
 }
 
@@ -130,14 +116,9 @@ fn c13_a_deleted_task_is_stopped_and_keeps_no_other_back() {
 fn c29_an_outcome_is_set_aside_when_only_that_fails_for_long_and_its_task_is_not_run_again() {
     let farm = Farm::new();
     let node = farm.awake_node_with(&[("set_aside", "1s"), ("idle_min", "100ms")]);
-    farm.manager
-        .inject(Fault::at(Endpoint::TaskUpdate, proxy(403, "<html>Forbidden</html>")).forever());
+    farm.fault(Fault::at(Endpoint::TaskUpdate, proxy(403, "<html>Forbidden</html>")).forever());
     let task = farm.script("echo ran >> runs");
-    until(
-        "the outcome to be set aside",
-        || is_reported(&node, &task, "set-aside").then_some(()),
-        || node.log(),
-    );
+    node.until("the outcome to be set aside", || is_reported(&node, &task, "set-aside"));
     // The Manager asks for the task again: that is a chance for its outcome.
     farm.manager.clear_faults();
     farm.completed(&task);
@@ -149,10 +130,9 @@ fn c29_an_outcome_is_set_aside_when_only_that_fails_for_long_and_its_task_is_not
 
 #[test]
 fn d6_the_logs_of_many_tasks_are_each_in_order_whatever_fails_between() {
-    let farm = Farm::new();
-    let node = farm.awake_node();
+    let (farm, node) = Farm::with_awake_node();
     for skip in [3, 11, 23, 31, 47] {
-        farm.manager.inject(
+        farm.fault(
             Fault::at(Endpoint::TaskUpdate, FaultKind::status(500))
                 .skip(skip)
                 .times(2),

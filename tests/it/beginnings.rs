@@ -11,10 +11,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use standin_manager::{Endpoint, WorkerStatus};
 
-use crate::harness::Farm;
-use crate::machine::{missing, until};
-use crate::means::{logged, pass, start_through};
-use crate::render_node::Node;
+use test_bed::{Farm, Node, logged, pass, start_through, until};
+use test_needs::missing;
 
 /// A step of a process: the how manyeth call of this name.
 type Step = (String, usize);
@@ -58,8 +56,7 @@ fn e10_term_at_any_step_of_a_start_exits_0() {
     if missing("strace") {
         return;
     }
-    let farm = Farm::new();
-    let mut node = farm.node("node");
+    let (farm, mut node) = Farm::with_node();
     let steps = steps(&farm, &mut node);
     assert!(steps.len() > 300, "{}", steps.len());
     // The first ones, before there is a log, and some of all others.
@@ -108,8 +105,7 @@ fn listens(pid: i32) -> bool {
 
 #[test]
 fn e10_of_a_hundred_starts_none_that_listens_dies_of_term() {
-    let farm = Farm::new();
-    let mut node = farm.node("node");
+    let (_farm, mut node) = Farm::with_node();
     let mut random = numbers(1234);
     let mut heard = 0;
     for start in 0..100 {
@@ -138,7 +134,7 @@ fn e10_term_while_it_waits_for_its_home_leaves_the_home_to_the_other() {
     second.environment.push(("FLAMENCO_HOME".into(), first.home().into()));
     second.set("lock_timeout", "10m").start();
     logged(&second, "flamenco-worker starts");
-    until("it to listen", || listens(second.pid()).then_some(()), || second.log());
+    second.until("it to listen", || listens(second.pid()));
     second.signal(Signal::SIGTERM);
     assert_eq!(second.ended(), 0);
     assert_eq!(farm.requests(Endpoint::SignOff).len(), 0);
@@ -147,8 +143,7 @@ fn e10_term_while_it_waits_for_its_home_leaves_the_home_to_the_other() {
 
 #[test]
 fn e14_signals_that_a_parent_has_blocked_are_heard_and_programs_begin_with_none() {
-    let farm = Farm::new();
-    let mut node = farm.node("node");
+    let (farm, mut node) = Farm::with_node();
     start_through(&mut node, ["env", "--block-signal", "--ignore-signal=CHLD"]);
     farm.awake();
     let task = farm.script("grep -E '^Sig(Blk|Ign)' /proc/self/status");
@@ -163,8 +158,7 @@ fn e14_signals_that_a_parent_has_blocked_are_heard_and_programs_begin_with_none(
 
 #[test]
 fn e14_a_signal_that_was_sent_before_it_listened_is_heard_then() {
-    let farm = Farm::new();
-    let mut node = farm.node("node");
+    let (farm, mut node) = Farm::with_node();
     // To itself, blocked, and then it becomes the worker.
     let script = "kill -TERM $$; exec \"$0\" \"$@\"";
     start_through(&mut node, ["env", "--block-signal=TERM", "bash", "-c", script]);
@@ -174,8 +168,7 @@ fn e14_a_signal_that_was_sent_before_it_listened_is_heard_then() {
 
 #[test]
 fn e14_without_a_path_a_home_a_terminal_or_a_mask_of_modes_it_works_and_keeps_its_secrets() {
-    let farm = Farm::new();
-    let mut node = farm.node("node");
+    let (farm, mut node) = Farm::with_node();
     let bare = "umask 000; cd /; exec env -u HOME -u PATH -u TERM \"$0\" \"$@\" --config \"$CONFIG\" 3</dev/null";
     let config = node.folder.join("flamenco-worker.toml");
     node.environment.push(("CONFIG".into(), config.into()));

@@ -6,10 +6,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use standin_manager::{Endpoint, TaskStatus};
 
-use crate::harness::{Farm, bash};
-use crate::machine::{file, lives, missing, skipped, until};
-use crate::means::{Group, cancel, dies, logged, number};
-use crate::render_node::Node;
+use test_bed::{Farm, Group, Node, bash, cancel, dies, file, lives, logged, number, until};
+use test_needs::{missing, skipped};
 
 /// A node whose worker starts in `group`, awake.
 fn node_in(group: &Group, farm: &Farm) -> Node {
@@ -34,8 +32,8 @@ fn a4_a_program_has_a_group_and_all_of_it_is_gone_with_the_group() {
     let Some(group) = Group::unified() else { return };
     let farm = Farm::new();
     let node = node_in(&group, &farm);
-    let task = farm.script("grep ^0:: /proc/self/cgroup > mine; setsid sleep 1000 & echo $! > pid; echo running; wait");
-    farm.says(&task, "> running");
+    let task =
+        farm.running("grep ^0:: /proc/self/cgroup > mine; setsid sleep 1000 & echo $! > pid; echo running; wait");
     let guard = node.children()[0];
     let mine = file(&node.folder.join("mine"));
     let id = node.mark().split_once('=').unwrap().1.to_owned();
@@ -53,8 +51,7 @@ fn a4_who_left_the_tree_but_not_the_group_is_ended_too() {
     let farm = Farm::new();
     let node = node_in(&group, &farm);
     // A stranger that was moved in: nobody's descendant here, as what a service started for the program would be.
-    let task = farm.script("echo running; until [ -e go ]; do sleep 0.02; done");
-    farm.says(&task, "> running");
+    let task = farm.running("echo running; until [ -e go ]; do sleep 0.02; done");
     let mut stranger = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
     let pid = i32::try_from(stranger.id()).unwrap();
     let below = group.below();
@@ -74,8 +71,7 @@ fn f4_a_limit_on_memory_that_cannot_be_had_is_said_and_the_task_runs() {
     if group.read("cgroup.controllers").contains("memory") {
         return skipped("memory can be limited here");
     }
-    let farm = Farm::new();
-    let mut node = farm.node("node");
+    let (farm, mut node) = Farm::with_node();
     node.config.top.push("node.memory = \"70%\"".into());
     group.start(&mut node);
     farm.completed(&farm.script("true"));
@@ -94,7 +90,7 @@ fn a5_forks_without_end_are_ended_at_once_by_the_group() {
     let program = "use POSIX; $| = 1; $SIG{TERM} = 'IGNORE'; \
          for (1..300) { if (!fork) { while (1) { setsid; select undef, undef, undef, 0.05; my $p = fork; exit if $p; } } } \
          print \"running\\n\"; sleep 1000 while 1;";
-    let task = farm.task(&[crate::harness::exec("perl", serde_json::json!(["-e", program]))]);
+    let task = farm.task(&[test_bed::exec("perl", serde_json::json!(["-e", program]))]);
     farm.says(&task, "> running");
     cancel(&farm, &task);
     assert!(node.marked().is_empty());
@@ -108,10 +104,9 @@ fn a17_a_killed_guards_group_is_ended_and_removed_by_the_worker() {
     let Some(group) = Group::unified() else { return };
     let farm = Farm::new();
     let node = node_in(&group, &farm);
-    let task = farm.script(
+    let task = farm.running(
         "setsid sleep 1000 & echo $! > pid; echo run >> runs; echo running; until [ -e go ]; do sleep 0.02; done",
     );
-    farm.says(&task, "> running");
     let pid = number(&node.folder.join("pid"));
     std::fs::write(node.folder.join("go"), "").unwrap();
     kill(Pid::from_raw(node.children()[0]), Signal::SIGKILL).unwrap();
@@ -162,8 +157,7 @@ fn b3_the_groups_of_another_home_are_not_touched() {
     let Some(group) = Group::unified() else { return };
     let farm = Farm::new();
     let node = node_in(&group, &farm);
-    let task = farm.script("echo running; until [ -e go ]; do sleep 0.02; done");
-    farm.says(&task, "> running");
+    let task = farm.running("echo running; until [ -e go ]; do sleep 0.02; done");
     let mut second = farm.node("second");
     group.start(&mut second);
     logged(&second, "now awake");

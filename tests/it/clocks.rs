@@ -10,11 +10,8 @@ use nix::sys::signal::Signal;
 use standin_manager::Endpoint;
 
 use crate::doctor::Answer;
-use crate::harness::Farm;
 use crate::history::history;
-use crate::machine::file;
-use crate::means::{cancel, number, pass};
-use crate::render_node::Node;
+use test_bed::{Farm, Node, cancel, file, number, pass};
 
 /// The clock of a node and of all it starts.
 pub(crate) struct Clock(PathBuf);
@@ -61,20 +58,17 @@ fn faketime() -> Option<PathBuf> {
 
 #[test]
 fn f2_a_wall_clock_that_jumps_moves_no_timer() {
-    let farm = Farm::new();
-    let mut node = farm.node("node");
+    let (farm, mut node) = Farm::with_node();
     let Some(clock) = Clock::of(&mut node) else { return };
     let set = |offset: &str| clock.set(offset);
     node.set("may_i_run", "200ms")
         .set("may_i_run_hinted", "200ms")
         .set("grace", "10s");
-    node.start();
-    farm.awake();
+    farm.start(&mut node);
     for jump in ["+1h", "-1h", "+400d", "-400d"] {
-        let task = farm.script(
+        let task = farm.running(
             "trap 'date +%s > asked; exit 0' TERM; date +%s > began; echo running; while :; do sleep 0.02; done",
         );
-        farm.says(&task, "> running");
         set(jump);
         // Neither never nor at once: the pace of questions goes on.
         let before = farm.requests(Endpoint::MayIRun).len();
@@ -104,14 +98,12 @@ const YEAR: i64 = 31_556_952;
 #[test]
 fn i23_a_clock_beyond_any_calendar_ends_neither_the_worker_nor_a_command() {
     for (year, logged) in [(12_000, "9999-12-3"), (1969, "1969-0"), (1900, "1900-0")] {
-        let farm = Farm::new();
-        let mut node = farm.node("node");
+        let (farm, mut node) = Farm::with_node();
         let Some(clock) = Clock::of(&mut node) else { return };
         // Some days after its beginning.
         clock.show((year - 1970) * YEAR + 20 * 86_400);
         node.environment.push(("TZ".into(), "UTC".into()));
-        node.start();
-        farm.awake();
+        farm.start(&mut node);
         let task = farm.script("date +%Y > year; echo over");
         farm.completed(&task);
         assert_eq!(file(&node.folder.join("year")), format!("{year}\n"));
@@ -121,8 +113,7 @@ fn i23_a_clock_beyond_any_calendar_ends_neither_the_worker_nor_a_command() {
         Answer::of(&node).says("warn", "manager.clock", "the clock of this node is");
 
         // What a killed worker leaves is found by the next, whose clock is as wrong.
-        let next = farm.script("[ -e again ] && exit 0; touch again; echo running; while :; do sleep 0.02; done");
-        farm.says(&next, "> running");
+        let next = farm.running("[ -e again ] && exit 0; touch again; echo running; while :; do sleep 0.02; done");
         node.kill();
         node.start();
         farm.completed(&next);

@@ -8,13 +8,11 @@ use std::path::Path;
 use serde_json::json;
 use standin_manager::{CommandSpec, JobSpec, TaskSpec};
 
-use crate::harness::{Farm, exec};
-use crate::machine::missing;
-use crate::render_node::Node;
+use test_bed::{Farm, Node, exec};
+use test_needs::missing;
 
 fn farm_with_node() -> (Farm, Node) {
-    let farm = Farm::new();
-    let node = farm.awake_node();
+    let (farm, node) = Farm::with_awake_node();
     (farm, node)
 }
 
@@ -352,10 +350,10 @@ fn moved_without_modes(farm: &Farm, src: &Path, dest: &Path) {
 fn i17_storage_that_refuses_modes_and_times_takes_the_data_and_that_is_told_once() {
     let (farm, node) = farm_with_node();
     let Ok(there) = tempfile::tempdir_in("/dev/shm") else {
-        return crate::machine::skipped("there is no /dev/shm");
+        return test_needs::skipped("there is no /dev/shm");
     };
     let refuse = "fchmod,utimensat:error=EPERM";
-    let Some(strace) = crate::means::Strace::attach(&node, node.pid(), refuse, true) else {
+    let Some(strace) = test_bed::Strace::attach(&node, node.pid(), refuse, true) else {
         return;
     };
     moved_without_modes(&farm, &node.folder.join("src"), &there.path().join("dest"));
@@ -365,7 +363,7 @@ fn i17_storage_that_refuses_modes_and_times_takes_the_data_and_that_is_told_once
 
 #[test]
 fn i17_fat_takes_the_data_and_what_it_has_not_is_told_once() {
-    if crate::means::not_root() || missing("mkfs.vfat") || !crate::small_disk::own_mounts() {
+    if test_needs::not_root() || missing("mkfs.vfat") || !crate::small_disk::own_mounts() {
         return;
     }
     let farm = Farm::new();
@@ -378,7 +376,7 @@ fn i17_fat_takes_the_data_and_what_it_has_not_is_told_once() {
     };
     assert!(run("mkfs.vfat", &[&image]));
     if !run("mount", &[Path::new("-oloop"), &image, &storage]) {
-        return crate::machine::skipped("this kernel mounts no FAT from a file");
+        return test_needs::skipped("this kernel mounts no FAT from a file");
     }
     let node = farm.awake_node();
     moved_without_modes(&farm, &node.folder.join("src"), &storage.join("dest"));

@@ -7,9 +7,7 @@ use std::process::{Command, Output};
 
 use standin_manager::{TaskStatus, WorkerStatus};
 
-use crate::harness::Farm;
-use crate::means::{as_user, logged, own_user, start_as, start_through};
-use crate::render_node::Node;
+use test_bed::{Farm, Node, as_user, logged, own_user, start_as, start_through};
 
 const WORKER: &str = env!("CARGO_BIN_EXE_flamenco-worker");
 
@@ -40,8 +38,7 @@ fn obeys(farm: &Farm, mut node: Node, words: &[&str], variables: &[(&str, &Path)
     farm.status(WorkerStatus::Asleep);
     assert_eq!(tell("wake"), format!("worker {pid} will take tasks again\n"));
     farm.awake();
-    let task = farm.script("echo running; until [ -e go ]; do sleep 0.02; done");
-    farm.says(&task, "> running");
+    let task = farm.running("echo running; until [ -e go ]; do sleep 0.02; done");
     assert_eq!(tell("drain"), format!("worker {pid} will finish its task and leave\n"));
     logged(&node, "signal received: Drain");
     assert_eq!(
@@ -55,16 +52,14 @@ fn obeys(farm: &Farm, mut node: Node, words: &[&str], variables: &[(&str, &Path)
 
 #[test]
 fn e4_a_worker_is_found_through_its_home() {
-    let farm = Farm::new();
-    let node = farm.awake_node();
+    let (farm, node) = Farm::with_awake_node();
     let home = node.home();
     obeys(&farm, node, &[], &[("FLAMENCO_HOME", &home)]);
 }
 
 #[test]
 fn e4_a_worker_is_found_through_its_configuration() {
-    let farm = Farm::new();
-    let mut node = farm.node("node");
+    let (farm, mut node) = Farm::with_node();
     node.config.top.push(format!("home = {:?}", node.home()));
     start_through(&mut node, ["env", "-u", "FLAMENCO_HOME"]);
     farm.awake();
@@ -74,8 +69,7 @@ fn e4_a_worker_is_found_through_its_configuration() {
 
 #[test]
 fn e4_a_worker_is_found_where_homes_are_by_default() {
-    let farm = Farm::new();
-    let mut node = farm.node("node");
+    let (farm, mut node) = Farm::with_node();
     std::os::unix::fs::symlink(node.folder.join("flamenco"), node.home()).unwrap();
     let data = node.folder.clone();
     node.environment.push(("XDG_DATA_HOME".into(), data.clone().into()));
@@ -87,8 +81,7 @@ fn e4_a_worker_is_found_where_homes_are_by_default() {
 /// As root is beside a service: nothing tells the command which home is meant but the worker that runs.
 #[test]
 fn g4_a_worker_whose_home_nobody_names_is_found_by_its_lock_and_of_several_none_is_told() {
-    let farm = Farm::new();
-    let mut node = farm.node("node");
+    let (farm, mut node) = Farm::with_node();
     let Some(owner) = own_user(&farm, &node) else { return };
     let words = |node: &mut Node| {
         let mut words: Vec<_> = as_user(owner).into_iter().map(Into::into).collect();
@@ -138,8 +131,7 @@ fn g4_a_worker_whose_home_nobody_names_is_found_by_its_lock_and_of_several_none_
 
 #[test]
 fn e4_where_no_worker_is_that_is_said_and_nobody_told() {
-    let farm = Farm::new();
-    let mut node = farm.awake_node();
+    let (_farm, mut node) = Farm::with_awake_node();
     let home = node.home();
     assert_eq!(node.stop(), 0);
     let nowhere = home.join("nowhere");
@@ -156,8 +148,7 @@ fn e4_where_no_worker_is_that_is_said_and_nobody_told() {
 
 #[test]
 fn e4_another_users_worker_is_not_told_and_not_taken_for_none() {
-    let farm = Farm::new();
-    let mut node = farm.node("node");
+    let (farm, mut node) = Farm::with_node();
     let Some(owner) = own_user(&farm, &node) else { return };
     let mut words: Vec<_> = as_user(owner).into_iter().map(Into::into).collect();
     words.push(WORKER.into());

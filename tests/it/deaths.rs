@@ -11,10 +11,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use standin_manager::{Endpoint, TaskStatus, When, WorkerStatus};
 
-use crate::harness::Farm;
-use crate::machine::{file, lives, missing, until};
-use crate::means::{Strace, dies, kill_together, number, start_as};
-use crate::render_node::Node;
+use test_bed::{Farm, Node, Strace, dies, file, kill_together, lives, number, start_as};
+use test_needs::missing;
 
 #[test]
 fn a7_an_abort_in_the_instant_of_the_programs_own_end_gives_one_outcome_that_the_manager_has_too() {
@@ -25,8 +23,7 @@ fn a7_an_abort_in_the_instant_of_the_programs_own_end_gives_one_outcome_that_the
         ("may_i_run_hinted", "1ms"),
     ]);
     for round in 0..16 {
-        let task = farm.script(&format!("echo running; until [ -e go-{round} ]; do sleep 0.001; done"));
-        farm.says(&task, "> running");
+        let task = farm.running(&format!("echo running; until [ -e go-{round} ]; do sleep 0.001; done"));
         let go = || fs::write(node.folder.join(format!("go-{round}")), "").unwrap();
         let cancel = || farm.manager.set_task_status(&task, TaskStatus::Canceled).unwrap();
         if round % 2 == 0 {
@@ -114,7 +111,7 @@ fn a17_a_guard_killed_over_what_its_program_left_does_not_undo_the_programs_own_
     // Reaped, and said: the guard sleeps until the drain is over.
     let sleeps = || fs::read_to_string(format!("/proc/{guard}/stat")).is_ok_and(|stat| stat.contains(") S "));
     let is_over = || !fs::exists(format!("/proc/{program}")).unwrap() && sleeps();
-    until("the program to be reaped", || is_over().then_some(()), || node.log());
+    node.until("the program to be reaped", is_over);
     kill(Pid::from_raw(guard), Signal::SIGKILL).unwrap();
     farm.completed(&task);
     node.childless();
@@ -143,19 +140,16 @@ const WORKERS_STEPS: [&str; 10] = [
 fn b1_a_worker_that_dies_at_any_step_leaves_nothing_and_no_result_is_lost() {
     let mut died = 0;
     for step in WORKERS_STEPS {
-        let farm = Farm::new();
-        let mut node = farm.awake_node();
+        let (farm, mut node) = Farm::with_awake_node();
         let Some(strace) = Strace::attach(&node, node.pid(), step, false) else {
             return;
         };
         let task = farm.script("setsid sleep 1000 & echo run >> runs; echo over");
         let worker = node.pid();
         let over = |status| status == TaskStatus::Completed;
-        until(
-            &format!("the worker to die at {step}, or to come through"),
-            || (!lives(worker) || over(farm.manager.task(&task).unwrap().status)).then_some(()),
-            || node.log(),
-        );
+        node.until(&format!("the worker to die at {step}, or to come through"), || {
+            !lives(worker) || over(farm.manager.task(&task).unwrap().status)
+        });
         // First, for a tracer has the first word at a death.
         let dead = !lives(worker);
         strace.detach();
@@ -184,13 +178,12 @@ fn b1_a_worker_that_dies_at_any_step_leaves_nothing_and_no_result_is_lost() {
 
 /// A task that survives its worker and guard, which are killed as one: what is left of it bears a mark in `bearing`.
 fn survivor(farm: &Farm, node: &mut Node, bearing: &str) -> i32 {
-    let task = farm.script(&format!(
+    let task = farm.running(&format!(
         "{bearing} sleep 1000 & echo $! > pid; echo running; sleep 1000"
     ));
-    farm.says(&task, "> running");
     let pid = number(&node.folder.join("pid"));
     let named = || fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "sleep\n");
-    until("the program to be there", || named().then_some(()), || node.log());
+    node.until("the program to be there", named);
     let both = [node.pid(), node.children()[0]];
     kill_together(&both);
     assert_eq!(node.ended(), -9);
@@ -207,8 +200,7 @@ fn b2_what_survived_worker_and_guard_is_ended_before_anything_is_asked_of_the_ma
         "env -i setsid",
         "bash -c 'ulimit -S -x unlimited; exec setsid \"$@\"' -",
     ] {
-        let farm = Farm::new();
-        let mut node = farm.awake_node();
+        let (farm, mut node) = Farm::with_awake_node();
         let pid = survivor(&farm, &mut node, bearing);
         farm.manager.stop();
         let asked = farm.manager.requests().len();
@@ -225,8 +217,7 @@ fn b2_what_survived_worker_and_guard_is_ended_before_anything_is_asked_of_the_ma
 
 #[test]
 fn b3_a_stranger_and_another_homes_survivor_are_not_touched() {
-    let farm = Farm::new();
-    let mut node = farm.awake_node();
+    let (farm, mut node) = Farm::with_awake_node();
     let pid = survivor(&farm, &mut node, "env -i setsid");
     let mut other = farm.node("other");
     other.start();
@@ -245,12 +236,10 @@ fn b3_a_stranger_and_another_homes_survivor_are_not_touched() {
 
 /// The worker ends with this code while a task runs, and its next life makes good for it.
 fn is_made_good(end: impl Fn(&mut Node) -> Option<i32>) {
-    let farm = Farm::new();
-    let mut node = farm.awake_node();
-    let task = farm.script(
+    let (farm, mut node) = Farm::with_awake_node();
+    let task = farm.running(
         "trap '' TERM; setsid sleep 1000 & echo run >> runs; echo running; until [ -e go ]; do sleep 0.02; done",
     );
-    farm.says(&task, "> running");
     let Some(code) = end(&mut node) else { return };
     assert_eq!(node.ended(), code, "{}", node.log());
     node.nothing_left_but_files();
@@ -294,8 +283,7 @@ fn f8_a_host_that_goes_down_in_mid_task_has_it_requeued_at_the_next_start() {
 
 #[test]
 fn b7_a_worker_that_is_killed_again_and_again_stays_who_it_is_and_asks_no_more_than_it_must() {
-    let farm = Farm::new();
-    let mut node = farm.awake_node();
+    let (farm, mut node) = Farm::with_awake_node();
     let worker = farm.worker();
     for _ in 0..5 {
         node.kill();
@@ -316,15 +304,13 @@ fn b7_a_worker_that_is_killed_again_and_again_stays_who_it_is_and_asks_no_more_t
 
 #[test]
 fn b8_a_binary_that_is_replaced_in_mid_task_disturbs_nothing_and_the_next_start_runs_the_new_one() {
-    let farm = Farm::new();
-    let mut node = farm.node("node");
+    let (farm, mut node) = Farm::with_node();
     let real = node.command().get_program().to_owned();
     let installed = node.folder.join("flamenco-worker");
     fs::copy(&real, &installed).unwrap();
     start_as(&mut node, &[installed.clone().into()]);
     farm.awake();
-    let task = farm.script("echo running; until [ -e go ]; do sleep 0.02; done");
-    farm.says(&task, "> running");
+    let task = farm.running("echo running; until [ -e go ]; do sleep 0.02; done");
     // The new version, in the place of the old one as a package manager puts it there.
     let new = node.folder.join("new");
     let script = format!(
@@ -336,11 +322,8 @@ fn b8_a_binary_that_is_replaced_in_mid_task_disturbs_nothing_and_the_next_start_
     fs::rename(&new, &installed).unwrap();
     fs::write(node.folder.join("go"), "").unwrap();
     farm.completed(&task);
-    let task = farm.script("echo running; until [ -e on ]; do sleep 0.02; done");
-    farm.says(&task, "> running");
-    farm.manager
-        .ask(&farm.worker(), WorkerStatus::Restart, When::AfterTask)
-        .unwrap();
+    let task = farm.running("echo running; until [ -e on ]; do sleep 0.02; done");
+    farm.ask(WorkerStatus::Restart, When::AfterTask);
     assert!(!node.folder.join("version").exists());
     fs::write(node.folder.join("on"), "").unwrap();
     assert_eq!(node.ended(), 47);
@@ -356,13 +339,12 @@ fn a17_worker_and_guard_that_die_at_random_moments_leave_nothing() {
     if missing("bash") {
         return;
     }
-    let farm = Farm::new();
-    let mut node = farm.awake_node();
+    let (farm, mut node) = Farm::with_awake_node();
     // Spread over the life of a task; each is a moment of its own.
     for round in 0..12_u64 {
         let task = farm.script("setsid sleep 1000 & (env -i setsid sleep 1000 &) ; sleep 0.05; echo over");
         farm.reaches(&task, TaskStatus::Active);
-        crate::means::pass(Duration::from_millis(round * 7));
+        test_bed::pass(Duration::from_millis(round * 7));
         let mut victims = node.children();
         if round % 3 != 0 {
             victims.push(node.pid());

@@ -11,18 +11,16 @@ use std::process::Command;
 use serde_json::json;
 use standin_manager::{Endpoint, Fault, FaultKind, JobSpec, TaskSpec, TaskStatus, WorkerStatus};
 
-use crate::harness::{Farm, bash};
-use crate::machine::{missing, until};
-use crate::render_node::Node;
 use crate::small_disk::SmallDisk;
+use test_bed::{Farm, Node, bash, until};
+use test_needs::missing;
 
 /// Lines of log that are seeded for a task.
 const LINES: usize = 200;
 
 /// A node that signed off, and tasks of one job that the Manager has given to it.
 fn node_with_tasks(count: usize) -> (Farm, Node, Vec<String>) {
-    let farm = Farm::new();
-    let mut node = farm.awake_node();
+    let (farm, mut node) = Farm::with_awake_node();
     assert_eq!(node.stop(), 0);
     let job = (0..count).fold(JobSpec::new("job"), |job, _| {
         job.task(TaskSpec::new("task").command(bash("true")))
@@ -134,11 +132,7 @@ fn d4_a_thousand_waiting_tasks_are_found_and_delivered_and_how_far_is_said() {
     assert!(log.contains("catching up: 1000 of 1000 tasks delivered"), "{log}");
     assert!(log.matches("catching up: ").count() <= 21, "{log}");
     let history = || fs::read_dir(node.home().join("spool/history")).unwrap().count();
-    until(
-        "the history to be pruned",
-        || (history() <= 50).then_some(()),
-        || node.log(),
-    );
+    node.until("the history to be pruned", || history() <= 50);
     node.finish();
 }
 
@@ -185,10 +179,9 @@ fn d2_a_disk_that_becomes_read_only_while_a_task_runs_loses_no_result_and_is_use
     let Some(disk) = SmallDisk::start(&farm, "node", "size=80m") else {
         return;
     };
-    let task = farm.script(
+    let task = farm.running(
         "echo running; until [ -e go ]; do sleep 0.02; done; seq -f 'line %06.0f ~' 1 300000; echo ran >> runs",
     );
-    farm.says(&task, "> running");
     disk.becomes_read_only();
     fs::write(disk.node.folder.join("go"), "").unwrap();
     farm.completed(&task);
@@ -220,8 +213,7 @@ fn d2_on_a_full_disk_a_result_is_kept_at_the_cost_of_log() {
         return;
     };
     farm.awake();
-    farm.manager
-        .inject(Fault::at(Endpoint::TaskUpdate, FaultKind::status(503)).forever());
+    farm.fault(Fault::at(Endpoint::TaskUpdate, FaultKind::status(503)).forever());
     let task = farm.script(
         "seq -f 'line %012.0f xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx ~' 1 140000; \
          head -c 100M /dev/zero > \"$FLAMENCO_HOME/frames\" || true",
@@ -253,16 +245,14 @@ pub(crate) fn missing_lines(log: &str) -> usize {
 
 #[test]
 fn d3_a_home_that_cannot_be_used_is_refused_at_the_start_and_a_missing_one_is_made() {
-    let farm = Farm::new();
-    let mut node = farm.node("node");
+    let (farm, mut node) = Farm::with_node();
     fs::create_dir(node.home()).unwrap();
     fs::write(node.home().join("spool"), "a file").unwrap();
     node.start();
     assert_eq!(node.ended(), 78);
     assert!(node.log().contains("cannot use the spool folder"), "{}", node.log());
     fs::remove_dir_all(node.home()).unwrap();
-    node.start();
-    farm.awake();
+    farm.start(&mut node);
     node.finish();
 
     if let Some(mut disk) = SmallDisk::start(&farm, "other", "ro") {
@@ -318,8 +308,7 @@ fn d5_tasks_and_questions_go_on_while_a_sync_takes_ten_seconds() {
     if missing("cc") {
         return;
     }
-    let farm = Farm::new();
-    let mut node = farm.node("node");
+    let (farm, mut node) = Farm::with_node();
     let (slow, syncs) = (node.folder.join("slow"), node.folder.join("syncs"));
     for (name, value) in [
         ("LD_PRELOAD", compiled(farm.folder.path())),
@@ -329,19 +318,14 @@ fn d5_tasks_and_questions_go_on_while_a_sync_takes_ten_seconds() {
         node.environment.push((name.into(), value.into()));
     }
     node.set("outcome_sync", "10ms");
-    node.start();
-    farm.awake();
+    farm.start(&mut node);
     let first = farm.script("until [ -e go ]; do sleep 0.02; done");
     farm.reaches(&first, TaskStatus::Active);
     fs::write(&slow, "").unwrap();
     let outage = FaultKind::status(503);
-    farm.manager.inject(Fault::at(Endpoint::TaskUpdate, outage).forever());
+    farm.fault(Fault::at(Endpoint::TaskUpdate, outage).forever());
     fs::write(node.folder.join("go"), "").unwrap();
-    until(
-        "an outcome to be synced",
-        || syncs.exists().then_some(()),
-        || node.log(),
-    );
+    node.until("an outcome to be synced", || syncs.exists());
     farm.manager.clear_faults();
     farm.completed(&first);
     let second = farm.script("for i in $(seq 50); do echo $i; sleep 0.02; done");

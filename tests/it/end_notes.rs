@@ -10,11 +10,8 @@ use nix::sys::signal::Signal;
 use serde_json::json;
 use standin_manager::{CommandSpec, JobSpec, TaskSpec};
 
-use crate::harness::{Farm, bash, exec};
 use crate::history::history;
-use crate::machine::{file, lives, until};
-use crate::means::{number, pass};
-use crate::render_node::Node;
+use test_bed::{Farm, Node, bash, exec, file, lives, number, pass, until};
 
 /// Waits for `go` in its first run, and ends with 0 in any other.
 const WAITS: &str = "echo ran >> runs; [ -e go ] && exit 0; echo $$ > pid; until [ -e go ]; do sleep 0.01; done";
@@ -44,14 +41,13 @@ fn is_killed_after_the_end(farm: &Farm, node: &mut Node, commands: Vec<CommandSp
     fs::write(node.folder.join("go"), "").unwrap();
     is_concluded(guard, node);
     node.kill();
-    until("the guard to end", || (!lives(guard)).then_some(()), || node.log());
+    node.until("the guard to end", || !lives(guard));
     task
 }
 
 #[test]
 fn i21_the_next_start_knows_the_end_of_a_program_that_the_killed_worker_had_not_on_disk() {
-    let farm = Farm::new();
-    let mut node = farm.awake_node();
+    let (farm, mut node) = Farm::with_awake_node();
     let task = is_killed_after_the_end(&farm, &mut node, vec![bash("true"), bash(&format!("{WAITS}; exit 0"))]);
     node.start();
     farm.completed(&task);
@@ -75,8 +71,7 @@ fn i21_the_next_start_knows_the_end_of_a_program_that_the_killed_worker_had_not_
 
 #[test]
 fn i21_a_program_that_failed_by_then_has_failed_its_task_also_in_its_middle() {
-    let farm = Farm::new();
-    let mut node = farm.awake_node();
+    let (farm, mut node) = Farm::with_awake_node();
     let commands = vec![bash(&format!("{WAITS}; exit 3")), bash("echo never >> runs")];
     let task = is_killed_after_the_end(&farm, &mut node, commands);
     node.start();
@@ -97,8 +92,7 @@ fn i21_what_is_not_the_end_of_a_task_or_not_its_own_is_not_taken_for_it() {
         vec![bash(&format!("{WAITS}; exit 143"))],
     ];
     for commands in cases {
-        let farm = Farm::new();
-        let mut node = farm.awake_node();
+        let (farm, mut node) = Farm::with_awake_node();
         let task = is_killed_after_the_end(&farm, &mut node, commands);
         node.start();
         farm.completed(&task);
@@ -117,7 +111,7 @@ fn i21_a_wrapper_whose_real_program_was_at_work_is_run_again() {
          (until [ -e never ]; do :; done) & echo $$ > pid",
     );
     let program = number(&node.folder.join("pid"));
-    until("the wrapper to end", || (!lives(program)).then_some(()), || node.log());
+    node.until("the wrapper to end", || !lives(program));
     farm.says(&task, "> ");
     node.kill();
     node.nothing_left_but_files();
@@ -129,8 +123,7 @@ fn i21_a_wrapper_whose_real_program_was_at_work_is_run_again() {
 
 #[test]
 fn i21_an_end_that_was_noted_for_an_earlier_run_is_not_believed_nor_what_is_no_note() {
-    let farm = Farm::new();
-    let mut node = farm.awake_node();
+    let (farm, mut node) = Farm::with_awake_node();
     let task = is_killed_after_the_end(&farm, &mut node, vec![bash(&format!("{WAITS}; exit 0"))]);
     let folder = node.home().join("spool").join(&task);
     let note = folder.join("end-note.json");
@@ -144,8 +137,7 @@ fn i21_an_end_that_was_noted_for_an_earlier_run_is_not_believed_nor_what_is_no_n
     assert_eq!(runs(&node), 2);
     node.finish();
 
-    let farm = Farm::new();
-    let mut node = farm.awake_node();
+    let (farm, mut node) = Farm::with_awake_node();
     let task = is_killed_after_the_end(&farm, &mut node, vec![bash(&format!("{WAITS}; exit 0"))]);
     let note = node.home().join("spool").join(&task).join("end-note.json");
     fs::remove_file(&note).unwrap();
@@ -158,8 +150,7 @@ fn i21_an_end_that_was_noted_for_an_earlier_run_is_not_believed_nor_what_is_no_n
 
 #[test]
 fn i21_pictures_of_a_render_that_ended_well_stay_where_they_are() {
-    let farm = Farm::new();
-    let mut node = farm.awake_node();
+    let (farm, mut node) = Farm::with_awake_node();
     let program = node.folder.join("program");
     // Of a kind of its own: a look at it does not tell that it is whole.
     let script =
@@ -192,8 +183,7 @@ fn i21_pictures_of_a_render_that_ended_well_stay_where_they_are() {
 #[test]
 fn i21_killed_at_any_moment_after_the_end_of_a_program_hardly_a_task_is_run_again() {
     const ROUNDS: u32 = 20;
-    let farm = Farm::new();
-    let mut node = farm.node("node");
+    let (farm, mut node) = Farm::with_node();
     let mut again = 0;
     for round in 0..ROUNDS {
         node.start();
@@ -202,14 +192,10 @@ fn i21_killed_at_any_moment_after_the_end_of_a_program_hardly_a_task_is_run_agai
         let guard = node.children()[0];
         fs::write(node.folder.join("go"), "").unwrap();
         let path = format!("/proc/{program}");
-        until(
-            "the program to end",
-            || (!fs::exists(&path).unwrap()).then_some(()),
-            || node.log(),
-        );
+        node.until("the program to end", || !fs::exists(&path).unwrap());
         pass(std::time::Duration::from_micros(u64::from(round) * 200));
         node.kill();
-        until("the guard to end", || (!lives(guard)).then_some(()), || node.log());
+        node.until("the guard to end", || !lives(guard));
         node.start();
         farm.completed(&task);
         again += runs(&node) - 1;
@@ -225,8 +211,7 @@ fn i21_killed_at_any_moment_after_the_end_of_a_program_hardly_a_task_is_run_agai
 
 #[test]
 fn i21_a_guard_that_waits_is_gone_when_its_task_is_over() {
-    let farm = Farm::new();
-    let node = farm.awake_node();
+    let (farm, node) = Farm::with_awake_node();
     for commands in [
         vec![bash("exit 0"), bash("exit 0")],
         vec![bash("exit 1"), bash("exit 0")],

@@ -11,10 +11,11 @@ use nix::unistd::Pid;
 use serde_json::json;
 use standin_manager::{CommandSpec, TaskStatus, When, WorkerStatus};
 
-use crate::harness::{Farm, exec};
-use crate::machine::{file, lives, missing, until};
-use crate::means::{Group, Strace, as_user, cancel, dies, farm_with_grace, logged, number, own_user, start_through};
-use crate::render_node::Node;
+use test_bed::{
+    Farm, Group, Node, Strace, as_user, cancel, dies, exec, farm_with_grace, file, lives, logged, number, own_user,
+    start_through, until,
+};
+use test_needs::missing;
 
 /// So many processes that each replace themselves by a child again and again, `pause` seconds apart.
 fn forking(count: u32, pause: f64, own_session: bool) -> CommandSpec {
@@ -61,8 +62,7 @@ fn a5_a_fork_bomb_at_the_limit_of_its_user_is_ended() {
     if missing("perl") | missing("prlimit") {
         return;
     }
-    let farm = Farm::new();
-    let mut node = farm.node("node");
+    let (farm, mut node) = Farm::with_node();
     node.set("grace", "100ms");
     let Some(user) = own_user(&farm, &node) else { return };
     let limited = [vec!["prlimit".into(), "--nproc=200".into()], as_user(user)].concat();
@@ -84,8 +84,7 @@ fn a5_a_fork_bomb_at_the_limit_of_its_user_is_ended() {
 /// Runs `script` until its file `pid` names a process, cancels it, and expects that process to be gone.
 fn is_ended(script: &str, prepare: impl Fn(i32)) {
     let (farm, node) = farm_with_grace("200ms");
-    let task = farm.script(&format!("{script}; echo running; while :; do sleep 0.02; done"));
-    farm.says(&task, "> running");
+    let task = farm.running(&format!("{script}; echo running; while :; do sleep 0.02; done"));
     until(
         "pid",
         || node.folder.join("pid").exists().then_some(()),
@@ -134,7 +133,7 @@ fn a4_a_traced_descendant_still_dies() {
 
 #[test]
 fn a4_a_pid_namespace_still_dies() {
-    if missing("unshare") | crate::means::not_root() {
+    if missing("unshare") | test_needs::not_root() {
         return;
     }
     // The first process of a namespace is deaf to every signal of its own kind; ours comes from outside. `pid` is what
@@ -187,9 +186,7 @@ fn a11_a_worker_with_a_program_that_cannot_die_leaves_cleanly_and_its_next_life_
 fn again(farm: &Farm, node: &Node) {
     // The Manager remembers that it was asleep when it left; somebody wakes it.
     farm.status(WorkerStatus::Asleep);
-    farm.manager
-        .ask(&farm.worker(), WorkerStatus::Awake, When::Now)
-        .unwrap();
+    farm.ask(WorkerStatus::Awake, When::Now);
     let said = || (node.log().matches("no new task until they are gone").count() >= 2).then_some(());
     until("the next life to hold back", said, || node.log());
 }
@@ -199,8 +196,7 @@ fn again(farm: &Farm, node: &Node) {
 fn hanging(ice: &Group) -> (Farm, Node) {
     let farm = Farm::new();
     let node = farm.awake_node_with(&[("grace", "100ms"), ("unkillable", "500ms")]);
-    let task = farm.script("echo $$ > pid; echo running; while :; do sleep 0.02; done");
-    farm.says(&task, "> running");
+    let task = farm.running("echo $$ > pid; echo running; while :; do sleep 0.02; done");
     ice.set("cgroup.procs", &number(&node.folder.join("pid")).to_string());
     ice.set("freezer.state", "FROZEN");
     let frozen = || ice.read("freezer.state").contains("FROZEN").then_some(());
@@ -215,8 +211,7 @@ fn hanging(ice: &Group) -> (Farm, Node) {
 fn a12_a_kill_that_is_refused_is_tried_again_until_it_works() {
     let farm = Farm::new();
     let node = farm.awake_node_with(&[("grace", "100ms"), ("unkillable", "500ms")]);
-    let task = farm.script("trap '' TERM; echo $$ > pid; echo running; while :; do sleep 0.02; done");
-    farm.says(&task, "> running");
+    let task = farm.running("trap '' TERM; echo $$ > pid; echo running; while :; do sleep 0.02; done");
     let pid = number(&node.folder.join("pid"));
     let guard = node.children()[0];
     let refuse = "kill,pidfd_send_signal:error=EPERM";
@@ -239,8 +234,7 @@ fn a12_a_kill_that_is_refused_is_tried_again_until_it_works() {
 
 #[test]
 fn a18_a_descendant_that_became_another_users_is_said_and_does_not_hold_the_worker() {
-    let farm = Farm::new();
-    let mut node = farm.node("node");
+    let (farm, mut node) = Farm::with_node();
     node.set("grace", "100ms").set("unkillable", "500ms");
     let Some(user) = own_user(&farm, &node) else { return };
     // One of root's that anybody may start, and that turns into root altogether: `kill` still reaches one that is only
@@ -293,8 +287,7 @@ fn ticks(pid: i32) -> u64 {
 /// It was run again at once, a dozen times a second, for ever, with as many lines at the Manager.
 #[test]
 fn a17_a_program_that_kills_its_guard_each_time_fails_its_task() {
-    let farm = Farm::new();
-    let node = farm.awake_node();
+    let (farm, node) = Farm::with_awake_node();
     let task = farm.script("setsid sleep 1000 & echo $$ >> pids; sleep 0.1; kill -9 $PPID; sleep 1000");
     farm.failed(&task);
     let log = farm.log(&task);

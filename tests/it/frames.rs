@@ -12,10 +12,7 @@ use nix::unistd::Pid;
 use serde_json::json;
 use standin_manager::{CommandSpec, JobSpec, TaskSpec};
 
-use crate::harness::Farm;
-use crate::machine::until;
-use crate::means::{cancel, kill_together, logged};
-use crate::render_node::Node;
+use test_bed::{Farm, Node, cancel, kill_together, logged, until};
 
 /// What a renderer without overwriting does: frames 1 and 2, the second one only half unless `go` is there. How it
 /// ends then is the first argument; the third is the output.
@@ -52,8 +49,7 @@ struct Render {
 impl Render {
     /// A task whose renderer ends in this way, or waits in mid-write. `prepare` gets the folder of its pictures.
     fn new(end: &str, prepare: impl FnOnce(&Path)) -> Self {
-        let farm = Farm::new();
-        let mut node = farm.node("node");
+        let (farm, mut node) = Farm::with_node();
         node.set("blender_grace", "100ms")
             .set("blender_firm_grace", "100ms")
             .start();
@@ -83,7 +79,7 @@ impl Render {
 
     fn program(&self) -> Pid {
         self.farm.says(&self.task, "> writing");
-        let pid = crate::machine::file(&self.node.folder.join("pid"));
+        let pid = test_bed::file(&self.node.folder.join("pid"));
         Pid::from_raw(pid.trim().parse().unwrap())
     }
 

@@ -4,9 +4,8 @@
 
 use std::fs;
 
-use crate::harness::Farm;
-use crate::machine::until;
 use crate::small_disk::SmallDisk;
+use test_bed::{Farm, until};
 
 /// A node whose disk is made full by this before it starts. It waits, says so, and works as soon as `filler` is gone.
 fn waits_for_room(options: &str, fill: &str) {

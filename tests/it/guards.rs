@@ -10,14 +10,12 @@ use nix::unistd::Pid;
 use serde_json::json;
 use standin_manager::{JobSpec, TaskSpec};
 
-use crate::harness::{Farm, bash, exec};
-use crate::machine::{file, missing, skipped, until};
-use crate::means::{Strace, as_user, dies, number, own_user, start_through};
+use test_bed::{Farm, Strace, as_user, bash, dies, exec, file, number, own_user, start_through, until};
+use test_needs::{missing, skipped};
 
 #[test]
 fn i4_a_task_whose_name_is_too_long_for_the_kernel_runs() {
-    let farm = Farm::new();
-    let node = farm.awake_node();
+    let (farm, node) = Farm::with_awake_node();
     let name = "n".repeat(140_000);
     let job = JobSpec::new("job").task(TaskSpec::new(&name).command(bash("echo it runs")));
     let task = farm.job(job).remove(0);
@@ -28,8 +26,7 @@ fn i4_a_task_whose_name_is_too_long_for_the_kernel_runs() {
 
 #[test]
 fn i4_a_task_whose_program_or_words_are_too_long_for_the_kernel_fails_and_the_next_one_runs() {
-    let farm = Farm::new();
-    let node = farm.awake_node();
+    let (farm, node) = Farm::with_awake_node();
     let cases = [
         (exec(&"x".repeat(140_000), json!([])), "ENAMETOOLONG"),
         (exec(&format!("/{}", "x".repeat(140_000)), json!([])), "ENAMETOOLONG"),
@@ -64,10 +61,9 @@ fn i7_a_program_that_stops_its_guard_time_and_again_does_not_hold_a_stop() {
     let farm = Farm::new();
     let mut node = farm.awake_node_with(&[("unkillable", "10m"), ("guard_silence", "10m")]);
     // It has said that it has heard the order by then.
-    let task = farm.script(
+    let task = farm.running(
         "trap 'sleep 0.5; while :; do kill -STOP $PPID; done' TERM; echo running; while :; do sleep 0.02; done",
     );
-    farm.says(&task, "> running");
     assert_eq!(node.stop(), 0);
     assert_eq!(farm.outcomes(&task), [""; 0]);
     node.nothing_left();
@@ -125,8 +121,7 @@ fn i7_a_task_whose_guard_is_held_by_a_tracer_is_given_back_and_runs_again() {
 
 #[test]
 fn f9_a_guard_that_cannot_fork_gives_its_task_back() {
-    let farm = Farm::new();
-    let node = farm.awake_node();
+    let (farm, node) = Farm::with_awake_node();
     let Some((task, guard)) = Strace::next_guard(&node, || farm.script("true")) else {
         return;
     };
@@ -144,8 +139,7 @@ fn i8_a_stray_that_cannot_be_seen_holds_neither_its_task_nor_a_stop() {
     if missing("unshare") {
         return;
     }
-    let farm = Farm::new();
-    let mut node = farm.node("node");
+    let (farm, mut node) = Farm::with_node();
     node.set("unkillable", "500ms").set("output_drain", "100ms");
     let Some(user) = own_user(&farm, &node) else { return };
     let turn = node.folder.join("become-root");
@@ -170,7 +164,7 @@ fn i8_a_stray_that_cannot_be_seen_holds_neither_its_task_nor_a_stop() {
     kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
     until(
         "the guard to be gone",
-        || (!crate::machine::lives(guard)).then_some(()),
+        || (!test_bed::lives(guard)).then_some(()),
         || file(&node.log_file()),
     );
     node.nothing_left();

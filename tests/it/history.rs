@@ -7,10 +7,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Farm, bash, exec};
-use crate::machine::until;
-use crate::means::logged;
-use crate::render_node::Node;
+use test_bed::{Farm, Node, bash, exec, logged, until};
 
 /// Runs `flamenco-worker history` for a node; its exit code, stdout and stderr.
 pub(crate) fn history(node: &Node, arguments: &[&str]) -> (i32, String, String) {
@@ -51,16 +48,14 @@ fn recorded(node: &Node, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
 
 #[test]
 fn history_tells_how_each_task_ended_beside_the_running_worker() {
-    let farm = Farm::new();
-    let node = farm.awake_node();
+    let (farm, node) = Farm::with_awake_node();
     let well = farm.task(&[bash("echo one; sleep 100 & echo two"), exec("true", json!([]))]);
     farm.completed(&well);
     let badly = farm.script("exit 3");
     farm.failed(&badly);
     let killed = farm.script("kill -SEGV $$");
     farm.failed(&killed);
-    let running = farm.script("echo running; while :; do sleep 0.02; done");
-    farm.says(&running, "> running");
+    let running = farm.running("echo running; while :; do sleep 0.02; done");
 
     let well = recorded(&node, "a delivered task", |record| {
         record["task"] == well.as_str() && record["report"] == "delivered"
@@ -108,8 +103,7 @@ fn history_tells_how_each_task_ended_beside_the_running_worker() {
 
 #[test]
 fn history_of_one_task_shows_its_end_and_its_log_without_a_worker_or_a_manager() {
-    let farm = Farm::new();
-    let mut node = farm.awake_node();
+    let (farm, mut node) = Farm::with_awake_node();
     let task = farm.script("echo first; echo last; exit 4");
     farm.failed(&task);
     let said = said(&farm, &task);
@@ -133,10 +127,8 @@ fn history_of_one_task_shows_its_end_and_its_log_without_a_worker_or_a_manager()
 
 #[test]
 fn history_of_a_task_whose_worker_was_killed_says_that_it_was_cut_off() {
-    let farm = Farm::new();
-    let mut node = farm.awake_node();
-    let task = farm.script("echo running; while :; do sleep 0.02; done");
-    farm.says(&task, "> running");
+    let (farm, mut node) = Farm::with_awake_node();
+    farm.running("echo running; while :; do sleep 0.02; done");
     node.kill();
     let record = &records(&node, &[])[0];
     assert_eq!(
@@ -148,8 +140,7 @@ fn history_of_a_task_whose_worker_was_killed_says_that_it_was_cut_off() {
 
 #[test]
 fn history_says_what_it_cannot_show() {
-    let farm = Farm::new();
-    let node = farm.node("node");
+    let (_farm, node) = Farm::with_node();
     let (code, _, err) = history(&node, &[]);
     assert_eq!(code, 1);
     assert!(err.contains("no worker's home") && err.contains("node/home"), "{err}");
@@ -191,8 +182,7 @@ fn history_says_what_it_cannot_show() {
 
 #[test]
 fn history_ends_quietly_when_its_reader_has_seen_enough() {
-    let farm = Farm::new();
-    let mut node = farm.awake_node();
+    let (farm, mut node) = Farm::with_awake_node();
     let task = farm.script("seq 1 200000");
     farm.completed(&task);
     assert_eq!(node.stop(), 0);
@@ -233,8 +223,7 @@ pub(crate) fn files(node: &Node) -> Vec<(std::path::PathBuf, Vec<u8>)> {
 
 #[test]
 fn a_failed_task_is_a_warning_with_the_line_that_says_why_and_the_way_to_its_log() {
-    let farm = Farm::new();
-    let node = farm.awake_node();
+    let (farm, node) = Farm::with_awake_node();
     // Where it is, or that there is none.
     logged(&node, "ffmpeg");
     let task =
@@ -256,8 +245,7 @@ fn a_failed_task_is_a_warning_with_the_line_that_says_why_and_the_way_to_its_log
 
 #[test]
 fn history_shows_a_log_whose_folder_moves_meanwhile() {
-    let farm = Farm::new();
-    let node = farm.awake_node();
+    let (farm, node) = Farm::with_awake_node();
     for _ in 0..10 {
         let task = farm.script("echo here; exit 3");
         farm.failed(&task);

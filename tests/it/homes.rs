@@ -9,12 +9,9 @@ use nix::sys::signal::Signal;
 use standin_manager::{Endpoint, When, WorkerStatus};
 
 use crate::disk::missing_lines;
-use crate::harness::Farm;
-use crate::machine::until;
-use crate::means::Strace;
 use crate::notify::Ear;
-use crate::render_node::Node;
 use crate::small_disk::{SmallDisk, start_among_mounts};
+use test_bed::{Farm, Node, Strace, until};
 
 const AN_HOUR: &str = "delay_enter=3600000000";
 /// Not every architecture has both.
@@ -27,23 +24,19 @@ fn stands_still(node: &Node) -> Option<Strace> {
 }
 
 fn noticed(node: &Node) {
-    until(
-        "the worker to say that its disk does not answer",
-        || node.log().contains("does not answer").then_some(()),
-        || node.log(),
-    );
+    node.until("the worker to say that its disk does not answer", || {
+        node.log().contains("does not answer")
+    });
 }
 
 #[test]
 fn i9_a_home_that_stands_still_keeps_no_order_poll_signal_or_sign_of_life_waiting() {
-    let farm = Farm::new();
-    let mut node = farm.node("node");
+    let (farm, mut node) = Farm::with_node();
     let ear = Ear::of(&mut node);
     node.environment.push(("WATCHDOG_USEC".into(), "400000".into()));
     node.set("leave_flush", "1s").start();
     farm.awake();
-    let task = farm.script("echo running; while :; do echo line; sleep 0.05; done");
-    farm.says(&task, "> running");
+    let task = farm.running("echo running; while :; do echo line; sleep 0.05; done");
     let Some(strace) = stands_still(&node) else {
         return;
     };
@@ -55,17 +48,11 @@ fn i9_a_home_that_stands_still_keeps_no_order_poll_signal_or_sign_of_life_waitin
     node.childless();
     ear.until("STATUS=idle");
     ear.until("WATCHDOG=1");
-    farm.manager
-        .ask(&farm.worker(), WorkerStatus::Asleep, When::Now)
-        .unwrap();
+    farm.ask(WorkerStatus::Asleep, When::Now);
     farm.status(WorkerStatus::Asleep);
     node.signal(Signal::SIGTERM);
     farm.status(WorkerStatus::Offline);
-    until(
-        "the worker to end",
-        || node.log().contains("flamenco-worker ends").then_some(()),
-        || node.log(),
-    );
+    node.until("the worker to end", || node.log().contains("flamenco-worker ends"));
     // The kernel takes the process away when the call that stands still is over, and not before.
     strace.detach();
     assert_eq!(node.ended(), 0, "{}", node.log());
@@ -77,12 +64,10 @@ fn i9_a_home_that_stands_still_keeps_no_order_poll_signal_or_sign_of_life_waitin
 #[test]
 fn i9_what_ends_while_the_home_stands_still_is_reported_and_the_home_is_used_again() {
     const LINES: usize = 60_000;
-    let farm = Farm::new();
-    let node = farm.awake_node();
-    let task = farm.script(&format!(
+    let (farm, node) = Farm::with_awake_node();
+    let task = farm.running(&format!(
         "echo running; until [ -e go ]; do sleep 0.02; done; seq -f 'line %06.0f ~' 1 {LINES}"
     ));
-    farm.says(&task, "> running");
     let Some(strace) = stands_still(&node) else {
         return;
     };
@@ -100,8 +85,7 @@ fn i9_what_ends_while_the_home_stands_still_is_reported_and_the_home_is_used_aga
 
 #[test]
 fn i24_a_copied_home_is_refused_beside_the_first_and_registers_anew_when_told_to() {
-    let farm = Farm::new();
-    let mut node = farm.awake_node();
+    let (farm, mut node) = Farm::with_awake_node();
     let mut copy = farm.node("copy");
     let copied = Command::new("cp")
         .arg("-a")
@@ -149,11 +133,7 @@ fn to_be_mounted(farm: &Farm) -> Node {
 
 fn waits_for_its_mount(node: &Node) {
     let said = format!("nothing is mounted at {} yet", node.home().display());
-    until(
-        "the worker to say what it waits for",
-        || node.log().contains(&said).then_some(()),
-        || node.log(),
-    );
+    node.until("the worker to say what it waits for", || node.log().contains(&said));
 }
 
 #[test]

@@ -11,10 +11,10 @@ use nix::unistd::Pid;
 use serde_json::json;
 use standin_manager::{Endpoint, TaskStatus, WorkerStatus};
 
-use crate::harness::{Farm, exec};
-use crate::machine::{file, lives, missing, until};
-use crate::means::{Group, Strace, as_user, dies, not_root, number, own_user, pass, start_through};
-use crate::render_node::Node;
+use test_bed::{
+    Farm, Group, Node, Strace, as_user, dies, exec, file, lives, number, own_user, pass, start_through, until,
+};
+use test_needs::{missing, not_root};
 
 /// Stops all of a node, worker, guard and programs, for a time, as a host does that sleeps; `meanwhile` happens then.
 /// Answers how many requests the Manager had seen by then.
@@ -39,8 +39,7 @@ fn sleeps(farm: &Farm, node: &Node, meanwhile: impl FnOnce()) -> usize {
 fn f1_e12_a_host_that_wakes_says_so_asks_first_and_keeps_the_task_it_still_has() {
     let farm = Farm::new();
     let node = farm.awake_node_with(&[("contact_gap", "500ms")]);
-    let task = farm.script("echo run >> runs; echo running; until [ -e go ]; do sleep 0.02; done");
-    farm.says(&task, "> running");
+    let task = farm.running("echo run >> runs; echo running; until [ -e go ]; do sleep 0.02; done");
     let seen = sleeps(&farm, &node, || ());
     let after = |farm: &Farm| -> Vec<_> {
         let requests = farm.manager.requests();
@@ -65,8 +64,7 @@ fn f1_e12_a_host_that_wakes_says_so_asks_first_and_keeps_the_task_it_still_has()
 fn f1_e12_a_host_that_wakes_ends_a_task_that_is_no_longer_wanted() {
     let farm = Farm::new();
     let node = farm.awake_node_with(&[("contact_gap", "500ms")]);
-    let task = farm.script("echo $$ > pid; echo running; while :; do sleep 0.02; done");
-    farm.says(&task, "> running");
+    let task = farm.running("echo $$ > pid; echo running; while :; do sleep 0.02; done");
     let pid = number(&node.folder.join("pid"));
     sleeps(&farm, &node, || {
         farm.manager.set_task_status(&task, TaskStatus::Canceled).unwrap();
@@ -91,8 +89,7 @@ fn f3_a_program_that_is_killed_for_want_of_memory_is_said_with_its_peak_and_the_
         return;
     };
     group.set(limit, &(96 << 20).to_string());
-    let farm = Farm::new();
-    let mut node = farm.node("node");
+    let (farm, mut node) = Farm::with_node();
     group.start(&mut node);
     farm.awake();
     let task = farm.task(&[exec(
@@ -116,10 +113,8 @@ fn f3_a_program_that_is_killed_for_want_of_memory_is_said_with_its_peak_and_the_
 
 #[test]
 fn f4_where_memory_is_short_the_program_is_what_the_kernel_takes_first() {
-    let farm = Farm::new();
-    let node = farm.awake_node();
-    let task = farm.script("echo running; until [ -e go ]; do sleep 0.02; done");
-    farm.says(&task, "> running");
+    let (farm, node) = Farm::with_awake_node();
+    let task = farm.running("echo running; until [ -e go ]; do sleep 0.02; done");
     let score = |pid: i32| -> i32 {
         let text = fs::read_to_string(format!("/proc/{pid}/oom_score_adj")).unwrap();
         text.trim().parse().unwrap()
@@ -140,8 +135,7 @@ fn f9_a_worker_without_descriptors_waits_for_some_and_loses_nothing() {
     if missing("prlimit") {
         return;
     }
-    let farm = Farm::new();
-    let mut node = farm.awake_node();
+    let (farm, mut node) = Farm::with_awake_node();
     let limit = |number: &str| {
         let worker = node.pid().to_string();
         let status = std::process::Command::new("prlimit")
@@ -153,7 +147,7 @@ fn f9_a_worker_without_descriptors_waits_for_some_and_loses_nothing() {
         limit(few);
         let task = farm.script("echo over");
         let refused = || node.log().contains("handed back") || node.log().contains("(os error 24)");
-        until("the worker to be in want", || refused().then_some(()), || node.log());
+        node.until("the worker to be in want", refused);
         limit("20000");
         farm.completed(&task);
         node.childless();
@@ -167,8 +161,7 @@ fn f9_a_worker_without_processes_waits_for_some_and_loses_nothing() {
     let Some(group) = Group::make(&["/sys/fs/cgroup/pids", "/sys/fs/cgroup"], "pids.max") else {
         return;
     };
-    let farm = Farm::new();
-    let mut node = farm.node("node");
+    let (farm, mut node) = Farm::with_node();
     group.start(&mut node);
     farm.awake();
     // Longer than a runtime keeps a thread that has nothing to do: one that has none, and can have none, panics.
@@ -178,11 +171,7 @@ fn f9_a_worker_without_processes_waits_for_some_and_loses_nothing() {
         group.set("pids.max", &(used + more.parse::<u32>().unwrap()).to_string());
         let refusals = group.read("pids.events");
         let task = farm.script("echo over");
-        until(
-            "something to be refused",
-            || (group.read("pids.events") != refusals).then_some(()),
-            || node.log(),
-        );
+        node.until("something to be refused", || group.read("pids.events") != refusals);
         assert!(node.runs());
         group.set("pids.max", "max");
         farm.wait("the task to be over", |farm| {
@@ -203,8 +192,7 @@ fn f9_a_fork_that_its_users_limit_refuses_gives_the_task_back() {
     if missing("prlimit") {
         return;
     }
-    let farm = Farm::new();
-    let mut node = farm.node("node");
+    let (farm, mut node) = Farm::with_node();
     let Some(user) = own_user(&farm, &node) else { return };
     start_through(&mut node, as_user(user));
     farm.awake();
@@ -226,8 +214,7 @@ fn f9_a_fork_that_its_users_limit_refuses_gives_the_task_back() {
 
 #[test]
 fn a10_an_exec_without_memory_fails_the_task_with_the_reason() {
-    let farm = Farm::new();
-    let node = farm.awake_node();
+    let (farm, node) = Farm::with_awake_node();
     let Some((task, guard)) = Strace::next_guard(&node, || farm.script("echo over")) else {
         return;
     };
@@ -243,8 +230,7 @@ fn a10_an_exec_without_memory_fails_the_task_with_the_reason() {
 
 #[test]
 fn f10_a_flood_while_nobody_listens_fills_neither_memory_nor_disk() {
-    let farm = Farm::new();
-    let node = farm.awake_node();
+    let (farm, node) = Farm::with_awake_node();
     let task = farm
         .script("until [ -e go ]; do sleep 0.02; done; yes 'a line of a flood that nobody wants' | head -c 200000000");
     farm.reaches(&task, TaskStatus::Active);
@@ -268,8 +254,7 @@ fn f10_a_flood_while_nobody_listens_fills_neither_memory_nor_disk() {
 
 #[test]
 fn e11_a_worker_whose_output_is_closed_works_on_and_a_hang_up_without_a_terminal_is_nothing() {
-    let farm = Farm::new();
-    let mut node = farm.node("node");
+    let (farm, mut node) = Farm::with_node();
     start_through(&mut node, ["bash", "-c", "exec \"$0\" \"$@\" <&- >&- 2>&-"]);
     farm.awake();
     node.signal(Signal::SIGHUP);
@@ -285,8 +270,7 @@ fn e14_as_process_1_it_takes_in_orphans_hurts_none_and_leaves_as_anywhere() {
     if not_root() | missing("unshare") | missing("nsenter") {
         return;
     }
-    let farm = Farm::new();
-    let mut node = farm.node("node");
+    let (farm, mut node) = Farm::with_node();
     start_through(
         &mut node,
         ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"],

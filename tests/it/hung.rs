@@ -13,11 +13,9 @@ use nix::unistd::Pid;
 use serde_json::json;
 use standin_manager::{CommandSpec, Endpoint, TaskStatus};
 
-use crate::harness::{Farm, exec};
-use crate::machine::{missing, skipped, until};
-use crate::means::logged;
 use crate::notify::Ear;
-use crate::render_node::Node;
+use test_bed::{Farm, Node, exec, logged, until};
+use test_needs::{missing, skipped};
 
 /// A folder that is served by a process, and hangs while that one is stopped.
 struct Share {
@@ -104,14 +102,12 @@ fn server(at: &Path) -> Child {
 
 #[test]
 fn i29_a_temporary_directory_that_hangs_holds_neither_the_next_task_nor_a_stop() {
-    let farm = Farm::new();
-    let mut node = farm.node("node");
+    let (farm, mut node) = Farm::with_node();
     let Some(share) = Share::mount(&farm.folder.path().join("share")) else {
         return;
     };
     node.environment.push(("TMPDIR".into(), share.at.clone().into()));
-    node.start();
-    farm.awake();
+    farm.start(&mut node);
     // It hangs when the directory is to be removed.
     farm.completed(&farm.script(&format!("echo > $TMPDIR/left; kill -STOP {}", share.server())));
     farm.completed(&farm.script("echo > $TMPDIR/elsewhere"));
@@ -165,15 +161,13 @@ fn is_rendered_anew(farm: &Farm, task: &str, share: &Share) {
 
 #[test]
 fn i30_orders_are_obeyed_and_life_is_shown_while_a_start_looks_after_what_the_last_run_left() {
-    let farm = Farm::new();
-    let mut node = farm.node("node");
+    let (farm, mut node) = Farm::with_node();
     let Some(share) = Share::mount(&farm.folder.path().join("share")) else {
         return;
     };
     let ear = Ear::of(&mut node);
     node.environment.push(("WATCHDOG_USEC".into(), "400000".into()));
-    node.start();
-    farm.awake();
+    farm.start(&mut node);
     let task = cut_off(&farm, &mut node, &share);
     share.hangs();
     ear.until_silent_for(Duration::from_millis(1));
@@ -197,13 +191,11 @@ fn i30_orders_are_obeyed_and_life_is_shown_while_a_start_looks_after_what_the_la
 
 #[test]
 fn i2_a_half_picture_whose_storage_is_not_mounted_at_the_start_is_set_aside_before_the_next_render() {
-    let farm = Farm::new();
-    let mut node = farm.node("node");
+    let (farm, mut node) = Farm::with_node();
     let Some(mut share) = Share::mount(&farm.folder.path().join("share")) else {
         return;
     };
-    node.start();
-    farm.awake();
+    farm.start(&mut node);
     let task = cut_off(&farm, &mut node, &share);
     farm.manager.set_task_status(&task, TaskStatus::Canceled).unwrap();
     share.unmount();
@@ -223,16 +215,13 @@ fn i2_a_half_picture_whose_storage_is_not_mounted_at_the_start_is_set_aside_befo
 
 #[test]
 fn i30_a_start_does_not_wait_for_the_removal_of_what_a_killed_worker_left() {
-    let farm = Farm::new();
-    let mut node = farm.node("node");
+    let (farm, mut node) = Farm::with_node();
     let Some(share) = Share::mount(&farm.folder.path().join("share")) else {
         return;
     };
     node.environment.push(("TMPDIR".into(), share.at.clone().into()));
-    node.start();
-    farm.awake();
-    let task = farm.script("echo > $TMPDIR/left; echo running; [ -e stop ] || sleep 1000");
-    farm.says(&task, "> running");
+    farm.start(&mut node);
+    let task = farm.running("echo > $TMPDIR/left; echo running; [ -e stop ] || sleep 1000");
     node.kill();
     node.nothing_left_but_files();
     fs::write(node.folder.join("stop"), "").unwrap();
@@ -248,8 +237,7 @@ fn i30_a_start_does_not_wait_for_the_removal_of_what_a_killed_worker_left() {
 
 #[test]
 fn i29_a_program_that_cannot_be_looked_at_any_more_has_ended_all_the_same() {
-    let farm = Farm::new();
-    let node = farm.awake_node();
+    let (farm, node) = Farm::with_awake_node();
     let Some(share) = Share::mount(&farm.folder.path().join("share")) else {
         return;
     };

@@ -14,10 +14,8 @@ use standin_manager::{CommandSpec, JobSpec, Snapshot, TaskSpec, TaskStatus};
 use tokio::time::Instant;
 
 use crate::frames::requeue;
-use crate::harness::Farm;
-use crate::machine::missing;
-use crate::means::{kill_together, pass};
-use crate::render_node::Node;
+use test_bed::{Farm, Node, kill_together, pass};
+use test_needs::missing;
 
 /// Noise, which takes its time to be written, in each of the ways in which Blender writes pictures.
 const SCENE: &str = "import bpy; s = bpy.context.scene; r = s.render; r.engine = 'BLENDER_WORKBENCH'; \
@@ -85,8 +83,7 @@ fn i2_blender_killed_at_random_in_mid_write_completes_with_whole_pictures_only()
 
 impl Cut {
     fn begin((name, extra, format, _): (&str, &str, &str, &str)) -> Self {
-        let farm = Farm::new();
-        let mut node = farm.node("node");
+        let (farm, mut node) = Farm::with_node();
         node.set("crash_window", "1ms").start();
         farm.awake();
         let out = node.folder.join(name);

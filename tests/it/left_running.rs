@@ -10,9 +10,8 @@ use nix::unistd::Pid;
 use serde_json::json;
 use standin_manager::TaskStatus;
 
-use crate::harness::{Farm, exec};
-use crate::machine::{file, lives, missing};
-use crate::means::{cancel, farm_with_grace, number, pass};
+use test_bed::{Farm, cancel, exec, farm_with_grace, file, lives, number, pass};
+use test_needs::missing;
 
 /// What the log says of those who are waited for.
 const WAITED_FOR: &str = "hold its output: they are waited for while they work";
@@ -22,8 +21,7 @@ fn i18_setsid_as_the_program_does_not_fork_and_its_program_is_the_task() {
     if missing("setsid") {
         return;
     }
-    let farm = Farm::new();
-    let node = farm.awake_node();
+    let (farm, node) = Farm::with_awake_node();
     let task = farm.task(&[exec(
         "setsid",
         json!(["bash", "-c", "sleep 0.5; echo $$ is over; exit 3"]),
@@ -57,8 +55,7 @@ fn i18_setsid_as_the_program_is_asked_to_end_as_any_other() {
 
 #[test]
 fn i18_a_program_leads_no_group_and_is_in_no_session_of_ours() {
-    let farm = Farm::new();
-    let node = farm.awake_node();
+    let (farm, node) = Farm::with_awake_node();
     let task = farm.script("read -r pid _ _ parent group session _ < /proc/$$/stat; echo $pid $parent $group $session > ids; cut -d' ' -f6 /proc/$PPID/stat >> ids");
     farm.completed(&task);
     let ids: Vec<i32> = file(&node.folder.join("ids"))

@@ -5,9 +5,8 @@
 use serde_json::{Value, json};
 use standin_manager::{CommandSpec, Endpoint, Fault, FaultKind, Snapshot, TaskStatus};
 
-use crate::harness::{Farm, bash};
-use crate::machine::{PATIENCE, until};
 use crate::push_trouble::{MEMORY_KIB, peak_kib};
+use test_bed::{Farm, PATIENCE, bash, until};
 
 /// The next task runs, which a task that went round would not let it.
 fn the_next_one_runs(farm: &Farm) {
@@ -17,8 +16,7 @@ fn the_next_one_runs(farm: &Farm) {
 
 /// The text of each task that is handed out is what `rewrite` makes of it.
 fn rewritten(farm: &Farm, rewrite: fn(String) -> String) {
-    farm.manager
-        .inject(Fault::at(Endpoint::FetchTask, FaultKind::Rewritten(rewrite)).forever());
+    farm.fault(Fault::at(Endpoint::FetchTask, FaultKind::Rewritten(rewrite)).forever());
 }
 
 /// `text` with a change of what is in it, if it is a task.
@@ -32,8 +30,7 @@ fn changed(text: String, change: fn(&mut Value)) -> String {
 
 #[test]
 fn i3_counts_of_steps_beyond_ours_run() {
-    let farm = Farm::new();
-    let node = farm.awake_node();
+    let (farm, node) = Farm::with_awake_node();
     for steps in [-1, 5_000_000_000, 4_000_000_000, i64::MAX, i64::MIN] {
         let task = farm.task(&[bash("echo ran").steps(steps), bash("true").steps(1)]);
         farm.completed(&task);
@@ -50,8 +47,7 @@ fn nested(levels: usize) -> String {
 
 #[test]
 fn i3_parameters_nested_deep_run() {
-    let farm = Farm::new();
-    let node = farm.awake_node();
+    let (farm, node) = Farm::with_awake_node();
     rewritten(&farm, |text| {
         [130, 400, 9000].into_iter().fold(text, |text, levels| {
             text.replace(&format!("\"nested {levels}\""), &nested(levels))
@@ -73,8 +69,7 @@ fn i3_parameters_nested_deep_run() {
 
 #[test]
 fn i3_a_task_of_17_mib_runs() {
-    let farm = Farm::new();
-    let node = farm.awake_node();
+    let (farm, node) = Farm::with_awake_node();
     let parameters = json!({ "exe": "echo", "args": ["ran"], "unasked": "x".repeat(17 << 20) });
     let task = farm.task(&[CommandSpec::new("exec", parameters)]);
     // An unoptimized build takes its time for that much.
@@ -87,8 +82,7 @@ fn i3_a_task_of_17_mib_runs() {
 
 #[test]
 fn i12_many_small_values_fail_their_task_and_fill_no_memory() {
-    let farm = Farm::new();
-    let node = farm.awake_node();
+    let (farm, node) = Farm::with_awake_node();
     rewritten(&farm, |text| {
         text.replace("\"many\"", &format!("[{}0]", "0,".repeat(4 << 20)))
     });
@@ -105,8 +99,7 @@ fn i12_many_small_values_fail_their_task_and_fill_no_memory() {
 
 #[test]
 fn i3_nulls_run() {
-    let farm = Farm::new();
-    let node = farm.awake_node();
+    let (farm, node) = Farm::with_awake_node();
     fn nothing(task: &mut Value) {
         for key in ["job", "name", "job_type", "task_type"] {
             task[key] = Value::Null;
@@ -122,8 +115,7 @@ fn i3_nulls_run() {
 
 #[test]
 fn i3_what_cannot_be_read_but_has_an_id_has_failed_with_the_reason() {
-    let farm = Farm::new();
-    let node = farm.awake_node();
+    let (farm, node) = Farm::with_awake_node();
     rewritten(&farm, |text| changed(text, |task| task["commands"] = json!("none")));
     let task = farm.script("echo ran >> runs");
     farm.failed(&task);

@@ -6,9 +6,8 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::json;
 
-use crate::harness::{Farm, exec};
-use crate::machine::{lives, missing, until};
-use crate::means::{as_user, not_root, own_user, start_through};
+use test_bed::{Farm, as_user, exec, lives, own_user, start_through, until};
+use test_needs::{missing, not_root};
 
 /// A process of a test's own, killed at its end.
 struct Neighbour(Child);
@@ -49,8 +48,7 @@ fn i14_another_users_process_with_our_mark_keeps_no_node_from_work() {
     if missing("prlimit") {
         return;
     }
-    let farm = Farm::new();
-    let mut node = farm.node("node");
+    let (farm, mut node) = Farm::with_node();
     let Some(user) = own_user(&farm, &node) else { return };
     start_through(&mut node, as_user(user));
     farm.awake();
@@ -85,8 +83,7 @@ fn i14_a_program_that_entered_another_pid_namespace_is_ended_after_its_task() {
     if not_root() || missing("unshare") || missing("nsenter") {
         return;
     }
-    let farm = Farm::new();
-    let node = farm.awake_node();
+    let (farm, node) = Farm::with_awake_node();
     let words = ["unshare", "--pid", "--fork", "--kill-child", "sleep", "1000"].map(str::to_owned);
     let container = Neighbour::start(&words);
     let children = format!("/proc/{0}/task/{0}/children", container.pid());

@@ -8,10 +8,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use serde_json::json;
 use standin_manager::{Endpoint, TaskStatus, When, WorkerStatus};
 
-use crate::harness::{Farm, bash, exec};
-use crate::means::{as_user, own_user, start_through};
-use crate::render_node::Node;
 use crate::small_disk::SmallDisk;
+use test_bed::{Farm, Node, as_user, bash, exec, own_user, start_through};
 
 /// A node that needs what `needs` says, lines of the `[node]` table; not started yet.
 fn node_with_needs(farm: &Farm, needs: &str) -> Node {
@@ -24,8 +22,7 @@ fn node_with_needs(farm: &Farm, needs: &str) -> Node {
 /// The same, awake.
 fn node_that_needs(farm: &Farm, needs: &str) -> Node {
     let mut node = node_with_needs(farm, needs);
-    node.start();
-    farm.awake();
+    farm.start(&mut node);
     node
 }
 
@@ -69,11 +66,8 @@ fn d7_a_node_that_slept_of_its_own_accord_is_awake_after_a_new_start() {
 
 #[test]
 fn a_node_that_was_sent_to_sleep_sleeps_after_a_new_start() {
-    let farm = Farm::new();
-    let mut node = farm.awake_node();
-    farm.manager
-        .ask(&farm.worker(), WorkerStatus::Asleep, When::Now)
-        .unwrap();
+    let (farm, mut node) = Farm::with_awake_node();
+    farm.ask(WorkerStatus::Asleep, When::Now);
     farm.status(WorkerStatus::Asleep);
     node.kill();
     node.start();
@@ -174,8 +168,7 @@ fn a_program_that_runs_and_fails_is_not_held_against_the_node() {
 /// `setpriv` and `su` leave a user in the directory and with the `HOME` of whoever called them.
 #[test]
 fn d3_folders_that_are_closed_to_the_worker_hold_no_configuration_of_it() {
-    let farm = Farm::new();
-    let mut node = farm.node("node");
+    let (farm, mut node) = Farm::with_node();
     let Some(user) = own_user(&farm, &node) else { return };
     let closed = farm.folder.path().join("closed");
     fs::create_dir(&closed).unwrap();
@@ -185,6 +178,5 @@ fn d3_folders_that_are_closed_to_the_worker_hold_no_configuration_of_it() {
     let there = format!("--chdir={}", closed.display());
     start_through(&mut node, ["env".to_owned(), there].into_iter().chain(as_user(user)));
     farm.completed(&farm.script("true"));
-    assert_eq!(node.stop(), 0);
-    node.nothing_left();
+    node.finish();
 }

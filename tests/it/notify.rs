@@ -11,9 +11,7 @@ use nix::sys::signal::Signal;
 use standin_manager::{JobSpec, TaskSpec, TaskStatus, When, WorkerStatus};
 use tokio::time::Instant;
 
-use crate::harness::{Farm, bash};
-use crate::machine::PATIENCE;
-use crate::render_node::Node;
+use test_bed::{Farm, Node, PATIENCE, bash};
 
 /// The other end of a node's notifications.
 pub(crate) struct Ear(UnixDatagram);
@@ -68,15 +66,13 @@ fn heard_node(farm: &Farm, timings: &[(&'static str, &'static str)]) -> (Node, E
     let ear = Ear::of(&mut node);
     node.config.timings.extend(timings);
     node.environment.push(("WATCHDOG_USEC".into(), "400000".into()));
-    node.start();
-    farm.awake();
+    farm.start(&mut node);
     (node, ear)
 }
 
 #[test]
 fn ready_is_said_before_the_manager_is_there_and_the_end_comes_last() {
-    let farm = Farm::new();
-    let mut node = farm.node("node");
+    let (farm, mut node) = Farm::with_node();
     let ear = Ear::of(&mut node);
     farm.manager.stop();
     node.start();
@@ -88,9 +84,7 @@ fn ready_is_said_before_the_manager_is_there_and_the_end_comes_last() {
     );
     farm.manager.start_again().unwrap();
     ear.until("STATUS=idle, no task yet");
-    farm.manager
-        .ask(&farm.worker(), WorkerStatus::Asleep, When::Now)
-        .unwrap();
+    farm.ask(WorkerStatus::Asleep, When::Now);
     ear.until("STATUS=asleep: asked by the Manager");
     node.signal(Signal::SIGTERM);
     assert_eq!(node.ended(), 0);
@@ -102,8 +96,7 @@ fn ready_is_said_before_the_manager_is_there_and_the_end_comes_last() {
 
 #[test]
 fn e15_a_broken_configuration_is_never_ready() {
-    let farm = Farm::new();
-    let mut node = farm.node("node");
+    let (_farm, mut node) = Farm::with_node();
     let ear = Ear::of(&mut node);
     node.config.top.push("nice = \"very\"".into());
     node.start();
@@ -113,8 +106,7 @@ fn e15_a_broken_configuration_is_never_ready() {
 
 #[test]
 fn an_abstract_socket_is_as_good_and_no_program_sees_either() {
-    let farm = Farm::new();
-    let mut node = farm.node("node");
+    let (farm, mut node) = Farm::with_node();
     let name = format!("flamenco-it-{}-abstract", std::process::id());
     let socket = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
     let ear = Ear::named(&mut node, socket, format!("@{name}").into());
@@ -186,8 +178,7 @@ fn e13_an_absent_manager_ends_the_signs_of_life_only_where_that_is_configured() 
 fn e4_e5_a_drain_asks_for_time_at_once_and_stops_only_at_its_end() {
     let farm = Farm::new();
     let (mut node, ear) = heard_node(&farm, &[]);
-    let task = farm.script("echo running; until [ -e go ]; do sleep 0.02; done");
-    farm.says(&task, "> running");
+    let task = farm.running("echo running; until [ -e go ]; do sleep 0.02; done");
     node.signal(Signal::SIGQUIT);
     ear.until("EXTEND_TIMEOUT_USEC=");
     let between = ear.until("STATUS=the last task before leaving: running task");
@@ -209,8 +200,7 @@ fn e4_e5_a_drain_asks_for_time_at_once_and_stops_only_at_its_end() {
 fn e5_a_drain_ends_its_task_at_the_limit() {
     let farm = Farm::new();
     let (mut node, _ear) = heard_node(&farm, &[("drain_limit", "500ms"), ("grace", "100ms")]);
-    let task = farm.script("trap '' TERM; echo running; while :; do sleep 0.02; done");
-    farm.says(&task, "> running");
+    let task = farm.running("trap '' TERM; echo running; while :; do sleep 0.02; done");
     node.signal(Signal::SIGQUIT);
     assert_eq!(node.ended(), 0);
     assert_eq!(farm.manager.task(&task).unwrap().status, TaskStatus::Queued);

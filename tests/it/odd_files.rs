@@ -11,10 +11,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use serde_json::json;
 
-use crate::harness::Farm;
-use crate::machine::until;
-use crate::means::start_through;
-use crate::render_node::Node;
+use test_bed::{Farm, Node, start_through};
 
 fn pipe(path: &Path) {
     fs::remove_file(path).ok();
@@ -83,11 +80,9 @@ fn i22_a_pipe_or_device_in_the_place_of_an_operators_file_is_said() {
 
 #[test]
 fn i22_a_time_zone_that_is_no_file_is_utc_and_what_a_task_plants_in_the_home_stops_nobody() {
-    let farm = Farm::new();
-    let mut node = farm.node("node");
+    let (farm, mut node) = Farm::with_node();
     node.environment.push(("TZ".into(), "/dev/zero".into()));
-    node.start();
-    farm.awake();
+    farm.start(&mut node);
     assert!(node.log().lines().next().unwrap().contains("+00:00 "), "{}", node.log());
     let task = farm.script(
         "cd \"$FLAMENCO_HOME\" || exit 1; here=$(echo spool/????????-*)
@@ -113,8 +108,7 @@ fn i22_a_time_zone_that_is_no_file_is_utc_and_what_a_task_plants_in_the_home_sto
     pipe(&folder(2).join("log-000001"));
     pipe(&folder(3));
     pipe(&node.home().join("signed-on"));
-    node.start();
-    farm.awake();
+    farm.start(&mut node);
     let last = farm.script("echo last");
     farm.completed(&last);
     let (code, _, _) = crate::history::history(&node, &[]);
@@ -124,18 +118,15 @@ fn i22_a_time_zone_that_is_no_file_is_utc_and_what_a_task_plants_in_the_home_sto
 
 #[test]
 fn what_we_write_is_for_us_alone_whatever_the_umask_and_a_home_open_to_others_is_said() {
-    let farm = Farm::new();
-    let mut node = farm.node("node");
+    let (farm, mut node) = Farm::with_node();
     fs::create_dir(node.home()).unwrap();
     fs::set_permissions(node.home(), fs::Permissions::from_mode(0o777)).unwrap();
     start_through(&mut node, ["sh", "-c", "umask 0; exec \"$@\"", "sh"]);
     farm.awake();
     farm.completed(&farm.script("echo done"));
-    until(
-        "the worker to say who can write to its home",
-        || node.log().contains("can be changed by others").then_some(()),
-        || node.log(),
-    );
+    node.until("the worker to say who can write to its home", || {
+        node.log().contains("can be changed by others")
+    });
     assert_eq!(node.stop(), 0);
     let mut folders = vec![node.home()];
     while let Some(folder) = folders.pop() {

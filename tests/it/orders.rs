@@ -13,10 +13,8 @@ use nix::unistd::Pid;
 use standin_manager::{Endpoint, Fault, FaultKind, TaskStatus, WorkerStatus};
 use tokio::time::Instant;
 
-use crate::harness::Farm;
-use crate::machine::{lives, missing, skipped, until};
-use crate::means::{logged, start_through};
-use crate::render_node::Node;
+use test_bed::{Farm, Node, lives, logged, start_through, until};
+use test_needs::{missing, skipped};
 
 const LEAVE: [Signal; 3] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT];
 
@@ -35,8 +33,7 @@ fn told(farm: &Farm, endpoint: Endpoint) -> usize {
 #[test]
 fn e1_any_signal_to_leave_while_asleep_signs_off_once_and_exits_0() {
     for signal in LEAVE {
-        let farm = Farm::new();
-        let mut node = farm.awake_node();
+        let (farm, mut node) = Farm::with_awake_node();
         node.signal(Signal::SIGUSR1);
         farm.status(WorkerStatus::Asleep);
         node.signal(signal);
@@ -50,9 +47,8 @@ fn e1_any_signal_to_leave_while_asleep_signs_off_once_and_exits_0() {
 #[test]
 fn e10_any_signal_to_leave_while_the_sign_on_hangs_exits_0_and_signs_off() {
     for signal in LEAVE {
-        let farm = Farm::new();
-        let mut node = farm.node("node");
-        farm.manager.inject(Fault::at(Endpoint::SignOn, FaultKind::Hang));
+        let (farm, mut node) = Farm::with_node();
+        farm.fault(Fault::at(Endpoint::SignOn, FaultKind::Hang));
         node.start();
         farm.asked(Endpoint::SignOn, 1);
         node.signal(signal);
@@ -67,8 +63,7 @@ fn e10_any_signal_to_leave_while_the_sign_on_hangs_exits_0_and_signs_off() {
 fn e4_a_stop_in_mid_drain_ends_the_task_and_another_skips_the_grace() {
     let farm = Farm::new();
     let mut node = farm.awake_node_with(&[("grace", "10m")]);
-    let task = farm.script(STUBBORN);
-    farm.says(&task, "> running");
+    let task = farm.running(STUBBORN);
     node.signal(Signal::SIGQUIT);
     logged(&node, "signal received: Drain");
     node.signal(Signal::SIGTERM);
@@ -84,10 +79,8 @@ fn e4_a_stop_in_mid_drain_ends_the_task_and_another_skips_the_grace() {
 
 #[test]
 fn e4_a_sleep_or_a_wake_does_not_take_back_a_drain() {
-    let farm = Farm::new();
-    let mut node = farm.awake_node();
-    let task = farm.script(STUBBORN);
-    farm.says(&task, "> running");
+    let (farm, mut node) = Farm::with_awake_node();
+    let task = farm.running(STUBBORN);
     for (signal, order) in [
         (Signal::SIGQUIT, "Drain"),
         (Signal::SIGUSR1, "Sleep"),
@@ -105,8 +98,7 @@ fn e4_a_sleep_or_a_wake_does_not_take_back_a_drain() {
 
 #[test]
 fn usr1_in_mid_task_lets_it_finish_then_sleeps_until_usr2() {
-    let farm = Farm::new();
-    let node = farm.awake_node();
+    let (farm, node) = Farm::with_awake_node();
     let (task, next) = (farm.script(STUBBORN), farm.script("true"));
     farm.says(&task, "> running");
     node.signal(Signal::SIGUSR1);
@@ -123,8 +115,7 @@ fn usr1_in_mid_task_lets_it_finish_then_sleeps_until_usr2() {
 
 #[test]
 fn usr2_in_mid_task_takes_back_a_usr1() {
-    let farm = Farm::new();
-    let node = farm.awake_node();
+    let (farm, node) = Farm::with_awake_node();
     let (task, next) = (farm.script(STUBBORN), farm.script("true"));
     farm.says(&task, "> running");
     let said = told(&farm, Endpoint::StateChanged);
@@ -177,8 +168,7 @@ fn usr1_while_it_waits_for_its_home_is_obeyed_when_it_has_it() {
 fn e8_a_stop_while_the_sign_off_hangs_leaves_at_once_and_signs_off_once() {
     let farm = Farm::new();
     let mut node = farm.awake_node_with(&[("leave", "30m"), ("leave_sign_off", "30m")]);
-    farm.manager
-        .inject(Fault::at(Endpoint::SignOff, FaultKind::Hang).forever());
+    farm.fault(Fault::at(Endpoint::SignOff, FaultKind::Hang).forever());
     node.signal(Signal::SIGTERM);
     farm.asked(Endpoint::SignOff, 1);
     node.signal_again(Signal::SIGTERM);
@@ -192,8 +182,7 @@ fn e8_a_stop_while_the_sign_off_hangs_leaves_at_once_and_signs_off_once() {
 fn e9_c21_a_sign_off_that_hangs_is_tried_three_times_within_its_time() {
     let farm = Farm::new();
     let mut node = farm.awake_node_with(&[("leave_sign_off", "1500ms")]);
-    farm.manager
-        .inject(Fault::at(Endpoint::SignOff, FaultKind::Hang).forever());
+    farm.fault(Fault::at(Endpoint::SignOff, FaultKind::Hang).forever());
     assert_eq!(node.stop(), 0);
     assert_eq!(told(&farm, Endpoint::SignOff), 3);
     node.nothing_left();
@@ -210,9 +199,8 @@ fn e9_a_stop_takes_20_seconds_at_the_most_with_the_worst_of_programs_and_manager
         ("asleep_backoff_max", "10s"),
     ]);
     let script = "trap '' TERM; echo running; until [ -e go ]; do sleep 0.02; done; echo unsent; (setsid sleep 1000 &) ; sleep 1000";
-    let task = farm.script(script);
-    farm.says(&task, "> running");
-    farm.manager.inject(Fault::anywhere(FaultKind::Hang).forever());
+    let task = farm.running(script);
+    farm.fault(Fault::anywhere(FaultKind::Hang).forever());
     go(&node);
     let begin = Instant::now();
     assert_eq!(node.stop(), 0);
@@ -234,13 +222,11 @@ fn e9_a_stop_takes_20_seconds_at_the_most_with_the_worst_of_programs_and_manager
 
 #[test]
 fn e3_a_third_signal_ends_a_worker_that_is_stuck_itself() {
-    let farm = Farm::new();
-    let mut node = farm.node("node");
+    let (farm, mut node) = Farm::with_node();
     let Some(library) = stuck_in_a_note(&node) else { return };
     start_through(&mut node, ["env", &format!("LD_PRELOAD={}", library.display())]);
     farm.awake();
-    let task = farm.script("echo $$ > pid; echo running; sleep 1000");
-    farm.says(&task, "> running");
+    farm.running("echo $$ > pid; echo running; sleep 1000");
     kill(Pid::from_raw(node.children()[0]), Signal::SIGKILL).unwrap();
     let stuck = || node.folder.join("stuck").exists().then_some(());
     until("the worker to be stuck", stuck, || node.log());
@@ -299,8 +285,7 @@ fn stuck_in_a_note(node: &Node) -> Option<PathBuf> {
 fn e3_the_same_signal_twice_at_once_is_one_and_the_program_keeps_its_grace() {
     let farm = Farm::new();
     let mut node = farm.awake_node_with(&[("grace", "10m")]);
-    let task = farm.script("trap 'sleep 0.5; echo tidied up; exit' TERM; echo running; while :; do sleep 0.02; done");
-    farm.says(&task, "> running");
+    let task = farm.running("trap 'sleep 0.5; echo tidied up; exit' TERM; echo running; while :; do sleep 0.02; done");
     let pid = node.pid();
     let begun = Instant::now();
     for _ in 0..2 {
@@ -334,8 +319,7 @@ fn e11_a_terminal_that_goes_away_is_a_stop() {
     if missing("script") {
         return;
     }
-    let farm = Farm::new();
-    let mut node = farm.node("node");
+    let (farm, mut node) = Farm::with_node();
     // A shell that hands the signal on only by being gone.
     start_through(
         &mut node,
@@ -346,8 +330,7 @@ fn e11_a_terminal_that_goes_away_is_a_stop() {
         ],
     );
     farm.awake();
-    let task = farm.script(STUBBORN);
-    farm.says(&task, "> running");
+    let task = farm.running(STUBBORN);
     let worker = node.children()[0];
     node.kill();
     until("the worker to leave", || (!lives(worker)).then_some(()), || farm.logs());

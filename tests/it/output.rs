@@ -5,8 +5,8 @@
 use serde_json::json;
 use standin_manager::{Endpoint, Fault, FaultKind};
 
-use crate::harness::{Farm, exec};
-use crate::machine::{missing, until};
+use test_bed::{Farm, exec};
+use test_needs::missing;
 
 /// The lines a program printed, without their `pid=N > `.
 fn printed(log: &str) -> Vec<&str> {
@@ -17,8 +17,7 @@ fn printed(log: &str) -> Vec<&str> {
 
 #[test]
 fn h1_bytes_that_are_no_text_become_marks_where_they_stand_and_touch_no_other_line() {
-    let farm = Farm::new();
-    let node = farm.awake_node();
+    let (farm, node) = Farm::with_awake_node();
     let task = farm.script(r"printf 'caf\xe9\nnext\n\xff\xfe in front\nin \x80 between\nnul \x00 here\nends in mark \xef\xbf\xbd\nlast \xc3'");
     farm.completed(&task);
     let log = farm.log(&task);
@@ -40,8 +39,7 @@ fn h1_a_character_is_not_cut_by_the_way_it_is_written() {
     if missing("perl") {
         return;
     }
-    let farm = Farm::new();
-    let node = farm.awake_node();
+    let (farm, node) = Farm::with_awake_node();
     let program = r#"$| = 1; for my $byte (split //, "gr\xc3\xbc\xc3\x9fe \xf0\x9f\x8e\xac\n") { syswrite STDOUT, $byte; select undef, undef, undef, 0.005; }"#;
     let task = farm.task(&[exec("perl", json!(["-e", program]))]);
     farm.completed(&task);
@@ -51,8 +49,7 @@ fn h1_a_character_is_not_cut_by_the_way_it_is_written() {
 
 #[test]
 fn h1_a_hundred_megabytes_without_an_end_of_line_stay_bounded_and_the_next_line_is_whole() {
-    let farm = Farm::new();
-    let node = farm.awake_node();
+    let (farm, node) = Farm::with_awake_node();
     let task = farm.script("head -c 100000000 /dev/zero | tr '\\0' x; echo; echo next");
     farm.completed(&task);
     let status = std::fs::read_to_string(format!("/proc/{}/status", node.pid())).unwrap();
@@ -70,8 +67,7 @@ fn h1_a_hundred_megabytes_without_an_end_of_line_stay_bounded_and_the_next_line_
 
 #[test]
 fn h2_progress_that_overwrites_itself_is_folded_to_its_last_state() {
-    let farm = Farm::new();
-    let node = farm.awake_node();
+    let (farm, node) = Farm::with_awake_node();
     let task =
         farm.script(r"for i in $(seq 0 999); do printf 'frame %s\r' $i; done; printf 'frame 1000 done\nnext\r\n'");
     farm.completed(&task);
@@ -96,8 +92,7 @@ fn h2_the_state_of_progress_shows_while_the_program_runs() {
 
 #[test]
 fn h3_what_was_said_arrives_although_the_program_is_silent_since() {
-    let farm = Farm::new();
-    let node = farm.awake_node();
+    let (farm, node) = Farm::with_awake_node();
     let task = farm.script("echo said; until [ -e go ]; do sleep 0.02; done");
     farm.says(&task, "> said");
     std::fs::write(node.folder.join("go"), "").unwrap();
@@ -107,10 +102,8 @@ fn h3_what_was_said_arrives_although_the_program_is_silent_since() {
 
 #[test]
 fn h4_a_refused_piece_of_log_leaves_the_program_alone_and_is_sent_again() {
-    let farm = Farm::new();
-    let node = farm.awake_node();
-    farm.manager
-        .inject(Fault::at(Endpoint::TaskUpdate, FaultKind::status(500)).times(4));
+    let (farm, node) = Farm::with_awake_node();
+    farm.fault(Fault::at(Endpoint::TaskUpdate, FaultKind::status(500)).times(4));
     let task = farm.script("for i in $(seq 1 20); do echo line $i; sleep 0.03; done");
     farm.completed(&task);
     let log = farm.log(&task);
@@ -121,8 +114,7 @@ fn h4_a_refused_piece_of_log_leaves_the_program_alone_and_is_sent_again() {
 
 #[test]
 fn h4_a_piece_that_is_refused_for_good_is_marked_in_the_log_and_the_rest_goes_on() {
-    let farm = Farm::new();
-    let node = farm.awake_node();
+    let (farm, node) = Farm::with_awake_node();
     let task = farm.script("echo first; until [ -e go ]; do sleep 0.02; done; echo second; until [ -e on ]; do sleep 0.02; done; echo third");
     farm.says(&task, "> first");
     let body = r#"{"message":"request body has an error"}"#.into();
@@ -131,7 +123,7 @@ fn h4_a_piece_that_is_refused_for_good_is_marked_in_the_log_and_the_rest_goes_on
         headers: Vec::new(),
         body,
     };
-    farm.manager.inject(Fault::at(Endpoint::TaskUpdate, refusal));
+    farm.fault(Fault::at(Endpoint::TaskUpdate, refusal));
     std::fs::write(node.folder.join("go"), "").unwrap();
     farm.wait("a piece to be refused", |farm| {
         (farm.requests().iter().filter(|seen| seen.status() == Some(400)).count() == 1).then_some(())
@@ -146,8 +138,7 @@ fn h4_a_piece_that_is_refused_for_good_is_marked_in_the_log_and_the_rest_goes_on
 
 #[test]
 fn h5_all_of_the_log_is_accepted_before_the_outcome() {
-    let farm = Farm::new();
-    let node = farm.awake_node();
+    let (farm, node) = Farm::with_awake_node();
     let task = farm.script("seq 1 200000; echo the end");
     farm.completed(&task);
     let updates: Vec<_> = farm
@@ -183,17 +174,12 @@ fn h5_all_of_the_log_is_accepted_before_the_outcome() {
 
 #[test]
 fn a_flood_does_not_keep_an_abort_from_being_heard() {
-    let farm = Farm::new();
-    let node = farm.awake_node();
+    let (farm, node) = Farm::with_awake_node();
     let task = farm.script("exec yes a line of output that never ends");
     farm.says(&task, "never ends");
     farm.manager
         .set_task_status(&task, standin_manager::TaskStatus::Canceled)
         .unwrap();
-    until(
-        "the flood to be over",
-        || node.children().is_empty().then_some(()),
-        || node.log(),
-    );
+    node.until("the flood to be over", || node.children().is_empty());
     node.finish();
 }

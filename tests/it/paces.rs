@@ -13,9 +13,7 @@ use serde_json::json;
 use standin_manager::{Endpoint, Fault, FaultKind, Options, TaskStatus};
 use tokio::time::Instant;
 
-use crate::harness::Farm;
-use crate::machine::{PATIENCE, file, until};
-use crate::render_node::Node;
+use test_bed::{Farm, Node, PATIENCE, file};
 
 fn answer(code: u16, headers: &[(&str, &str)], body: &str) -> FaultKind {
     let headers = headers
@@ -31,7 +29,7 @@ fn answer(code: u16, headers: &[(&str, &str)], body: &str) -> FaultKind {
 /// Each fetch is answered with this for so long, and a task waits meanwhile. Answers with how often it was asked.
 fn asked_while(farm: &Farm, node: &mut Node, kind: FaultKind, time: Duration) -> usize {
     farm.manager.clear_requests();
-    farm.manager.inject(Fault::at(Endpoint::FetchTask, kind).forever());
+    farm.fault(Fault::at(Endpoint::FetchTask, kind).forever());
     let task = farm.script("true");
     let began = Instant::now();
     farm.wait("the first of such answers", |farm| {
@@ -52,8 +50,7 @@ fn asked_while(farm: &Farm, node: &mut Node, kind: FaultKind, time: Duration) ->
 
 #[test]
 fn i26_a_manager_that_says_awake_to_who_is_awake_is_obeyed_slowly() {
-    let farm = Farm::new();
-    let mut node = farm.node("node");
+    let (farm, mut node) = Farm::with_node();
     node.set("idle_min", "500ms").set("idle_max", "1s").start();
     farm.awake();
     let awake = answer(423, &[], r#"{"status_requested":"awake"}"#);
@@ -70,8 +67,7 @@ fn i26_a_manager_that_says_awake_to_who_is_awake_is_obeyed_slowly() {
 
 #[test]
 fn i26_a_manager_that_asks_for_a_restart_that_cannot_be_is_obeyed_slowly() {
-    let farm = Farm::new();
-    let mut node = farm.node("node");
+    let (farm, mut node) = Farm::with_node();
     node.arguments.clear();
     node.set("idle_min", "500ms").set("idle_max", "1s").start();
     farm.awake();
@@ -83,10 +79,8 @@ fn i26_a_manager_that_asks_for_a_restart_that_cannot_be_is_obeyed_slowly() {
 
 #[test]
 fn i26_words_and_ids_of_any_length_or_shape_are_bounded_in_the_log_and_harmless() {
-    let farm = Farm::new();
-    let mut node = farm.node("node");
-    node.start();
-    farm.awake();
+    let (farm, mut node) = Farm::with_node();
+    farm.start(&mut node);
     let long = "x".repeat(700_000);
     for body in [
         json!({ "code": 500, "message": long }).to_string(),
@@ -114,7 +108,7 @@ fn i26_words_and_ids_of_any_length_or_shape_are_bounded_in_the_log_and_harmless(
 fn i26_a_uuid_that_is_no_name_is_not_written_into_the_credentials() {
     let farm = Farm::new();
     let odd = answer(200, &[], "{\"uuid\":\"x\\\"\\nworker_secret: \\\"known\"}");
-    farm.manager.inject(Fault::at(Endpoint::Register, odd).times(3));
+    farm.fault(Fault::at(Endpoint::Register, odd).times(3));
     let node = farm.awake_node();
     let credentials = file(&node.home().join("flamenco-worker-credentials.yaml"));
     assert!(!credentials.contains("known"), "{credentials}");
@@ -125,12 +119,10 @@ fn i26_a_uuid_that_is_no_name_is_not_written_into_the_credentials() {
 #[test]
 fn i12_an_absurd_retry_after_neither_panics_nor_makes_deaf_to_a_stop() {
     for value in ["18446744073709551615", "Fri, 01 Jan 2094 00:00:00 GMT", "86400"] {
-        let farm = Farm::new();
-        let mut node = farm.awake_node();
+        let (farm, mut node) = Farm::with_awake_node();
         farm.manager.clear_requests();
         for endpoint in [Endpoint::FetchTask, Endpoint::State, Endpoint::TaskUpdate] {
-            farm.manager
-                .inject(Fault::at(endpoint, answer(503, &[("Retry-After", value)], "busy")));
+            farm.fault(Fault::at(endpoint, answer(503, &[("Retry-After", value)], "busy")));
         }
         farm.asked(Endpoint::FetchTask, 1);
         farm.wait("the answer", |farm| {
@@ -168,19 +160,16 @@ fn i12_provisional_answers_without_end_are_no_answer_and_a_stop_is_obeyed() {
     node.url = format!("http://{}/", listener.local_addr().unwrap());
     std::thread::spawn(move || provisional_for_ever(&listener));
     node.set("request_timeout", "1s").set("question_timeout", "1s").start();
-    until(
-        "the registration to be given up once",
-        || node.log().contains("cannot register at the Manager").then_some(()),
-        || node.log(),
-    );
+    node.until("the registration to be given up once", || {
+        node.log().contains("cannot register at the Manager")
+    });
     assert_eq!(node.stop(), 0, "{}", node.log());
     node.finish();
 }
 
 #[test]
 fn i10_a_task_that_comes_again_and_again_is_run_ever_more_slowly_and_said() {
-    let farm = Farm::new();
-    let mut node = farm.node("node");
+    let (farm, mut node) = Farm::with_node();
     node.set("strike_pause_min", "500ms")
         .set("strike_pause_max", "30s")
         .start();
@@ -224,8 +213,7 @@ fn supervised(farm: &Farm, node: &mut Node, task: &str) -> usize {
 
 /// Runs a task that ends its worker in this way; it is failed after the third run, and the next one runs.
 fn a_task_that_ends_its_worker(script: &str) {
-    let farm = Farm::new();
-    let mut node = farm.node("node");
+    let (farm, mut node) = Farm::with_node();
     node.set("strike_pause_min", "200ms");
     let task = farm.script(script);
     supervised(&farm, &mut node, &task);
@@ -254,29 +242,22 @@ fn i6_a_task_that_has_its_worker_restarted_has_failed_after_the_third_time() {
 
 #[test]
 fn i6_a_worker_that_was_stopped_in_the_middle_of_a_task_does_not_count_it_when_it_ends_well() {
-    let farm = Farm::new();
-    let mut node = farm.node("node");
+    let (farm, mut node) = Farm::with_node();
     node.set("strike_pause_min", "50ms").start();
     let task = farm.script("echo ran >> runs; until [ -e go ]; do sleep 0.05; done");
     for runs in 1..=2 {
         let ran = || fs::read_to_string(node.folder.join("runs")).is_ok_and(|text| text.lines().count() == runs);
-        until("the task to run", || ran().then_some(()), || node.log());
+        node.until("the task to run", ran);
         node.kill();
         node.start();
     }
     let counted = || fs::read_to_string(node.home().join("spool/cut-short.json")).unwrap_or_default();
-    until(
-        "the runs that were cut short to be counted",
-        || counted().contains(&task).then_some(()),
-        || node.log(),
-    );
+    node.until("the runs that were cut short to be counted", || {
+        counted().contains(&task)
+    });
     fs::write(node.folder.join("go"), "").unwrap();
     farm.completed(&task);
-    until(
-        "them to be forgotten",
-        || (!counted().contains(&task)).then_some(()),
-        || node.log(),
-    );
+    node.until("them to be forgotten", || !counted().contains(&task));
     node.finish();
 }
 
@@ -312,8 +293,7 @@ fn i19_a_fetch_that_is_refused_is_answered_with_a_sign_off_and_a_sign_on() {
     let node = farm.awake_node();
     let words = r#"{"code":400,"message":"too many unclean sign-on requests detected"}"#;
     farm.manager.clear_requests();
-    farm.manager
-        .inject(Fault::at(Endpoint::FetchTask, answer(400, &[], words)).times(2));
+    farm.fault(Fault::at(Endpoint::FetchTask, answer(400, &[], words)).times(2));
     let task = farm.script("true");
     farm.completed(&task);
     assert_eq!(farm.requests(Endpoint::SignOff).len(), 2, "{}", node.log());

@@ -4,10 +4,9 @@
 
 use standin_manager::{JobSpec, TaskSpec};
 
-use crate::harness::{Farm, bash};
 use crate::history::history;
-use crate::machine::until;
 use crate::notify::Ear;
+use test_bed::{Farm, bash};
 
 /// Clears the screen, fills the clipboard, begins a line of its own, turns the rest around, and is C1's CSI.
 const NAME: &str = "a\x1b[2J\x1b]52;c;eA==\x07b\n<3>error forged\r\u{202e}gnp\u{9b}2Jend";
@@ -21,11 +20,9 @@ fn steers(text: &str) -> bool {
 
 #[test]
 fn i15_no_terminal_status_or_log_line_of_ours_is_steered_by_a_name_or_an_output() {
-    let farm = Farm::new();
-    let mut node = farm.node("node");
+    let (farm, mut node) = Farm::with_node();
     let ear = Ear::of(&mut node);
-    node.start();
-    farm.awake();
+    farm.start(&mut node);
     let printed = r"a\033[2J\033]52;c;eA==\007b\xe2\x80\xae\xc2\x9b2J end";
     let script = format!("printf '{printed}\\n'; until [ -e go ]; do sleep 0.02; done");
     let task = TaskSpec::new(NAME).command(bash(&script));
@@ -44,11 +41,7 @@ fn i15_no_terminal_status_or_log_line_of_ours_is_steered_by_a_name_or_an_output(
     );
     std::fs::write(node.folder.join("go"), "").unwrap();
     farm.completed(&task);
-    until(
-        "the end to be in the log",
-        || node.log().contains("completed").then_some(()),
-        || node.log(),
-    );
+    node.until("the end to be in the log", || node.log().contains("completed"));
 
     let log = node.log();
     assert!(log.contains(&format!("running task {SHOWN}")), "{log}");

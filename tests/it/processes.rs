@@ -9,10 +9,7 @@ use nix::unistd::Pid;
 use serde_json::json;
 use standin_manager::{CommandSpec, Endpoint, Fault, FaultKind, JobSpec, TaskSpec, TaskStatus, When, WorkerStatus};
 
-use crate::harness::{Farm, bash, exec};
-use crate::machine::{file, lives, until};
-use crate::means::{cancel, farm_with_grace, number};
-use crate::render_node::Node;
+use test_bed::{Farm, Node, bash, cancel, exec, farm_with_grace, file, lives, number, until};
 
 #[test]
 fn a1_a_cancelled_program_is_asked_politely_has_its_grace_and_is_not_reported() {
@@ -31,8 +28,7 @@ fn a1_a_cancelled_program_is_asked_politely_has_its_grace_and_is_not_reported() 
 #[test]
 fn a2_a_program_that_ignores_the_polite_signals_is_killed_at_the_deadline() {
     let (farm, node) = farm_with_grace("300ms");
-    let task = farm.script("trap '' INT TERM HUP QUIT; echo $$ > pid; echo running; while :; do sleep 0.02; done");
-    farm.says(&task, "> running");
+    let task = farm.running("trap '' INT TERM HUP QUIT; echo $$ > pid; echo running; while :; do sleep 0.02; done");
     let pid = number(&node.folder.join("pid"));
     cancel(&farm, &task);
     assert!(!lives(pid));
@@ -44,8 +40,7 @@ fn a2_a_program_that_ignores_the_polite_signals_is_killed_at_the_deadline() {
 #[test]
 fn a3_what_a_wrapper_started_dies_with_it() {
     let (farm, node) = farm_with_grace("10s");
-    let task = farm.script("sleep 1000 & echo $! > pid; echo running; wait");
-    farm.says(&task, "> running");
+    let task = farm.running("sleep 1000 & echo $! > pid; echo running; wait");
     let pid = number(&node.folder.join("pid"));
     cancel(&farm, &task);
     assert!(!lives(pid));
@@ -59,8 +54,7 @@ fn a4_a_descendant_in_a_session_of_its_own_still_dies() {
     let script = "setsid bash -c 'echo $$ > one; exec sleep 1000' & \
                   (setsid bash -c 'echo $$ > two; exec sleep 1000' &) ; \
                   until [ -s one ] && [ -s two ]; do sleep 0.01; done; echo running; sleep 1000";
-    let task = farm.script(script);
-    farm.says(&task, "> running");
+    let task = farm.running(script);
     let pids = ["one", "two"].map(|name| number(&node.folder.join(name)));
     assert!(pids.iter().all(|pid| lives(*pid)));
     cancel(&farm, &task);
@@ -71,8 +65,7 @@ fn a4_a_descendant_in_a_session_of_its_own_still_dies() {
 
 #[test]
 fn a6_a_descendant_that_holds_the_output_does_not_hold_the_task() {
-    let farm = Farm::new();
-    let node = farm.awake_node();
+    let (farm, node) = Farm::with_awake_node();
     let task = farm.script("sleep 1000 & echo ending; exit 0");
     farm.completed(&task);
     let log = farm.log(&task);
@@ -90,9 +83,8 @@ fn a6_a_descendant_that_holds_the_output_does_not_hold_the_task() {
 
 #[test]
 fn a8_an_abort_before_the_program_starts_starts_nothing() {
-    let farm = Farm::new();
-    let mut node = farm.awake_node();
-    farm.manager.inject(
+    let (farm, mut node) = Farm::with_awake_node();
+    farm.fault(
         Fault::at(
             Endpoint::FetchTask,
             FaultKind::DelayAnswer(std::time::Duration::from_millis(400)),
@@ -109,13 +101,9 @@ fn a8_an_abort_before_the_program_starts_starts_nothing() {
 
 #[test]
 fn a9_an_exit_0_after_the_polite_signal_is_no_completion() {
-    let farm = Farm::new();
-    let node = farm.awake_node();
-    let task = farm.script("trap 'exit 0' TERM; echo running; while :; do sleep 0.02; done");
-    farm.says(&task, "> running");
-    farm.manager
-        .ask(&farm.worker(), WorkerStatus::Asleep, When::Now)
-        .unwrap();
+    let (farm, node) = Farm::with_awake_node();
+    let task = farm.running("trap 'exit 0' TERM; echo running; while :; do sleep 0.02; done");
+    farm.ask(WorkerStatus::Asleep, When::Now);
     farm.status(WorkerStatus::Asleep);
     assert_eq!(farm.outcomes(&task), [""; 0]);
     assert_eq!(farm.manager.task(&task).unwrap().status, TaskStatus::Queued);
@@ -124,12 +112,10 @@ fn a9_an_exit_0_after_the_polite_signal_is_no_completion() {
 
 #[test]
 fn a10_a_program_that_cannot_be_started_fails_its_task_with_the_reason_and_the_worker_goes_on() {
-    let farm = Farm::new();
-    let mut node = farm.node("node");
+    let (farm, mut node) = Farm::with_node();
     // They say nothing about the node.
     node.config.top.push("[node]\nstrikes = 0".into());
-    node.start();
-    farm.awake();
+    farm.start(&mut node);
     std::fs::write(node.folder.join("plain"), "x").unwrap();
     std::fs::write(node.folder.join("nonsense"), "no program\n").unwrap();
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
@@ -160,8 +146,7 @@ fn a10_a_program_that_cannot_be_started_fails_its_task_with_the_reason_and_the_w
 
 #[test]
 fn a13_after_an_abort_the_next_command_never_starts() {
-    let farm = Farm::new();
-    let node = farm.awake_node();
+    let (farm, node) = Farm::with_awake_node();
     let task = farm.task(&[bash("echo running; while :; do sleep 0.02; done"), bash("touch second")]);
     farm.says(&task, "> running");
     cancel(&farm, &task);
@@ -212,19 +197,12 @@ fn a14_an_aborted_copy_leaves_nothing_and_can_be_tried_again() {
 #[test]
 fn a15_a_task_stopped_for_two_reasons_is_asked_once_and_the_shorter_way_wins() {
     let (farm, mut node) = farm_with_grace("10m");
-    let task = farm.script("trap 'echo asked' TERM; echo running; while :; do sleep 0.02; done");
-    farm.says(&task, "> running");
+    let task = farm.running("trap 'echo asked' TERM; echo running; while :; do sleep 0.02; done");
     farm.manager.set_task_status(&task, TaskStatus::Canceled).unwrap();
     farm.says(&task, "> asked");
-    farm.manager
-        .ask(&farm.worker(), WorkerStatus::Offline, When::Now)
-        .unwrap();
+    farm.ask(WorkerStatus::Offline, When::Now);
     node.signal(Signal::SIGTERM);
-    until(
-        "the signal to be heard",
-        || node.log().contains("shutting down").then_some(()),
-        || node.log(),
-    );
+    node.until("the signal to be heard", || node.log().contains("shutting down"));
     node.signal_again(Signal::SIGTERM);
     assert_eq!(node.ended(), 0);
     assert_eq!(farm.log(&task).matches("> asked").count(), 1, "{}", farm.log(&task));
@@ -233,8 +211,7 @@ fn a15_a_task_stopped_for_two_reasons_is_asked_once_and_the_shorter_way_wins() {
 
 #[test]
 fn a16_after_each_kind_of_task_the_worker_has_no_child() {
-    let farm = Farm::new();
-    let node = farm.awake_node();
+    let (farm, node) = Farm::with_awake_node();
     // Whoever started this test may have left it some.
     let before = pipes(&node);
     for script in [
@@ -273,10 +250,8 @@ fn guards(node: &Node) -> Vec<i32> {
 
 #[test]
 fn a17_a_killed_guard_takes_its_program_along_and_the_task_runs_again() {
-    let farm = Farm::new();
-    let node = farm.awake_node();
-    let task = farm.script("setsid sleep 1000 & echo $$ >> pids; echo running; until [ -e go ]; do sleep 0.02; done");
-    farm.says(&task, "> running");
+    let (farm, node) = Farm::with_awake_node();
+    let task = farm.running("setsid sleep 1000 & echo $$ >> pids; echo running; until [ -e go ]; do sleep 0.02; done");
     let first: i32 = number(&node.folder.join("pids"));
     let guard = guards(&node);
     assert_eq!(guard.len(), 1);
@@ -293,8 +268,7 @@ fn a17_a_killed_guard_takes_its_program_along_and_the_task_runs_again() {
 
 #[test]
 fn a17_guard_and_worker_killed_together_leave_nothing_after_the_next_start() {
-    let farm = Farm::new();
-    let mut node = farm.awake_node();
+    let (farm, mut node) = Farm::with_awake_node();
     let task =
         farm.script("trap '' TERM; setsid sleep 1000 & echo $$ > pid; echo running; while :; do sleep 0.02; done");
     farm.says(&task, "> running");
@@ -306,11 +280,7 @@ fn a17_guard_and_worker_killed_together_leave_nothing_after_the_next_start() {
     kill(Pid::from_raw(guard), Signal::SIGKILL).unwrap();
     farm.manager.cancel_job(&farm.manager.task(&task).unwrap().job).unwrap();
     node.start();
-    until(
-        "the survivors to be ended",
-        || (!lives(program)).then_some(()),
-        || node.log(),
-    );
+    node.until("the survivors to be ended", || !lives(program));
     farm.asked(Endpoint::SignOn, 2);
     node.finish();
 }
@@ -345,8 +315,7 @@ fn a19_the_temporary_directory_of_a_task_is_gone_after_it_however_it_ends() {
 
 #[test]
 fn the_end_of_a_task_log_says_how_its_program_ended_by_name_and_what_it_used() {
-    let farm = Farm::new();
-    let node = farm.awake_node();
+    let (farm, node) = Farm::with_awake_node();
     let task = farm.script("kill -SEGV $$");
     farm.failed(&task);
     let log = farm.log(&task);
@@ -367,8 +336,7 @@ fn the_end_of_a_task_log_says_how_its_program_ended_by_name_and_what_it_used() {
 
 #[test]
 fn programs_know_their_task_and_carry_the_mark_and_not_the_supervisors_variables() {
-    let farm = Farm::new();
-    let mut node = farm.node("node");
+    let (farm, mut node) = Farm::with_node();
     let supervisors = [
         "NOTIFY_SOCKET",
         "WATCHDOG_USEC",
@@ -380,8 +348,7 @@ fn programs_know_their_task_and_carry_the_mark_and_not_the_supervisors_variables
     node.environment
         .extend(supervisors.map(|name| (name.into(), "/nowhere".into())));
     node.environment.push(("KEPT".into(), "a b".into()));
-    node.start();
-    farm.awake();
+    farm.start(&mut node);
     let job = JobSpec::new("job").task(TaskSpec::new("a name").command(bash("env > environment; echo >> environment")));
     let task = farm.job(job).remove(0);
     farm.completed(&task);

@@ -7,9 +7,7 @@ use std::fs;
 
 use standin_manager::{Endpoint, JobSpec, Seen, TaskSpec, TaskStatus, When, WorkerStatus};
 
-use crate::harness::{Farm, bash};
-use crate::machine::until;
-use crate::render_node::Node;
+use test_bed::{Farm, Node, bash, until};
 
 const LATER: When = When::AfterTask;
 const NOW: When = When::Now;
@@ -37,7 +35,7 @@ fn idle() -> (Farm, Node) {
 
 fn asleep() -> (Farm, Node) {
     let (farm, node) = idle();
-    farm.manager.ask(&farm.worker(), WorkerStatus::Asleep, NOW).unwrap();
+    farm.ask(WorkerStatus::Asleep, NOW);
     farm.status(WorkerStatus::Asleep);
     listens(&farm, &["/workers"]);
     (farm, node)
@@ -46,8 +44,7 @@ fn asleep() -> (Farm, Node) {
 /// A farm whose node runs a task.
 fn busy() -> (Farm, Node, String) {
     let (farm, node) = idle();
-    let task = farm.script(WORK);
-    farm.says(&task, "> running");
+    let task = farm.running(WORK);
     let job = farm.manager.task(&task).unwrap().job;
     listens(&farm, &["/jobs", "/workers", &format!("/jobs/{job}")]);
     (farm, node, task)
@@ -97,12 +94,12 @@ fn every_action_takes_effect_at_once_while_idle() {
         (WorkerStatus::Restart, LATER, 47),
     ] {
         let (farm, mut node) = idle();
-        farm.manager.ask(&farm.worker(), status, when).unwrap();
+        farm.ask(status, when);
         assert_eq!(node.ended(), code);
         harmless(&farm);
     }
     let (farm, mut node) = idle();
-    farm.manager.ask(&farm.worker(), WorkerStatus::Asleep, LATER).unwrap();
+    farm.ask(WorkerStatus::Asleep, LATER);
     farm.status(WorkerStatus::Asleep);
     assert_eq!(node.stop(), 0);
 }
@@ -116,12 +113,12 @@ fn every_action_takes_effect_at_once_while_asleep() {
         (WorkerStatus::Restart, LATER, 47),
     ] {
         let (farm, mut node) = asleep();
-        farm.manager.ask(&farm.worker(), status, when).unwrap();
+        farm.ask(status, when);
         assert_eq!(node.ended(), code);
     }
     for when in [NOW, LATER] {
         let (farm, node) = asleep();
-        farm.manager.ask(&farm.worker(), WorkerStatus::Awake, when).unwrap();
+        farm.ask(WorkerStatus::Awake, when);
         farm.awake();
         listens(&farm, &["/jobs", "/workers"]);
         let task = farm.script("true");
@@ -135,14 +132,14 @@ fn every_action_takes_effect_at_once_while_asleep() {
 fn every_immediate_action_takes_effect_at_once_while_a_task_runs() {
     for (status, code) in [(WorkerStatus::Offline, 0), (WorkerStatus::Restart, 47)] {
         let (farm, mut node, task) = busy();
-        farm.manager.ask(&farm.worker(), status, NOW).unwrap();
+        farm.ask(status, NOW);
         assert_eq!(node.ended(), code);
         stopped(&farm, &node, &task, Some(TaskStatus::Queued));
         node.nothing_left();
         harmless(&farm);
     }
     let (farm, node, task) = busy();
-    farm.manager.ask(&farm.worker(), WorkerStatus::Asleep, NOW).unwrap();
+    farm.ask(WorkerStatus::Asleep, NOW);
     farm.status(WorkerStatus::Asleep);
     stopped(&farm, &node, &task, Some(TaskStatus::Queued));
     node.finish();
@@ -152,7 +149,7 @@ fn every_immediate_action_takes_effect_at_once_while_a_task_runs() {
 fn an_action_for_after_the_task_is_asked_about_at_once_and_waits_for_it() {
     let (farm, mut node, task) = busy();
     let asked = farm.requests(Endpoint::MayIRun).len();
-    farm.manager.ask(&farm.worker(), WorkerStatus::Offline, LATER).unwrap();
+    farm.ask(WorkerStatus::Offline, LATER);
     farm.asked(Endpoint::MayIRun, asked + 1);
     assert!(!node.marked().is_empty(), "the program goes on");
     fs::write(node.folder.join("go"), "").unwrap();
@@ -205,7 +202,7 @@ fn a_cancelled_task_does_not_disturb_its_neighbour_of_the_same_job() {
     let asked = farm.requests(Endpoint::MayIRun).len();
     farm.manager.set_task_status(other, TaskStatus::Canceled).unwrap();
     // Something that is heard after it, on the same connection, and does make the worker ask.
-    farm.manager.ask(&farm.worker(), WorkerStatus::Asleep, LATER).unwrap();
+    farm.ask(WorkerStatus::Asleep, LATER);
     farm.asked(Endpoint::MayIRun, asked + 1);
     assert!(!node.marked().is_empty(), "the program goes on");
     fs::write(node.folder.join("go"), "").unwrap();
@@ -224,7 +221,7 @@ fn a_deleted_worker_notices_it_at_once_and_its_successor_listens_again() {
             .map(|_| ())
     });
     listens(&farm, &["/jobs", "/workers"]);
-    farm.manager.ask(&farm.worker(), WorkerStatus::Asleep, NOW).unwrap();
+    farm.ask(WorkerStatus::Asleep, NOW);
     farm.status(WorkerStatus::Asleep);
     node.finish();
 }
@@ -235,7 +232,7 @@ fn after_a_cut_it_comes_back_asks_once_and_hears_again() {
     farm.asked(Endpoint::FetchTask, 2);
     farm.manager.cut_push();
     farm.asked(Endpoint::FetchTask, 3);
-    farm.manager.ask(&farm.worker(), WorkerStatus::Asleep, NOW).unwrap();
+    farm.ask(WorkerStatus::Asleep, NOW);
     farm.status(WorkerStatus::Asleep);
     // The one on coming back, and the one of the request, unless the first has met it.
     assert!(farm.requests(Endpoint::FetchTask).len() <= 4);

@@ -10,9 +10,8 @@ use std::thread;
 
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use crate::harness::Farm;
-use crate::machine::PATIENCE;
 use crate::push_trouble::{MEMORY_KIB, peak_kib};
+use test_bed::{Farm, PATIENCE};
 
 /// A ping of the websocket with as much as it can carry, many times.
 fn pings() -> Vec<u8> {

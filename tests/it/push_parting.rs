@@ -9,10 +9,8 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use standin_manager::{Endpoint, Options, Parted, PushOptions, Seen, When, WorkerStatus};
 
-use crate::harness::Farm;
-use crate::machine::until;
 use crate::push::{WORK, job_of, listens};
-use crate::render_node::Node;
+use test_bed::{Farm, Node};
 
 /// One with which every mistake counts.
 fn fragile() -> PushOptions {
@@ -39,8 +37,7 @@ fn idle(push: PushOptions, timings: &[(&'static str, &'static str)]) -> (Farm, N
 /// Runs a task, with the rooms that belong to it.
 fn busy() -> (Farm, Node) {
     let (farm, node) = idle(fragile(), &[]);
-    let task = farm.script(WORK);
-    farm.says(&task, "> running");
+    let task = farm.running(WORK);
     listens(
         &farm,
         &["/jobs", "/workers", &format!("/jobs/{}", job_of(&farm, &task))],
@@ -50,9 +47,7 @@ fn busy() -> (Farm, Node) {
 
 fn asleep() -> (Farm, Node) {
     let (farm, node) = idle(fragile(), &[]);
-    farm.manager
-        .ask(&farm.worker(), WorkerStatus::Asleep, When::Now)
-        .unwrap();
+    farm.ask(WorkerStatus::Asleep, When::Now);
     farm.status(WorkerStatus::Asleep);
     listens(&farm, &["/workers"]);
     (farm, node)
@@ -96,7 +91,7 @@ fn i1_a_restart_and_a_shut_down_leave_every_room_before_they_sign_off() {
     for (status, code) in [(WorkerStatus::Restart, 47), (WorkerStatus::Offline, 0)] {
         for start in [|| idle(fragile(), &[]), busy, asleep] {
             let (farm, mut node) = start();
-            farm.manager.ask(&farm.worker(), status, When::Now).unwrap();
+            farm.ask(status, When::Now);
             assert_eq!(node.ended(), code);
             gone_before_the_sign_off(&farm);
         }
@@ -201,11 +196,9 @@ fn i1_a_second_reading_of_the_configuration_ends_no_connection() {
     node.config.top = vec!["headers.X-Farm = \"yes\"".into(), "push = false".into()];
     node.write_config();
     node.signal(Signal::SIGHUP);
-    until(
-        "the configuration to be read again",
-        || node.log().contains("was read again applied=headers").then_some(()),
-        || node.log(),
-    );
+    node.until("the configuration to be read again", || {
+        node.log().contains("was read again applied=headers")
+    });
     let task = farm.script("true");
     farm.completed(&task);
     unharmed(&farm, 0);
@@ -213,8 +206,7 @@ fn i1_a_second_reading_of_the_configuration_ends_no_connection() {
     // Push is turned off from the next start on.
     assert_eq!(node.stop(), 0);
     gone_before_the_sign_off(&farm);
-    node.start();
-    farm.awake();
+    farm.start(&mut node);
     assert_eq!(node.stop(), 0);
     assert_eq!(farm.manager.push_counts().connected, 1);
 }

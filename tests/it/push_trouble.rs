@@ -9,9 +9,8 @@ use std::time::Duration;
 
 use standin_manager::{Endpoint, Options, PushOptions, PushRefusal, TaskStatus, When, WorkerStatus};
 
-use crate::harness::Farm;
 use crate::push::{WORK, harmless, job_of, listens, stopped};
-use crate::render_node::Node;
+use test_bed::{Farm, Node};
 
 const NOW: When = When::Now;
 
@@ -23,19 +22,18 @@ pub(crate) const MEMORY_KIB: u64 = 64 << 10;
 fn everything_works(farm: &Farm, mut node: Node) {
     let task = farm.script("true");
     farm.completed(&task);
-    let cancelled = farm.script(WORK);
-    farm.says(&cancelled, "> running");
+    let cancelled = farm.running(WORK);
     farm.manager.cancel_job(&job_of(farm, &cancelled)).unwrap();
     stopped(farm, &node, &cancelled, Some(TaskStatus::Canceled));
-    farm.manager.ask(&farm.worker(), WorkerStatus::Asleep, NOW).unwrap();
+    farm.ask(WorkerStatus::Asleep, NOW);
     farm.status(WorkerStatus::Asleep);
-    farm.manager.ask(&farm.worker(), WorkerStatus::Awake, NOW).unwrap();
+    farm.ask(WorkerStatus::Awake, NOW);
     farm.awake();
     let task = farm.script("true");
     farm.completed(&task);
     let peak = peak_kib(&node);
     assert!(peak < MEMORY_KIB, "{peak} KiB");
-    farm.manager.ask(&farm.worker(), WorkerStatus::Offline, NOW).unwrap();
+    farm.ask(WorkerStatus::Offline, NOW);
     assert_eq!(node.ended(), 0);
     node.nothing_left();
     harmless(farm);
@@ -50,11 +48,9 @@ pub(crate) fn peak_kib(node: &Node) -> u64 {
 
 #[test]
 fn turned_off_it_is_not_tried_and_everything_works() {
-    let farm = Farm::new();
-    let mut node = farm.node("node");
+    let (farm, mut node) = Farm::with_node();
     node.config.top.push("push = false".into());
-    node.start();
-    farm.awake();
+    farm.start(&mut node);
     everything_works(&farm, node);
     assert!(farm.requests(Endpoint::Push).is_empty());
 }
@@ -85,8 +81,7 @@ fn where_a_proxy_refuses_it_that_is_said_once_and_everything_works() {
 
 #[test]
 fn with_the_connection_cut_again_and_again_everything_works() {
-    let farm = Farm::new();
-    let node = farm.awake_node();
+    let (farm, node) = Farm::with_awake_node();
     let (over, is_over) = mpsc::channel::<()>();
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -142,8 +137,7 @@ fn a_flood_is_no_flood_of_questions_and_everything_works() {
 
 #[test]
 fn fed_nonsense_it_keeps_its_memory_and_everything_works() {
-    let farm = Farm::new();
-    let node = farm.awake_node();
+    let (farm, node) = Farm::with_awake_node();
     listens(&farm, &["/jobs", "/workers"]);
     let worker = farm.worker();
     for text in [

@@ -5,18 +5,14 @@
 use nix::sys::signal::Signal;
 use standin_manager::{Endpoint, Fault, FaultKind, TaskStatus, When, WorkerStatus};
 
-use crate::harness::Farm;
-use crate::machine::{file, until};
-use crate::means::logged;
+use test_bed::{Farm, file, logged};
 
 #[test]
 fn b1_a_killed_worker_takes_its_whole_tree_along() {
-    let farm = Farm::new();
-    let mut node = farm.awake_node();
-    let task = farm.script(
+    let (farm, mut node) = Farm::with_awake_node();
+    farm.running(
         "trap '' TERM INT HUP; setsid sleep 1000 & (setsid sleep 1000 &); echo running; while :; do sleep 0.02; done",
     );
-    farm.says(&task, "> running");
     assert!(node.marked().len() >= 4);
     node.kill();
     node.nothing_left_but_files();
@@ -26,11 +22,9 @@ fn b1_a_killed_worker_takes_its_whole_tree_along() {
 fn b3_another_homes_programs_and_strangers_are_not_touched() {
     let farm = Farm::new();
     let mut first = farm.node("first");
-    first.start();
-    farm.awake();
+    farm.start(&mut first);
     // One that starts no others, which would come and go while they are counted.
-    let task = farm.script("mkfifo gate; echo running; read < gate");
-    farm.says(&task, "> running");
+    let task = farm.running("mkfifo gate; echo running; read < gate");
     let before = first.marked().len();
     let mut second = farm.node("second");
     second.start();
@@ -51,17 +45,11 @@ fn b3_another_homes_programs_and_strangers_are_not_touched() {
 
 #[test]
 fn b4_a_result_that_was_not_sent_before_the_worker_died_is_sent_and_not_rendered_again() {
-    let farm = Farm::new();
-    let mut node = farm.awake_node();
-    let task = farm.script("echo running; until [ -e go ]; do sleep 0.02; done; echo ran >> runs; echo last words");
-    farm.says(&task, "> running");
+    let (farm, mut node) = Farm::with_awake_node();
+    let task = farm.running("echo running; until [ -e go ]; do sleep 0.02; done; echo ran >> runs; echo last words");
     farm.manager.stop();
     std::fs::write(node.folder.join("go"), "").unwrap();
-    until(
-        "the task to be over",
-        || node.children().is_empty().then_some(()),
-        || node.log(),
-    );
+    node.until("the task to be over", || node.children().is_empty());
     node.outcome_on_disk(&task);
     node.kill();
     farm.manager.start_again().unwrap();
@@ -78,14 +66,10 @@ fn b4_a_result_that_was_not_sent_before_the_worker_died_is_sent_and_not_rendered
 
 #[test]
 fn b11_a_shut_down_that_was_clicked_before_the_worker_died_is_obeyed_by_the_next_start() {
-    let farm = Farm::new();
-    let mut node = farm.awake_node();
-    let task = farm.script("echo running; sleep 1000");
-    farm.says(&task, "> running");
+    let (farm, mut node) = Farm::with_awake_node();
+    let task = farm.running("echo running; sleep 1000");
     node.signal(Signal::SIGSTOP);
-    farm.manager
-        .ask(&farm.worker(), WorkerStatus::Offline, When::Now)
-        .unwrap();
+    farm.ask(WorkerStatus::Offline, When::Now);
     node.kill();
     assert_eq!(farm.manager.task(&task).unwrap().status, TaskStatus::Active);
     node.start();
@@ -97,8 +81,7 @@ fn b11_a_shut_down_that_was_clicked_before_the_worker_died_is_obeyed_by_the_next
 
 #[test]
 fn an_unclean_end_requeues_the_task_which_is_then_run_again() {
-    let farm = Farm::new();
-    let mut node = farm.awake_node();
+    let (farm, mut node) = Farm::with_awake_node();
     let task = farm.script("echo run >> runs; echo before the end; until [ -e go ]; do sleep 0.02; done");
     farm.says(&task, "> before the end");
     node.kill();
@@ -118,15 +101,11 @@ fn an_unclean_end_requeues_the_task_which_is_then_run_again() {
 #[test]
 fn b12_a_restart_asked_while_the_worker_was_away_is_taken_as_done() {
     for arguments in [vec!["-restart-exit-code".into(), "47".into()], Vec::new()] {
-        let farm = Farm::new();
-        let mut node = farm.awake_node();
+        let (farm, mut node) = Farm::with_awake_node();
         assert_eq!(node.stop(), 0);
-        farm.manager
-            .ask(&farm.worker(), WorkerStatus::Restart, When::Now)
-            .unwrap();
+        farm.ask(WorkerStatus::Restart, When::Now);
         node.arguments = arguments;
-        node.start();
-        farm.awake();
+        farm.start(&mut node);
         assert!(farm.manager.workers()[0].requested.is_none());
         let task = farm.script("true");
         farm.completed(&task);
@@ -137,10 +116,8 @@ fn b12_a_restart_asked_while_the_worker_was_away_is_taken_as_done() {
 
 #[test]
 fn g1_a_worker_that_leaves_is_waited_for_by_its_successor() {
-    let farm = Farm::new();
-    let mut node = farm.awake_node();
-    let task = farm.script("trap '' TERM; echo running; while :; do sleep 0.02; done");
-    farm.says(&task, "> running");
+    let (farm, mut node) = Farm::with_awake_node();
+    let task = farm.running("trap '' TERM; echo running; while :; do sleep 0.02; done");
     let mut second = farm.node("second");
     second.environment.push(("FLAMENCO_HOME".into(), node.home().into()));
     node.signal(Signal::SIGTERM);
@@ -156,8 +133,7 @@ fn g1_a_worker_that_leaves_is_waited_for_by_its_successor() {
 
 #[test]
 fn g1_a_second_worker_on_the_same_home_is_refused_with_the_first_ones_pid() {
-    let farm = Farm::new();
-    let node = farm.awake_node();
+    let (farm, node) = Farm::with_awake_node();
     let mut second = farm.node("second");
     second.environment.push(("FLAMENCO_HOME".into(), node.home().into()));
     // The first means to stay: nobody is waited for.
@@ -176,10 +152,8 @@ fn b9_a_restart_whose_sign_off_was_lost_is_done_once() {
     for lost in [FaultKind::CloseBefore, FaultKind::DropAnswer] {
         let farm = Farm::new();
         let mut node = farm.awake_node_with(&[("leave_sign_off", "300ms")]);
-        farm.manager.inject(Fault::at(Endpoint::SignOff, lost).forever());
-        farm.manager
-            .ask(&farm.worker(), WorkerStatus::Restart, When::Now)
-            .unwrap();
+        farm.fault(Fault::at(Endpoint::SignOff, lost).forever());
+        farm.ask(WorkerStatus::Restart, When::Now);
         assert_eq!(node.ended(), 47);
         farm.manager.clear_faults();
         node.start();

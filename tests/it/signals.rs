@@ -10,15 +10,13 @@ use nix::unistd::Pid;
 use standin_manager::{Endpoint, Fault, FaultKind, TaskStatus, When, WorkerStatus};
 use tokio::time::Instant;
 
-use crate::harness::Farm;
-use crate::machine::{file, lives, missing, until};
-use crate::means::{cancel, farm_with_grace, logged, number, start_through};
+use test_bed::{Farm, cancel, farm_with_grace, file, lives, logged, number, start_through};
+use test_needs::missing;
 
 #[test]
 fn e1_term_while_idle_signs_off_and_exits_0() {
     for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT] {
-        let farm = Farm::new();
-        let mut node = farm.awake_node();
+        let (farm, mut node) = Farm::with_awake_node();
         node.signal(signal);
         assert_eq!(node.ended(), 0);
         assert_eq!(farm.manager.workers()[0].status, WorkerStatus::Offline);
@@ -31,12 +29,10 @@ fn e1_term_while_idle_signs_off_and_exits_0() {
 /// worker.
 #[test]
 fn e14_signals_that_were_blocked_by_whoever_started_it_are_heard_all_the_same() {
-    let farm = Farm::new();
-    let mut node = farm.node("node");
+    let (farm, mut node) = Farm::with_node();
     start_through(&mut node, ["env", "--block-signal"]);
     farm.completed(&farm.script("true"));
-    assert_eq!(node.stop(), 0);
-    node.nothing_left();
+    node.finish();
 }
 
 /// Also where the file is the worker's own log. It was SIGXFSZ for the worker, and so for the render.
@@ -45,22 +41,18 @@ fn d2_a_limit_on_the_size_of_files_costs_lines_of_log_and_not_the_worker() {
     if missing("prlimit") {
         return;
     }
-    let farm = Farm::new();
-    let mut node = farm.node("node");
+    let (farm, mut node) = Farm::with_node();
     start_through(&mut node, ["prlimit", "--fsize=100000"]);
     let task = farm.script("yes 'a line of log' | head -n 30000; echo over");
     farm.completed(&task);
     farm.completed(&farm.script("true"));
-    assert_eq!(node.stop(), 0);
-    node.nothing_left();
+    node.finish();
 }
 
 #[test]
 fn e2_term_while_rendering_asks_politely_sends_the_last_lines_and_requeues() {
-    let farm = Farm::new();
-    let mut node = farm.awake_node();
-    let task = farm.script("trap 'echo asked politely; exit 0' TERM; echo running; while :; do sleep 0.02; done");
-    farm.says(&task, "> running");
+    let (farm, mut node) = Farm::with_awake_node();
+    let task = farm.running("trap 'echo asked politely; exit 0' TERM; echo running; while :; do sleep 0.02; done");
     assert_eq!(node.stop(), 0);
     let log = farm.log(&task);
     assert!(log.contains("> asked politely"), "{log}");
@@ -77,12 +69,10 @@ fn e2_term_while_rendering_asks_politely_sends_the_last_lines_and_requeues() {
 
 #[test]
 fn e3_a_second_term_skips_the_grace() {
-    let farm = Farm::new();
-    let mut node = farm.node("node");
+    let (farm, mut node) = Farm::with_node();
     node.set("grace", "10m");
     node.start();
-    let task = farm.script("trap 'echo ignored' TERM; echo running; while :; do sleep 0.02; done");
-    farm.says(&task, "> running");
+    let task = farm.running("trap 'echo ignored' TERM; echo running; while :; do sleep 0.02; done");
     node.signal(Signal::SIGTERM);
     farm.says(&task, "> ignored");
     node.signal_again(Signal::SIGTERM);
@@ -93,31 +83,21 @@ fn e3_a_second_term_skips_the_grace() {
 
 #[test]
 fn e3_a_third_term_exits_at_once_and_nothing_of_the_task_survives() {
-    let farm = Farm::new();
-    let mut node = farm.node("node");
+    let (farm, mut node) = Farm::with_node();
     node.set("grace", "10m")
         .set("leave_flush", "10m")
         .set("leave_sign_off", "10m")
         .set("leave_starting", "10m");
     node.start();
-    let task = farm.script("trap 'echo ignored' TERM; setsid sleep 1000 & echo running; while :; do sleep 0.02; done");
-    farm.says(&task, "> running");
-    farm.manager.inject(Fault {
+    let task = farm.running("trap 'echo ignored' TERM; setsid sleep 1000 & echo running; while :; do sleep 0.02; done");
+    farm.fault(Fault {
         endpoint: None,
         ..Fault::anywhere(FaultKind::Hang).forever()
     });
     node.signal(Signal::SIGTERM);
-    until(
-        "the first signal to be heard",
-        || node.log().contains("shutting down").then_some(()),
-        || node.log(),
-    );
+    node.until("the first signal to be heard", || node.log().contains("shutting down"));
     node.signal_again(Signal::SIGTERM);
-    until(
-        "the task to be over",
-        || node.children().is_empty().then_some(()),
-        || node.log(),
-    );
+    node.until("the task to be over", || node.children().is_empty());
     node.signal_again(Signal::SIGTERM);
     assert_eq!(node.ended(), 130);
     node.nothing_left_but_files();
@@ -138,15 +118,12 @@ fn e3_a_third_term_exits_at_once_and_nothing_of_the_task_survives() {
 
 #[test]
 fn e8_a_signal_during_a_restart_gives_one_sign_off_and_0() {
-    let farm = Farm::new();
-    let mut node = farm.awake_node();
-    farm.manager.inject(Fault::at(
+    let (farm, mut node) = Farm::with_awake_node();
+    farm.fault(Fault::at(
         Endpoint::SignOff,
         FaultKind::DelayAnswer(Duration::from_millis(700)),
     ));
-    farm.manager
-        .ask(&farm.worker(), WorkerStatus::Restart, When::Now)
-        .unwrap();
+    farm.ask(WorkerStatus::Restart, When::Now);
     farm.asked(Endpoint::SignOff, 1);
     node.signal(Signal::SIGTERM);
     assert_eq!(node.ended(), 0);
@@ -160,16 +137,11 @@ fn e10_term_before_the_manager_is_there_exits_0_at_once_with_nothing_registered(
     farm.manager.stop();
     let mut node = farm.node("node");
     node.start();
-    until(
-        "the worker to miss its Manager",
-        || node.log().contains("cannot").then_some(()),
-        || node.log(),
-    );
+    node.until("the worker to miss its Manager", || node.log().contains("cannot"));
     assert_eq!(node.stop(), 0);
     farm.manager.start_again().unwrap();
     assert!(farm.manager.workers().is_empty());
-    node.start();
-    farm.awake();
+    farm.start(&mut node);
     assert_eq!(farm.manager.workers().len(), 1);
     node.finish();
 }
@@ -177,7 +149,7 @@ fn e10_term_before_the_manager_is_there_exits_0_at_once_with_nothing_registered(
 #[test]
 fn e10_term_while_a_registration_is_under_way_registers_once() {
     let farm = Farm::new();
-    farm.manager.inject(Fault::at(
+    farm.fault(Fault::at(
         Endpoint::Register,
         FaultKind::DelayAnswer(Duration::from_millis(300)),
     ));
@@ -185,25 +157,19 @@ fn e10_term_while_a_registration_is_under_way_registers_once() {
     node.start();
     farm.asked(Endpoint::Register, 1);
     assert_eq!(node.stop(), 0);
-    node.start();
-    farm.awake();
+    farm.start(&mut node);
     assert_eq!(farm.manager.workers().len(), 1, "registered once");
     node.finish();
 }
 
 #[test]
 fn e4_quit_finishes_the_task_reports_it_and_exits_0() {
-    let farm = Farm::new();
-    let mut node = farm.awake_node();
+    let (farm, mut node) = Farm::with_awake_node();
     let task = farm.script("echo running; until [ -e go ]; do sleep 0.02; done");
     let next = farm.script("true");
     farm.says(&task, "> running");
     node.signal(Signal::SIGQUIT);
-    until(
-        "the order to be heard",
-        || node.log().contains("Drain").then_some(()),
-        || node.log(),
-    );
+    node.until("the order to be heard", || node.log().contains("Drain"));
     std::fs::write(node.folder.join("go"), "").unwrap();
     assert_eq!(node.ended(), 0);
     farm.completed(&task);
@@ -214,25 +180,21 @@ fn e4_quit_finishes_the_task_reports_it_and_exits_0() {
 /// The Manager takes the task of a worker that sleeps for unfinished, and gives it to somebody else.
 #[test]
 fn c28_a_worker_that_is_to_sleep_after_its_task_says_first_that_it_is_done() {
-    let farm = Farm::new();
-    let mut node = farm.awake_node();
-    let task = farm.script("echo running; until [ -e go ]; do sleep 0.02; done");
-    farm.says(&task, "> running");
+    let (farm, node) = Farm::with_awake_node();
+    let task = farm.running("echo running; until [ -e go ]; do sleep 0.02; done");
     let slow = FaultKind::Delay(Duration::from_millis(300));
-    farm.manager.inject(Fault::at(Endpoint::TaskUpdate, slow).forever());
+    farm.fault(Fault::at(Endpoint::TaskUpdate, slow).forever());
     node.signal(Signal::SIGUSR1);
     logged(&node, "signal received: Sleep");
     fs::write(node.folder.join("go"), "").unwrap();
     farm.status(WorkerStatus::Asleep);
     assert_eq!(farm.manager.task(&task).unwrap().status, TaskStatus::Completed);
-    assert_eq!(node.stop(), 0);
-    node.nothing_left();
+    node.finish();
 }
 
 #[test]
 fn usr1_sends_to_sleep_and_usr2_wakes() {
-    let farm = Farm::new();
-    let node = farm.awake_node();
+    let (farm, node) = Farm::with_awake_node();
     node.signal(Signal::SIGUSR1);
     farm.status(WorkerStatus::Asleep);
     node.signal(Signal::SIGUSR2);
@@ -242,8 +204,7 @@ fn usr1_sends_to_sleep_and_usr2_wakes() {
 
 #[test]
 fn signals_work_also_where_a_shell_left_them_ignored() {
-    let farm = Farm::new();
-    let mut node = farm.node("node");
+    let (farm, mut node) = Farm::with_node();
     // What `worker &` in a script does to its child.
     let command = node.command();
     let mut shell = std::process::Command::new("bash");
@@ -269,9 +230,9 @@ fn e9_a_manager_that_hangs_does_not_hold_a_worker_that_was_told_to_stop() {
         ("push_leave", "100ms"),
         ("grace", "500ms"),
     ]);
-    let task = farm.script("trap '' TERM; echo running; until [ -e go ]; do sleep 0.02; done; echo unsent; sleep 1000");
-    farm.says(&task, "> running");
-    farm.manager.inject(Fault::anywhere(FaultKind::Hang).forever());
+    let task =
+        farm.running("trap '' TERM; echo running; until [ -e go ]; do sleep 0.02; done; echo unsent; sleep 1000");
+    farm.fault(Fault::anywhere(FaultKind::Hang).forever());
     fs::write(node.folder.join("go"), "").unwrap();
     let begin = Instant::now();
     assert_eq!(node.stop(), 0);
@@ -289,8 +250,7 @@ fn e9_a_manager_that_hangs_does_not_hold_a_worker_that_was_told_to_stop() {
 #[test]
 fn e12_a_guard_that_was_stopped_hears_that_its_program_is_to_end() {
     let (farm, node) = farm_with_grace("100ms");
-    let task = farm.script("echo $$ > pid; setsid sleep 1000 & echo running; while :; do sleep 0.02; done");
-    farm.says(&task, "> running");
+    let task = farm.running("echo $$ > pid; setsid sleep 1000 & echo running; while :; do sleep 0.02; done");
     let pid = number(&node.folder.join("pid"));
     kill(Pid::from_raw(node.children()[0]), Signal::SIGSTOP).unwrap();
     cancel(&farm, &task);
@@ -304,10 +264,9 @@ fn e12_a_guard_that_was_stopped_hears_that_its_program_is_to_end() {
 fn e12_a_guard_that_is_stopped_again_and_again_holds_up_nothing_for_good() {
     let farm = Farm::new();
     let node = farm.awake_node_with(&[("grace", "100ms"), ("unkillable", "500ms")]);
-    let task = farm.script(
+    let task = farm.running(
         "echo $$ > pid; echo running; until [ -e go ]; do sleep 0.01; done; while :; do kill -STOP $PPID; echo > stopped; done",
     );
-    farm.says(&task, "> running");
     let pid = number(&node.folder.join("pid"));
     fs::write(node.folder.join("go"), "").unwrap();
     file(&node.folder.join("stopped"));

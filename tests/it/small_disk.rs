@@ -9,9 +9,8 @@ use std::process::{Command, Stdio};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
-use crate::harness::Farm;
-use crate::machine::{missing, skipped};
-use crate::render_node::Node;
+use test_bed::{Farm, Node};
+use test_needs::{missing, skipped};
 
 /// A node whose home is a small disk of its own, in a mount namespace that ends with it.
 pub(crate) struct SmallDisk {

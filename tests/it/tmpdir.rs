@@ -9,11 +9,9 @@ use std::path::PathBuf;
 use serde_json::json;
 use standin_manager::{TaskStatus, WorkerStatus};
 
-use crate::harness::{Farm, exec};
-use crate::machine::{file, missing, until};
-use crate::means::{logged, not_root, start_through};
-use crate::render_node::Node;
 use crate::small_disk::start_among_mounts;
+use test_bed::{Farm, Node, exec, file, logged, start_through, until};
+use test_needs::{missing, not_root};
 
 /// Removes what a task has left; the mounts in it ended with the node.
 fn removed_by_hand(mut node: Node, left: &[PathBuf]) {
@@ -26,8 +24,7 @@ fn removed_by_hand(mut node: Node, left: &[PathBuf]) {
 
 #[test]
 fn i25_what_a_task_has_mounted_below_its_tmpdir_stays_as_it_is_after_success_and_after_a_cancel() {
-    let farm = Farm::new();
-    let mut node = farm.node("node");
+    let (farm, mut node) = Farm::with_node();
     let storage = farm.folder.path().join("storage");
     fs::create_dir_all(storage.join("job")).unwrap();
     let frame = storage.join("job/frame");
@@ -55,17 +52,9 @@ fn i25_what_a_task_has_mounted_below_its_tmpdir_stays_as_it_is_after_success_and
                 farm.reaches(&task, TaskStatus::Canceled);
             }
         }
-        until(
-            "what can be removed to be gone",
-            || (!dir.join("goes").exists()).then_some(()),
-            || node.log(),
-        );
+        node.until("what can be removed to be gone", || !dir.join("goes").exists());
         let said = format!("something is mounted at {}", dir.display());
-        until(
-            "it to be said",
-            || node.log().contains(&said).then_some(()),
-            || node.log(),
-        );
+        node.until("it to be said", || node.log().contains(&said));
         assert_eq!(fs::read_to_string(&frame).unwrap(), "precious", "{name}");
         left.push(dir);
     }
@@ -77,8 +66,7 @@ fn an_appimage_that_may_not_mount_itself_says_what_to_do() {
     if missing("setpriv") {
         return;
     }
-    let farm = Farm::new();
-    let mut node = farm.node("node");
+    let (farm, mut node) = Farm::with_node();
     let image = node.folder.join("blender.AppImage");
     // A program with the mark of an AppImage, which the kernel does not look at.
     let mut program = fs::read("/bin/sh").unwrap();
@@ -113,8 +101,7 @@ fn i5_a_directory_that_cannot_be_removed_keeps_no_task_from_its_own_and_is_told_
     if not_root() || missing("chattr") {
         return;
     }
-    let farm = Farm::new();
-    let mut node = farm.awake_node();
+    let (farm, mut node) = Farm::with_awake_node();
     let dirs = three(
         &farm,
         &node,
@@ -122,32 +109,28 @@ fn i5_a_directory_that_cannot_be_removed_keeps_no_task_from_its_own_and_is_told_
     );
     let kept: Vec<_> = dirs.iter().map(|dir| dir.join("stays")).collect();
     if !kept[0].exists() {
-        crate::machine::skipped("this file system knows no immutable files");
+        test_needs::skipped("this file system knows no immutable files");
         return;
     }
     assert_eq!(node.stop(), 0);
     assert!(dirs.iter().all(|dir| !dir.join("goes").exists()));
     assert_eq!(node.log().matches("stays until the next start, as others").count(), 1);
-    node.start();
-    farm.awake();
+    farm.start(&mut node);
     logged(&node, "3 temporary directories of earlier tasks cannot be removed");
     assert_eq!(node.stop(), 0);
     let freed = std::process::Command::new("chattr").arg("-i").args(&kept).status();
     assert!(freed.unwrap().success());
-    node.start();
-    farm.awake();
+    farm.start(&mut node);
     node.swept();
     node.finish();
 }
 
 #[test]
 fn i5_without_its_folder_tasks_have_their_directories_in_the_home_and_it_is_told_once() {
-    let farm = Farm::new();
-    let mut node = farm.node("node");
+    let (farm, mut node) = Farm::with_node();
     node.environment
         .push(("TMPDIR".into(), farm.folder.path().join("gone").into()));
-    node.start();
-    farm.awake();
+    farm.start(&mut node);
     let dirs = three(&farm, &node, "touch $TMPDIR/x");
     assert!(dirs.iter().all(|dir| dir.starts_with(node.home())), "{dirs:?}");
     assert_eq!(node.log().matches("tasks get theirs in").count(), 1, "{}", node.log());
@@ -156,8 +139,7 @@ fn i5_without_its_folder_tasks_have_their_directories_in_the_home_and_it_is_told
 
 #[test]
 fn i5_a_node_that_can_make_none_sleeps_and_takes_tasks_again_when_it_can() {
-    let farm = Farm::new();
-    let mut node = farm.node("node");
+    let (farm, mut node) = Farm::with_node();
     node.environment
         .push(("TMPDIR".into(), farm.folder.path().join("gone").into()));
     node.set("strike_pause_min", "500ms").start();
@@ -177,8 +159,7 @@ fn i5_a_fuse_mount_that_a_killed_program_leaves_is_unmounted_and_the_directory_g
     if missing("bindfs") || (missing("fusermount3") && missing("fusermount")) {
         return;
     }
-    let farm = Farm::new();
-    let mut node = farm.node("node");
+    let (farm, mut node) = Farm::with_node();
     if !start_among_mounts(&mut node, ":") {
         return;
     }
@@ -187,10 +168,6 @@ fn i5_a_fuse_mount_that_a_killed_program_leaves_is_unmounted_and_the_directory_g
     let task = farm.script("mkdir $TMPDIR/.mount $TMPDIR/image && bindfs -f $TMPDIR/image $TMPDIR/.mount & until mountpoint $TMPDIR/.mount; do sleep 0.02; done");
     farm.completed(&task);
     let dir = node.temporary().remove(0);
-    until(
-        "the directory to be gone",
-        || (!dir.exists()).then_some(()),
-        || node.log(),
-    );
+    node.until("the directory to be gone", || !dir.exists());
     node.finish();
 }

@@ -14,10 +14,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use standin_manager::{Endpoint, Fault, FaultKind, TaskStatus, When, WorkerStatus};
 
-use crate::harness::Farm;
-use crate::machine::{missing, until};
-use crate::means::{logged, not_root, pass};
-use crate::render_node::Node;
+use test_bed::{Farm, Node, logged, pass, until};
+use test_needs::{missing, not_root};
 
 const WORKER: &str = env!("CARGO_BIN_EXE_flamenco-worker");
 
@@ -47,8 +45,7 @@ impl Container {
         if not_root() | (needed.filter(|program| missing(program)).count() > 0) {
             return None;
         }
-        let farm = Farm::new();
-        let mut node = farm.node("node");
+        let (farm, mut node) = Farm::with_node();
         let root = node.folder.join("root");
         for folder in [
             "proc",
@@ -156,16 +153,12 @@ fn first_process(init: &'static [&'static str]) {
     let task = farm.script("(setsid sleep 1000 &); (sleep 0.05 &); echo over");
     farm.completed(&task);
     assert!(farm.log(&task).contains("> over"));
-    farm.manager
-        .ask(&farm.worker(), WorkerStatus::Restart, When::Now)
-        .unwrap();
+    farm.ask(WorkerStatus::Restart, When::Now);
     assert_eq!(container.node.ended(), 47);
     container.start();
     let farm = &container.farm;
     farm.awake();
-    farm.manager
-        .ask(&farm.worker(), WorkerStatus::Offline, When::Now)
-        .unwrap();
+    farm.ask(WorkerStatus::Offline, When::Now);
     assert_eq!(container.node.ended(), 0);
     assert_eq!(container.farm.manager.workers().len(), 1);
     container.node.nothing_left();
@@ -231,10 +224,7 @@ fn hurried(init: &'static [&'static str]) {
         .farm
         .script("trap 'echo ignored' TERM; echo running; while :; do sleep 0.02; done");
     container.farm.says(&task, "> running");
-    container
-        .farm
-        .manager
-        .inject(Fault::anywhere(FaultKind::Hang).forever());
+    container.farm.fault(Fault::anywhere(FaultKind::Hang).forever());
     container.signal(Signal::SIGTERM);
     logged(&container.node, "ending the task: the worker is shutting down");
     pass(Duration::from_millis(150));

@@ -11,23 +11,11 @@
 //! container  the first process of a pid namespace, alone and below tini; no supervisor starts it again
 //! ```
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 #![expect(
     clippy::disallowed_methods,
     reason = "the worker and its supervisors are real processes"
 )]
-
-#[expect(dead_code, reason = "shared with the other tests of the real binary")]
-#[path = "../it/harness.rs"]
-mod harness;
-#[path = "../it/machine.rs"]
-mod machine;
-#[expect(dead_code, reason = "shared with the other tests of the real binary")]
-#[path = "../it/means.rs"]
-mod means;
-#[expect(dead_code, reason = "shared with the other tests of the real binary")]
-#[path = "../it/render_node.rs"]
-mod render_node;
 
 mod container;
 mod openrc;

@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use standin_manager::{Endpoint, TaskStatus, When, WorkerStatus};
 
-use crate::machine::until;
-use crate::means::pass;
 use crate::site::{SERVICE, Site, Supervised, Supervisor};
+use test_bed::{pass, until};
 
 /// The tests of one supervisor.
 macro_rules! promises {
@@ -62,7 +61,7 @@ pub(crate) fn restart<S: Supervisor>() {
     let farm = &supervised.site.farm;
     for when in [When::Now, When::AfterTask] {
         let (first, starts) = (supervised.pid(), supervised.starts());
-        farm.manager.ask(&farm.worker(), WorkerStatus::Restart, when).unwrap();
+        farm.ask(WorkerStatus::Restart, when);
         supervised.started_times(starts + 1);
         supervised.site.awake(1);
         assert_ne!(supervised.pid(), first);
@@ -76,9 +75,7 @@ pub(crate) fn shut_down<S: Supervisor>() {
         return;
     };
     let farm = &supervised.site.farm;
-    farm.manager
-        .ask(&farm.worker(), WorkerStatus::Offline, When::Now)
-        .unwrap();
+    farm.ask(WorkerStatus::Offline, When::Now);
     supervised.is_down();
     pass(SETTLED);
     assert!(supervised.supervisor.is_down(&supervised.site));
@@ -123,8 +120,7 @@ pub(crate) fn stop<S: Supervisor>() {
         return;
     };
     let (farm, node) = (&supervised.site.farm, &supervised.node);
-    let task = farm.script("trap '' TERM; (setsid sleep 1000 &); echo running; while :; do sleep 0.02; done");
-    farm.says(&task, "> running");
+    let task = farm.running("trap '' TERM; (setsid sleep 1000 &); echo running; while :; do sleep 0.02; done");
     supervised.supervisor.stop(&supervised.site);
     assert!(supervised.supervisor.is_down(&supervised.site));
     node.nothing_left();

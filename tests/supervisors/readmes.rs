@@ -4,8 +4,7 @@
 
 use std::process::Command;
 
-use crate::machine::{missing, skipped};
-use crate::means::not_root;
+use test_needs::{missing, not_root, skipped};
 
 /// Follows one of them; `programs` have to be there.
 fn followed(supervisor: &str, programs: &[&str]) {

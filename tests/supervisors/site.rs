@@ -11,10 +11,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use standin_manager::WorkerStatus;
 
-use crate::harness::Farm;
-use crate::machine::{Process, missing, processes, until};
-use crate::means::not_root;
-use crate::render_node::Node;
+use test_bed::{Farm, Node, Process, processes, until};
+use test_needs::{missing, not_root};
 
 /// Who runs the worker here, in place of the user `flamenco-worker`: one that every host has.
 const USER: &str = "nobody";

@@ -8,9 +8,9 @@ use std::process::Command;
 
 use nix::sys::signal::Signal;
 
-use crate::machine::until;
 use crate::promises::promises;
 use crate::site::{Root, SERVICE, Site, Supervised, Supervisor};
+use test_bed::until;
 
 /// What a distribution ships, less what is not needed here.
 const MAIN: &str = "[unix_http_server]
@@ -127,7 +127,7 @@ fn e14_g2_two_workers_on_a_host_have_each_a_home_and_a_name() {
     names.sort();
     assert!(names[0].ends_with("-0") && names[1].ends_with("-1"), "{names:?}");
     supervisord.end(&site);
-    nodes.iter().for_each(crate::render_node::Node::nothing_left);
+    nodes.iter().for_each(test_bed::Node::nothing_left);
 }
 
 #[test]

@@ -19,8 +19,8 @@ use standin_manager::Options;
 use tempfile::TempDir;
 use test_needs::not_root;
 
-use crate::harness::Farm;
-use crate::machine::{missing, until};
+use test_bed::{Farm, until};
+use test_needs::missing;
 
 const PROGRAMS: [&str; 6] = [
     "bash",

@@ -7,8 +7,7 @@ use std::path::Path;
 use standin_manager::{Options, TaskStatus, WorkerStatus};
 
 use crate::booted::Machine;
-use crate::harness::Farm;
-use crate::machine::{Process, processes_of};
+use test_bed::{Farm, Process, processes_of};
 
 pub(crate) const UNIT: &str = "flamenco-worker.service";
 

@@ -11,18 +11,9 @@
 
 mod booted;
 mod draining;
-#[expect(dead_code, reason = "the other tests use the rest")]
-#[path = "../it/harness.rs"]
-mod harness;
 mod installed;
 mod instances;
-#[expect(dead_code, reason = "the other tests use the rest")]
-#[path = "../it/machine.rs"]
-mod machine;
 mod packages;
-#[expect(dead_code, reason = "the other tests use the rest")]
-#[path = "../it/render_node.rs"]
-mod render_node;
 mod sandbox;
 mod service;
 mod watchdog;

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::booted::Machine;
 use crate::installed::{Node, UNIT};
-use crate::machine::missing;
+use test_needs::missing;
 
 const WORKER: &str = env!("CARGO_BIN_EXE_flamenco-worker");
 /// A second worker, to be left alone.

@@ -6,7 +6,7 @@ use serde_json::json;
 use standin_manager::{CommandSpec, JobSpec, TaskSpec, TaskStatus};
 
 use crate::installed::{Node, UNIT};
-use crate::machine::missing;
+use test_needs::missing;
 
 /// A cube, some samples, the processor: Cycles from beginning to end.
 const SCENE: &str = "import bpy; s = bpy.context.scene; s.render.engine = 'CYCLES'; s.cycles.device = 'CPU'; \

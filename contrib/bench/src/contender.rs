@@ -3,11 +3,10 @@
 //! The workers that are compared, each a column of the table.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+
+use test_bed::Build;
 
 use crate::scale::Scale;
-
-const NAME: &str = "flamenco-worker";
 
 /// One of the workers that are compared.
 #[derive(Debug)]
@@ -60,41 +59,15 @@ impl Contender {
 
 /// The worker beside this program, built first if cargo started us.
 pub(crate) fn ours() -> Result<PathBuf, String> {
-    let own = std::env::current_exe().map_err(|error| error.to_string())?;
-    if let Some(cargo) = std::env::var_os("CARGO") {
-        let folder = own.parent().and_then(Path::file_name).unwrap_or_default();
-        let profile = if folder == "debug" { "dev".as_ref() } else { folder };
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../Cargo.toml");
-        // Both packages, as both were chosen when this was built: alone, the worker's would be built with other features.
-        let mut build = Command::new(cargo);
-        // What cargo tells of this package: build scripts watch it (ring's does), and half of what is built would be outdated.
-        for (name, _) in std::env::vars_os() {
-            let text = name.to_string_lossy();
-            if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
-                build.env_remove(&name);
-            }
-        }
-        let built = build
-            .args([
-                "build",
-                "--quiet",
-                "--package",
-                "bench",
-                "--package",
-                NAME,
-                "--bin",
-                NAME,
-            ])
-            .arg("--profile")
-            .arg(profile)
-            .arg("--manifest-path")
-            .arg(root)
-            .status();
+    let text = |error: std::io::Error| error.to_string();
+    let own = std::env::current_exe().map_err(text)?;
+    if let (Some(cargo), Some(build)) = (std::env::var_os("CARGO"), Build::like(&own)) {
+        let built = build.command(Path::new(&cargo), "bench").status();
         if !built.is_ok_and(|status| status.success()) {
-            return Err(format!("cannot build {NAME}"));
+            return Err("cannot build the worker".to_owned());
         }
     }
-    existing(own.with_file_name(NAME))
+    test_bed::worker().map_err(text)
 }
 
 fn existing(path: PathBuf) -> Result<PathBuf, String> {

@@ -2,14 +2,15 @@
 
 //! A real worker, in a temporary home.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
+use test_bed::equip;
 
 use crate::contender::{Contender, Kind};
 
@@ -34,16 +35,15 @@ impl Worker {
             Kind::Ours { configuration } => fs::write(folder.path().join("flamenco-worker.toml"), configuration)?,
             Kind::Other => {}
         }
-        let log = File::create(folder.path().join("worker.log"))?;
-        let process = Command::new(&contender.binary)
-            .args(["-manager", url, "-restart-exit-code", "47"])
-            .current_dir(folder.path())
-            .env("FLAMENCO_HOME", folder.path().join("home"))
-            .env("FLAMENCO_WORKER_NAME", name)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()?;
+        let mut command = Command::new(&contender.binary);
+        equip(
+            &mut command,
+            folder.path(),
+            &folder.path().join("worker.log"),
+            name,
+            url,
+        )?;
+        let process = command.args(["-restart-exit-code", "47"]).spawn()?;
         Ok(Self {
             process,
             folder,

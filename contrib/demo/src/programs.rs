@@ -9,9 +9,9 @@
 use std::{
     env,
     ffi::{OsStr, OsString},
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io,
-    os::unix::{ffi::OsStrExt, process::CommandExt},
+    os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, Command, ExitCode, ExitStatus, Stdio},
     time::{Duration, Instant},
@@ -24,6 +24,7 @@ use nix::{
     },
     unistd::{Pid, getppid, setsid},
 };
+use test_bed::{Process, equip, processes};
 
 use crate::{
     interrupt::{End, Interrupt, failed},
@@ -45,8 +46,7 @@ pub(crate) struct Ran {
 
 /// A program to run to its end, before there is a worker to run it.
 pub(crate) struct Probe<'a> {
-    pub(crate) program: &'a Path,
-    pub(crate) arguments: Vec<OsString>,
+    pub(crate) command: Command,
     /// Where its output waits to be read: a file, since a full pipe would stop it.
     pub(crate) notes: &'a Path,
     pub(crate) deadline: Duration,
@@ -57,16 +57,12 @@ impl Probe<'_> {
     ///
     /// # Errors
     /// It cannot be started, or the demo was interrupted. A program that fails is no error.
-    pub(crate) fn run(self, interrupt: &mut Interrupt) -> Result<Ran, End> {
-        let name = self.program.display().to_string();
+    pub(crate) fn run(mut self, interrupt: &mut Interrupt) -> Result<Ran, End> {
+        let name = self.command.get_program().display().to_string();
         let notes = File::create(self.notes).map_err(failed("writing down what a program says"))?;
         let errors = notes.try_clone().map_err(failed("writing down what a program says"))?;
-        let mut command = Command::new(self.program);
-        for (name, _) in env::vars_os().filter(|(name, _)| describes_this_package(name)) {
-            command.env_remove(name);
-        }
-        let mut child = command
-            .args(&self.arguments)
+        let mut child = self
+            .command
             .stdin(Stdio::null())
             .stdout(notes)
             .stderr(errors)
@@ -152,35 +148,21 @@ impl WorkerStart {
     /// The log cannot be opened, or this program cannot be started a second time. That the worker cannot be started shows
     /// as an exit code of the leash, and in the log.
     pub(crate) fn spawn(&self) -> io::Result<Child> {
-        let log = OpenOptions::new().create(true).append(true).open(&self.log)?;
         let mut command = Command::new(env::current_exe()?);
         command
             .arg(LEASH)
             .arg(std::process::id().to_string())
-            .arg(&self.program)
-            .args(["-manager", &self.manager, "-restart-exit-code"])
-            .arg(self.restart_code.to_string())
-            .current_dir(&self.place)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log);
+            .arg(&self.program);
         for (name, _) in env::vars_os().filter(|(name, _)| is_none_of_its_business(name)) {
             command.env_remove(name);
         }
+        equip(&mut command, &self.place, &self.log, &self.name, &self.manager)?;
         command
-            .env("FLAMENCO_HOME", self.home())
+            .args(["-restart-exit-code", &self.restart_code.to_string()])
             // What a worker that is killed leaves there goes with the rest.
             .env("TMPDIR", &self.place)
-            .env("FLAMENCO_WORKER_NAME", &self.name)
             .spawn()
     }
-}
-
-/// What `cargo run` told us about the demo itself. Build scripts watch these (ring's does): with them, the cargo that we start
-/// would take half of what is built for outdated.
-fn describes_this_package(name: &OsStr) -> bool {
-    let name = name.to_string_lossy();
-    name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
 }
 
 /// Settings of somebody's real worker, and proxies: this Manager is on this machine.
@@ -240,28 +222,23 @@ pub(crate) fn again(role: Role, folder: &Path, dress: Dress) -> io::Result<Child
 
 /// Everything that runs with this home in its environment: the worker and whatever it started, pid and name.
 pub(crate) fn running_in(home: &Path) -> Vec<(Pid, String)> {
-    let mut mark = b"FLAMENCO_HOME=".to_vec();
-    mark.extend_from_slice(home.as_os_str().as_bytes());
-    with_word("environ", &mark)
+    let mark = format!("FLAMENCO_HOME={}", home.display());
+    named(|process| process.has_variable(&mark))
 }
 
 /// Everything that has this folder as an argument: whoever plays a sample's role, even without an environment.
 pub(crate) fn playing(folder: &Path) -> Vec<(Pid, String)> {
-    with_word("cmdline", folder.as_os_str().as_bytes())
+    let folder = folder.to_string_lossy();
+    named(|process| process.has_argument(&folder))
 }
 
-fn with_word(file: &str, wanted: &[u8]) -> Vec<(Pid, String)> {
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    pids.filter(|pid: &i32| {
-        let words = fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
-        words.split(|byte| *byte == 0).any(|word| word == wanted)
-    })
-    .map(|pid| {
+fn named(wanted: impl Fn(&Process) -> bool) -> Vec<(Pid, String)> {
+    let processes = processes().into_iter().filter(wanted);
+    let named = processes.map(|Process { pid, .. }| {
         let name = read_text(Path::new(&format!("/proc/{pid}/comm")));
         (Pid::from_raw(pid), name.trim().to_owned())
-    })
-    .collect()
+    });
+    named.collect()
 }
 
 /// Ends all of these that nobody else ended.

@@ -4,6 +4,7 @@
 use std::{
     env, fs,
     path::{Path, PathBuf},
+    process::Command,
     time::Duration,
 };
 
@@ -59,12 +60,11 @@ impl Renderer {
         let (script, scene) = (folder.join("scene.py"), folder.join("turntable.blend"));
         fs::write(&script, include_str!("scene.py")).map_err(failed("writing the scene's script"))?;
         let words = ["-b", "--factory-startup", "--python-exit-code", "3", "--python"];
-        let mut arguments = words.map(Into::into).to_vec();
-        arguments.extend([script.into(), "--".into(), scene.clone().into()]);
-        arguments.extend([FRAMES.to_string().into(), FRAME_TIME.as_secs_f32().to_string().into()]);
+        let mut command = Command::new(exe);
+        command.args(words).arg(script).arg("--").arg(&scene);
+        command.args([FRAMES.to_string(), FRAME_TIME.as_secs_f32().to_string()]);
         let trial = Probe {
-            program: exe,
-            arguments,
+            command,
             notes: &folder.join("blender.txt"),
             deadline: BLENDER_TRIAL,
         }
@@ -116,11 +116,10 @@ impl Encoder {
         };
         for codec in ENCODERS {
             let words = "-v error -f lavfi -i color=s=64x64:d=1:r=4 -pix_fmt yuv420p -c:v";
-            let mut arguments: Vec<_> = words.split(' ').map(Into::into).collect();
-            arguments.extend([codec, "-f", "null", "-"].map(Into::into));
+            let mut command = Command::new(&ffmpeg);
+            command.args(words.split(' ')).args([codec, "-f", "null", "-"]);
             let trial = Probe {
-                program: &ffmpeg,
-                arguments,
+                command,
                 notes: &folder.join("ffmpeg.txt"),
                 deadline: FFMPEG_TRIAL,
             }

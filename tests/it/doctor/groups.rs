@@ -3,8 +3,7 @@
 //! What the doctor says of control groups, and does not do with them.
 
 use super::{Answer, node, program};
-use crate::harness::Farm;
-use crate::means::Group;
+use test_bed::{Farm, Group};
 
 #[test]
 fn g4_a_group_that_is_delegated_is_told_and_left_as_it_is() {

@@ -9,7 +9,7 @@ use serde_json::json;
 use standin_manager::{Endpoint, Fault, FaultKind};
 
 use super::{Answer, node, retired};
-use crate::harness::Farm;
+use test_bed::Farm;
 
 #[test]
 fn a_manager_that_is_down_or_unheard_of_is_one_failure_among_other_answers() {
@@ -51,7 +51,7 @@ fn another_web_server_in_its_place_and_a_redirect_are_told_apart() {
         (page(301), "set manager = \"https://farm.example/flamenco/\""),
         (FaultKind::Hang, "did not answer within 2s"),
     ] {
-        farm.manager.inject(Fault::at(Endpoint::Version, fault));
+        farm.fault(Fault::at(Endpoint::Version, fault));
         let answer = Answer::of(&node);
         assert_eq!(answer.fails(), ["manager.answer"]);
         answer.says("fail", "manager.answer", part);
@@ -74,7 +74,7 @@ fn clocks_that_are_apart_are_warned_of_with_which_way() {
             headers: vec![("Date".into(), date.to_string())],
             body: json!({"name": "m", "version": "3.9"}).to_string(),
         };
-        farm.manager.inject(Fault::at(Endpoint::Version, skewed));
+        farm.fault(Fault::at(Endpoint::Version, skewed));
         let answer = Answer::of(&node);
         answer.says("warn", "manager.clock", way);
         assert_eq!(answer.code, 0, "it is a warning");

@@ -19,11 +19,10 @@ use serde_json::{Value, json};
 use standin_manager::{Endpoint, Seen};
 use tokio::time::Instant;
 
-use crate::harness::{Farm, exec};
 use crate::history::files;
-use crate::machine::{missing, processes};
-use crate::render_node::Node;
 use crate::small_disk::may_mount;
+use test_bed::{Farm, Node, exec, processes};
+use test_needs::missing;
 
 /// What the doctor answered.
 pub(crate) struct Answer {
@@ -133,8 +132,7 @@ fn program(node: &Node, name: &str, script: &str) -> PathBuf {
 /// A node that has worked, and has been told to leave.
 fn retired(farm: &Farm) -> Node {
     let mut node = node(farm);
-    node.start();
-    farm.awake();
+    farm.start(&mut node);
     assert_eq!(node.stop(), 0);
     node
 }

@@ -7,7 +7,7 @@ use std::fs;
 use serde_json::json;
 
 use super::{Answer, node, program};
-use crate::harness::{Farm, exec};
+use test_bed::{Farm, exec};
 
 #[test]
 fn programs_that_are_missing_old_or_broken_are_told_apart() {
@@ -41,8 +41,7 @@ fn the_blender_of_the_last_tasks_is_tried_and_not_the_one_on_path() {
     let farm = Farm::new();
     let mut node = node(&farm);
     let other = program(&node, "blender-5.0", "echo 'Blender 5.0.0'");
-    node.start();
-    farm.awake();
+    farm.start(&mut node);
     let task = farm.task(&[exec(other.to_str().unwrap(), json!([]))]);
     farm.completed(&task);
     assert_eq!(node.stop(), 0);

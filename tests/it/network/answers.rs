@@ -7,28 +7,23 @@ use std::time::Duration;
 use standin_manager::{Endpoint, Fault, FaultKind, TaskStatus, WorkerStatus};
 
 use super::count;
-use crate::harness::Farm;
+use test_bed::Farm;
 
 #[test]
 fn c6_a_request_without_an_answer_times_out_and_others_go_on_meanwhile() {
-    let farm = Farm::new();
-    let mut node = farm.node("node");
+    let (farm, mut node) = Farm::with_node();
     node.set("question_timeout", "300ms")
         .set("request_timeout", "300ms")
         .set("update_timeout", "60s");
-    farm.manager
-        .inject(Fault::at(Endpoint::Register, FaultKind::CloseBefore));
+    farm.fault(Fault::at(Endpoint::Register, FaultKind::CloseBefore));
     for endpoint in [Endpoint::SignOn, Endpoint::StateChanged, Endpoint::FetchTask] {
-        farm.manager.inject(Fault::at(endpoint, FaultKind::Hang));
+        farm.fault(Fault::at(endpoint, FaultKind::Hang));
     }
-    node.start();
-    farm.awake();
-    farm.manager
-        .inject(Fault::at(Endpoint::MayIRun, FaultKind::Hang).times(2));
-    let task = farm.script("echo running; while :; do sleep 0.02; done");
-    farm.says(&task, "> running");
+    farm.start(&mut node);
+    farm.fault(Fault::at(Endpoint::MayIRun, FaultKind::Hang).times(2));
+    let task = farm.running("echo running; while :; do sleep 0.02; done");
     // The update hangs for a minute; that the task is cancelled is heard all the same.
-    farm.manager.inject(Fault::at(Endpoint::TaskUpdate, FaultKind::Hang));
+    farm.fault(Fault::at(Endpoint::TaskUpdate, FaultKind::Hang));
     farm.manager.set_task_status(&task, TaskStatus::Canceled).unwrap();
     node.childless();
     assert_eq!(count(&farm, Endpoint::Register), 2);
@@ -39,8 +34,7 @@ fn c6_a_request_without_an_answer_times_out_and_others_go_on_meanwhile() {
 fn c6_a_picture_or_update_that_hangs_is_sent_again_after_its_time_out() {
     let farm = Farm::new();
     let node = farm.awake_node_with(&[("update_timeout", "300ms")]);
-    farm.manager
-        .inject(Fault::at(Endpoint::TaskUpdate, FaultKind::Hang).times(2));
+    farm.fault(Fault::at(Endpoint::TaskUpdate, FaultKind::Hang).times(2));
     let task = farm.script("echo said");
     farm.completed(&task);
     assert_eq!(farm.log(&task).matches("> said").count(), 1);
@@ -66,7 +60,7 @@ fn c9_an_error_at_any_endpoint_is_tried_again_and_nothing_is_dropped() {
             Endpoint::SignOff,
         ];
         for endpoint in endpoints {
-            farm.manager.inject(Fault::at(endpoint, kind()).times(2));
+            farm.fault(Fault::at(endpoint, kind()).times(2));
         }
         let task = farm.script("echo said; until [ -e go ]; do sleep 0.02; done");
         let mut node = farm.node("node");
@@ -91,10 +85,9 @@ fn c9_retry_after_is_honoured() {
         headers: vec![("Retry-After".into(), "1".into())],
         body: String::new(),
     };
-    farm.manager.inject(Fault::at(Endpoint::SignOn, busy));
+    farm.fault(Fault::at(Endpoint::SignOn, busy));
     let mut node = farm.node("node");
-    node.start();
-    farm.awake();
+    farm.start(&mut node);
     let asked: Vec<_> = farm
         .requests(Endpoint::SignOn)
         .iter()
@@ -118,12 +111,12 @@ fn c8_answers_that_are_cut_or_not_the_managers_are_asked_for_again() {
         Endpoint::FetchTask,
         Endpoint::MayIRun,
     ] {
-        farm.manager.inject(Fault::at(endpoint, page()));
+        farm.fault(Fault::at(endpoint, page()));
         if endpoint != Endpoint::Register {
-            farm.manager.inject(Fault::at(endpoint, FaultKind::CutBody(5)));
+            farm.fault(Fault::at(endpoint, FaultKind::CutBody(5)));
         }
     }
-    farm.manager.inject(Fault::at(Endpoint::TaskUpdate, page()));
+    farm.fault(Fault::at(Endpoint::TaskUpdate, page()));
     let task = farm.script("echo said; until [ -e go ]; do sleep 0.02; done");
     let mut node = farm.node("node");
     node.start();
@@ -137,8 +130,7 @@ fn c8_answers_that_are_cut_or_not_the_managers_are_asked_for_again() {
 
 #[test]
 fn c11_a_worker_that_was_timed_out_says_awake_again_and_goes_on() {
-    let farm = Farm::new();
-    let node = farm.awake_node();
+    let (farm, node) = Farm::with_awake_node();
     farm.manager
         .set_worker_status(&farm.worker(), WorkerStatus::Error)
         .unwrap();
@@ -152,8 +144,7 @@ fn c11_a_worker_that_was_timed_out_says_awake_again_and_goes_on() {
 #[test]
 fn c20_a_state_is_told_again_until_it_is_accepted_before_the_first_fetch() {
     let farm = Farm::new();
-    farm.manager
-        .inject(Fault::at(Endpoint::StateChanged, FaultKind::status(500)).times(3));
+    farm.fault(Fault::at(Endpoint::StateChanged, FaultKind::status(500)).times(3));
     let task = farm.script("true");
     let mut node = farm.node("node");
     node.start();

@@ -10,9 +10,7 @@ use standin_manager::{Endpoint, Fault, FaultKind, Options, Outcome, Snapshot, Wo
 use tokio::time::Instant;
 
 use super::count;
-use crate::harness::Farm;
-use crate::machine::until;
-use crate::render_node::Node;
+use test_bed::{Farm, Node, until};
 
 const WORKERS: usize = 100;
 
@@ -84,8 +82,7 @@ fn c22_a_hundred_workers_that_lose_the_manager_together_come_back_one_by_one_and
     let nodes: Vec<Node> = (0..WORKERS).map(|number| start(&farm, number)).collect();
     farm.wait("a hundred workers to be awake", all_awake);
     // All wait for the same answer, so that all of them lose the Manager in the same instant.
-    farm.manager
-        .inject(Fault::at(Endpoint::FetchTask, FaultKind::Hang).forever());
+    farm.fault(Fault::at(Endpoint::FetchTask, FaultKind::Hang).forever());
     farm.wait("each worker to wait for its answer", all_waiting);
     farm.manager.stop();
     farm.manager.clear_faults();

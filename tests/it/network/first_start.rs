@@ -7,8 +7,7 @@ use std::net::IpAddr;
 use standin_manager::{Endpoint, Fault, FaultKind, Options, Version};
 
 use crate::doctor::Answer;
-use crate::harness::Farm;
-use crate::means::logged;
+use test_bed::{Farm, logged};
 
 use super::reach::Authority;
 
@@ -59,16 +58,14 @@ fn c23_a_url_that_is_not_quite_right_is_answered_with_the_one_that_was_meant() {
         let answer = Answer::of(&node);
         answer.says("fail", finding, seen);
         answer.says("fail", finding, &right);
-        assert_eq!(node.stop(), 0);
-        node.nothing_left();
+        node.finish();
     }
     assert_eq!(farm.manager.workers().len(), 0);
 }
 
 #[test]
 fn c18_a_host_that_nobody_knows_is_named_at_the_first_start() {
-    let farm = Farm::new();
-    let mut node = farm.node("node");
+    let (_farm, mut node) = Farm::with_node();
     node.url = "http://no-such-manager.invalid:8080/".into();
     node.start();
     logged(
@@ -77,8 +74,7 @@ fn c18_a_host_that_nobody_knows_is_named_at_the_first_start() {
     );
     logged(&node, "getent hosts no-such-manager.invalid");
     assert!(!node.log().contains("error sending request"), "{}", node.log());
-    assert_eq!(node.stop(), 0);
-    node.nothing_left();
+    node.finish();
 }
 
 #[test]
@@ -96,18 +92,16 @@ fn c19_a_manager_of_another_version_is_named_also_when_it_takes_no_registration(
         headers: vec![("Content-Type".into(), "application/json".into())],
         body: r#"{"message":"no matching operation was found"}"#.into(),
     };
-    farm.manager.inject(Fault::at(Endpoint::Register, unknown).forever());
+    farm.fault(Fault::at(Endpoint::Register, unknown).forever());
     let mut node = farm.node("node");
     node.start();
     logged(&node, "has version 4.0; this worker is made for version 3.x");
-    assert_eq!(node.stop(), 0);
-    node.nothing_left();
+    node.finish();
 }
 
 #[test]
 fn c1_the_usual_outage_after_a_first_answer_is_told_in_a_line() {
-    let farm = Farm::new();
-    let mut node = farm.awake_node();
+    let (farm, mut node) = Farm::with_awake_node();
     farm.manager.stop();
     logged(&node, "cannot reach the Manager: ");
     assert!(!node.log().contains("cannot be connected to"), "{}", node.log());

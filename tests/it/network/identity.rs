@@ -9,10 +9,8 @@ use nix::sys::signal::Signal;
 use standin_manager::Endpoint;
 
 use super::count;
-use crate::harness::Farm;
-use crate::machine::{missing, until};
-use crate::means::not_root;
-use crate::render_node::Node;
+use test_bed::{Farm, Node};
+use test_needs::{missing, not_root};
 
 #[test]
 fn c1_a_manager_that_is_down_at_the_first_start_is_waited_for_and_registered_with_once() {
@@ -20,11 +18,7 @@ fn c1_a_manager_that_is_down_at_the_first_start_is_waited_for_and_registered_wit
     farm.manager.stop();
     let mut node = farm.node("node");
     node.start();
-    until(
-        "the worker to miss its Manager",
-        || node.log().contains("cannot").then_some(()),
-        || node.log(),
-    );
+    node.until("the worker to miss its Manager", || node.log().contains("cannot"));
     farm.manager.start_again().unwrap();
     farm.awake();
     assert_eq!(count(&farm, Endpoint::Register), 1);
@@ -34,11 +28,9 @@ fn c1_a_manager_that_is_down_at_the_first_start_is_waited_for_and_registered_wit
 
 #[test]
 fn c10_a_worker_deleted_in_the_page_registers_anew_and_keeps_its_old_credentials_beside() {
-    let farm = Farm::new();
-    let mut node = farm.awake_node();
+    let (farm, mut node) = Farm::with_awake_node();
     let old = farm.worker();
-    let task = farm.script("echo running; while :; do sleep 0.02; done");
-    farm.says(&task, "> running");
+    farm.running("echo running; while :; do sleep 0.02; done");
     farm.manager.delete_worker(&old).unwrap();
     farm.awake();
     assert_ne!(farm.worker(), old);
@@ -58,15 +50,13 @@ fn g3_a_node_that_was_copied_with_its_credentials_says_so_and_works() {
     if std::fs::read_to_string("/etc/machine-id").map_or(0, |id| id.trim().len()) != 32 {
         return test_needs::skipped_with_remedy("this machine has no /etc/machine-id", "systemd-machine-id-setup");
     }
-    let farm = Farm::new();
-    let mut node = farm.awake_node();
+    let (farm, mut node) = Farm::with_awake_node();
     assert_eq!(node.stop(), 0);
     assert!(!node.log().contains("made on another machine"));
     let machine = node.home().join("machine");
     // What the same file says on the machine that the image was made of.
     std::fs::write(&machine, "0123456789abcdef0123456789abcdef\n").unwrap();
-    node.start();
-    farm.awake();
+    farm.start(&mut node);
     let log = node.log();
     assert!(log.contains("made on another machine"), "{log}");
     assert!(log.contains("delete the file of its credentials"), "{log}");
@@ -76,8 +66,7 @@ fn g3_a_node_that_was_copied_with_its_credentials_says_so_and_works() {
     std::fs::remove_file(&machine).unwrap();
     assert_eq!(node.stop(), 0);
     for _ in 0..2 {
-        node.start();
-        farm.awake();
+        farm.start(&mut node);
         assert_eq!(node.stop(), 0);
     }
     assert_eq!(node.log().matches("made on another machine").count(), 1);
@@ -87,8 +76,7 @@ fn g3_a_node_that_was_copied_with_its_credentials_says_so_and_works() {
 
 #[test]
 fn g4_a_question_about_the_program_beside_a_living_worker_never_signs_on() {
-    let farm = Farm::new();
-    let mut node = farm.awake_node();
+    let (farm, mut node) = Farm::with_awake_node();
     let seen = |endpoint| count(&farm, endpoint);
     let before = (
         seen(Endpoint::SignOn),
@@ -117,8 +105,7 @@ fn g5_a_host_that_was_renamed_has_the_same_worker_under_its_new_name() {
     if not_root() | missing("unshare") {
         return;
     }
-    let farm = Farm::new();
-    let mut node = farm.node("node");
+    let (farm, mut node) = Farm::with_node();
     let start_as = |node: &mut Node, host: &str| {
         let worker = node.command();
         let script = r#"echo "$1" > /proc/sys/kernel/hostname || exit 99; shift; exec "$@""#;
@@ -143,8 +130,7 @@ fn g5_a_host_that_was_renamed_has_the_same_worker_under_its_new_name() {
 
 #[test]
 fn g8_a_home_in_use_on_another_host_is_refused_with_that_hosts_name() {
-    let farm = Farm::new();
-    let mut node = farm.node("node");
+    let (farm, mut node) = Farm::with_node();
     std::fs::create_dir(node.home()).unwrap();
     let lock = std::fs::File::create(node.home().join("flamenco-worker.lock")).unwrap();
     lock.lock().unwrap();
@@ -163,8 +149,7 @@ fn g8_a_home_in_use_on_another_host_is_refused_with_that_hosts_name() {
 
 #[test]
 fn d3_a_home_that_cannot_be_used_is_refused_at_the_start() {
-    let farm = Farm::new();
-    let mut node = farm.node("node");
+    let (farm, mut node) = Farm::with_node();
     std::fs::write(node.home(), "a file").unwrap();
     node.start();
     assert_eq!(node.ended(), 78);

@@ -6,23 +6,19 @@ use std::time::Duration;
 
 use standin_manager::{Endpoint, Fault, FaultKind, TaskStatus};
 
-use crate::harness::Farm;
-use crate::machine::until;
+use test_bed::Farm;
 
 #[test]
 fn c15_a_slow_manager_does_not_slow_the_program() {
     let farm = Farm::new();
     let node = farm.awake_node_with(&[("update_timeout", "60s")]);
-    farm.manager
-        .inject(Fault::at(Endpoint::TaskUpdate, FaultKind::Delay(Duration::from_secs(4))).forever());
+    farm.fault(Fault::at(Endpoint::TaskUpdate, FaultKind::Delay(Duration::from_secs(4))).forever());
     // More than any pipe holds, many times over.
     let task = farm.script("seq 1 500000; touch printed");
     farm.reaches(&task, TaskStatus::Active);
-    until(
-        "the program to have printed everything",
-        || node.folder.join("printed").exists().then_some(()),
-        || node.log(),
-    );
+    node.until("the program to have printed everything", || {
+        node.folder.join("printed").exists()
+    });
     let accepted = farm
         .requests(Endpoint::TaskUpdate)
         .iter()
@@ -44,15 +40,11 @@ fn c15_a_slow_manager_does_not_slow_the_program() {
 fn c16_what_does_not_fit_is_dropped_counted_and_said_where_it_was() {
     let farm = Farm::new();
     let node = farm.awake_node_with(&[("update_timeout", "3s")]);
-    farm.manager.inject(Fault::at(Endpoint::TaskUpdate, FaultKind::Hang));
+    farm.fault(Fault::at(Endpoint::TaskUpdate, FaultKind::Hang));
     let task =
         farm.script("seq -f 'line %012.0f xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx' 1 600000");
     farm.reaches(&task, TaskStatus::Active);
-    until(
-        "the task to be over",
-        || node.children().is_empty().then_some(()),
-        || node.log(),
-    );
+    node.until("the task to be over", || node.children().is_empty());
     let status = std::fs::read_to_string(format!("/proc/{}/status", node.pid())).unwrap();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     let peak: u64 = peak.split_whitespace().next().unwrap().parse().unwrap();

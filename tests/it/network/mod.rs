@@ -16,7 +16,7 @@ mod resolver;
 
 use standin_manager::Endpoint;
 
-use crate::harness::Farm;
+use test_bed::Farm;
 
 fn count(farm: &Farm, endpoint: Endpoint) -> usize {
     farm.requests(endpoint).len()

@@ -7,14 +7,12 @@ use standin_manager::{Endpoint, Fault, FaultKind, Options, StandIn, TaskStatus, 
 
 use super::count;
 use super::relay::Relay;
-use crate::harness::Farm;
-use crate::machine::{file, until};
+use test_bed::{Farm, file, until};
 
 #[test]
 fn c5_a_task_whose_assignment_was_lost_is_handed_out_again_and_rendered_once() {
     let farm = Farm::new();
-    farm.manager
-        .inject(Fault::at(Endpoint::FetchTask, FaultKind::DropAnswer));
+    farm.fault(Fault::at(Endpoint::FetchTask, FaultKind::DropAnswer));
     let task = farm.script("echo ran >> runs");
     let mut node = farm.node("node");
     node.start();
@@ -34,14 +32,11 @@ fn c7_a_connection_that_falls_silent_is_given_up_and_not_used_again() {
         .set("request_timeout", "300ms")
         .set("update_timeout", "300ms");
     node.start();
-    let task = farm.script("echo running; until [ -e go ]; do sleep 0.02; done; echo done");
-    farm.says(&task, "> running");
+    let task = farm.running("echo running; until [ -e go ]; do sleep 0.02; done; echo done");
     relay.freeze();
-    until(
-        "the worker to miss its Manager",
-        || node.log().contains("did not answer within 300ms").then_some(()),
-        || node.log(),
-    );
+    node.until("the worker to miss its Manager", || {
+        node.log().contains("did not answer within 300ms")
+    });
     assert_eq!(node.children().len(), 1, "the render goes on");
     std::fs::write(node.folder.join("go"), "").unwrap();
     node.childless();
@@ -54,9 +49,8 @@ fn c7_a_connection_that_falls_silent_is_given_up_and_not_used_again() {
 #[test]
 fn c19_a_manager_that_comes_back_empty_is_registered_with_once_and_old_results_are_discarded_aloud() {
     let farm = Farm::new();
-    let mut node = farm.awake_node_with(&[("leave_flush", "100ms")]);
-    let task = farm.script("echo running; until [ -e go ]; do sleep 0.02; done; echo ran >> runs");
-    farm.says(&task, "> running");
+    let node = farm.awake_node_with(&[("leave_flush", "100ms")]);
+    let task = farm.running("echo running; until [ -e go ]; do sleep 0.02; done; echo ran >> runs");
     farm.manager.stop();
     std::fs::write(node.folder.join("go"), "").unwrap();
     node.childless();
@@ -80,8 +74,7 @@ fn c19_a_manager_that_comes_back_empty_is_registered_with_once_and_old_results_a
         .lines()
         .any(|line| line.contains(" warn ") && line.contains("discard") && line.contains(&task));
     assert!(discarded, "that a result was discarded is said aloud\n{log}");
-    assert_eq!(node.stop(), 0);
-    node.nothing_left();
+    node.finish();
 }
 
 #[test]
@@ -100,10 +93,8 @@ fn c19_a_manager_of_another_version_is_named_once_and_worked_for() {
 
 #[test]
 fn c21_a_sign_off_that_fails_is_tried_again_within_its_budget() {
-    let farm = Farm::new();
-    let mut node = farm.awake_node();
-    farm.manager
-        .inject(Fault::at(Endpoint::SignOff, FaultKind::status(500)).times(3));
+    let (farm, mut node) = Farm::with_awake_node();
+    farm.fault(Fault::at(Endpoint::SignOff, FaultKind::status(500)).times(3));
     assert_eq!(node.stop(), 0);
     assert_eq!(farm.manager.workers()[0].status, WorkerStatus::Offline);
     assert_eq!(count(&farm, Endpoint::SignOff), 4);
@@ -114,11 +105,8 @@ fn c21_a_sign_off_that_fails_is_tried_again_within_its_budget() {
 fn c21_a_sign_off_that_is_lost_is_said_changes_no_exit_code_and_is_made_up_for() {
     let farm = Farm::new();
     let mut node = farm.awake_node_with(&[("leave_sign_off", "300ms")]);
-    farm.manager
-        .inject(Fault::at(Endpoint::SignOff, FaultKind::status(500)).forever());
-    farm.manager
-        .ask(&farm.worker(), WorkerStatus::Restart, standin_manager::When::Now)
-        .unwrap();
+    farm.fault(Fault::at(Endpoint::SignOff, FaultKind::status(500)).forever());
+    farm.ask(WorkerStatus::Restart, standin_manager::When::Now);
     assert_eq!(node.ended(), 47);
     assert!(node.log().contains("could not sign off"), "{}", node.log());
     farm.manager.clear_faults();
@@ -136,10 +124,8 @@ fn c21_a_sign_off_that_is_lost_is_said_changes_no_exit_code_and_is_made_up_for()
 
 #[test]
 fn c26_without_an_answer_a_task_goes_on() {
-    let farm = Farm::new();
-    let node = farm.awake_node();
-    farm.manager
-        .inject(Fault::at(Endpoint::MayIRun, FaultKind::status(500)).forever());
+    let (farm, node) = Farm::with_awake_node();
+    farm.fault(Fault::at(Endpoint::MayIRun, FaultKind::status(500)).forever());
     let task = farm.script("echo running; until [ -e go ]; do sleep 0.02; done");
     farm.asked(Endpoint::MayIRun, 10);
     assert_eq!(node.children().len(), 1);
@@ -152,8 +138,7 @@ fn c26_without_an_answer_a_task_goes_on() {
 fn c26_without_an_answer_for_longer_than_allowed_a_task_is_stopped_and_begun_again() {
     let farm = Farm::new();
     let node = farm.awake_node_with(&[("manager_lost_timeout", "400ms")]);
-    farm.manager
-        .inject(Fault::at(Endpoint::MayIRun, FaultKind::status(500)).forever());
+    farm.fault(Fault::at(Endpoint::MayIRun, FaultKind::status(500)).forever());
     let task = farm.script("if [ -e ran ]; then exit 0; fi; touch ran; while :; do sleep 0.02; done");
     farm.completed(&task);
     assert!(node.log().contains("no answer for 400ms"), "{}", node.log());
@@ -163,22 +148,18 @@ fn c26_without_an_answer_for_longer_than_allowed_a_task_is_stopped_and_begun_aga
 
 #[test]
 fn c27_a_task_that_was_reassigned_during_an_outage_is_stopped_when_the_manager_is_back() {
-    let farm = Farm::new();
-    let node = farm.awake_node();
+    let (farm, node) = Farm::with_awake_node();
     let mut other = farm.node("other");
     other.config.top.push("task_types = [\"other\"]".into());
     other.start();
     let id = farm.wait("the other one", |farm| {
         farm.worker_named("other").map(|worker| worker.id.clone())
     });
-    let task = farm.script("echo running; while :; do echo tick >> ticks; sleep 0.02; done");
-    farm.says(&task, "> running");
+    let task = farm.running("echo running; while :; do echo tick >> ticks; sleep 0.02; done");
     farm.manager.stop();
-    until(
-        "the worker to miss its Manager",
-        || node.log().contains("cannot ask whether").then_some(()),
-        || node.log(),
-    );
+    node.until("the worker to miss its Manager", || {
+        node.log().contains("cannot ask whether")
+    });
     assert_eq!(node.children().len(), 1, "the render goes on");
     farm.manager.reassign(&task, &id).unwrap();
     farm.manager.start_again().unwrap();
@@ -197,8 +178,7 @@ fn c27_a_task_that_was_reassigned_during_an_outage_is_stopped_when_the_manager_i
 fn f1_after_a_gap_in_contact_the_task_goes_on_and_the_state_is_told_again() {
     let farm = Farm::new();
     let node = farm.awake_node_with(&[("contact_gap", "500ms")]);
-    let task = farm.script("echo running; until [ -e go ]; do sleep 0.02; done");
-    farm.says(&task, "> running");
+    let task = farm.running("echo running; until [ -e go ]; do sleep 0.02; done");
     node.signal(Signal::SIGSTOP);
     farm.manager
         .set_worker_status(&farm.worker(), WorkerStatus::Error)

@@ -6,16 +6,14 @@ use serde_json::json;
 use standin_manager::{CommandSpec, Endpoint, Fault, FaultKind, TaskStatus, When, WorkerStatus};
 
 use super::count;
-use crate::harness::Farm;
-use crate::machine::{file, until};
+use test_bed::{Farm, file};
 
 #[test]
 fn c3_nothing_is_fetched_while_an_outcome_waits() {
-    let farm = Farm::new();
-    let node = farm.awake_node();
+    let (farm, node) = Farm::with_awake_node();
     let task = farm.script("echo x");
     let broken = FaultKind::status(500);
-    farm.manager.inject(Fault::at(Endpoint::TaskUpdate, broken).forever());
+    farm.fault(Fault::at(Endpoint::TaskUpdate, broken).forever());
     farm.asked(Endpoint::TaskUpdate, 3);
     node.childless();
     let fetches = count(&farm, Endpoint::FetchTask);
@@ -37,14 +35,11 @@ fn c3_nothing_is_fetched_while_an_outcome_waits() {
 fn c29_while_an_outcome_waits_the_worker_actions_still_reach_us() {
     let farm = Farm::new();
     let mut node = farm.awake_node_with(&[("leave_flush", "100ms")]);
-    farm.manager
-        .inject(Fault::at(Endpoint::TaskUpdate, FaultKind::status(500)).forever());
+    farm.fault(Fault::at(Endpoint::TaskUpdate, FaultKind::status(500)).forever());
     let task = farm.script("echo x");
     farm.reaches(&task, TaskStatus::Active);
     node.childless();
-    farm.manager
-        .ask(&farm.worker(), WorkerStatus::Restart, When::AfterTask)
-        .unwrap();
+    farm.ask(WorkerStatus::Restart, When::AfterTask);
     assert_eq!(node.ended(), 47);
     farm.manager.clear_faults();
     node.start();
@@ -54,23 +49,16 @@ fn c29_while_an_outcome_waits_the_worker_actions_still_reach_us() {
 
 #[test]
 fn c4_a_task_that_is_handed_out_again_although_its_result_waits_is_not_run_again() {
-    let farm = Farm::new();
-    let mut node = farm.awake_node();
-    let task = farm.script("echo running; until [ -e go ]; do sleep 0.02; done; echo ran >> runs");
-    farm.says(&task, "> running");
+    let (farm, mut node) = Farm::with_awake_node();
+    let task = farm.running("echo running; until [ -e go ]; do sleep 0.02; done; echo ran >> runs");
     farm.manager.stop();
     std::fs::write(node.folder.join("go"), "").unwrap();
-    until(
-        "the task to be over",
-        || node.children().is_empty().then_some(()),
-        || node.log(),
-    );
+    node.until("the task to be over", || node.children().is_empty());
     node.outcome_on_disk(&task);
     node.kill();
     // The Manager is back, has requeued the task, and would hand it out at once.
     farm.manager.start_again().unwrap();
-    farm.manager
-        .inject(Fault::at(Endpoint::TaskUpdate, FaultKind::status(503)).times(3));
+    farm.fault(Fault::at(Endpoint::TaskUpdate, FaultKind::status(503)).times(3));
     node.start();
     farm.completed(&task);
     assert_eq!(file(&node.folder.join("runs")), "ran\n");
@@ -81,18 +69,13 @@ fn c4_a_task_that_is_handed_out_again_although_its_result_waits_is_not_run_again
 fn c28_a_completion_is_sent_although_the_manager_has_said_no_meanwhile() {
     let farm = Farm::new();
     let node = farm.awake_deaf_node();
-    let task = farm.script("echo running; until [ -e go ]; do sleep 0.02; done; echo ran >> runs");
-    farm.says(&task, "> running");
-    farm.manager
-        .ask(&farm.worker(), WorkerStatus::Asleep, When::Now)
-        .unwrap();
+    let task = farm.running("echo running; until [ -e go ]; do sleep 0.02; done; echo ran >> runs");
+    farm.ask(WorkerStatus::Asleep, When::Now);
     farm.manager.set_task_status(&task, TaskStatus::Queued).unwrap();
     std::fs::write(node.folder.join("go"), "").unwrap();
     farm.status(WorkerStatus::Asleep);
     farm.completed(&task);
-    farm.manager
-        .ask(&farm.worker(), WorkerStatus::Awake, When::Now)
-        .unwrap();
+    farm.ask(WorkerStatus::Awake, When::Now);
     farm.awake();
     assert_eq!(file(&node.folder.join("runs")), "ran\n");
     node.finish();
@@ -102,8 +85,7 @@ fn c28_a_completion_is_sent_although_the_manager_has_said_no_meanwhile() {
 fn a_failure_is_not_reported_for_a_task_that_the_manager_no_longer_wants_run() {
     let farm = Farm::new();
     let node = farm.awake_deaf_node();
-    let task = farm.script("echo running; until [ -e go ]; do sleep 0.02; done; echo last words; exit 1");
-    farm.says(&task, "> running");
+    let task = farm.running("echo running; until [ -e go ]; do sleep 0.02; done; echo last words; exit 1");
     let job = farm.manager.task(&task).unwrap().job;
     farm.manager.cancel_job(&job).unwrap();
     std::fs::write(node.folder.join("go"), "").unwrap();
@@ -138,8 +120,7 @@ fn c12_an_update_refused_because_another_has_the_task_stops_it() {
 
 #[test]
 fn two_commands_one_task_and_their_steps() {
-    let farm = Farm::new();
-    let node = farm.awake_node();
+    let (farm, node) = Farm::with_awake_node();
     let echo = CommandSpec::new("echo", json!({ "message": "x" }));
     let task = farm.task(&[echo.clone(), echo]);
     let done = farm.completed(&task);
@@ -149,8 +130,7 @@ fn two_commands_one_task_and_their_steps() {
 
 #[test]
 fn c2_a_render_outlives_an_outage_and_all_it_said_arrives_in_order() {
-    let farm = Farm::new();
-    let node = farm.awake_node();
+    let (farm, node) = Farm::with_awake_node();
     let task = farm.script("for n in 1 2 3; do echo line $n; until [ -e go$n ]; do sleep 0.02; done; done; echo last");
     farm.says(&task, "> line 1");
     farm.manager.stop();
@@ -192,10 +172,8 @@ fn c13_a_task_that_was_deleted_is_stopped_and_holds_up_no_other() {
 
 #[test]
 fn c17_an_outcome_whose_answer_was_lost_is_said_again_and_does_no_harm() {
-    let farm = Farm::new();
-    let node = farm.awake_node();
-    farm.manager
-        .inject(Fault::at(Endpoint::TaskUpdate, FaultKind::DropAnswer).times(2));
+    let (farm, node) = Farm::with_awake_node();
+    farm.fault(Fault::at(Endpoint::TaskUpdate, FaultKind::DropAnswer).times(2));
     let task = farm.script("echo ran >> runs");
     farm.completed(&task);
     let next = farm.script("true");

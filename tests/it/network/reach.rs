@@ -18,10 +18,8 @@ use super::count;
 use super::relay::Relay;
 use crate::clocks::Clock;
 use crate::doctor::Answer;
-use crate::harness::Farm;
-use crate::machine::until;
 use crate::push::listens;
-use crate::render_node::Node;
+use test_bed::{Farm, Node};
 
 fn relay(farm: &Farm, prefix: &str) -> Relay {
     let manager: SocketAddr = ([127, 0, 0, 1], farm.manager.port()).into();
@@ -116,10 +114,9 @@ fn c23_a_redirect_is_not_followed_and_said_with_what_to_set() {
         )],
         body: String::new(),
     };
-    farm.manager.inject(Fault::at(Endpoint::SignOn, moved).times(2));
+    farm.fault(Fault::at(Endpoint::SignOn, moved).times(2));
     let mut node = farm.node("node");
-    node.start();
-    farm.awake();
+    farm.start(&mut node);
     let log = node.log();
     assert!(
         log.contains("a redirect to https://farm.example/flamenco/api/v3/worker/sign-on"),
@@ -136,8 +133,7 @@ fn c23_a_redirect_is_not_followed_and_said_with_what_to_set() {
 
 #[test]
 fn c24_a_proxy_that_asks_who_we_are_is_named_and_nobody_registers_anew() {
-    let farm = Farm::new();
-    let mut node = farm.awake_node();
+    let (farm, mut node) = Farm::with_awake_node();
     for code in [401, 403, 407, 302] {
         let page = FaultKind::Status {
             code,
@@ -147,16 +143,12 @@ fn c24_a_proxy_that_asks_who_we_are_is_named_and_nobody_registers_anew() {
             ],
             body: "<html>Log in</html>".into(),
         };
-        farm.manager.inject(Fault::anywhere(page).times(8));
+        farm.fault(Fault::anywhere(page).times(8));
         let want = match code {
             302 => "a redirect to".to_owned(),
             _ => format!("something in front of the Manager answered {code}"),
         };
-        until(
-            "the proxy to be named",
-            || node.log().contains(&want).then_some(()),
-            || node.log(),
-        );
+        node.until("the proxy to be named", || node.log().contains(&want));
     }
     farm.manager.clear_faults();
     let task = farm.script("true");
@@ -180,11 +172,7 @@ fn c25_a_certificate_that_cannot_be_trusted_is_told_and_heals_when_it_is_replace
     node.config.top.push(format!("tls.ca_file = {:?}", ours.file));
     node.start();
     let says = |node: &Node, text: &str| {
-        until(
-            "the trouble to be told",
-            || node.log().contains(text).then_some(()),
-            || node.log(),
-        );
+        node.until("the trouble to be told", || node.log().contains(text));
     };
     says(&node, "its authority is unknown here");
     Answer::of(&node).says("fail", "manager.tls", "its authority is unknown here; name the file");
@@ -210,11 +198,7 @@ fn i23_before_1970_and_after_9999_https_says_what_the_clock_shows_and_heals() {
     clock.show(-10_000_000);
     node.start();
     let says = |node: &Node, text: &str| {
-        until(
-            "the trouble to be told",
-            || node.log().contains(text).then_some(()),
-            || node.log(),
-        );
+        node.until("the trouble to be told", || node.log().contains(text));
     };
     let early = "it is not valid yet; is the clock of this host right? It shows 1969-09-07";
     says(&node, early);
@@ -229,8 +213,7 @@ fn i23_before_1970_and_after_9999_https_says_what_the_clock_shows_and_heals() {
 
 #[test]
 fn c25_a_host_without_authorities_speaks_plain_http_and_says_what_https_needs() {
-    let farm = Farm::new();
-    let mut node = farm.node("node");
+    let (farm, mut node) = Farm::with_node();
     for name in ["SSL_CERT_FILE", "SSL_CERT_DIR"] {
         node.environment.push((name.into(), "/nowhere".into()));
     }
@@ -243,15 +226,13 @@ fn c25_a_host_without_authorities_speaks_plain_http_and_says_what_https_needs() 
         node.log()
     );
     node.url = farm.manager.url();
-    node.start();
-    farm.awake();
+    farm.start(&mut node);
     node.finish();
 }
 
 #[test]
 fn c23_a_file_for_tls_that_is_not_there_is_named_at_the_start() {
-    let farm = Farm::new();
-    let mut node = farm.node("node");
+    let (_farm, mut node) = Farm::with_node();
     node.url = "https://localhost:1".into();
     node.config.top.push("tls.ca_file = \"/nowhere/ca.pem\"".into());
     node.start();

@@ -5,26 +5,18 @@
 use nix::sys::signal::Signal;
 use standin_manager::{Endpoint, Fault, FaultKind};
 
-use crate::harness::Farm;
-use crate::machine::until;
-use crate::render_node::Node;
+use test_bed::{Farm, Node};
 
 fn says(node: &Node, text: &str) {
-    until(
-        &format!("the worker to say {text:?}"),
-        || node.log().contains(text).then_some(()),
-        || node.log(),
-    );
+    node.until(&format!("the worker to say {text:?}"), || node.log().contains(text));
 }
 
 #[test]
 fn g7_a_second_reading_applies_what_it_can_and_names_what_needs_a_restart() {
-    let farm = Farm::new();
-    let mut node = farm.node("node");
+    let (farm, mut node) = Farm::with_node();
     node.arguments.retain(|argument| argument != "-debug");
     node.start();
-    let task = farm.script("echo running; until [ -e go ]; do sleep 0.02; done");
-    farm.says(&task, "> running");
+    let task = farm.running("echo running; until [ -e go ]; do sleep 0.02; done");
     assert!(!node.log().contains(" debug "), "{}", node.log());
 
     node.config.top = vec![
@@ -36,8 +28,7 @@ fn g7_a_second_reading_applies_what_it_can_and_names_what_needs_a_restart() {
     node.signal(Signal::SIGHUP);
     says(&node, "the configuration was read again applied=\"headers, log\"");
     says(&node, "keys=\"nice, timings.grace\"");
-    farm.manager
-        .inject(Fault::at(Endpoint::MayIRun, FaultKind::status(500)).times(2));
+    farm.fault(Fault::at(Endpoint::MayIRun, FaultKind::status(500)).times(2));
     says(&node, " debug ");
     assert_eq!(node.children().len(), 1, "the render goes on");
 

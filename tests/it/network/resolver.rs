@@ -15,11 +15,9 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::Runtime;
 
 use super::relay::Relay;
-use crate::harness::Farm;
-use crate::machine::{missing, until};
-use crate::means::not_root;
 use crate::push::listens;
-use crate::render_node::Node;
+use test_bed::{Farm, Node};
+use test_needs::{missing, not_root};
 
 /// Starts the worker with these lines for its `/etc/hosts`, a file that can be written anew.
 fn start_with_hosts(node: &mut Node, hosts: &Path) {
@@ -55,13 +53,7 @@ fn c18_a_name_is_looked_up_anew_for_each_connection() {
     fs::write(&hosts, "").unwrap();
     start_with_hosts(&mut node, &hosts);
 
-    let says = |text: &str| {
-        until(
-            "the trouble to be told",
-            || node.log().contains(text).then_some(()),
-            || node.log(),
-        )
-    };
+    let says = |text: &str| node.until("the trouble to be told", || node.log().contains(text));
     says("failed to lookup address information");
     name("127.0.0.8");
     farm.awake();

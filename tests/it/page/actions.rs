@@ -7,8 +7,7 @@ use serde_json::json;
 use standin_manager::{Endpoint, TaskStatus, WorkerStatus};
 
 use super::{Screen, browser, let_it_end, running};
-use crate::harness::Farm;
-use crate::render_node::Node;
+use test_bed::{Farm, Node};
 
 /// How the two flavours of a request look.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -49,8 +48,7 @@ fn pends(page: &Screen<'_>, node: &Node, action: &str, (from, arrow, to): (&str,
 #[test]
 fn every_action_on_an_idle_worker_shows_before_while_pending_and_after() {
     let Some(browser) = browser() else { return };
-    let farm = Farm::new();
-    let mut node = farm.awake_node();
+    let (farm, mut node) = Farm::with_awake_node();
     let page = Screen::open(&browser, &farm, "");
     page.status("awake");
     page.picks("node");
@@ -84,8 +82,7 @@ fn every_action_on_an_idle_worker_shows_before_while_pending_and_after() {
 #[test]
 fn every_action_on_a_busy_worker_waits_for_its_task_or_does_not() {
     let Some(browser) = browser() else { return };
-    let farm = Farm::new();
-    let mut node = farm.awake_node();
+    let (farm, mut node) = Farm::with_awake_node();
     let page = Screen::open(&browser, &farm, "app/workers");
     page.picks("node");
     for (action, to, arrow, code) in [
@@ -128,8 +125,7 @@ fn every_action_on_a_busy_worker_waits_for_its_task_or_does_not() {
 #[test]
 fn asking_for_the_present_status_takes_a_request_back() {
     let Some(browser) = browser() else { return };
-    let farm = Farm::new();
-    let node = farm.awake_node();
+    let (farm, node) = Farm::with_awake_node();
     let task = running(&farm);
     let page = Screen::open(&browser, &farm, "app/workers");
     page.picks("node");
@@ -149,8 +145,7 @@ fn asking_for_the_present_status_takes_a_request_back() {
 #[test]
 fn the_menu_offers_restart_only_where_a_picked_worker_can() {
     let Some(browser) = browser() else { return };
-    let farm = Farm::new();
-    let mut node = farm.awake_node();
+    let (farm, mut node) = Farm::with_awake_node();
     let mut plain = farm.node("plain");
     plain.arguments.clear();
     plain.start();

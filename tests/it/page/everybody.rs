@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use standin_manager::{CommandSpec, JobSpec, Options, Sample, TaskSpec, When, WorkerStatus};
 
 use super::{Screen, browser, key};
-use crate::harness::{Farm, bash};
+use test_bed::{Farm, bash};
 
 /// Markup, a terminal's colours, a reversal of direction, a null, and an end of line.
 const HOSTILE: &str =
@@ -28,8 +28,7 @@ fn hostile_text_shows_as_text() {
     });
     let mut node = farm.node("hostile");
     node.name = HOSTILE.replace(['\0', '\n'], "");
-    node.start();
-    farm.awake();
+    farm.start(&mut node);
     let page = Screen::open(&browser, &farm, "app/workers");
     let said = "document.body.innerText.includes('<script>window.ran = 1</script><img src=x')";
     page.shows(&format!(
@@ -43,9 +42,7 @@ fn hostile_text_shows_as_text() {
     let task = TaskSpec::new(HOSTILE)
         .command(CommandSpec::new("echo", json!({ "message": HOSTILE })))
         .command(CommandSpec::new(HOSTILE, json!({ HOSTILE: HOSTILE })));
-    farm.manager
-        .ask(&farm.worker(), WorkerStatus::Awake, When::Now)
-        .unwrap();
+    farm.ask(WorkerStatus::Awake, When::Now);
     let task = farm.job(JobSpec::new(HOSTILE).task(task)).remove(0);
     farm.failed(&task);
     page.press("#nav-jobs");
@@ -75,8 +72,7 @@ fn hostile_text_shows_as_text() {
 #[test]
 fn an_action_is_chosen_and_applied_with_keys_alone() {
     let Some(browser) = browser() else { return };
-    let farm = Farm::new();
-    let node = farm.awake_node();
+    let (farm, node) = Farm::with_awake_node();
     let page = Screen::open(&browser, &farm, "app/workers");
     page.status("awake");
     page.keys(&key::TAB.to_string()).unwrap();
@@ -169,8 +165,7 @@ fn nameless_controls(page: &Screen<'_>, at_least: usize) {
 #[test]
 fn nothing_is_wider_than_a_phone() {
     let Some(browser) = browser() else { return };
-    let farm = Farm::new();
-    let node = farm.awake_node();
+    let (farm, node) = Farm::with_awake_node();
     let long = "a".repeat(300);
     let task = farm
         .job(JobSpec::new(&long).task(TaskSpec::new(&long).command(bash(&format!("echo {long}{long}")))))

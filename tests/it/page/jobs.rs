@@ -5,13 +5,12 @@
 use standin_manager::{JobSpec, Options, PushOptions, PushRefusal, TaskSpec, TaskStatus, When, WorkerStatus};
 
 use super::{Screen, UNTIL_GO, browser, let_it_end, running};
-use crate::harness::{Farm, bash};
+use test_bed::{Farm, bash};
 
 #[test]
 fn a_lost_connection_is_said_and_heals_by_itself() {
     let Some(browser) = browser() else { return };
-    let farm = Farm::new();
-    let node = farm.awake_node();
+    let (farm, node) = Farm::with_awake_node();
     let page = Screen::open(&browser, &farm, "app/workers");
     page.status("awake");
     farm.manager.stop();
@@ -27,9 +26,7 @@ fn a_lost_connection_is_said_and_heals_by_itself() {
     );
     page.message("Connected again");
     // And it is live: nobody touches the page.
-    farm.manager
-        .ask(&farm.worker(), WorkerStatus::Asleep, When::Now)
-        .unwrap();
+    farm.ask(WorkerStatus::Asleep, When::Now);
     page.status("asleep");
     page.well();
     node.finish();
@@ -38,8 +35,7 @@ fn a_lost_connection_is_said_and_heals_by_itself() {
 #[test]
 fn jobs_and_tasks_are_cancelled_requeued_and_deleted_from_the_page() {
     let Some(browser) = browser() else { return };
-    let farm = Farm::new();
-    let node = farm.awake_node();
+    let (farm, node) = Farm::with_awake_node();
     let task = running(&farm);
     let job = farm.manager.task(&task).unwrap().job;
     let page = Screen::open(&browser, &farm, "app/jobs");
@@ -82,9 +78,7 @@ fn a_manager_without_push_is_asked_every_few_seconds_and_the_page_says_so() {
     let page = Screen::connected(&browser, &farm, "app/workers", "Every few seconds");
     page.status("awake");
     page.shows("/tells no news/.test(document.getElementById('banner').innerText)");
-    farm.manager
-        .ask(&farm.worker(), WorkerStatus::Asleep, When::Now)
-        .unwrap();
+    farm.ask(WorkerStatus::Asleep, When::Now);
     page.status("asleep");
     page.well();
     node.finish();
@@ -93,8 +87,7 @@ fn a_manager_without_push_is_asked_every_few_seconds_and_the_page_says_so() {
 #[test]
 fn columns_keep_their_widths_and_the_steps_of_a_workers_task_are_shown() {
     let Some(browser) = browser() else { return };
-    let farm = Farm::new();
-    let node = farm.awake_node();
+    let (farm, node) = Farm::with_awake_node();
     let page = Screen::open(&browser, &farm, "app/workers");
     page.shows("document.querySelector('#worker-rows .none')?.textContent === 'none yet'");
     let widths = "[...document.querySelectorAll('#worker-table thead th')].map((cell) => cell.offsetWidth).join()";

@@ -5,13 +5,12 @@
 use serde_json::json;
 
 use super::{Screen, browser, key, let_it_end};
-use crate::harness::Farm;
+use test_bed::Farm;
 
 #[test]
 fn a_log_of_a_hundred_thousand_lines_does_not_freeze_the_page() {
     let Some(browser) = browser() else { return };
-    let farm = Farm::new();
-    let node = farm.awake_node();
+    let (farm, node) = Farm::with_awake_node();
     let task = farm.script("seq -f 'line %.0f of a long log with some more words to each line' 100000");
     let page = Screen::open(&browser, &farm, "app/jobs");
     page.shows("document.getElementById('task-name').textContent === 'task'");
@@ -50,8 +49,7 @@ fn a_log_of_a_hundred_thousand_lines_does_not_freeze_the_page() {
 #[test]
 fn the_log_is_followed_until_somebody_scrolls_up_and_searched_with_enter() {
     let Some(browser) = browser() else { return };
-    let farm = Farm::new();
-    let node = farm.awake_node();
+    let (farm, node) = Farm::with_awake_node();
     let task = farm.script(
         "seq 1 400; until [ -e go ]; do sleep 0.02; done; rm go; seq 401 800; until [ -e go ]; do sleep 0.02; done",
     );

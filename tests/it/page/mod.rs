@@ -13,9 +13,8 @@ use std::ops::Deref;
 use browser::{Browser, Look, PROGRAMS, Page};
 use serde_json::{Value, json};
 
-use crate::harness::Farm;
-use crate::machine::missing;
-use crate::render_node::Node;
+use test_bed::{Farm, Node};
+use test_needs::missing;
 
 /// WebDriver's names for keys that write nothing.
 mod key {
@@ -123,9 +122,7 @@ fn browser() -> Option<Browser> {
 const UNTIL_GO: &str = "echo running; until [ -e go ]; do sleep 0.02; done; rm go";
 
 fn running(farm: &Farm) -> String {
-    let task = farm.script(UNTIL_GO);
-    farm.says(&task, "> running");
-    task
+    farm.running(UNTIL_GO)
 }
 
 fn let_it_end(node: &Node) {

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use standin_manager::StandIn;
+use test_bed::processes;
 
 use super::mischief::Mischief;
 use super::node::Node;
@@ -237,20 +238,8 @@ fn runs(ledger: &str) -> BTreeMap<usize, Vec<Run>> {
 /// Living processes with this mark in their environment.
 fn marked(mark: &str) -> Vec<String> {
     let entry = format!("FLAMENCO_WORKER_MARK={mark}");
-    let folders = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let ours = folders.filter_map(|folder| {
-        let environment = fs::read(folder.path().join("environ")).ok()?;
-        let marked = environment
-            .split(|byte| *byte == 0)
-            .any(|variable| variable == entry.as_bytes());
-        let command = fs::read(folder.path().join("cmdline")).ok().filter(|_| marked)?;
-        Some(format!(
-            "{} {}",
-            folder.file_name().to_string_lossy(),
-            String::from_utf8_lossy(&command).replace('\0', " ")
-        ))
-    });
-    ours.collect()
+    let ours = processes().into_iter().filter(|process| process.has_variable(&entry));
+    ours.map(|process| format!("{process:?}")).collect()
 }
 
 #[cfg(test)]

@@ -3,15 +3,15 @@
 //! One render node: a worker that is started again whatever happens to it, and a home on a small disk of its own if we may
 //! make one.
 
-use std::fs::{self, File};
-use std::os::unix::fs::MetadataExt;
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use test_bed::{children, equip, mark_of};
 
 use super::text;
 
@@ -94,23 +94,13 @@ impl Node {
         if self.runs() {
             return Ok(());
         }
-        let log = File::options()
-            .create(true)
-            .append(true)
-            .open(self.folder.join("worker.log"))
-            .map_err(text)?;
-        let process = Command::new(&self.binary)
-            .args(["-manager", &self.url, "-restart-exit-code", "47"])
-            .current_dir(&self.folder)
-            .env("FLAMENCO_HOME", self.home())
-            .env("TMPDIR", self.temporary())
-            .env("FLAMENCO_WORKER_NAME", &self.name)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().map_err(text)?)
-            .stderr(log)
-            .spawn()
-            .map_err(text)?;
-        self.process = Some(process);
+        let mut command = Command::new(&self.binary);
+        let log = self.folder.join("worker.log");
+        equip(&mut command, &self.folder, &log, &self.name, &self.url).map_err(text)?;
+        command
+            .args(["-restart-exit-code", "47"])
+            .env("TMPDIR", self.temporary());
+        self.process = Some(command.spawn().map_err(text)?);
         Ok(())
     }
 
@@ -127,12 +117,8 @@ impl Node {
 
     /// The worker's children: guards.
     pub(super) fn guards(&self) -> Vec<Pid> {
-        let Some(pid) = self.pid() else { return Vec::new() };
-        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-        children
-            .split_whitespace()
-            .filter_map(|word| word.parse().ok().map(Pid::from_raw))
-            .collect()
+        let children = self.pid().map(|pid| children(pid.as_raw()));
+        children.into_iter().flatten().map(Pid::from_raw).collect()
     }
 
     pub(super) fn kill_worker(&mut self) {
@@ -207,8 +193,7 @@ impl Node {
 
     /// What its programs carry in their environment.
     pub(super) fn mark(&self) -> Result<String, String> {
-        let home = fs::metadata(self.home()).map_err(text)?;
-        Ok(format!("{:x}-{:x}", home.dev(), home.ino()))
+        mark_of(&self.home()).map_err(text)
     }
 }
 

@@ -26,6 +26,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;
 use standin_manager::{CommandSpec, Task, TaskStatus};
+use test_bed::{children, processes};
 
 use crate::contender::{self, Contender, Kind};
 use crate::node::Node;
@@ -240,13 +241,10 @@ impl Tree {
 
     /// Those that bear the tag.
     fn living(&self) -> Vec<i32> {
-        let pids = fs::read_dir("/proc").into_iter().flatten().flatten();
-        let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        pids.filter(|pid: &i32| {
-            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            line.split(|byte| *byte == 0).any(|word| word == self.tag.as_bytes())
-        })
-        .collect()
+        let living = processes()
+            .into_iter()
+            .filter(|process| process.has_argument(&self.tag));
+        living.map(|process| process.pid).collect()
     }
 
     /// The proof: no child of the worker, and no process with the tag; at once, where the worker itself said that it is over.
@@ -255,7 +253,7 @@ impl Tree {
         let mut patient = matches!(self.end, End::Itself | End::GuardKilled);
         loop {
             let told_over = node.manager.tasks(job).iter().all(over_for_the_worker);
-            let (living, children) = (self.living(), children(node));
+            let (living, children) = (self.living(), children(node.worker.pid().cast_signed()));
             if living.is_empty() && children.is_empty() && node.manager.tasks(job).iter().all(over) {
                 return Ok(());
             }
@@ -293,17 +291,10 @@ fn cancel(node: &Node, job: &str) {
 
 /// There is one guard at a time, and it is the worker's only child.
 fn kill_guard(node: &Node) {
-    for guard in children(node) {
+    for guard in children(node.worker.pid().cast_signed()) {
         // It may just have ended by itself.
         kill(Pid::from_raw(guard), Signal::SIGKILL).ok();
     }
-}
-
-/// Of the worker, zombies included.
-fn children(node: &Node) -> Vec<i32> {
-    let worker = node.worker.pid();
-    let list = fs::read_to_string(format!("/proc/{worker}/task/{worker}/children")).unwrap_or_default();
-    list.split_whitespace().filter_map(|word| word.parse().ok()).collect()
 }
 
 /// A control group of this soak's own, of version 2.

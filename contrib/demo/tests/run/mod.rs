@@ -6,7 +6,6 @@ use std::{
     fmt, fs,
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
-    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::mpsc::{self, Receiver, RecvTimeoutError},
@@ -20,11 +19,10 @@ use nix::{
 };
 use serde_json::Value;
 use tempfile::TempDir;
+use test_bed::{Process, processes, until_within};
 
 /// More than any of it takes on a machine that is busy with other tests.
 pub(crate) const LIMIT: Duration = Duration::from_secs(120);
-/// How often a fact is looked for.
-const LOOK: Duration = Duration::from_millis(50);
 
 /// A demonstration that runs, without Blender and FFmpeg. Dropped, it is killed.
 pub(crate) struct Demo {
@@ -106,7 +104,7 @@ impl Demo {
     }
 
     pub(crate) fn until<T>(&self, what: &str, fact: impl FnMut() -> Option<T>) -> T {
-        patiently(fact).unwrap_or_else(|| panic!("waited in vain: {what}: {}", self.said))
+        until_within(LIMIT, what, fact, || self.said.clone())
     }
 
     /// Lines of a worker's log with this text.
@@ -130,8 +128,12 @@ impl Demo {
             self.said.push_str(&line);
             self.said.push('\n');
         }
-        let status = patiently(|| self.child.try_wait().unwrap());
-        let status = status.unwrap_or_else(|| panic!("it does not end: {}", self.said));
+        let status = until_within(
+            LIMIT,
+            "its end",
+            || self.child.try_wait().unwrap(),
+            || self.said.clone(),
+        );
         let mut complained = String::new();
         self.child
             .stderr
@@ -153,7 +155,9 @@ impl Demo {
         };
         let files: Vec<_> = fs::read_dir(self.temporary.path()).unwrap().flatten().collect();
         assert!(files.is_empty(), "temporary files are left: {files:?}: {end}");
-        let left = running(self.temporary.path());
+        let temporary = self.temporary.path().to_string_lossy();
+        let knows = |it: &Process| it.environment.contains(&*temporary) || it.command.contains(&*temporary);
+        let left: Vec<_> = processes().into_iter().filter(knows).collect();
         assert!(left.is_empty(), "processes are left: {left:?}: {end}");
         end
     }
@@ -181,32 +185,6 @@ impl fmt::Display for End {
         writeln!(f, "exit code {code:?} after {took:?}, {pictures} pictures; it said:")?;
         writeln!(f, "{said}{complained}\nThe workers' logs:\n{log}")
     }
-}
-
-/// Looks for a fact until it is there, or [`LIMIT`] has passed.
-fn patiently<T>(mut fact: impl FnMut() -> Option<T>) -> Option<T> {
-    let began = Instant::now();
-    while began.elapsed() < LIMIT {
-        if let Some(found) = fact() {
-            return Some(found);
-        }
-        thread::sleep(LOOK);
-    }
-    None
-}
-
-/// Whoever has this path in its environment or its arguments.
-fn running(path: &Path) -> Vec<String> {
-    let wanted = path.as_os_str().as_bytes();
-    let has = |pid: &str, file: &str| {
-        let text = fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
-        text.windows(wanted.len()).any(|part| part == wanted)
-    };
-    let entries = fs::read_dir("/proc").unwrap().flatten();
-    let pids = entries.filter_map(|entry| entry.file_name().into_string().ok());
-    pids.filter(|pid| has(pid, "environ") || has(pid, "cmdline"))
-        .map(|pid| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default() + &pid)
-        .collect()
 }
 
 /// One call of the Manager's API; null if there is no body.
