@@ -42,7 +42,7 @@ use crate::manager::{HttpManager, Manager};
 use crate::node::Node;
 use crate::printable;
 use crate::process::{Launcher, LauncherOptions, Reaper, Strays};
-use crate::report::Pictures;
+use crate::report::PreviewQueue;
 use crate::setup::{OURSELVES, bytes_of_memory, manager_url, reach, requirements, tools_folder};
 use crate::signals::{Early, Signals};
 use crate::spool::{Sender, Spool};
@@ -131,7 +131,7 @@ async fn serve(running: Running<'_>, early: Early) -> Result<Departure, Departur
         manager.identify(&known);
     }
     let (spool, sender) = Spool::of(contents);
-    let (pictures, desk) = Pictures::new(home.dir(), &config.timings);
+    let (pictures, desk) = PreviewQueue::new(home.dir(), &config.timings);
     let (hints, source) = hint_channel(&config.timings);
     let listener = config.push.then(|| PushListener::new(source, &config.timings));
     let context = WorkerContext {

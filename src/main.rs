@@ -16,7 +16,7 @@ fn main() -> ExitCode {
     let words: Vec<_> = std::env::args_os().collect();
     match words.get(1) {
         Some(role) if role == process::GUARD_ROLE => return process::guard_main(),
-        Some(role) if role == report::PICTURE_ROLE => return report::picture_main(words.into_iter().skip(2)),
+        Some(role) if role == report::PREVIEW_ROLE => return report::preview_main(words.into_iter().skip(2)),
         Some(_) | None => {}
     }
     let early = Early::take();

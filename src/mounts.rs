@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! What is mounted, as the kernel lists it for this process: proc_pid_mountinfo(5).
+//! What is mounted, as the kernel lists it for a process: proc_pid_mountinfo(5).
 
 use std::ffi::OsString;
 use std::fs;
@@ -48,7 +48,7 @@ pub(crate) fn is_mounted(path: &Path) -> bool {
     there.iter().any(|mount| mount.at == wanted && !mount.is_automounter())
 }
 
-/// Where the file system is mounted in which `path` is, or would be. `None` where that cannot be told. Blocks.
+/// The mount point of the file system in which `path` is, or would be. `None` where that cannot be told. Blocks.
 pub(crate) fn mount_of(path: &Path) -> Option<PathBuf> {
     let there = path.ancestors().find_map(|above| fs::canonicalize(above).ok())?;
     let above = mounts().ok()?.into_iter();
@@ -56,7 +56,7 @@ pub(crate) fn mount_of(path: &Path) -> Option<PathBuf> {
     above.map(|mount| mount.at).max_by_key(|at| at.components().count())
 }
 
-/// Where this user has something mounted with FUSE below a folder, the innermost first.
+/// The mount points of what this user has mounted with FUSE below a folder, the innermost first. Blocks.
 ///
 /// # Errors
 /// Where there is no `/proc`, or no such folder.
@@ -90,7 +90,7 @@ impl Mount {
     }
 }
 
-/// The kernel writes blanks, tabs, line ends and backslashes of a path as three octal digits; so does fstab(5).
+/// Undoes how paths are written in the list: the kernel writes blanks, tabs, line ends and backslashes of a path as three octal digits; so does fstab(5).
 pub(crate) fn unescaped(field: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(field.len());
     let mut rest = field;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! Is this node fit for work? Looked at after a task was taken and before it starts, so that a node without its shared
+//! Whether this node is fit for work. It is checked after a task was taken and before it starts, so that a node without its shared
 //! storage hands the task back, instead of failing one after the other until the Manager block-lists it.
 //!
 //! ```text
-//! worker ── fit() ──► a thread (a dead network file system may hold it for hours) ── mounted? readable? writable? space?
+//! worker ── check() ──► a thread (a dead network file system may hold it for hours) ── mounted? readable? writable? space?
 //!   ▲                                        │
 //!   └── Ok, or Unfit: in words for the Manager, or no answer in time ◄──┘
 //! ```
@@ -56,7 +56,7 @@ pub enum Unfit {
         free: u64,
         least: u64,
     },
-    /// The look itself did not come back: a network file system whose server is gone, most likely.
+    /// The check itself did not come back: a network file system whose server is gone, most likely.
     NoAnswer(Duration),
 }
 
@@ -82,31 +82,32 @@ impl fmt::Display for Unfit {
     }
 }
 
-/// This node, as far as its fitness goes.
+/// Checks whether this node is fit for work.
 #[derive(Debug)]
 pub struct Node {
     requirements: Requirements,
     timings: Timings,
-    /// Held by a look until it has come back: it is waited for before there is another, so that a dead file system holds
+    /// Held by a check until it has come back: it is waited for before there is another, so that a dead file system holds
     /// one thread only.
-    look: Arc<Mutex<()>>,
+    check: Arc<Mutex<()>>,
 }
 
 impl Node {
+    /// A node of which tasks need this.
     pub fn new(requirements: Requirements, timings: &Timings) -> Self {
         Self {
             requirements,
             timings: timings.clone(),
-            look: Arc::default(),
+            check: Arc::default(),
         }
     }
 
-    /// Looks at everything that is required; what is wrong first is named. Cancel safe.
+    /// Checks everything that is required, and tells what is wrong first. Cancel safe.
     ///
     /// # Errors
-    /// [`Unfit`], in the order of [`Requirements`]; [`Unfit::NoAnswer`] after [`Timings::fitness`].
-    pub async fn fit(&self) -> Result<(), Unfit> {
-        self.met(self.requirements.clone()).await
+    /// [`Unfit`], in the order of [`Requirements`]; [`Unfit::NoAnswer`] after [`Timings::node_check_timeout`].
+    pub async fn check(&self) -> Result<(), Unfit> {
+        self.check_only(self.requirements.clone()).await
     }
 
     /// Returns when space has become short, while a task runs; never where none is asked for. Cancel safe.
@@ -118,32 +119,32 @@ impl Node {
         };
         loop {
             sleep(self.timings.space_check).await;
-            if let Err(unfit @ Unfit::LittleSpace { .. }) = self.met(space.clone()).await {
+            if let Err(unfit @ Unfit::LittleSpace { .. }) = self.check_only(space.clone()).await {
                 return unfit;
             }
         }
     }
 
-    async fn met(&self, requirements: Requirements) -> Result<(), Unfit> {
-        if requirements.ask_nothing() {
+    async fn check_only(&self, requirements: Requirements) -> Result<(), Unfit> {
+        if requirements.are_none() {
             return Ok(());
         }
-        let looked = async {
-            let look = Arc::clone(&self.look).lock_owned().await;
+        let checked = async {
+            let check = Arc::clone(&self.check).lock_owned().await;
             run_blocking(move || {
-                let _until_it_is_back = look;
-                requirements.met()
+                let _until_it_is_back = check;
+                requirements.check()
             })
             .await
         };
-        timeout(self.timings.node_check_timeout, looked)
+        timeout(self.timings.node_check_timeout, checked)
             .await
             .unwrap_or(Err(Unfit::NoAnswer(self.timings.node_check_timeout)))
     }
 }
 
 impl Requirements {
-    fn ask_nothing(&self) -> bool {
+    fn are_none(&self) -> bool {
         let Self {
             mounted,
             readable,
@@ -155,7 +156,7 @@ impl Requirements {
     }
 
     /// Blocks on the file systems.
-    fn met(&self) -> Result<(), Unfit> {
+    fn check(&self) -> Result<(), Unfit> {
         for path in &self.mounted {
             if !is_mounted(path) {
                 return Err(Unfit::NotMounted(path.clone()));
@@ -194,10 +195,11 @@ fn read(path: &Path) -> io::Result<()> {
     File::open(path).map(drop)
 }
 
-/// On shared storage many nodes do this at once, and in containers all of them as process 1: the name is drawn by lot.
+/// Makes a file and removes it. On shared storage many nodes do this at once, and in containers all of them as process 1: the
+/// name is random.
 fn write(path: &Path) -> io::Result<()> {
-    let lot = getrandom::u64().map_err(|error| io::Error::other(error.to_string()))?;
-    let probe = path.join(format!(".flamenco-worker-{lot:016x}"));
+    let random = getrandom::u64().map_err(|error| io::Error::other(error.to_string()))?;
+    let probe = path.join(format!(".flamenco-worker-{random:016x}"));
     let written = fs::write(&probe, "x");
     let removed = fs::remove_file(&probe);
     written.and(removed)
@@ -210,7 +212,7 @@ mod tests {
     use super::*;
 
     fn unfit(requirements: &Requirements) -> String {
-        requirements.met().unwrap_err().to_string()
+        requirements.check().unwrap_err().to_string()
     }
 
     #[test]
@@ -219,8 +221,8 @@ mod tests {
             mounted: vec![path.into()],
             ..Requirements::default()
         };
-        assert_eq!(mounted("/proc").met(), Ok(()));
-        assert_eq!(mounted("/proc/").met(), Ok(()));
+        assert_eq!(mounted("/proc").check(), Ok(()));
+        assert_eq!(mounted("/proc/").check(), Ok(()));
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().to_str().unwrap();
         assert_eq!(unfit(&mounted(path)), format!("nothing is mounted at {path}"));
@@ -240,17 +242,17 @@ mod tests {
         };
         assert!(unfit(&readable(&file)).contains("cannot read"));
         fs::write(&file, "x").unwrap();
-        assert_eq!(readable(&file).met(), Ok(()));
-        assert_eq!(readable(folder.path()).met(), Ok(()));
+        assert_eq!(readable(&file).check(), Ok(()));
+        assert_eq!(readable(folder.path()).check(), Ok(()));
         let writable = |path: &Path| Requirements {
             writable: vec![path.to_owned()],
             ..Requirements::default()
         };
-        assert_eq!(writable(folder.path()).met(), Ok(()));
+        assert_eq!(writable(folder.path()).check(), Ok(()));
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "the probe is gone");
         assert!(unfit(&writable(&file)).contains("cannot write in"));
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o500)).unwrap();
-        let refused = writable(folder.path()).met();
+        let refused = writable(folder.path()).check();
         // Root may write everywhere.
         assert_eq!(refused.is_err(), !nix::unistd::geteuid().is_root());
     }
@@ -263,7 +265,7 @@ mod tests {
             roomy: vec![folder.path().to_owned()],
             ..Requirements::default()
         };
-        assert_eq!(roomy(1).met(), Ok(()));
+        assert_eq!(roomy(1).check(), Ok(()));
         let most = unfit(&roomy(u64::MAX));
         assert!(
             most.starts_with("only ") && most.contains(" MiB are free in "),
@@ -286,12 +288,12 @@ mod tests {
             ..Timings::default()
         };
         let node = Node::new(requirements, &timings);
-        assert_eq!(node.fit().await, Err(Unfit::NoAnswer(Duration::from_millis(20))));
-        assert_eq!(node.fit().await, Err(Unfit::NoAnswer(Duration::from_millis(20))));
-        assert!(node.look.try_lock().is_err());
+        assert_eq!(node.check().await, Err(Unfit::NoAnswer(Duration::from_millis(20))));
+        assert_eq!(node.check().await, Err(Unfit::NoAnswer(Duration::from_millis(20))));
+        assert!(node.check.try_lock().is_err());
         let _writer = File::options().read(true).write(true).open(&pipe).unwrap();
-        while node.fit().await.is_err() {}
-        assert!(node.look.try_lock().is_ok());
+        while node.check().await.is_err() {}
+        assert!(node.check.try_lock().is_ok());
     }
 
     #[tokio::test]
@@ -303,8 +305,8 @@ mod tests {
             ..Requirements::default()
         };
         let node = Node::new(requirements, &Timings::default());
-        let late = Arc::clone(&node.look).lock_owned().await;
-        let (found, ()) = tokio::join!(node.fit(), async { drop(late) });
+        let late = Arc::clone(&node.check).lock_owned().await;
+        let (found, ()) = tokio::join!(node.check(), async { drop(late) });
         assert!(matches!(found, Err(Unfit::Unreadable(path, _)) if path == missing));
     }
 }

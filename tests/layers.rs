@@ -38,7 +38,7 @@ const TABLE: &[(&str, &str)] = &[
     ("logging", "bounded config printable clock"),
     ("config", "cli departure document timings files"),
     ("mounts", ""),
-    ("home", "blocking config clock document files"),
+    ("home", "blocking chain config clock document files"),
     ("node", "blocking files mounts timings"),
     ("setup", "config manager node"),
     ("protocol", "bounded"),

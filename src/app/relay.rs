@@ -45,7 +45,7 @@ pub(super) async fn relay(
             continue;
         }
         if order.ends_the_task() {
-            home.leaving();
+            home.note_leaving();
         }
         // The worker listens as long as this runs.
         tell.send(order).ok();

@@ -22,7 +22,7 @@ use nix::fcntl::OFlag;
 
 use super::file_work::{FileWork, FileWorkError, error_text};
 use super::text::quoted;
-use crate::trees::{Opened, open_below, open_folder, remove};
+use crate::trees::{PathHandle, open_below, open_folder, remove};
 
 /// How much is copied between two looks at the abort: a second or less on a slow network.
 const CHUNK: u64 = 4 << 20;
@@ -215,7 +215,7 @@ pub(super) fn copy_tree(src: &Path, dest: &Path, work: &FileWork) -> Result<Attr
 }
 
 /// The names in a folder.
-fn names(folder: &Opened) -> io::Result<Vec<PathBuf>> {
+fn names(folder: &PathHandle) -> io::Result<Vec<PathBuf>> {
     let mut listing = Dir::from_fd(folder.to_read()?.into())?;
     let mut names = Vec::new();
     for entry in listing.iter() {
@@ -238,7 +238,7 @@ pub(super) fn sync_folder(folder: &Path) {
 
 /// A file or link that is copied.
 struct TreeEntry {
-    opened: Opened,
+    opened: PathHandle,
     metadata: Metadata,
     /// For messages.
     from: PathBuf,

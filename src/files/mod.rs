@@ -46,7 +46,7 @@ pub fn open_with(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     Ok(file)
 }
 
-/// All of a file, which has at most `most` bytes.
+/// Reads all of a file, which has at most `most` bytes.
 ///
 /// # Errors
 /// As [`open`]; `FileTooLarge`.
@@ -62,7 +62,7 @@ pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The same of a text in UTF-8.
+/// All of a text in UTF-8, which has at most `most` bytes.
 ///
 /// # Errors
 /// As [`read`]; `InvalidData`.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! A thread for what may never come back: one call on files at a time, waited for a bounded time.
+//! A thread for calls on files, which may never come back: one at a time, waited for a bounded time.
 //!
 //! ```text
 //! event loop ── run(work) ──► thread ── files
@@ -8,8 +8,8 @@
 //!      └────────────────────────┘ too late: an error; until it is back, an error at once
 //! ```
 //!
-//! What comes too late is done all the same, only nobody is told: whatever is run must do no harm when it is done after
-//! it was taken for failed, and when it is tried again then. Nothing is queued behind it.
+//! What comes too late is done all the same, but its result is lost: the work must do no harm when it is done after it was
+//! taken for failed, and when it is tried again then. Nothing is queued behind it.
 
 use std::io;
 use std::sync::Arc;
@@ -37,6 +37,8 @@ pub struct Thread {
 }
 
 impl Thread {
+    /// Starts the thread.
+    ///
     /// # Errors
     /// When there can be no more threads.
     pub fn start() -> io::Result<Self> {
@@ -79,7 +81,7 @@ impl Thread {
         let job = move || {
             let result = work();
             done.fetch_add(1, Ordering::SeqCst);
-            // Nobody may be waiting any more.
+            // It may not be waited for any more.
             answer.send(result).ok();
         };
         self.given.fetch_add(1, Ordering::SeqCst);

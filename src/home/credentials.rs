@@ -185,7 +185,7 @@ fn offset(text: &str, line: usize, column: usize) -> usize {
     within.map_or(text.len(), |(at, _)| start + at)
 }
 
-/// Whether somebody registered in the home `dir`. Blocks.
+/// Whether a worker registered in the home `dir`. Blocks.
 pub fn has_credentials(dir: &Path) -> bool {
     dir.join(NAME).exists()
 }
@@ -204,7 +204,7 @@ impl Home {
     pub async fn credentials(&self) -> Result<Option<Credentials>, CredentialsError> {
         let (path, dir) = (self.credentials_file(), self.dir.clone());
         run_blocking(move || {
-            // Quietly, and without a fuss where it is not ours to change (a mounted secret).
+            // Where it is not ours to change (a mounted secret) nothing is said of it.
             if fs::metadata(&path).is_ok_and(|file| file.permissions().mode() & 0o077 != 0) {
                 fs::set_permissions(&path, Permissions::from_mode(0o600)).ok();
             }

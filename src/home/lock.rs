@@ -16,7 +16,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::HomeError;
-use super::owner::described;
+use super::owner::describe_owner;
+use crate::chain::chain;
 use crate::config::hostname;
 use crate::{clock, files};
 
@@ -34,9 +35,9 @@ pub(super) struct HomeLock {
     file: Arc<File>,
 }
 
-/// Who holds a home, by its own word.
+/// Who holds a home, as the holder itself has written it into the lock file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Holder {
+pub struct LockHolder {
     /// In that host's (or container's) own numbering.
     pub pid: i32,
     pub host: String,
@@ -49,18 +50,19 @@ pub struct Holder {
     pub leaving: bool,
 }
 
+/// What came of an attempt to take the lock.
 #[derive(Debug)]
-pub(super) enum Taken {
+pub(super) enum LockAttempt {
     Ours(HomeLock),
-    Held(Option<Holder>),
+    Held(Option<LockHolder>),
 }
 
 impl HomeLock {
     /// Tries once. Never waits for the holder.
-    pub(super) fn take(dir: &Path) -> Result<Taken, HomeError> {
+    pub(super) fn take(dir: &Path) -> Result<LockAttempt, HomeError> {
         let path = dir.join(NAME);
         let not_writable = |path: PathBuf, source: io::Error| HomeError::NotWritable {
-            described: described(if path.exists() { &path } else { dir }),
+            described: describe_owner(if path.exists() { &path } else { dir }),
             path,
             source,
         };
@@ -70,28 +72,28 @@ impl HomeLock {
         let mut file = files::open_with(&path, &mut options).map_err(|source| not_writable(path.clone(), source))?;
         match file.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Ok(Taken::Held(Holder::read(&mut file))),
+            Err(TryLockError::WouldBlock) => return Ok(LockAttempt::Held(LockHolder::read(&mut file))),
             Err(TryLockError::Error(source)) => return Err(HomeError::NoLocks { path, source }),
         }
-        match Holder::ourselves().write(&mut file) {
+        match LockHolder::ourselves().write(&mut file) {
             Ok(()) => {}
             // A full disk is not a reason to leave a render node idle: the lock holds without its text.
             Err(error) if files::is_full(&error) => {
-                tracing::warn!(path = %path.display(), %error, "cannot write the lock file")
+                tracing::warn!(path = %path.display(), error = chain(&error), "cannot write the lock file")
             }
             Err(source) => return Err(not_writable(path, source)),
         }
-        Ok(Taken::Ours(Self { file: Arc::new(file) }))
+        Ok(LockAttempt::Ours(Self { file: Arc::new(file) }))
     }
 
-    /// Notes for a successor that it is worth its while to wait.
-    pub(super) fn leaving(&self) -> io::Result<()> {
+    /// Notes for a successor that this worker leaves, so that it waits for the lock.
+    pub(super) fn note_leaving(&self) -> io::Result<()> {
         let mut file = self.file.as_ref();
         file.write_all(LEAVING.as_bytes())
     }
 }
 
-impl Holder {
+impl LockHolder {
     fn ourselves() -> Self {
         Self {
             pid: nix::unistd::getpid().as_raw(),
@@ -114,12 +116,13 @@ impl Holder {
         Self::read(&mut files::open(&dir.join(NAME)).ok()?)
     }
 
-    /// Whether it still runs, on this host and since its last start; a pid may have been given to somebody else.
-    pub fn lives(&self) -> bool {
+    /// Whether a process with its pid runs on this host, and the host was not started anew since; the pid may have been given
+    /// to another process.
+    pub fn is_alive(&self) -> bool {
         self.is_here() && self.boot == clock::boot() && Path::new("/proc").join(self.pid.to_string()).exists()
     }
 
-    /// Whether the process of that number has the lock file of `dir` open: somebody else who has the number now, here or
+    /// Whether the process of that number has the lock file of `dir` open: another process that has the number now, here or
     /// in another container, does not. Another user's files cannot be seen.
     pub fn has_open(&self, dir: &Path) -> bool {
         let identity = |path: PathBuf| std::fs::metadata(path).map(|file| (file.dev(), file.ino())).ok();
@@ -181,15 +184,15 @@ mod tests {
         let path = dir.path().join("lock");
         std::fs::write(&path, "x".repeat(1000)).unwrap();
         let mut file = File::options().read(true).write(true).open(&path).unwrap();
-        let we = Holder::ourselves();
+        let we = LockHolder::ourselves();
         we.write(&mut file).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
-        assert_eq!(Holder::parse(&text), Some(we.clone()));
-        HomeLock { file: Arc::new(file) }.leaving().unwrap();
-        let leaving = Holder::parse(&std::fs::read_to_string(&path).unwrap());
-        assert_eq!(leaving, Some(Holder { leaving: true, ..we }));
+        assert_eq!(LockHolder::parse(&text), Some(we.clone()));
+        HomeLock { file: Arc::new(file) }.note_leaving().unwrap();
+        let leaving = LockHolder::parse(&std::fs::read_to_string(&path).unwrap());
+        assert_eq!(leaving, Some(LockHolder { leaving: true, ..we }));
         for cut in 0..text.len() {
-            assert_eq!(Holder::parse(&text[..cut]), None, "{cut}");
+            assert_eq!(LockHolder::parse(&text[..cut]), None, "{cut}");
         }
     }
 }

@@ -4,7 +4,7 @@
 //! copy the same identity, and the copies take each other's tasks.
 //!
 //! `machine` holds the machine's id (machine-id(5)), which copies are told to make anew. It is no proof: a machine
-//! that was set up again with its old home looks the same. So it is said, and changes nothing.
+//! that was set up again with its old home looks the same. So it is logged, and changes nothing.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ const MACHINE_ID: &str = "/etc/machine-id";
 const LARGEST: u64 = 4096;
 
 impl Home {
-    /// Whether the credentials were made on another machine: the path of the file that says so. Credentials
+    /// Whether the credentials were made on another machine; then the path of the file that says so. Credentials
     /// without such a file (the Go worker's) are taken to be of this one from now on.
     ///
     /// # Errors

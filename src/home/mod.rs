@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! What we write: one directory that is this worker's, and nobody else's while it runs.
+//! The home: the one directory that this worker writes to, and no other worker while it runs.
 //!
 //! ```text
 //! locate ─► Home::open ─┬─ lock         flamenco-worker.lock: held as long as this process lives
 //!                       ├─ credentials  flamenco-worker-credentials.yaml: the Go worker's file
 //!                       ├─ signed-on    there = the last run did not sign off
-//!                       ├─ resting      there = asleep, and nobody asked for it
+//!                       ├─ resting      there = asleep, and not because the Manager asked for it
 //!                       └─ spool/       for the spool to fill
 //! ```
 //!
@@ -14,11 +14,11 @@
 //! the old one or the new one.
 
 mod credentials;
-mod identity;
+mod identity_claim;
 mod lock;
 mod machine;
+mod own_sleep;
 mod owner;
-mod rest;
 mod search;
 mod signed_on;
 
@@ -32,13 +32,14 @@ use std::time::Duration;
 use nix::unistd::{AccessFlags, access};
 
 pub use self::credentials::{Credentials, CredentialsError, has_credentials};
-use self::identity::{Claim, Claimed};
-pub use self::lock::Holder;
-use self::lock::{HomeLock, Taken};
+use self::identity_claim::{ClaimAttempt, IdentityClaim};
+pub use self::lock::LockHolder;
+use self::lock::{HomeLock, LockAttempt};
 pub use self::machine::this_machine;
-pub use self::owner::{described, open_to_others};
+pub use self::owner::{describe_owner, open_to_others};
 pub use self::search::{SearchError, search};
 use crate::blocking::run_blocking;
+use crate::chain::chain;
 use crate::config::{Config, Environment};
 use crate::files;
 
@@ -49,7 +50,7 @@ pub struct Home {
     mark: String,
     lock: HomeLock,
     /// Of the id in the credentials, once it is known.
-    claim: RefCell<Option<Claim>>,
+    claim: RefCell<Option<IdentityClaim>>,
     /// Does what is small on the disk, and does not keep the event loop when that stands still.
     files: files::Thread,
 }
@@ -84,7 +85,7 @@ pub enum HomeError {
     InUse {
         dir: PathBuf,
         /// `None` when the file does not say: a file system that hides it, or a start a moment ago.
-        holder: Option<Box<Holder>>,
+        holder: Option<Box<LockHolder>>,
     },
     #[error("cannot start a thread")]
     Thread(#[source] io::Error),
@@ -109,7 +110,7 @@ pub enum HomeError {
     },
 }
 
-fn in_use(dir: &Path, holder: Option<&Holder>) -> String {
+fn in_use(dir: &Path, holder: Option<&LockHolder>) -> String {
     let dir = dir.display();
     match holder {
         None => format!("another worker uses the home {dir}; stop it, or set FLAMENCO_HOME"),
@@ -141,7 +142,7 @@ pub fn locate(config: &Config, environment: &Environment) -> Result<PathBuf, Hom
         .ok_or(HomeError::NoPlace)
 }
 
-/// The home that somebody has named.
+/// The home that a setting names.
 fn chosen(config: &Config, environment: &Environment) -> Option<PathBuf> {
     if let Some(home) = &config.home {
         return Some(home.clone());
@@ -157,7 +158,7 @@ impl Home {
     /// means to stay is not.
     ///
     /// # Errors
-    /// See [`HomeError`].
+    /// [`HomeError`], but for `NoPlace` and `Copied`.
     pub async fn open(dir: PathBuf, patience: Duration) -> Result<Self, HomeError> {
         // On a network file system any of this may hang; the event loop must not.
         let made = dir.clone();
@@ -173,49 +174,55 @@ impl Home {
         })
     }
 
-    /// Sees that no other worker of this host is the one of these credentials, and keeps it so.
+    /// Sees that no other worker of this host uses the id of these credentials, and keeps it so.
     ///
     /// # Errors
     /// [`HomeError::Copied`]. Where it cannot be told there is none.
     pub fn claim(&self, id: &str) -> Result<(), HomeError> {
-        // Of the id before, if there was one.
+        // The claim of an earlier id, if there was one, ends here.
         self.claim.take();
-        match Claim::take(id) {
-            Ok(Claimed::Ours(claim)) => drop(self.claim.replace(Some(claim))),
-            Ok(Claimed::Held(pid)) => {
+        match IdentityClaim::take(id) {
+            Ok(ClaimAttempt::Ours(claim)) => {
+                self.claim.replace(Some(claim));
+            }
+            Ok(ClaimAttempt::Held(pid)) => {
                 return Err(HomeError::Copied {
                     dir: self.dir.clone(),
                     credentials: self.credentials_file(),
                     pid,
                 });
             }
-            Ok(Claimed::Taken) => tracing::warn!(
+            Ok(ClaimAttempt::Taken) => tracing::warn!(
                 id,
                 "another user's process has taken the name that would keep this worker from running twice on this host"
             ),
-            Err(error) => tracing::debug!(%error, "cannot tell whether this worker runs twice on this host"),
+            Err(error) => tracing::debug!(
+                error = chain(&error),
+                "cannot tell whether this worker runs twice on this host"
+            ),
         }
         Ok(())
     }
 
+    /// The directory itself.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// Tells whoever wants this home that it will be free soon. May be told more than once.
-    pub fn leaving(&self) {
+    /// Tells a worker that waits for this home that it will be free soon. May be called more than once.
+    pub fn note_leaving(&self) {
         let noting = self.lock.clone();
-        if let Err(error) = self.files.run(move || noting.leaving()) {
-            tracing::debug!(%error, "cannot note that this worker leaves");
+        if let Err(error) = self.files.run(move || noting.note_leaving()) {
+            tracing::debug!(error = chain(&error), "cannot note that this worker leaves");
         }
     }
 
-    /// Made by whoever fills it.
+    /// Where the spool of this home is; the spool makes it.
     pub fn spool_dir(&self) -> PathBuf {
         spool_of(&self.dir)
     }
 
-    /// What is kept of runs of Blender that are not over; made by whoever fills it.
+    /// Where journals of runs of Blender that are not over are kept; the one who fills it makes it.
     pub fn rendering_dir(&self) -> PathBuf {
         self.dir.join("rendering")
     }
@@ -238,17 +245,17 @@ pub fn spool_of(dir: &Path) -> PathBuf {
 /// How often a predecessor's lock is tried: a restart should not feel slow.
 const LOCK_TRY: Duration = Duration::from_millis(100);
 
-/// Whoever was told to leave has noted that it does so within this time, also on a busy machine.
+/// A worker that was told to leave has noted that it does so within this time, also on a busy machine.
 const LOCK_NOTED: Duration = Duration::from_secs(1);
 
 async fn lock_patiently(dir: &Path, patience: Duration) -> Result<HomeLock, HomeError> {
     let begun = tokio::time::Instant::now();
-    let mut said = false;
+    let mut logged = false;
     loop {
         let path = dir.to_owned();
         let holder = match run_blocking(move || HomeLock::take(&path)).await? {
-            Taken::Ours(lock) => return Ok(lock),
-            Taken::Held(holder) => holder,
+            LockAttempt::Ours(lock) => return Ok(lock),
+            LockAttempt::Held(holder) => holder,
         };
         let leaves = holder.as_ref().is_some_and(|holder| holder.leaving);
         let deadline = begun + if leaves { patience } else { patience.min(LOCK_NOTED) };
@@ -259,29 +266,29 @@ async fn lock_patiently(dir: &Path, patience: Duration) -> Result<HomeLock, Home
             });
         }
         // A holder that has not yet written who it is will have, the next time.
-        if let Some(holder) = holder.filter(|_| !said) {
-            said = true;
+        if let Some(holder) = holder.filter(|_| !logged) {
+            logged = true;
             tracing::info!(pid = holder.pid, host = %holder.host, "waiting for another worker to let go of the home");
         }
         tokio::time::sleep_until(deadline.min(tokio::time::Instant::now() + LOCK_TRY)).await;
     }
 }
 
-/// Creates the directory and looks at it; answers with its mark.
+/// Creates the directory and sees that it can be used; gives its mark.
 fn prepare(dir: &Path) -> Result<String, HomeError> {
     if let Err(source) = DirBuilder::new().recursive(true).mode(0o700).create(dir) {
         return Err(match fs::metadata(dir) {
             Ok(found) if !found.is_dir() => HomeError::NotADirectory(dir.to_owned()),
             _ => HomeError::Create {
                 path: dir.to_owned(),
-                described: described(nearest_existing(dir)),
+                described: describe_owner(nearest_existing(dir)),
                 source,
             },
         });
     }
     let not_writable = |source: io::Error| HomeError::NotWritable {
         path: dir.to_owned(),
-        described: described(dir),
+        described: describe_owner(dir),
         source,
     };
     // `access` knows of read-only mounts and of ACLs, which the mode does not tell.
@@ -297,7 +304,7 @@ fn prepare(dir: &Path) -> Result<String, HomeError> {
     Ok(mark_of(&found))
 }
 
-/// What marks the processes of the home that was `found`: see [`Home::mark`].
+/// The mark of a home, of its directory's metadata: see [`Home::mark`].
 pub fn mark_of(found: &fs::Metadata) -> String {
     format!("{:x}-{:x}", found.dev(), found.ino())
 }

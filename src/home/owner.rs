@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! Who owns a file and who we are: said where something cannot be written.
+//! Who owns a file and who we are, for messages about what cannot be written.
 
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
@@ -8,8 +8,8 @@ use std::path::Path;
 
 use nix::unistd::{Gid, Group, Uid, User, geteuid};
 
-/// `/var/lib: owner root, group root, mode 0755; we are user render`.
-pub fn described(path: &Path) -> String {
+/// Describes who may use a path: `/var/lib: owner root, group root, mode 0755; we are user render`.
+pub fn describe_owner(path: &Path) -> String {
     let we = user(geteuid());
     match fs::metadata(path) {
         Ok(found) => format!(

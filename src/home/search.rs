@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! Whose home is meant by a person who did not say: root, or the service's user, beside a service whose home only its
-//! unit knows.
+//! Finds the home that is meant by a person who did not name it: root, or the service's user, beside a service whose home
+//! only its unit knows.
 //!
 //! ```text
 //! chosen (variable, configuration) ─► it     used by default ─► it
@@ -11,7 +11,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::lock::{Holder, NAME};
+use super::lock::{LockHolder, NAME};
 use super::{HomeError, chosen, locate};
 use crate::config::{Config, Environment};
 
@@ -40,7 +40,7 @@ fn paths(paths: &[PathBuf]) -> String {
 /// See [`SearchError`].
 pub fn search(config: &Config, environment: &Environment) -> Result<PathBuf, SearchError> {
     let own = locate(config, environment)?;
-    if chosen(config, environment).is_some() || Holder::of(&own).is_some_and(|holder| holder.lives()) {
+    if chosen(config, environment).is_some() || LockHolder::of(&own).is_some_and(|holder| holder.is_alive()) {
         return Ok(own);
     }
     let mut found = used(Path::new("/proc"));
@@ -66,7 +66,7 @@ fn used(proc: &Path) -> Vec<PathBuf> {
         let files = open.filter_map(|file| fs::read_link(file.path()).ok());
         for mut home in files.filter(|file| file.ends_with(NAME)) {
             home.pop();
-            let holds = Holder::of(&home).is_some_and(|holder| holder.pid == pid && holder.lives());
+            let holds = LockHolder::of(&home).is_some_and(|holder| holder.pid == pid && holder.is_alive());
             if holds && !homes.contains(&home) {
                 homes.push(home);
             }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! Whether the last run said goodbye: `signed-on` is there from before a sign-on until after a sign-off.
+//! Whether the last run signed off: the file `signed-on` is there from before a sign-on until after a sign-off.
 
 use std::io;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::{clock, files};
 
 const NAME: &str = "signed-on";
 
-/// A disk that does not answer keeps nobody from work.
+/// A disk that does not answer keeps the worker from its work for no longer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Home {
@@ -24,8 +24,8 @@ impl Home {
         self.files.run(move || path.try_exists()).unwrap_or(true)
     }
 
-    /// Before a sign-on. On the disk when this returns: after a power cut it must be there, and it is that
-    /// cut it is for. Costs a few milliseconds once per start.
+    /// Remembers a sign-on that is about to be made. The mark is on the disk when this returns: it is there for the case of a
+    /// power cut. Costs a few milliseconds once per start.
     ///
     /// # Errors
     /// Whatever the file system says. A worker can go on without the mark.
@@ -43,7 +43,7 @@ impl Home {
             .unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))
     }
 
-    /// After a sign-off. Not synced: should a power cut bring it back, the next start signs off once more.
+    /// Forgets it after a sign-off. Not synced: should a power cut bring it back, the next start signs off once more.
     ///
     /// # Errors
     /// Whatever the file system says.

@@ -128,7 +128,7 @@ async fn a_predecessor_on_its_way_out_is_waited_for_but_not_for_ever() {
     let refused = Home::open(dir.clone(), Duration::from_secs(10)).await;
     assert!(matches!(refused, Err(HomeError::InUse { .. })));
     assert_eq!(start.elapsed().as_secs(), 1, "it means to stay");
-    first.leaving();
+    first.note_leaving();
     let refused = Home::open(dir.clone(), Duration::from_secs(9)).await;
     assert!(matches!(refused, Err(HomeError::InUse { .. })));
     assert_eq!(start.elapsed().as_secs(), 10);

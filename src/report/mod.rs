@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! What a running task says: log, steps, pictures, one outcome.
+//! Reports of running tasks: log, steps, pictures, one outcome.
 //!
 //! ```text
 //! task, command ── TaskReporter ──► spool (log, activity, steps, outcome) ──► Manager
-//!                      └────────── Pictures ─► desk ─ a process of ours ────► Manager ("last rendered")
+//!                      └── PreviewQueue ─► PreviewSender ─ a process of ours ─► Manager ("last rendered")
 //! ```
 //!
 //! Nothing here waits for the Manager: a slow one must not slow a renderer down.
 
-mod complaint;
-mod desk;
-mod picture;
+mod error_line;
+mod orphaned_run;
+mod preview;
+mod preview_process;
 mod task_log;
 mod task_reporter;
-mod unseen;
 
-pub use desk::{PictureDesk, Pictures};
-pub use picture::{PICTURE_ROLE, picture_main};
+pub use orphaned_run::OrphanedRunEnd;
+pub use preview::{PreviewQueue, PreviewSender};
+pub use preview_process::{PREVIEW_ROLE, preview_main};
 pub use task_log::TaskLog;
 pub use task_reporter::TaskReporter;
-pub use unseen::UnseenEnd;

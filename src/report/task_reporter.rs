@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! The voice of one task.
+//! Writes the report of one task.
 
 use std::path::Path;
 
 use tracing::warn;
 
-use super::complaint::Complaint;
-use super::desk::Pictures;
-use super::unseen;
+use super::error_line::ErrorLine;
+use super::orphaned_run;
+use super::preview::PreviewQueue;
 use crate::outcome::{Incomplete, Outcome};
 use crate::process::{EndNote, Exit, Finished, Stray};
 use crate::protocol::AssignedTask;
-use crate::spool::{Cause, Entry, ProgramEnd, Spool, SpoolError, millis};
+use crate::spool::{Cause, ProgramEnd, Spool, SpoolError, TaskWriter, millis};
 
 /// Longest activity, in bytes: it is one cell of a table on the Manager's page.
 const LONGEST_ACTIVITY: usize = 1 << 10;
@@ -23,18 +23,18 @@ const STRAYS: usize = 100;
 /// So much of an id is enough to ask for a task.
 const SHORT: usize = 8;
 
-/// Lent to the commands of a task; the outcome consumes it, so that nothing can be said after it. Dropped
-/// without one, the task counts as cut off.
+/// The report of one task. It is lent to the commands of the task; the outcome consumes it, so that nothing can be reported
+/// after it. Dropped without one, the task counts as cut off.
 #[derive(Debug)]
 pub struct TaskReporter {
     task: String,
     name: String,
-    entry: Entry,
-    pictures: Pictures,
+    writer: TaskWriter,
+    pictures: PreviewQueue,
     steps: u32,
-    /// What the last program said of its trouble.
-    complaint: Complaint,
-    /// `pid=N > ` of the program that spoke last.
+    /// Why the last program failed, as it printed.
+    error_line: ErrorLine,
+    /// `pid=N > ` of the program that printed last.
     prefix: (i32, String),
 }
 
@@ -43,59 +43,60 @@ impl TaskReporter {
     ///
     /// # Errors
     /// As [`Spool::begin`]; then the task must not be run.
-    pub async fn begin(spool: &Spool, pictures: &Pictures, task: &AssignedTask) -> Result<Self, SpoolError> {
-        let entry = spool.begin(task)?;
+    pub async fn begin(spool: &Spool, pictures: &PreviewQueue, task: &AssignedTask) -> Result<Self, SpoolError> {
+        let writer = spool.begin(task)?;
         Ok(Self {
             task: task.uuid.to_string(),
             name: task.name.clone(),
-            entry,
+            writer,
             pictures: pictures.clone(),
             steps: 0,
-            complaint: Complaint::default(),
+            error_line: ErrorLine::default(),
             prefix: (0, String::new()),
         })
     }
 
-    /// One line of log, without its end; line ends inside make several lines of it. Never waits.
+    /// Adds one line to the log, without its end; line ends inside make several lines of it. Never waits.
     pub fn line(&mut self, text: &str) {
-        self.entry.line("", text);
+        self.writer.line("", text);
     }
 
-    /// One line of a program's output: `pid=N > text`, as the Go worker writes it. Never waits.
+    /// Adds one line of a program's output: `pid=N > text`, as the Go worker writes it. Never waits.
     pub fn output(&mut self, pid: i32, text: &str) {
         if self.prefix.0 != pid {
             self.prefix = (pid, format!("pid={pid} > "));
-            self.complaint = Complaint::default();
+            self.error_line = ErrorLine::default();
         }
-        self.complaint.hear(text);
-        self.entry.line(&self.prefix.1, text);
+        self.error_line.add(text);
+        self.writer.line(&self.prefix.1, text);
     }
 
-    /// What is being done now; replaces what was said before. Shown on the Manager's page, as one line.
+    /// Tells what is being done now, in place of what was told before. Shown on the Manager's page, as one line.
     pub fn activity(&mut self, text: &str) {
-        self.entry.activity(one_line(text));
+        self.writer.activity(one_line(text));
     }
 
-    /// One more step done.
+    /// Counts one more step as done.
     pub fn step(&mut self) {
         self.steps = self.steps.saturating_add(1);
-        self.entry.steps(self.steps);
+        self.writer.steps(self.steps);
     }
 
-    /// A picture was written: a candidate for the "last rendered" view. A relative path is the worker's.
+    /// Tells of a picture that was written: a candidate for the "last rendered" view. A relative path is the worker's.
     pub fn produced(&mut self, path: &Path) {
         self.pictures.produced(&self.task, path);
     }
 
-    /// What became of a program of the task; `name` is the task's own word for it.
+    /// Remembers what became of a program of the task; `name` is the task's own word for it.
     pub fn ended(&mut self, name: &str, finished: &Finished) {
-        self.entry.program(remembered(name, finished));
+        self.writer.program(remembered(name, finished));
     }
 
-    /// See [`TaskLog::end_note`](super::TaskLog::end_note).
+    /// Where the end of a program is to be noted should the worker go before it is told; the task is done if the program
+    /// `is_last` and ends well.
     pub fn end_note(&self, name: &str, is_last: bool) -> EndNote {
-        let (file, run) = self.entry.end_note();
-        unseen::note(&file, run, &one_line(name), is_last)
+        let (file, run) = self.writer.end_note();
+        orphaned_run::note(&file, run, &one_line(name), is_last)
     }
 
     /// Ends the report. On return the end is on disk and on its way, not yet with the Manager, which is told only of a task
@@ -122,17 +123,17 @@ impl TaskReporter {
                 Cause::HandedBack(one_line(&reason))
             }
         };
-        self.entry.close(cause);
+        self.writer.close(cause);
     }
 
     fn warn_failed(&self, why: &str) {
-        let said = self.complaint.line().map(|line| format!(" It said: {line:?}."));
+        let printed = self.error_line.line().map(|line| format!(" It said: {line:?}."));
         let id: String = self.task.chars().take(SHORT).collect();
         warn!(
             task = self.task,
             "task {} failed: {why}.{} `flamenco-worker history {id}` shows its log",
             self.name,
-            said.unwrap_or_default()
+            printed.unwrap_or_default()
         );
     }
 }

@@ -11,11 +11,11 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::disk;
-use super::end::End;
 use super::line_count::LineCount;
 use super::log::{LogSpan, spans};
 use super::paths::SpoolPaths;
 use super::records::{ASSIGNED, AssignmentRecord, REPORT, ReportRecord, ReportState};
+use super::run_end::RunEnd;
 
 /// A task that ran here, or runs, as its folder tells.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub struct StoredTask {
     /// Milliseconds since 1970.
     pub begun: u64,
     /// `None`: it runs, or the worker died with it.
-    pub end: Option<End>,
+    pub end: Option<RunEnd>,
     pub report: ReportState,
     pub steps: u32,
     /// All of its log.

@@ -3,7 +3,7 @@
 //! Keeps what tasks report until the Manager has it: a folder per task, one sender.
 //!
 //! ```text
-//!  report ── Entry: lines, steps, activity, one outcome ──► spool/<task>/{task.json, log-*, report.json}
+//!  report ── TaskWriter: lines, steps, activity, one outcome ──► spool/<task>/{task.json, log-*, report.json}
 //!  worker ◄── pending, delivered, notices                                  │ oldest task first
 //!                                     Sender ── log, then the rest, then the outcome ──► Manager
 //!                                       └► history/   set-aside/   damaged/
@@ -21,8 +21,6 @@ mod batch;
 mod context;
 mod delivery_state;
 mod disk;
-mod end;
-mod entry;
 mod error;
 mod history;
 mod housekeeping;
@@ -36,9 +34,11 @@ mod notices;
 mod paths;
 mod progress;
 mod records;
+mod run_end;
 mod sender;
 mod shared;
 mod task_folder;
+mod task_writer;
 
 #[cfg(test)]
 mod tests;
@@ -51,8 +51,6 @@ use crate::blocking::run_blocking;
 use crate::protocol::AssignedTask;
 use crate::timings::Timings;
 
-pub use self::end::{Cause, End, ProgramEnd, millis};
-pub use self::entry::Entry;
 pub use self::error::SpoolError;
 pub use self::limits::Limits;
 pub use self::line_count::LineCount;
@@ -60,8 +58,10 @@ pub use self::listing::{SpoolListing, StoredTask, list};
 pub use self::log::LogSpan;
 pub use self::notices::Notice;
 pub use self::records::ReportState;
+pub use self::run_end::{Cause, ProgramEnd, RunEnd, millis};
 pub use self::sender::Sender;
 pub use self::shared::{Contents, OrphanedRun, PendingReports};
+pub use self::task_writer::TaskWriter;
 
 /// The spool of this home. Clones are handles to the same one.
 #[derive(Debug, Clone)]
@@ -112,9 +112,9 @@ impl Spool {
     /// # Errors
     /// [`SpoolError::Held`] for a task that must not run, [`SpoolError::Task`] when the disk says no,
     /// [`SpoolError::TooMuchWaits`] and [`SpoolError::NoRoom`] before it would.
-    pub fn begin(&self, task: &AssignedTask) -> Result<Entry, SpoolError> {
+    pub fn begin(&self, task: &AssignedTask) -> Result<TaskWriter, SpoolError> {
         let folder = self.0.begin(task)?;
-        Ok(Entry::new(Rc::clone(&self.0), folder))
+        Ok(TaskWriter::new(Rc::clone(&self.0), folder))
     }
 
     /// Adds a line of the worker's own to the log of a task that runs.
@@ -134,7 +134,7 @@ impl Spool {
 
     /// An orphaned run is over all the same: its outcome waits from now on, with the time of its end and its last program.
     pub fn settle(&self, run: &OrphanedRun, cause: Cause, (ended, program): (u64, ProgramEnd), lines: &[String]) {
-        let end = End {
+        let end = RunEnd {
             cause,
             ended,
             took_ms: ended.saturating_sub(run.begun),

@@ -4,8 +4,8 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::end::{Cause, End};
 use super::progress::LogProgress;
+use super::run_end::{Cause, RunEnd};
 use crate::clock;
 use crate::protocol::{AssignedTask, TaskUpdate};
 
@@ -35,7 +35,7 @@ pub(super) struct ReportRecord {
     pub(super) activity: String,
     /// `None` while it runs, and where the worker died with it.
     #[serde(default)]
-    pub(super) end: Option<End>,
+    pub(super) end: Option<RunEnd>,
     /// A later start has noted that the run ended with its worker.
     #[serde(default, rename = "seen")]
     pub(super) orphan_noted: bool,

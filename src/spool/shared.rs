@@ -13,7 +13,6 @@ use tokio::sync::{Notify, watch};
 use tracing::{info, warn};
 
 use super::context::SpoolContext;
-use super::end::End;
 use super::error::SpoolError;
 use super::interrupted_runs::InterruptedRuns;
 use super::limits::Limits;
@@ -21,6 +20,7 @@ use super::name::folder_name;
 use super::notices::Notices;
 use super::paths::{Shelf, SpoolPaths};
 use super::records::{ASSIGNED, AssignmentRecord, END_NOTE, now_millis};
+use super::run_end::RunEnd;
 use super::task_folder::TaskFolder;
 use crate::chain::chain;
 use crate::files::{self, Thread};
@@ -156,7 +156,7 @@ impl Shared {
         }
     }
 
-    pub(super) fn settle(&self, run: &OrphanedRun, end: End, lines: &[String]) {
+    pub(super) fn settle(&self, run: &OrphanedRun, end: RunEnd, lines: &[String]) {
         if let Some(folder) = self.folder(&run.task) {
             folder.borrow_mut().settle(end, lines);
             self.interrupted.borrow_mut().forget(&run.task);

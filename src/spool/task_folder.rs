@@ -21,10 +21,10 @@ use super::batch::{Batch, ProgressUpdate};
 use super::context::SpoolContext;
 use super::delivery_state::DeliveryState;
 use super::disk;
-use super::end::{self, Cause, End, ProgramEnd};
 use super::log::{self, SegmentedLog};
 use super::paths::Shelf;
 use super::records::{ASSIGNED, AssignmentRecord, REPORT, ReportRecord, ReportState, now_millis};
+use super::run_end::{self, Cause, ProgramEnd, RunEnd};
 use crate::chain::chain;
 use crate::files::{self, is_full};
 use crate::protocol::Id;
@@ -236,7 +236,7 @@ impl TaskFolder {
     /// Remembers what became of a program of the run.
     pub(super) fn remember(&mut self, program: ProgramEnd) {
         if let RunState::Running { programs, .. } = &mut self.run {
-            end::remember(programs, program);
+            run_end::remember(programs, program);
         }
     }
 
@@ -247,17 +247,17 @@ impl TaskFolder {
             RunState::Over { .. } => Default::default(),
         };
         self.log.close();
-        self.record.end = Some(End {
+        self.record.end = Some(RunEnd {
             cause,
             ended: now_millis(),
-            took_ms: end::millis(took),
+            took_ms: run_end::millis(took),
             programs,
         });
         self.save();
     }
 
     /// The run that ended with the worker is over like this.
-    pub(super) fn settle(&mut self, end: End, lines: &[String]) {
+    pub(super) fn settle(&mut self, end: RunEnd, lines: &[String]) {
         for line in lines {
             self.log.append("", line);
         }

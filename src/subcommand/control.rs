@@ -15,7 +15,7 @@ use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::home::Holder;
+use crate::home::LockHolder;
 
 /// What a worker can be told from outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,7 +81,7 @@ pub(super) enum ControlError {
 /// [`ControlError`]: then no process got a signal.
 pub(super) fn send(dir: &Path, command: ControlCommand) -> Result<Pid, ControlError> {
     let home = || dir.to_owned();
-    let holder = Holder::of(dir).ok_or_else(|| match fs::read_dir(dir) {
+    let holder = LockHolder::of(dir).ok_or_else(|| match fs::read_dir(dir) {
         Err(source) if source.kind() == io::ErrorKind::PermissionDenied => ControlError::Closed { dir: home(), source },
         Ok(_) | Err(_) => ControlError::NotRunning(home()),
     })?;
@@ -93,7 +93,7 @@ pub(super) fn send(dir: &Path, command: ControlCommand) -> Result<Pid, ControlEr
             pid,
         });
     }
-    if !holder.lives() {
+    if !holder.is_alive() {
         return Err(ControlError::NotRunning(home()));
     }
     if !holder.has_open(dir) {

@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use super::table;
 use crate::cli::HistoryArguments;
-use crate::home::{Holder, spool_of};
+use crate::home::{LockHolder, spool_of};
 use crate::printable::line;
 use crate::spool::{Cause, LineCount, LogSpan, ProgramEnd, ReportState, StoredTask, list};
 use crate::{clock, files};
@@ -67,7 +67,7 @@ fn show_once(wanted: &HistoryArguments, home: &Path, out: &mut impl Write) -> Re
     }
     let spool = spool_of(home);
     let found = list(&spool).map_err(|source| HistoryError::Unreadable { path: spool, source })?;
-    let alive = Holder::of(home).is_some_and(|holder| holder.lives());
+    let alive = LockHolder::of(home).is_some_and(|holder| holder.is_alive());
     for (path, error) in &found.unreadable {
         super::say(&format!("passed over {}: {error}", path.display()));
     }

@@ -7,10 +7,10 @@
 //!                              └─ abort? asked before each one
 //! ```
 
+mod orphaned_runs;
 mod scratch;
 mod tmpdir;
 mod tools;
-mod unseen;
 
 #[cfg(test)]
 mod tests;
@@ -24,10 +24,10 @@ use crate::protocol::{AssignedTask, WireCommand};
 use crate::report::TaskLog;
 
 pub(crate) use crate::command::set_aside_leftovers;
+pub use orphaned_runs::settle;
 pub use scratch::{ScratchDirs, WarnedOnce};
 pub use tmpdir::Leftovers;
 pub use tools::Tools;
-pub use unseen::settle;
 
 use tmpdir::TaskDir;
 

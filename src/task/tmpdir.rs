@@ -29,7 +29,7 @@ use crate::blocking::run_blocking_within;
 use crate::mounts::fuse_below;
 use crate::outcome::RequeueReason;
 use crate::process::{KillSequence, Launcher, ProcessSpec};
-use crate::trees::{Stays, open_below, open_folder, remove};
+use crate::trees::{NotRemoved, open_below, open_folder, remove};
 
 /// So many names are drawn before a folder in which all of them are taken is given up.
 const DRAWS: usize = 10;
@@ -201,7 +201,7 @@ fn settle_in(folder: &Path, name: &Path) -> io::Result<()> {
 
 /// Removes a directory, however long it takes. A FUSE mount of ours in it (an AppImage that was killed leaves one) is taken
 /// away before.
-async fn remove_all(path: &Path, launcher: &Launcher) -> Result<(), Stays> {
+async fn remove_all(path: &Path, launcher: &Launcher) -> Result<(), NotRemoved> {
     let stays = match try_remove(path).await {
         Err(stays) if stays.is_mounted() => stays,
         removed => return removed,
@@ -218,7 +218,7 @@ async fn remove_all(path: &Path, launcher: &Launcher) -> Result<(), Stays> {
     try_remove(path).await
 }
 
-async fn try_remove(path: &Path) -> Result<(), Stays> {
+async fn try_remove(path: &Path) -> Result<(), NotRemoved> {
     let path = path.to_owned();
     // Without an answer the worker ends; the next start goes on.
     run_blocking_within(pending(), move || remove(&path))

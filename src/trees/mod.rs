@@ -3,14 +3,14 @@
 //! Work on trees that others may change meanwhile: by descriptors, through no link, into no mount.
 //!
 //! ```text
-//! task (TMPDIR), command (move-directory), spool (history) ─► removal ─► below ─► the kernel
+//! task (TMPDIR), command (move-directory), spool (history) ─► removal ─► path_handle ─► the kernel
 //! ```
 
-mod below;
+mod path_handle;
 mod removal;
 
-pub(crate) use below::{Opened, open_below, open_folder};
-pub(crate) use removal::{Stays, remove};
+pub(crate) use path_handle::{PathHandle, open_below, open_folder};
+pub(crate) use removal::{NotRemoved, remove};
 
 /// A thread of a test with mounts of its own, which end with it.
 ///

@@ -22,30 +22,30 @@ use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
-use super::below::{Opened, open_below, open_folder};
+use super::path_handle::{PathHandle, open_below, open_folder};
 
 /// So many folders of one folder are noted at a time; it is listed again for the rest.
 const NOTED: usize = 100_000;
 /// A tree to which others keep adding is left after so many such listings.
-const AGAIN: u32 = 10_000;
-/// A path is told to at most this depth: the rest of one with thousands of folders says nothing.
-const TOLD: usize = 20;
+const MOST_TRIES: u32 = 10_000;
+/// A path is shown to at most this depth: the rest of one with thousands of folders says nothing.
+const LONGEST_TOLD: usize = 20;
 
 /// What could not be removed, of several the first; everything else is gone.
 #[derive(Debug)]
-pub(crate) struct Stays {
+pub(crate) struct NotRemoved {
     pub(crate) path: PathBuf,
     pub(crate) why: io::Error,
 }
 
-impl Stays {
+impl NotRemoved {
     /// Something is mounted there.
     pub(crate) fn is_mounted(&self) -> bool {
         self.why.kind() == ErrorKind::CrossesDevices
     }
 }
 
-impl fmt::Display for Stays {
+impl fmt::Display for NotRemoved {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = self.path.display();
         match self.is_mounted() {
@@ -55,20 +55,20 @@ impl fmt::Display for Stays {
     }
 }
 
-impl std::error::Error for Stays {}
+impl std::error::Error for NotRemoved {}
 
-impl From<Stays> for io::Error {
-    fn from(stays: Stays) -> Self {
-        Self::new(stays.why.kind(), stays)
+impl From<NotRemoved> for io::Error {
+    fn from(error: NotRemoved) -> Self {
+        Self::new(error.why.kind(), error)
     }
 }
 
 /// Removes a file, a link or a folder with all that is in it; nothing there is success. Blocks.
 ///
 /// # Errors
-/// [`Stays`]. A folder of ours without permissions is no hindrance.
-pub(crate) fn remove(path: &Path) -> Result<(), Stays> {
-    let failed = |why: io::Error| Stays {
+/// What could not be removed. A folder of ours without permissions is no hindrance.
+pub(crate) fn remove(path: &Path) -> Result<(), NotRemoved> {
+    let failed = |why: io::Error| NotRemoved {
         path: path.to_owned(),
         why,
     };
@@ -81,9 +81,9 @@ pub(crate) fn remove(path: &Path) -> Result<(), Stays> {
         Err(error) => return Err(failed(error)),
     };
     let mut removal = Removal::begin(path, parent).map_err(failed)?;
-    removal.entry(&name);
-    removal.all();
-    removal.stays.map_or(Ok(()), Err)
+    removal.remove_entry(&name);
+    removal.run();
+    removal.first_failure.map_or(Ok(()), Err)
 }
 
 /// A removal that is under way.
@@ -91,18 +91,18 @@ struct Removal {
     /// The folder in which what is removed has its name.
     parent: PathBuf,
     /// The folder that is worked on, the last one of `way`.
-    here: Opened,
+    here: PathHandle,
     /// From the parent, which stays, down to `here`.
-    way: Vec<Level>,
+    way: Vec<OpenFolder>,
     /// How often there may still be something new in a folder that was emptied.
-    again: u32,
-    stays: Option<Stays>,
+    tries_left: u32,
+    first_failure: Option<NotRemoved>,
     /// Entries that could not be removed so far.
     failures: u64,
 }
 
 /// A folder on the way down.
-struct Level {
+struct OpenFolder {
     name: CString,
     /// Device and inode.
     id: (u64, u64),
@@ -115,33 +115,33 @@ struct Level {
 }
 
 impl Removal {
-    fn begin(path: &Path, parent: Opened) -> io::Result<Self> {
-        let top = Level::new(c"", &parent, 0)?;
+    fn begin(path: &Path, parent: PathHandle) -> io::Result<Self> {
+        let top = OpenFolder::new(c"", &parent, 0)?;
         Ok(Self {
             parent: path.parent().unwrap_or(Path::new("")).to_owned(),
             here: parent,
             way: vec![top],
-            again: AGAIN,
-            stays: None,
+            tries_left: MOST_TRIES,
+            first_failure: None,
             failures: 0,
         })
     }
 
-    fn all(&mut self) {
+    fn run(&mut self) {
         while let Some(level) = self.way.last_mut() {
             if let Some(name) = level.folders.pop() {
-                self.down(&name);
-            } else if !self.up() {
+                self.enter(&name);
+            } else if !self.leave() {
                 return;
             }
         }
     }
 
     /// Removes one entry of the current folder, or notes it if it is a folder.
-    fn entry(&mut self, name: &CStr) {
+    fn remove_entry(&mut self, name: &CStr) {
         match unlinkat(&self.here, name, UnlinkatFlags::NoRemoveDir) {
             Ok(()) | Err(Errno::ENOENT) => {}
-            Err(Errno::EISDIR) => self.note(name),
+            Err(Errno::EISDIR) => self.note_folder(name),
             Err(Errno::EBUSY) => {
                 let mounted = open_below(&self.here, Path::new(OsStr::from_bytes(name.to_bytes())));
                 self.failed(name, mounted.err().unwrap_or(Errno::EBUSY.into()));
@@ -150,7 +150,7 @@ impl Removal {
         }
     }
 
-    fn note(&mut self, name: &CStr) {
+    fn note_folder(&mut self, name: &CStr) {
         let Some(level) = self.way.last_mut() else { return };
         level.more |= level.folders.len() >= NOTED;
         if !level.more {
@@ -158,27 +158,27 @@ impl Removal {
         }
     }
 
-    fn down(&mut self, name: &CStr) {
+    fn enter(&mut self, name: &CStr) {
         let opened = open_below(&self.here, Path::new(OsStr::from_bytes(name.to_bytes())));
         let entered = opened.and_then(|folder| {
             let metadata = folder.metadata()?;
             if metadata.is_dir() && metadata.mode() & 0o700 != 0o700 {
                 // A folder that is not ours is met again by what follows.
-                let _not_ours = folder.set_mode(0o700);
+                folder.set_mode(0o700).ok();
             }
-            let level = Level::new(name, &folder, self.failures)?;
+            let level = OpenFolder::new(name, &folder, self.failures)?;
             Ok(metadata.is_dir().then_some((folder, level)))
         });
         match entered {
             Ok(Some((folder, level))) => {
                 self.here = folder;
                 self.way.push(level);
-                if let Err(error) = self.list() {
+                if let Err(error) = self.remove_files() {
                     self.failed(c"", error);
                 }
             }
             // It was exchanged for something else.
-            Ok(None) if self.may_go_on() => self.entry(name),
+            Ok(None) if self.may_try_again() => self.remove_entry(name),
             Ok(None) => self.failed(name, Errno::ENOTDIR.into()),
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => self.failed(name, error),
@@ -186,29 +186,29 @@ impl Removal {
     }
 
     /// Removes what is in the current folder, except folders.
-    fn list(&mut self) -> io::Result<()> {
+    fn remove_files(&mut self) -> io::Result<()> {
         let mut listing = Dir::openat(&self.here, ".", OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
         for entry in listing.iter() {
             let entry = entry?;
             let name = entry.file_name();
             match entry.file_type() {
                 _ if name == c"." || name == c".." => {}
-                Some(nix::dir::Type::Directory) => self.note(name),
-                _ => self.entry(name),
+                Some(nix::dir::Type::Directory) => self.note_folder(name),
+                _ => self.remove_entry(name),
             }
         }
         Ok(())
     }
 
     /// Leaves the current folder, and removes it. `false` at the end.
-    fn up(&mut self) -> bool {
+    fn leave(&mut self) -> bool {
         let (Some(left), Some(above)) = (self.way.pop(), self.way.last()) else {
             return false;
         };
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let parent = openat(&self.here, "..", flags, Mode::empty()).map(Opened::from);
+        let parent = openat(&self.here, "..", flags, Mode::empty()).map(PathHandle::from);
         let moved = match parent {
-            Ok(parent) if Level::id(&parent).is_ok_and(|id| id == above.id) => {
+            Ok(parent) if OpenFolder::id(&parent).is_ok_and(|id| id == above.id) => {
                 self.here = parent;
                 None
             }
@@ -223,21 +223,23 @@ impl Removal {
             Ok(()) | Err(Errno::ENOENT) => {}
             Err(Errno::ENOTEMPTY | Errno::EEXIST) if left.failures < self.failures && !left.more => {}
             // Something came in meanwhile, or it has another name now.
-            Err(Errno::ENOTEMPTY | Errno::EEXIST | Errno::ENOTDIR) if self.may_go_on() => self.note(&left.name),
+            Err(Errno::ENOTEMPTY | Errno::EEXIST | Errno::ENOTDIR) if self.may_try_again() => {
+                self.note_folder(&left.name)
+            }
             Err(errno) => self.failed(&left.name, errno.into()),
         }
         true
     }
 
-    fn may_go_on(&mut self) -> bool {
-        self.again = self.again.saturating_sub(1);
-        self.again > 0
+    fn may_try_again(&mut self) -> bool {
+        self.tries_left = self.tries_left.saturating_sub(1);
+        self.tries_left > 0
     }
 
     /// Notes that an entry of the current folder stays.
     fn failed(&mut self, name: &CStr, why: io::Error) {
         self.failures += 1;
-        if self.stays.is_some() {
+        if self.first_failure.is_some() {
             return;
         }
         let names = self.way.iter().map(|level| level.name.as_c_str());
@@ -246,15 +248,15 @@ impl Removal {
             names
                 .chain([name])
                 .filter(|name| !name.is_empty())
-                .take(TOLD)
+                .take(LONGEST_TOLD)
                 .map(|name| OsStr::from_bytes(name.to_bytes())),
         );
-        self.stays = Some(Stays { path, why });
+        self.first_failure = Some(NotRemoved { path, why });
     }
 }
 
-impl Level {
-    fn new(name: &CStr, folder: &Opened, failures: u64) -> io::Result<Self> {
+impl OpenFolder {
+    fn new(name: &CStr, folder: &PathHandle, failures: u64) -> io::Result<Self> {
         Ok(Self {
             name: name.to_owned(),
             id: Self::id(folder)?,
@@ -264,7 +266,7 @@ impl Level {
         })
     }
 
-    fn id(folder: &Opened) -> io::Result<(u64, u64)> {
+    fn id(folder: &PathHandle) -> io::Result<(u64, u64)> {
         let metadata = folder.metadata()?;
         Ok((metadata.dev(), metadata.ino()))
     }

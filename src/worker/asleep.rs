@@ -53,8 +53,8 @@ impl<M: Manager> Worker<'_, M> {
     fn note_sleep(&self, reason: &SleepReason) {
         let home = self.context.home;
         let noted = match reason {
-            SleepReason::Requested(_) | SleepReason::Local => home.forget_rest(),
-            SleepReason::Requeued(_) => home.remember_rest(),
+            SleepReason::Requested(_) | SleepReason::Local => home.forget_own_sleep(),
+            SleepReason::Requeued(_) => home.remember_own_sleep(),
         };
         if let Err(error) = noted {
             debug!(error = chain(&error), "cannot note why this worker sleeps");
@@ -85,7 +85,7 @@ impl<M: Manager> Worker<'_, M> {
         let gone = match cause {
             RequeueReason::GuardLost | RequeueReason::Unkillable(_) | RequeueReason::CannotStart(_) => true,
             RequeueReason::Spool(_) => context.spool.is_writable(),
-            RequeueReason::Unfit(_) => context.node.fit().await.is_ok(),
+            RequeueReason::Unfit(_) => context.node.check().await.is_ok(),
             // No hint makes this pause shorter.
             RequeueReason::CrashLoop(_) | RequeueReason::NoTmpdir(_) => self.breaker.left().is_zero(),
         };

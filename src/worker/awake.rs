@@ -26,7 +26,7 @@ impl<M: Manager> Worker<'_, M> {
         interrupts
             .run(&State::Awake, self.tell_state(&WorkerStatus::Awake))
             .await??;
-        self.context.home.forget_rest().ok();
+        self.context.home.forget_own_sleep().ok();
         let mut refused = self.backoff();
         loop {
             self.interval.quicken();

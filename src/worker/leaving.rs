@@ -30,7 +30,7 @@ impl<M: Manager> Worker<'_, M> {
     /// Leaves, and says why. A stop meanwhile beats a restart: whoever sends it does not want us back.
     pub(super) async fn leaving(mut self, departure: Departure, interrupts: &mut Interrupts) -> Departure {
         self.context.hints.set_interest(Interest::Nothing);
-        self.context.home.leaving();
+        self.context.home.note_leaving();
         let end = interrupts.stopping() + self.context.timings.leave;
         let left = || end.saturating_duration_since(Instant::now());
         let timings = self.context.timings.clone();

@@ -45,7 +45,7 @@ use crate::manager::push::HintReceiver;
 use crate::manager::{Backoff, Manager};
 use crate::node::Node;
 use crate::protocol::WorkerStatus;
-use crate::report::Pictures;
+use crate::report::PreviewQueue;
 use crate::spool::Spool;
 use crate::task::Tools;
 use crate::timings::Timings;
@@ -65,7 +65,7 @@ pub struct WorkerContext<'a> {
     pub home: &'a Home,
     pub introduction: Introduction,
     pub spool: Spool,
-    pub pictures: Pictures,
+    pub pictures: PreviewQueue,
     pub tools: Tools,
     pub hints: HintReceiver,
     pub node: Node,

@@ -25,7 +25,7 @@ use crate::manager::push::Interest;
 use crate::node::Node;
 use crate::outcome::{Incomplete, Outcome, RequeueReason};
 use crate::protocol::{AssignedTask, Id};
-use crate::report::{Pictures, TaskReporter};
+use crate::report::{PreviewQueue, TaskReporter};
 use crate::signals::{Order, Urgency};
 use crate::spool::{Notice, Spool};
 use crate::task::{self, Tools};
@@ -69,7 +69,7 @@ struct RunContext<'a> {
     node: &'a Node,
     tools: &'a Tools,
     spool: &'a Spool,
-    pictures: &'a Pictures,
+    pictures: &'a PreviewQueue,
     breaker: &'a mut CrashLoopBreaker,
 }
 
@@ -212,7 +212,7 @@ async fn carry_out(plan: RunPlan, task: &AssignedTask, context: RunContext<'_>, 
     if let Some((pause, _)) = &plan.pause {
         let _raised = timeout(*pause, abort.raised()).await;
     }
-    let fit = context.node.fit().await;
+    let fit = context.node.check().await;
     // Not sooner: to the next start, a folder that is open is one whose task ran.
     let mut reporter = match TaskReporter::begin(context.spool, context.pictures, task).await {
         Ok(reporter) => reporter,

@@ -253,7 +253,7 @@ impl<'a, M: Manager> Session<'a, M> {
     }
 
     async fn leave_the_farm(&self) -> Result<(), ManagerError> {
-        if self.home.rests() {
+        if self.home.sleeps_by_itself() {
             // Or the Manager would wish us asleep the next time.
             match self.manager.state_changed(&WorkerStatus::Awake).await {
                 Ok(()) | Err(ManagerError::Denied) => {}

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use super::fake::{Answer, Fake, assigned, seconds, status};
 use crate::manager::Delivery;
 use crate::protocol::{TaskStatus, TaskUpdate};
-use crate::spool::{Cause, Entry, Limits, Sender, Spool};
+use crate::spool::{Cause, Limits, Sender, Spool, TaskWriter};
 use crate::timings::Timings;
 
 const TASKS: usize = 3;
@@ -127,7 +127,7 @@ impl Database {
 /// A task as its programs see it.
 #[derive(Default)]
 struct Told {
-    entry: Option<Entry>,
+    entry: Option<TaskWriter>,
     lines: u64,
     over: Option<TaskStatus>,
     /// Not written yet when the process was killed.
@@ -217,7 +217,7 @@ impl World {
     }
 
     /// Of a task that is not over for good.
-    fn entry(&mut self, task: usize) -> Option<&mut Entry> {
+    fn entry(&mut self, task: usize) -> Option<&mut TaskWriter> {
         let told = &mut self.told[task];
         if told.over.is_some() {
             return None;

@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout};
 use crate::home::Credentials;
 use crate::manager::{Assignment, Delivery, Manager, ManagerError, ManagerInfo, Picture, PictureAnswer, Verdict};
 use crate::protocol::{AssignedTask, Id, MayKeepRunning, Registered, Registration, SignOn, TaskUpdate, WorkerStatus};
-use crate::spool::{Cause, Entry, Limits, Sender, Spool};
+use crate::spool::{Cause, Limits, Sender, Spool, TaskWriter};
 use crate::timings::Timings;
 
 pub(super) fn task_id(text: &str) -> Id {
@@ -177,7 +177,7 @@ impl Stage {
         (self.spool, self.sender) = (spool, Some(sender));
     }
 
-    pub(super) fn begin(&self, task: &str) -> Entry {
+    pub(super) fn begin(&self, task: &str) -> TaskWriter {
         self.spool.begin(&assigned(task)).unwrap()
     }
 

@@ -14,7 +14,7 @@ use nix::unistd::{AccessFlags, User, access, geteuid};
 
 use super::CheckContext;
 use super::finding::{Finding, run_checks};
-use crate::home::{Holder, described, open_to_others};
+use crate::home::{LockHolder, describe_owner, open_to_others};
 use crate::spool::Limits;
 
 pub(super) async fn check(context: &CheckContext) -> Vec<Finding> {
@@ -73,10 +73,10 @@ fn worker(home: &Path) -> Finding {
         let seen = "whether one runs here cannot be seen: the home is closed to this user";
         return Finding::warn(NAME, seen, "ask as the user of the worker");
     }
-    let Some(holder) = Holder::of(home) else {
+    let Some(holder) = LockHolder::of(home) else {
         return Finding::ok(NAME, "none has used this home yet");
     };
-    let Holder {
+    let LockHolder {
         pid,
         host,
         started,
@@ -90,7 +90,7 @@ fn worker(home: &Path) -> Finding {
             "each node needs a home of its own, on a disk of its own: set FLAMENCO_HOME, unless this node was renamed",
         );
     }
-    if !holder.lives() {
+    if !holder.is_alive() {
         return Finding::ok(
             NAME,
             format!("none runs here; the last one was pid {pid}, since {started}"),
@@ -139,7 +139,7 @@ fn not_there_yet(home: &Path) -> Finding {
             format!("{} is not there and cannot be made: {error}", home.display()),
             format!(
                 "make it for the user of the worker, or set FLAMENCO_HOME ({})",
-                described(above)
+                describe_owner(above)
             ),
         ),
     }
@@ -181,7 +181,7 @@ impl HomeDefect {
             }
             Self::Make(_) => format!(
                 "give it to the user of the worker, or set FLAMENCO_HOME ({})",
-                described(home)
+                describe_owner(home)
             ),
             Self::Write(_) => "make room: without it results cannot be kept until the Manager has them".to_owned(),
             Self::Lock(_) => "set FLAMENCO_HOME to a directory on a local disk".to_owned(),

@@ -37,7 +37,7 @@ pub(super) use self::report::DoctorReport;
 use self::subject::Subject;
 use crate::cli::Arguments;
 use crate::config::{Config, Environment};
-use crate::home::Holder;
+use crate::home::LockHolder;
 
 /// What all checks start from.
 #[derive(Debug)]
@@ -104,8 +104,8 @@ impl CheckContext {
             return self;
         };
         let found = run_check("home", "the home", move || {
-            let holder = Holder::of(&home)?;
-            (holder.lives() && holder.has_open(&home)).then(|| Subject::worker(holder.pid, &home))
+            let holder = LockHolder::of(&home)?;
+            (holder.is_alive() && holder.has_open(&home)).then(|| Subject::worker(holder.pid, &home))
         });
         match found.await {
             Ok(Some(subject)) => Self { subject, ..self },

@@ -33,7 +33,7 @@ pub(super) async fn check(context: &CheckContext) -> Vec<Finding> {
 }
 
 async fn one(what: String, need: Requirements, timings: &Timings) -> Finding {
-    match Node::new(need, timings).fit().await {
+    match Node::new(need, timings).check().await {
         Ok(()) => Finding::ok(NAME, what),
         Err(unfit) => Finding::fail(
             NAME,

@@ -19,7 +19,7 @@ use crate::manager::{Assignment, Delivery, Manager, ManagerError, ManagerInfo, P
 use crate::node::{Node, Requirements};
 use crate::process::idle_launcher;
 use crate::protocol::{AssignedTask, Registered, Registration, SignOn, TaskUpdate, WorkerStatus};
-use crate::report::Pictures;
+use crate::report::PreviewQueue;
 use crate::signals::{Order, Urgency};
 use crate::spool::{Limits, Spool};
 use crate::systemd::Systemd;
@@ -214,7 +214,7 @@ pub(super) async fn live(manager: &Scripted, seconds: u64, orders: &[(u64, Order
 pub(super) async fn live_in(home: &Home, manager: &Scripted, seconds: u64, orders: &[(u64, Order)]) -> Departure {
     let timings = Timings::default();
     let (spool, sender) = Spool::open(&home.spool_dir(), Limits::default(), &timings).unwrap();
-    let (pictures, _desk) = Pictures::new(home.dir(), &timings);
+    let (pictures, _desk) = PreviewQueue::new(home.dir(), &timings);
     let (tell, orders_in) = unbounded_channel();
     let (hints, source) = hint_channel(&timings);
     let introduction = Introduction {

@@ -28,7 +28,7 @@ pub enum Cause {
 
 /// The end of one run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct End {
+pub struct RunEnd {
     #[serde(flatten)]
     pub cause: Cause,
     /// Milliseconds since 1970.
@@ -104,7 +104,7 @@ mod tests {
             (Cause::Failed("x".into()), r#"{"cause":"failed","why":"x","ended":1,"#),
             (Cause::CutOff, r#"{"cause":"cut-off","ended":1,"#),
         ] {
-            let end = End {
+            let end = RunEnd {
                 cause,
                 ended: 1,
                 took_ms: 2,
@@ -112,7 +112,7 @@ mod tests {
             };
             let text = serde_json::to_string(&end).unwrap();
             assert!(text.starts_with(begins), "{text}");
-            assert_eq!(serde_json::from_str::<End>(&text).unwrap(), end);
+            assert_eq!(serde_json::from_str::<RunEnd>(&text).unwrap(), end);
         }
     }
 }

@@ -3,7 +3,7 @@
 //! What guards noted of programs whose worker was gone before it had their end on disk.
 //!
 //! ```text
-//! TaskReporter::end_note ─► guard ─► spool/<task>/end-note.json ─► UnseenEnd ─ a verdict ─► settle
+//! TaskReporter::end_note ─► guard ─► spool/<task>/end-note.json ─► OrphanedRunEnd ─ a verdict ─► settle
 //! ```
 
 use std::path::Path;
@@ -15,15 +15,16 @@ use tracing::warn;
 
 use super::task_reporter::{one_line, remembered};
 use crate::blocking::run_blocking_within;
+use crate::chain::chain;
 use crate::process::{EndNote, Finished, NotedEnd};
 use crate::spool::{Cause, OrphanedRun, Spool};
 
 /// How long one file may hold up a start.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What is noted beside the end.
+/// Which program an end note is about.
 #[derive(Debug, Serialize, Deserialize)]
-struct About {
+struct NoteSubject {
     /// Tells the run from others of the same task.
     run: u64,
     /// As the task named it.
@@ -33,15 +34,16 @@ struct About {
 
 /// A run that ended with its worker, and how its program ended.
 #[derive(Debug)]
-pub struct UnseenEnd {
+pub struct OrphanedRunEnd {
     run: OrphanedRun,
-    about: About,
+    about: NoteSubject,
     ended: u64,
     finished: Finished,
 }
 
+/// Where the guard of a program is to note its end, and for which run.
 pub(super) fn note(file: &Path, run: u64, program: &str, is_last: bool) -> EndNote {
-    let about = About {
+    let about = NoteSubject {
         run,
         program: program.to_owned(),
         is_last,
@@ -52,18 +54,18 @@ pub(super) fn note(file: &Path, run: u64, program: &str, is_last: bool) -> EndNo
     }
 }
 
-impl UnseenEnd {
-    /// What was noted of this run, if anything.
-    pub async fn of(run: &OrphanedRun) -> Option<Self> {
+impl OrphanedRunEnd {
+    /// Reads what was noted of this run, if anything.
+    pub async fn read(run: &OrphanedRun) -> Option<Self> {
         let file = run.note.clone();
         let noted = match run_blocking_within(sleep(PATIENCE), move || NotedEnd::read(&file)).await? {
             Ok(noted) => noted?,
             Err(error) => {
-                warn!(path = %run.note.display(), %error, "cannot read what was noted of a program's end");
+                warn!(path = %run.note.display(), error = chain(&error), "cannot read what was noted of a program's end");
                 return None;
             }
         };
-        let about: About = serde_json::from_str(&noted.about).ok()?;
+        let about: NoteSubject = serde_json::from_str(&noted.about).ok()?;
         (about.run == run.begun).then(|| Self {
             run: run.clone(),
             about,
@@ -72,16 +74,18 @@ impl UnseenEnd {
         })
     }
 
-    /// The task is done if this program has ended well.
+    /// Whether the task is done if this program has ended well.
     pub fn is_last(&self) -> bool {
         self.about.is_last
     }
 
+    /// How its last program ended.
     pub fn finished(&self) -> &Finished {
         &self.finished
     }
 
-    /// The task has ended so. `told`: the end in the task's log.
+    /// The task has ended so: failed for the reason `failure`, or else completed. `told` is the line for the task's log that
+    /// says how the program ended.
     pub fn settle(self, spool: &Spool, failure: Option<&str>, told: &str) {
         let mut lines = vec![
             "The worker was killed when this program had ended: what it said last may be missing here".to_owned(),

@@ -6,57 +6,63 @@
 //! The kernel promises both since Linux 5.6 (openat2(2)). Where it does not, or a container's filter forbids that call,
 //! each step is looked at: its mount must be that of the folder.
 
-use std::fs::{self, File};
+use std::ffi::OsString;
+use std::fs::{self, File, Permissions};
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path};
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat, openat2, readlinkat};
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat, openat2, readlinkat};
 use nix::sys::stat::{Mode, fstat};
 
-/// No contents, only the thing itself: this opens no device, and waits for no FIFO and no server.
-const THING: OFlag = OFlag::O_PATH.union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
+/// Opens only the thing itself and not its contents: this opens no device, and waits for no FIFO and no server.
+const NO_CONTENTS: OFlag = OFlag::O_PATH.union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
 
-/// A file, folder, link or whatever else, without its contents: it stays the same thing whatever happens to its name.
+/// A file, folder, link or anything else that has a path, opened without its contents: it stays the same thing whatever
+/// happens to its name.
 #[derive(Debug)]
-pub(crate) struct Opened(File);
+pub(crate) struct PathHandle(File);
 
-/// Opens the folder at `path`, through links; the one from which everything else begins.
-pub(crate) fn open_folder(path: &Path) -> io::Result<Opened> {
+/// Opens the folder at `path`, through links. All other paths are below one that was opened so.
+///
+/// # Errors
+/// ENOTDIR for what is no folder, and whatever else the system says.
+pub(crate) fn open_folder(path: &Path) -> io::Result<PathHandle> {
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    let fd = nix::fcntl::open(path, flags, Mode::empty())?;
-    Ok(Opened(fd.into()))
+    let fd = open(path, flags, Mode::empty())?;
+    Ok(PathHandle(fd.into()))
 }
 
 /// Opens what is at `path` below `folder`. A link at the end is opened itself.
 ///
 /// # Errors
 /// `CrossesDevices` (EXDEV) where something is mounted, at the end or on the way. ELOOP or ENOTDIR for a link on the way.
-pub(crate) fn open_below(folder: &Opened, path: &Path) -> io::Result<Opened> {
+pub(crate) fn open_below(folder: &PathHandle, path: &Path) -> io::Result<PathHandle> {
     let how = OpenHow::new()
-        .flags(THING)
+        .flags(NO_CONTENTS)
         .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS | ResolveFlag::RESOLVE_NO_XDEV);
     match openat2(folder, path, how) {
-        Ok(fd) => Ok(Opened(fd.into())),
+        Ok(fd) => Ok(PathHandle(fd.into())),
         // Filters from before Linux 5.6 answer with EPERM, which opening a path never does.
         Err(Errno::ENOSYS | Errno::EPERM) => step_by_step(folder, path),
         Err(errno) => Err(errno.into()),
     }
 }
 
-fn step_by_step(folder: &Opened, path: &Path) -> io::Result<Opened> {
+fn step_by_step(folder: &PathHandle, path: &Path) -> io::Result<PathHandle> {
     let mount = mount_of(folder)?;
-    let mut here: Option<Opened> = None;
+    let mut here: Option<PathHandle> = None;
     for step in path.components() {
         let Component::Normal(name) = step else {
             return Err(ErrorKind::InvalidInput.into());
         };
-        let next = openat(here.as_ref().unwrap_or(folder), name, THING, Mode::empty())?;
+        let next = openat(here.as_ref().unwrap_or(folder), name, NO_CONTENTS, Mode::empty())?;
         if mount_of(&next)? != mount {
             return Err(Errno::EXDEV.into());
         }
-        here = Some(Opened(next.into()));
+        here = Some(PathHandle(next.into()));
     }
     here.ok_or_else(|| ErrorKind::InvalidInput.into())
 }
@@ -73,7 +79,8 @@ fn mount_of(fd: impl AsFd) -> io::Result<u64> {
     }
 }
 
-impl Opened {
+impl PathHandle {
+    /// Of this very thing.
     pub(crate) fn metadata(&self) -> io::Result<fs::Metadata> {
         self.0.metadata()
     }
@@ -84,14 +91,13 @@ impl Opened {
     }
 
     /// Where a link leads.
-    pub(crate) fn link(&self) -> io::Result<std::ffi::OsString> {
+    pub(crate) fn link(&self) -> io::Result<OsString> {
         Ok(readlinkat(&self.0, "")?)
     }
 
     /// Gives this very thing a mode, and nothing that has taken its place.
     pub(crate) fn set_mode(&self, mode: u32) -> io::Result<()> {
-        use std::os::unix::fs::PermissionsExt;
-        fs::set_permissions(self.by_number(), fs::Permissions::from_mode(mode))
+        fs::set_permissions(self.by_number(), Permissions::from_mode(mode))
     }
 
     /// A path that leads to it as long as this is open, whatever its name is by then.
@@ -100,13 +106,13 @@ impl Opened {
     }
 }
 
-impl AsFd for Opened {
+impl AsFd for PathHandle {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
 }
 
-impl From<OwnedFd> for Opened {
+impl From<OwnedFd> for PathHandle {
     fn from(fd: OwnedFd) -> Self {
         Self(fd.into())
     }
@@ -119,7 +125,7 @@ mod tests {
     use super::*;
     use crate::trees::{bind, with_own_mounts};
 
-    const WAYS: [fn(&Opened, &Path) -> io::Result<Opened>; 2] = [open_below, step_by_step];
+    const WAYS: [fn(&PathHandle, &Path) -> io::Result<PathHandle>; 2] = [open_below, step_by_step];
 
     #[test]
     fn i13_links_are_opened_themselves_and_none_is_followed() {

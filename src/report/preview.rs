@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! Pictures for the Manager's "last rendered" view: the newest wins, and any failure just drops it.
+//! PreviewQueue for the Manager's "last rendered" view: the newest wins, and any failure just drops it.
 
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
@@ -13,13 +13,13 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::debug;
 
-use super::picture::PICTURE_ROLE;
+use super::preview_process::PREVIEW_ROLE;
 use crate::abort::{AbortReason, AbortSource};
 use crate::blocking::run_blocking;
 use crate::chain::chain;
 use crate::files;
 use crate::manager::{Manager, Picture};
-use crate::process::{Exit, KillSequence, Launcher, ProcessEvent, ProcessSpec};
+use crate::process::{Exit, KillSequence, Launcher, ProcessEvent, ProcessSpec, StartError};
 use crate::timings::Timings;
 
 /// The Manager refuses more than 25 MiB; ours are far below that, or something is wrong with them.
@@ -32,13 +32,13 @@ struct Candidate {
     path: PathBuf,
 }
 
-/// Where tasks say what they wrote. Clones lead to the same desk.
+/// The newest picture that a task wrote, until the sender takes it. Clones lead to the same sender.
 #[derive(Debug, Clone)]
-pub struct Pictures(Rc<watch::Sender<Option<Candidate>>>);
+pub struct PreviewQueue(Rc<watch::Sender<Option<Candidate>>>);
 
-/// Makes small ones of them, in a process of its own, and sends them.
+/// Makes small pictures of them, in a process of its own, and sends them.
 #[derive(Debug)]
-pub struct PictureDesk {
+pub struct PreviewSender {
     newest: watch::Receiver<Option<Candidate>>,
     /// The small picture. There is never more than one.
     output: PathBuf,
@@ -46,18 +46,19 @@ pub struct PictureDesk {
     limit: Duration,
 }
 
-impl Pictures {
-    /// The desk keeps the picture it works on in `folder`, which is ours and exists.
-    pub fn new(folder: &Path, timings: &Timings) -> (Self, PictureDesk) {
-        let (sender, newest) = watch::channel(None);
-        let desk = PictureDesk {
+impl PreviewQueue {
+    /// The sender keeps the picture it works on in `folder`, which is ours and exists.
+    pub fn new(folder: &Path, timings: &Timings) -> (Self, PreviewSender) {
+        let (queue, newest) = watch::channel(None);
+        let sender = PreviewSender {
             newest,
             output: folder.join("picture.jpg"),
             limit: timings.picture,
         };
-        (Self(Rc::new(sender)), desk)
+        (Self(Rc::new(queue)), sender)
     }
 
+    /// A task wrote a picture. It takes the place of one that was not taken yet.
     pub(super) fn produced(&self, task: &str, path: &Path) {
         self.0.send_replace(Some(Candidate {
             task: task.to_owned(),
@@ -66,9 +67,8 @@ impl Pictures {
     }
 }
 
-impl PictureDesk {
-    /// One picture after the other, until it is dropped. Those that come while one is in work are passed over, but
-    /// for the newest.
+impl PreviewSender {
+    /// Sends one after the other, until it is dropped. Of those that come while one is in work only the newest is sent.
     pub async fn run<M: Manager>(mut self, manager: &M, launcher: &Launcher) -> Infallible {
         loop {
             let candidate = self.next().await;
@@ -87,7 +87,7 @@ impl PictureDesk {
     async fn next(&mut self) -> Candidate {
         loop {
             if self.newest.changed().await.is_err() {
-                // Nobody is left who could produce one.
+                // There is no queue any more that could get one.
                 return std::future::pending().await;
             }
             if let Some(candidate) = self.newest.borrow_and_update().clone() {
@@ -96,7 +96,7 @@ impl PictureDesk {
         }
     }
 
-    async fn make(&self, launcher: &Launcher, candidate: &Candidate) -> Result<Picture, NoPicture> {
+    async fn make(&self, launcher: &Launcher, candidate: &Candidate) -> Result<Picture, PreviewError> {
         let (source, mut abort) = AbortSource::new();
         let spec = self.spec(&candidate.path);
         let mut hear = |heard: ProcessEvent<'_>| match heard {
@@ -111,18 +111,20 @@ impl PictureDesk {
                 running.await
             }
         };
-        match finished.map_err(NoPicture::NotStarted)?.exit {
-            Exit::Success => self.read().await.map_err(NoPicture::NotRead),
-            exit @ (Exit::Code(_) | Exit::Signal { .. } | Exit::Aborted(_) | Exit::Lost) => Err(NoPicture::Ended(exit)),
+        match finished.map_err(PreviewError::NotStarted)?.exit {
+            Exit::Success => self.read().await.map_err(PreviewError::NotRead),
+            exit @ (Exit::Code(_) | Exit::Signal { .. } | Exit::Aborted(_) | Exit::Lost) => {
+                Err(PreviewError::Ended(exit))
+            }
         }
     }
 
-    /// Ourselves, in the hidden role; killed at once when it takes too long.
+    /// This program itself, in the hidden role; killed at once when it takes too long.
     fn spec(&self, input: &Path) -> ProcessSpec {
         ProcessSpec {
             program: "/proc/self/exe".into(),
             argv0: Some("flamenco-picture".into()),
-            args: vec![PICTURE_ROLE.into(), input.into(), self.output.clone().into()],
+            args: vec![PREVIEW_ROLE.into(), input.into(), self.output.clone().into()],
             env: Vec::new(),
             directory: None,
             kill_sequence: KillSequence(Vec::new()),
@@ -130,7 +132,7 @@ impl PictureDesk {
         }
     }
 
-    /// The home, where it is, may stand still.
+    /// Reads the small picture, beside the event loop: the home, where it is, may stand still.
     async fn read(&self) -> io::Result<Picture> {
         let output = self.output.clone();
         Ok(Picture {
@@ -148,10 +150,11 @@ async fn send<M: Manager>(manager: &M, candidate: &Candidate, picture: Picture) 
     }
 }
 
+/// Why there is no preview of a picture.
 #[derive(Debug, thiserror::Error)]
-enum NoPicture {
+enum PreviewError {
     #[error("its process could not be started")]
-    NotStarted(#[source] crate::process::StartError),
+    NotStarted(#[source] StartError),
     #[error("its process ended with {0:?}")]
     Ended(Exit),
     #[error("the small picture cannot be read")]
@@ -164,24 +167,24 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_newest_picture_wins_and_each_is_taken_once() {
-        let (pictures, mut desk) = Pictures::new(Path::new("/home"), &Timings::default());
+        let (queue, mut sender) = PreviewQueue::new(Path::new("/home"), &Timings::default());
         for name in ["1.png", "2.png", "3.png"] {
-            pictures.produced("t", Path::new(name));
+            queue.produced("t", Path::new(name));
         }
-        assert_eq!(desk.next().await.path, Path::new("3.png"));
-        let late = tokio::time::timeout(Duration::from_secs(60), desk.next()).await;
+        assert_eq!(sender.next().await.path, Path::new("3.png"));
+        let late = tokio::time::timeout(Duration::from_secs(60), sender.next()).await;
         assert!(late.is_err(), "{late:?}");
-        pictures.clone().produced("t", Path::new("3.png"));
-        assert_eq!(desk.next().await.path, Path::new("3.png"), "written anew");
+        queue.clone().produced("t", Path::new("3.png"));
+        assert_eq!(sender.next().await.path, Path::new("3.png"), "written anew");
     }
 
     #[test]
     fn the_program_is_ourselves_and_is_killed_without_grace() {
-        let (_pictures, desk) = Pictures::new(Path::new("/home"), &Timings::default());
-        let spec = desk.spec(Path::new("a b.png"));
+        let (_queue, sender) = PreviewQueue::new(Path::new("/home"), &Timings::default());
+        let spec = sender.spec(Path::new("a b.png"));
         assert_eq!(
             spec.to_string(),
-            format!("/proc/self/exe {PICTURE_ROLE} 'a b.png' /home/picture.jpg")
+            format!("/proc/self/exe {PREVIEW_ROLE} 'a b.png' /home/picture.jpg")
         );
         assert_eq!(spec.kill_sequence, KillSequence(Vec::new()));
     }

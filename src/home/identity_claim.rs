@@ -6,8 +6,8 @@
 //! The claim is a socket in the abstract namespace (unix(7)), named after the worker's id: it goes with the process
 //! however that ends, is in no file that could be copied or left behind, and does not care where a home is. A home that
 //! is moved, restored, or a container's volume (another device, another inode) is the same worker as before, as long as
-//! it is the only one. Processes in another network namespace are not seen. Anybody can take such a name: another
-//! user's (but for root's) does not count, and is said.
+//! it is the only one. Processes in another network namespace are not seen. Any process can take such a name: one of
+//! another user (but for root) does not count, and is logged.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -26,26 +26,26 @@ const STACK: usize = 64 << 10;
 
 /// Held for as long as this process is the worker of that id.
 #[derive(Debug)]
-pub(super) struct Claim {
+pub(super) struct IdentityClaim {
     socket: OwnedFd,
-    /// Takes whoever asks and lets go of them, or their queue would be full one day. `None` where there can be no more
+    /// Accepts connections and closes them, or their queue would be full one day. `None` where there can be no more
     /// threads.
     answers: Option<JoinHandle<()>>,
 }
 
-/// What came of it.
+/// What came of an attempt to take a claim.
 #[derive(Debug)]
-pub(super) enum Claimed {
-    Ours(Claim),
-    /// By this process; 0 for one that has no number here.
+pub(super) enum ClaimAttempt {
+    Ours(IdentityClaim),
+    /// The claim is held by the process with this number; 0 for one that has no number here.
     Held(i32),
-    /// By another user's process, which proves nothing.
+    /// The name is held by another user's process, which proves nothing.
     Taken,
 }
 
-impl Claim {
-    /// Never waits.
-    pub(super) fn take(id: &str) -> io::Result<Claimed> {
+impl IdentityClaim {
+    /// Tries to take the claim of a worker's id. Never waits.
+    pub(super) fn take(id: &str) -> io::Result<ClaimAttempt> {
         let own = stream(SockFlag::SOCK_CLOEXEC)?;
         let name = UnixAddr::new_abstract(format!("flamenco-worker/{id}").as_bytes())?;
         match bind(own.as_raw_fd(), &name) {
@@ -56,7 +56,7 @@ impl Claim {
                     .name("flamenco-claim".to_owned())
                     .stack_size(STACK)
                     .spawn(move || while answering.accept().is_ok() {});
-                Ok(Claimed::Ours(Self {
+                Ok(ClaimAttempt::Ours(Self {
                     socket: own,
                     answers: answers.ok(),
                 }))
@@ -67,7 +67,7 @@ impl Claim {
     }
 }
 
-impl Drop for Claim {
+impl Drop for IdentityClaim {
     fn drop(&mut self) {
         // Ends the thread's wait, and then nothing has the name any more.
         if shutdown(self.socket.as_raw_fd(), Shutdown::Both).is_ok()
@@ -78,20 +78,20 @@ impl Drop for Claim {
     }
 }
 
-fn holder(name: &UnixAddr) -> io::Result<Claimed> {
+fn holder(name: &UnixAddr) -> io::Result<ClaimAttempt> {
     let asking = stream(SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK)?;
     match connect(asking.as_raw_fd(), name) {
         Ok(()) => {}
-        // It takes nobody: no worker.
-        Err(Errno::EAGAIN) => return Ok(Claimed::Taken),
+        // It accepts no connections, so it is no worker.
+        Err(Errno::EAGAIN) => return Ok(ClaimAttempt::Taken),
         Err(errno) => return Err(errno.into()),
     }
     let other = getsockopt(&asking, PeerCredentials)?;
     let counts = other.uid() == geteuid().as_raw() || other.uid() == 0;
     Ok(if counts {
-        Claimed::Held(other.pid())
+        ClaimAttempt::Held(other.pid())
     } else {
-        Claimed::Taken
+        ClaimAttempt::Taken
     })
 }
 
@@ -106,17 +106,17 @@ mod tests {
     #[test]
     fn i24_an_identity_is_held_once_and_goes_with_its_holder() {
         let id = format!("test-{}", std::process::id());
-        let Claimed::Ours(first) = Claim::take(&id).unwrap() else {
+        let ClaimAttempt::Ours(first) = IdentityClaim::take(&id).unwrap() else {
             panic!("nobody else has this id");
         };
         for _ in 0..5 {
-            let second = Claim::take(&id).unwrap();
+            let second = IdentityClaim::take(&id).unwrap();
             assert!(
-                matches!(second, Claimed::Held(pid) if pid == nix::unistd::getpid().as_raw()),
+                matches!(second, ClaimAttempt::Held(pid) if pid == nix::unistd::getpid().as_raw()),
                 "{second:?}"
             );
         }
         drop(first);
-        assert!(matches!(Claim::take(&id).unwrap(), Claimed::Ours(_)));
+        assert!(matches!(IdentityClaim::take(&id).unwrap(), ClaimAttempt::Ours(_)));
     }
 }

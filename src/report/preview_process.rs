@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! The picture process: reads one image of unknown origin and writes a small JPEG of it.
+//! The preview process: reads one image of unknown origin and writes a small JPEG of it.
 //!
 //! It is a process of its own, because an image can be hostile or just huge: it may run out of memory or time,
 //! and only it ends. It knows nothing of tasks and talks to nobody.
@@ -20,7 +20,7 @@ use nix::sys::resource::{Resource, setrlimit};
 use crate::files;
 
 /// First argument that makes a `flamenco-worker` this process; then the image, then where the small one goes.
-pub const PICTURE_ROLE: &str = "__flamenco-picture";
+pub const PREVIEW_ROLE: &str = "__flamenco-picture";
 
 /// What the Manager makes of it; more would be scaled down there.
 const FITS: (u32, u32) = (1920, 1080);
@@ -33,9 +33,9 @@ const MOST_PIXELS: u64 = 512 << 20;
 /// Address space of the whole process, in bytes: the image, the small ones while scaling, the program.
 const MOST_MEMORY: u64 = 1280 << 20;
 
-/// How this process ends; only the desk reads it.
+/// The exit code of this process; only the log shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
+enum PreviewExit {
     Done = 0,
     Failed = 1,
     /// The arguments make no sense.
@@ -44,36 +44,37 @@ enum End {
     NoPicture = 3,
 }
 
-/// Runs the process. `args` follow [`PICTURE_ROLE`]. Blocks; needs no runtime.
-pub fn picture_main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+/// Runs the process. `args` follow [`PREVIEW_ROLE`]. Blocks; needs no runtime.
+pub fn preview_main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
     let end = match args.as_slice() {
         [input, output] => limited(Path::new(input), Path::new(output)),
-        _ => End::Misused,
+        _ => PreviewExit::Misused,
     };
     ExitCode::from(end as u8)
 }
 
-fn limited(input: &Path, output: &Path) -> End {
-    // Without it the image's own limits hold, and the desk's time.
-    let _refused = setrlimit(Resource::RLIMIT_AS, MOST_MEMORY, MOST_MEMORY);
+fn limited(input: &Path, output: &Path) -> PreviewExit {
+    // Without it the image's own limits hold, and the sender's time.
+    setrlimit(Resource::RLIMIT_AS, MOST_MEMORY, MOST_MEMORY).ok();
     match shrink(input, output) {
         Ok(end) => end,
         Err(error) => {
-            let _closed = writeln!(io::stderr(), "{}: {error}", input.display());
-            End::Failed
+            // It may be closed.
+            writeln!(io::stderr(), "{}: {error}", input.display()).ok();
+            PreviewExit::Failed
         }
     }
 }
 
 /// Reads `input` and writes a JPEG to `output` that fits the Manager's largest. Never enlarges.
-fn shrink(input: &Path, output: &Path) -> Result<End, ImageError> {
+fn shrink(input: &Path, output: &Path) -> Result<PreviewExit, ImageError> {
     if !input.metadata()?.is_file() {
-        return Ok(End::NoPicture);
+        return Ok(PreviewExit::NoPicture);
     }
     let mut reader = ImageReader::new(BufReader::new(File::open(input)?)).with_guessed_format()?;
     if !matches!(reader.format(), Some(ImageFormat::Png | ImageFormat::Jpeg)) {
-        return Ok(End::NoPicture);
+        return Ok(PreviewExit::NoPicture);
     }
     let mut limits = Limits::no_limits();
     limits.max_image_width = Some(LONGEST_SIDE);
@@ -89,7 +90,7 @@ fn shrink(input: &Path, output: &Path) -> Result<End, ImageError> {
     let mut file = BufWriter::new(files::open_with(output, &mut made)?);
     JpegEncoder::new_with_quality(&mut file, QUALITY).encode_image(&over_black(image))?;
     file.flush()?;
-    Ok(End::Done)
+    Ok(PreviewExit::Done)
 }
 
 /// What is transparent becomes black, as it does where the Manager itself makes a JPEG of a PNG.
@@ -111,5 +112,5 @@ fn through(light: u8, alpha: u8) -> u8 {
 }
 
 #[cfg(test)]
-#[path = "picture_tests.rs"]
+#[path = "preview_process_tests.rs"]
 mod tests;

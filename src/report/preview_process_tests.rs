@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use super::*;
 
 /// Shrinks what `content` says, and gives the picture that came of it.
-fn shrunk(content: &[u8]) -> Result<(End, Option<RgbImage>), ImageError> {
+fn shrunk(content: &[u8]) -> Result<(PreviewExit, Option<RgbImage>), ImageError> {
     let home = TempDir::new().unwrap();
     let (input, output) = (home.path().join("in.exr"), home.path().join("out.jpg"));
     fs::write(&input, content).unwrap();
@@ -43,7 +43,7 @@ fn large_ones_are_made_to_fit_and_small_ones_stay() {
     for (from, to) in sizes {
         let image = DynamicImage::new_rgb8(from.0, from.1);
         let (end, picture) = shrunk(&encoded(&image, ImageFormat::Png)).unwrap();
-        assert_eq!((end, picture.unwrap().dimensions()), (End::Done, to));
+        assert_eq!((end, picture.unwrap().dimensions()), (PreviewExit::Done, to));
     }
 }
 
@@ -62,7 +62,7 @@ fn every_kind_of_png_and_jpeg_is_read_whatever_it_is_called() {
     ];
     for (kind, bytes, wanted) in kinds {
         let (end, picture) = shrunk(bytes).unwrap();
-        assert_eq!(end, End::Done, "{kind}");
+        assert_eq!(end, PreviewExit::Done, "{kind}");
         let pixel = picture.unwrap().get_pixel(2, 2).0;
         assert!(near(pixel, wanted), "{kind}: {pixel:?}");
     }
@@ -72,7 +72,7 @@ fn every_kind_of_png_and_jpeg_is_read_whatever_it_is_called() {
         DynamicImage::new_luma_a8(9, 9),
     ] {
         let (end, picture) = shrunk(&encoded(&image, ImageFormat::Png)).unwrap();
-        assert_eq!((end, picture.unwrap().get_pixel(4, 4).0), (End::Done, [0; 3]));
+        assert_eq!((end, picture.unwrap().get_pixel(4, 4).0), (PreviewExit::Done, [0; 3]));
     }
 }
 
@@ -87,12 +87,12 @@ fn what_is_transparent_is_over_black() {
 #[test]
 fn anything_else_is_no_picture_and_a_broken_one_is_an_error() {
     for content in [&b"v/1\x01\x02"[..], b"", b"GIF89a", b"hello", b"\0\0\0\0"] {
-        assert_eq!(shrunk(content).unwrap(), (End::NoPicture, None));
+        assert_eq!(shrunk(content).unwrap(), (PreviewExit::NoPicture, None));
     }
     let home = TempDir::new().unwrap();
     assert_eq!(
         shrink(home.path(), &home.path().join("out")).unwrap(),
-        End::NoPicture,
+        PreviewExit::NoPicture,
         "a folder"
     );
     assert!(shrink(&home.path().join("none"), &home.path().join("out")).is_err());

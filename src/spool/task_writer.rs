@@ -6,20 +6,20 @@ use std::cell::RefCell;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use super::end::{Cause, ProgramEnd};
 use super::records::END_NOTE;
+use super::run_end::{Cause, ProgramEnd};
 use super::shared::Shared;
 use super::task_folder::TaskFolder;
 
 /// What a running task says goes in here. Nothing of it waits for the Manager, and only a full buffer of log
 /// touches the disk. Dropped, the task counts as cut off.
 #[derive(Debug)]
-pub struct Entry {
+pub struct TaskWriter {
     shared: Rc<Shared>,
     folder: Rc<RefCell<TaskFolder>>,
 }
 
-impl Entry {
+impl TaskWriter {
     pub(super) fn new(shared: Rc<Shared>, folder: Rc<RefCell<TaskFolder>>) -> Self {
         Self { shared, folder }
     }
@@ -71,7 +71,7 @@ impl Entry {
     }
 }
 
-impl Drop for Entry {
+impl Drop for TaskWriter {
     fn drop(&mut self) {
         if self.folder.borrow().is_running() {
             self.end(Cause::CutOff);

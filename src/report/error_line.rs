@@ -7,24 +7,24 @@ use memchr::memmem::Finder;
 /// How much of a line is looked at and kept, in bytes.
 const LONGEST: usize = 300;
 
-/// What is in such lines, of Blender, Python, FFmpeg and the C library.
+/// Words in lines that speak of an error, of Blender, Python, FFmpeg and the C library.
 const TELLING: [&str; 5] = ["rror", "ERROR", "denied", "No such", "not found"];
 
-/// Blender's last words after many a good render, too.
+/// In a line that Blender prints at its end, also after many a good render.
 const USUAL: &str = "Not freed memory";
 
-/// The line so far.
+/// The line that says so, of the output so far.
 #[derive(Debug)]
-pub(super) struct Complaint {
+pub(super) struct ErrorLine {
     /// Built once: a program may print millions of lines.
     telling: [Finder<'static>; TELLING.len()],
     usual: Finder<'static>,
     line: String,
-    /// It speaks of an error.
+    /// Whether it speaks of an error.
     tells: bool,
 }
 
-impl Default for Complaint {
+impl Default for ErrorLine {
     fn default() -> Self {
         Self {
             telling: TELLING.map(Finder::new),
@@ -35,8 +35,9 @@ impl Default for Complaint {
     }
 }
 
-impl Complaint {
-    pub(super) fn hear(&mut self, line: &str) {
+impl ErrorLine {
+    /// Adds a line of output.
+    pub(super) fn add(&mut self, line: &str) {
         let start = line.trim_start();
         let start = &start[..start.floor_char_boundary(LONGEST)];
         if start.is_empty() || self.usual.find(start.as_bytes()).is_some() {
@@ -50,6 +51,7 @@ impl Complaint {
         }
     }
 
+    /// The line that says best why the program failed; `None` of one that printed nothing.
     pub(super) fn line(&self) -> Option<&str> {
         Some(self.line.as_str()).filter(|line| !line.is_empty())
     }
@@ -60,9 +62,9 @@ mod tests {
     use super::*;
 
     fn of(lines: &[&str]) -> Option<String> {
-        let mut complaint = Complaint::default();
-        lines.iter().for_each(|line| complaint.hear(line));
-        complaint.line().map(str::to_owned)
+        let mut error_line = ErrorLine::default();
+        lines.iter().for_each(|line| error_line.add(line));
+        error_line.line().map(str::to_owned)
     }
 
     #[test]

@@ -8,14 +8,14 @@ use tracing::warn;
 
 use crate::command::{conclude, end_summary};
 use crate::outcome::Incomplete;
-use crate::report::UnseenEnd;
+use crate::report::OrphanedRunEnd;
 use crate::spool::Spool;
 
 /// Gives each run that ended with its worker the outcome that its program's end has for it; the others are counted. For
 /// the start, when nothing of them runs any more and before a task can be given out again.
 pub async fn settle(spool: &Spool) {
     for run in spool.orphaned_runs() {
-        let end = UnseenEnd::of(&run).await;
+        let end = OrphanedRunEnd::read(&run).await;
         let judged = end.and_then(|end| Some((verdict(&end)?, end)));
         let Some((failure, end)) = judged else {
             spool.count_orphaned(&run);
@@ -31,7 +31,7 @@ pub async fn settle(spool: &Spool) {
 }
 
 /// Why the task has failed, or that it has not; `None` where commands would have followed, or nothing can be said.
-fn verdict(end: &UnseenEnd) -> Option<Option<String>> {
+fn verdict(end: &OrphanedRunEnd) -> Option<Option<String>> {
     match conclude(end.finished().clone(), Duration::ZERO) {
         Ok(()) => end.is_last().then_some(None),
         Err(Incomplete::Failed(why) | Incomplete::SuspectNode(why)) => Some(Some(why)),
