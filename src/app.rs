@@ -43,7 +43,7 @@ use crate::node::Node;
 use crate::printable;
 use crate::process::{Launcher, LauncherOptions, Reaper, Strays};
 use crate::report::PreviewQueue;
-use crate::setup::{OURSELVES, bytes_of_memory, manager_url, reach, requirements, tools_folder};
+use crate::setup::{OURSELVES, bytes_of_memory, connection_options, manager_url, requirements, tools_folder};
 use crate::signals::{Early, Signals};
 use crate::spool::{Sender, Spool};
 use crate::systemd::Systemd;
@@ -189,7 +189,8 @@ fn launcher(config: &Config, home: &Home) -> std::io::Result<(Launcher, Reaper)>
 fn manager(config: &Config) -> Result<HttpManager, Departure> {
     let url = manager_url(config).map_err(unusable)?;
     info!(manager = %url, name = config.worker_name, "using Manager");
-    HttpManager::new(url, reach(url, config).map_err(unusable)?, &config.timings).map_err(failure("prepare HTTP"))
+    HttpManager::new(url, connection_options(url, config).map_err(unusable)?, &config.timings)
+        .map_err(failure("prepare HTTP"))
 }
 
 fn introduction(config: &Config) -> Introduction {

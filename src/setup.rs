@@ -8,7 +8,7 @@ use nix::unistd::{SysconfVar, sysconf};
 use url::Url;
 
 use crate::config::{Config, MemoryLimit};
-use crate::manager::{self, Identity, Reach, Trust, TrustError};
+use crate::manager::{self, ClientIdentity, ConnectionOptions, TlsError, TlsFiles};
 use crate::node::Requirements;
 
 /// The program that plays the guard and reads pictures: this one, also after the file was replaced.
@@ -40,14 +40,14 @@ pub(crate) fn manager_url(config: &Config) -> Result<&Url, NoManager> {
 ///
 /// # Errors
 /// When what is configured for TLS cannot be used.
-pub(crate) fn reach(url: &Url, config: &Config) -> Result<Reach, TrustError> {
+pub(crate) fn connection_options(url: &Url, config: &Config) -> Result<ConnectionOptions, TlsError> {
     let identity = config.tls.client_certificate.clone().zip(config.tls.client_key.clone());
-    let trust = Trust {
+    let trust = TlsFiles {
         ca_file: config.tls.ca_file.clone(),
-        identity: identity.map(|(certificate, key)| Identity { certificate, key }),
+        identity: identity.map(|(certificate, key)| ClientIdentity { certificate, key }),
     };
-    Ok(Reach {
-        tls: manager::tls(url, &trust)?,
+    Ok(ConnectionOptions {
+        tls: manager::tls_config(url, &trust)?,
         headers: config.headers.clone(),
     })
 }

@@ -13,7 +13,7 @@ use tracing::{info, warn};
 
 use crate::blocking::run_blocking_within;
 use crate::command::{ffmpeg_beside, find_program, is_program};
-use crate::manager::{HttpManager, examine, of_another_version};
+use crate::manager::{HttpManager, probe, version_problem};
 use crate::setup::tools_folder;
 
 /// How long each step on the way to the Manager may take.
@@ -28,13 +28,15 @@ const VIDEO: &str = "ffmpeg";
 /// Says why no Manager answers, until one has: by then the URL is right, and an outage is an outage.
 pub(super) async fn silence(manager: &HttpManager) -> Infallible {
     let mut told = None;
-    while manager.silence().is_none() {
-        manager.troubled().await;
-        let diagnosis = match examine(manager.url(), manager.reach(), STEP).await {
-            Ok(met) => of_another_version(&met.info),
+    while manager.since_last_answer().is_none() {
+        manager.failure().await;
+        let diagnosis = match probe(manager.url(), manager.connection_options(), STEP).await {
+            Ok(met) => version_problem(&met.info),
             Err(diagnosis) => Some(diagnosis),
         };
-        if let Some(diagnosis) = diagnosis.filter(|new| manager.silence().is_none() && told.as_ref() != Some(new)) {
+        if let Some(diagnosis) =
+            diagnosis.filter(|new| manager.since_last_answer().is_none() && told.as_ref() != Some(new))
+        {
             warn!("{}; {}", diagnosis.seen, diagnosis.advice);
             told = Some(diagnosis);
         }

@@ -17,7 +17,7 @@ use crate::cli::Arguments;
 use crate::config::{Config, Environment};
 use crate::logging::Volume;
 use crate::manager::HttpManager;
-use crate::setup::reach;
+use crate::setup::connection_options;
 use crate::systemd::Systemd;
 
 /// A file system that hangs must not keep the next signal waiting.
@@ -43,10 +43,10 @@ impl Running<'_> {
         let manager_url = self.config.manager.clone();
         let reading = run_blocking_within(sleep(PATIENCE), move || {
             let (config, warnings) = Config::load(&arguments, &environment).map_err(|error| error.line())?;
-            let reach = manager_url.map(|url| reach(&url, &config)).transpose();
-            Ok::<_, String>((config, warnings, reach.map_err(|error| chain(&error))?))
+            let options = manager_url.map(|url| connection_options(&url, &config)).transpose();
+            Ok::<_, String>((config, warnings, options.map_err(|error| chain(&error))?))
         });
-        let (config, warnings, reach) = match reading.await {
+        let (config, warnings, options) = match reading.await {
             Some(Ok(read)) => read,
             Some(Err(error)) => return error!("the new configuration cannot be used, the old one stays: {error}"),
             None => return error!("the configuration cannot be read again within {PATIENCE:?}"),
@@ -60,8 +60,8 @@ impl Running<'_> {
             .into_iter()
             .partition(|key| APPLIED.contains(&key.as_str()));
         // Also when nothing changed here: a certificate may have been renewed under its old name.
-        if let Some(reach) = reach
-            && let Err(error) = manager.reach_by(reach)
+        if let Some(options) = options
+            && let Err(error) = manager.set_connection_options(options)
         {
             return error!(
                 error = chain(&error),

@@ -52,10 +52,10 @@ impl StatusReporter<'_> {
         let details = StatusDetails {
             steps: task.map_or(0, |task| self.spool.steps(task)),
             waiting: self.spool.pending().tasks,
-            trouble: self.manager.trouble(),
+            trouble: self.manager.last_error(),
         };
         self.systemd.status(&status.line(&details));
-        let silence = self.manager.silence().unwrap_or_default();
+        let silence = self.manager.since_last_answer().unwrap_or_default();
         self.systemd.doubt(silence > self.longest_silence);
         task.is_some() || details.trouble.is_some()
     }

@@ -10,7 +10,7 @@ use super::ManagerError;
 use crate::chain::chain;
 use crate::random::random;
 
-/// Pauses that double up to a limit, each drawn evenly from zero to its full length ("full jitter"), so that
+/// Pauses that double up to a limit. Each is drawn evenly from zero to its full length ("full jitter"), so that
 /// many workers that lost the Manager together do not come back together.
 #[derive(Debug)]
 pub struct Backoff {
@@ -20,6 +20,7 @@ pub struct Backoff {
 }
 
 impl Backoff {
+    /// The first pause is `min` at most, and no pause is longer than `max`.
     pub fn new(min: Duration, max: Duration) -> Self {
         Self { min, max, failures: 0 }
     }
@@ -29,12 +30,12 @@ impl Backoff {
         self.failures
     }
 
-    /// Notes a failure of `what`, says so (once aloud, then for those who debug), and gives the pause before
-    /// the next try: never shorter than the other side asked for with `Retry-After`.
+    /// Notes a failure of `what` and returns the pause before the next try, which is never shorter than the other side asked
+    /// for with `Retry-After`. The first failure is logged as a warning, the others for debugging.
     pub fn failed(&mut self, what: &str, error: &ManagerError) -> Duration {
         let mut pause = self.pause(random()).max(error.retry_after().unwrap_or_default());
         if error.needs_a_person() {
-            // Spread, like the others.
+            // Spread over time like the other pauses.
             pause = pause.max((self.max / 2).mul_f64(1.0 + random()));
         }
         if self.failures == 1 {
@@ -45,7 +46,7 @@ impl Backoff {
         pause
     }
 
-    /// Notes a success.
+    /// Notes a success of `what`, and logs it if there were failures before.
     pub fn succeeded(&mut self, what: &str) {
         if self.failures > 0 {
             info!(failures = self.failures, "{what}: works again");
@@ -53,8 +54,8 @@ impl Backoff {
         }
     }
 
-    /// The next pause for a random number in `0.0..1.0`. The first is never below half of `min`: a Manager
-    /// that refuses at once must not be asked at once.
+    /// The next pause for a random number in `0.0..1.0`. No pause is shorter than half of `min`: a Manager that refuses
+    /// at once must not be asked again at once.
     pub(super) fn pause(&mut self, random: f64) -> Duration {
         let full = self
             .min

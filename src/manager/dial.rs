@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! Getting through to a name that has several addresses, of which some may be dead: "happy eyeballs" (RFC 8305). The one
-//! place for it, for HTTP, push and `doctor`.
+//! Connects to a host that has several addresses, of which some may not answer: "happy eyeballs" (RFC 8305). HTTP, push and
+//! `doctor` all connect by this file.
 //!
-//! reqwest's own connector tries the other family after 300 ms, but within a family one address after the other, each for
-//! its share of the whole time. So its resolver is ours: where there are several addresses, it tries which answers and
-//! names that one first. That costs a connection more, which says nothing and is closed at once.
+//! reqwest's own connector tries the other family after 300 ms, but within a family it tries one address after the other,
+//! each for its share of the whole time. So reqwest gets a resolver from here: of several addresses, the resolver finds out
+//! which one answers and returns it first. This costs one more connection, which sends nothing and is closed at once.
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,13 +17,13 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{sleep, timeout};
 
-/// An address has this long before the next one is tried beside it. What RFC 8305 recommends.
+/// An address has this long before the next one is tried in parallel. RFC 8305 recommends it.
 const HEAD_START: Duration = Duration::from_millis(250);
 
 /// Connects to the first address that answers.
 ///
 /// # Errors
-/// Of the address that failed first, once all have.
+/// Returns the error of the address that failed first, once all have failed.
 pub(super) async fn connect(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
     let mut next = in_turns(addresses).into_iter();
     let mut trying = FuturesUnordered::new();
@@ -45,10 +45,10 @@ pub(super) async fn connect(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
     }
 }
 
-/// The addresses of a host, which may be one itself.
+/// The addresses of a host. An address is its own only one.
 ///
 /// # Errors
-/// When there are none.
+/// Fails if the host has no address.
 pub(super) async fn lookup(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let addresses: Vec<_> = lookup_host((bare, port)).await?.collect();
@@ -58,7 +58,8 @@ pub(super) async fn lookup(host: &str, port: u16) -> io::Result<Vec<SocketAddr>>
     Ok(addresses)
 }
 
-/// The families by turns, the one that came first in front: a whole family may be dead.
+/// Sorts the addresses so that the families take turns, because a whole family may not work. The family of the first address
+/// comes first.
 fn in_turns(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
     let first = addresses.first().is_some_and(SocketAddr::is_ipv4);
     let (mut these, mut those): (Vec<_>, Vec<_>) = addresses
@@ -75,16 +76,16 @@ fn in_turns(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
     turns
 }
 
-/// The resolver for reqwest.
+/// A resolver for reqwest that returns an address that answers first.
 #[derive(Debug)]
-pub(super) struct Living {
-    /// The Manager's, where addresses are tried.
+pub(super) struct ReachableFirst {
+    /// The Manager's port, at which addresses are tried.
     pub(super) port: u16,
-    /// How long that may take.
+    /// How long trying addresses may take.
     pub(super) patience: Duration,
 }
 
-impl Resolve for Living {
+impl Resolve for ReachableFirst {
     fn resolve(&self, name: Name) -> Resolving {
         let (port, patience) = (self.port, self.patience);
         Box::pin(async move {

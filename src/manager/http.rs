@@ -17,9 +17,9 @@ use reqwest::{Client, Method};
 use serde::Serialize;
 use url::Url;
 
-use super::broadcasts::Broadcasts;
-use super::contact::Contact;
-use super::reach::{HttpError, Reach, client};
+use super::broadcast_tracker::BroadcastTracker;
+use super::client::{ClientError, ConnectionOptions, client};
+use super::contact_monitor::ContactMonitor;
 use super::reply::{Body, Reply};
 use super::{Assignment, Delivery, Manager, ManagerError, ManagerInfo, Picture, PictureAnswer, Verdict};
 use crate::home::Credentials;
@@ -36,12 +36,12 @@ const LARGEST_ANSWER: usize = 1 << 20;
 #[derive(Debug)]
 pub struct HttpManager {
     client: RefCell<Client>,
-    reach: RefCell<Reach>,
+    options: RefCell<ConnectionOptions>,
     /// Ends in `/`, so that paths join below a prefix.
     base: Url,
     credentials: RefCell<Option<Credentials>>,
-    contact: Contact,
-    broadcasts: Broadcasts,
+    contact: ContactMonitor,
+    broadcasts: BroadcastTracker,
     timings: Timings,
 }
 
@@ -59,25 +59,25 @@ struct Call<'a> {
 impl HttpManager {
     /// # Errors
     /// When the client cannot be made.
-    pub fn new(base: &Url, reach: Reach, timings: &Timings) -> Result<Self, HttpError> {
+    pub fn new(base: &Url, options: ConnectionOptions, timings: &Timings) -> Result<Self, ClientError> {
         let mut base = base.clone();
         if !base.path().ends_with('/') {
             base.set_path(&format!("{}/", base.path()));
         }
         Ok(Self {
-            client: RefCell::new(client(&base, &reach, timings)?),
-            reach: RefCell::new(reach),
+            client: RefCell::new(client(&base, &options, timings)?),
+            options: RefCell::new(options),
             base,
             credentials: RefCell::new(None),
-            contact: Contact::new(timings.contact_gap),
-            broadcasts: Broadcasts::default(),
+            contact: ContactMonitor::new(timings.contact_gap),
+            broadcasts: BroadcastTracker::default(),
             timings: timings.clone(),
         })
     }
 
     /// Waits until the Manager has had nothing of ours to tell everybody about for as long as `quiet`.
     pub(super) async fn wait_for_no_broadcasts(&self, quiet: Duration) {
-        self.broadcasts.none_for(quiet).await;
+        self.broadcasts.wait_for_none(quiet).await;
     }
 
     /// Our UUID; empty before the first registration.
@@ -90,26 +90,26 @@ impl HttpManager {
     ///
     /// # Errors
     /// When the client cannot be made; then nothing has changed.
-    pub fn reach_by(&self, reach: Reach) -> Result<(), HttpError> {
-        *self.client.borrow_mut() = client(&self.base, &reach, &self.timings)?;
-        *self.reach.borrow_mut() = reach;
+    pub fn set_connection_options(&self, options: ConnectionOptions) -> Result<(), ClientError> {
+        *self.client.borrow_mut() = client(&self.base, &options, &self.timings)?;
+        *self.options.borrow_mut() = options;
         Ok(())
     }
 
     /// How connections are made now.
-    pub fn reach(&self) -> Reach {
-        self.reach.borrow().clone()
+    pub fn connection_options(&self) -> ConnectionOptions {
+        self.options.borrow().clone()
     }
 
     /// What was said of the last call that got no answer of the Manager's, and where that was to be had. `None` while it
     /// answers.
-    pub fn trouble(&self) -> Option<String> {
-        let trouble = self.contact.trouble()?;
-        Some(format!("{}: {trouble}", self.base))
+    pub fn last_error(&self) -> Option<String> {
+        let error = self.contact.last_error()?;
+        Some(format!("{}: {error}", self.base))
     }
 
     /// Returns when a call has got no answer of the Manager's. Cancel safe.
-    pub async fn troubled(&self) {
+    pub async fn failure(&self) {
         self.contact.failure().await;
     }
 
@@ -119,14 +119,14 @@ impl HttpManager {
     }
 
     /// Time since the Manager's last answer; `None` before the first.
-    pub fn silence(&self) -> Option<Duration> {
-        self.contact.silence()
+    pub fn since_last_answer(&self) -> Option<Duration> {
+        self.contact.since_last_answer()
     }
 
     async fn call(&self, call: Call<'_>) -> Result<Reply, ManagerError> {
         let reply = self.exchange(call).await;
         match &reply {
-            Ok(reply) if reply.is_of_the_manager() => self.contact.made(),
+            Ok(reply) if reply.is_of_the_manager() => self.contact.answered(),
             Ok(reply) => self.contact.failed(&reply.error()),
             Err(error) => self.contact.failed(error),
         }
@@ -134,7 +134,7 @@ impl HttpManager {
     }
 
     async fn exchange(&self, call: Call<'_>) -> Result<Reply, ManagerError> {
-        let _under_way = (call.method == Method::POST).then(|| self.broadcasts.begin());
+        let _under_way = (call.method == Method::POST).then(|| self.broadcasts.track());
         let url = self
             .base
             .join(call.path)

@@ -11,16 +11,16 @@
 //! a Manager in trouble, is a [`ManagerError`], and never the Manager's decision.
 
 mod backoff;
-mod broadcasts;
-mod contact;
-mod diagnosis;
+mod broadcast_tracker;
+mod client;
+mod contact_monitor;
 mod dial;
 mod error;
 mod http;
+mod probe;
 pub mod push;
-mod reach;
 mod reply;
-mod trust;
+mod tls;
 
 use crate::home::Credentials;
 use crate::protocol::{
@@ -28,11 +28,11 @@ use crate::protocol::{
 };
 
 pub use backoff::Backoff;
-pub use diagnosis::{Diagnosis, Met, Step, examine, of_another_version, said_who};
+pub use client::{ClientError, ConnectionOptions};
 pub use error::ManagerError;
 pub use http::HttpManager;
-pub use reach::{HttpError, Reach};
-pub use trust::{Identity, Trust, TrustError, tls};
+pub use probe::{Diagnosis, ProbeStep, ReachedManager, describe_manager, probe, version_problem};
+pub use tls::{ClientIdentity, TlsError, TlsFiles, tls_config};
 
 /// What the Manager says about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]

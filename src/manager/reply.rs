@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 use super::{Assignment, ManagerError};
-use crate::protocol::{AssignedTask, END, ErrorBody, Unreadable};
+use crate::protocol::{AssignedTask, ErrorBody, TASK_END, UnreadableTask};
 use crate::{bounded, clock};
 
 /// How much of an answer that is not understood goes into an error.
@@ -49,8 +49,8 @@ impl Body {
         self.kept.extend_from_slice(chunk);
         if self.kept.len() > self.most || self.too_long {
             self.too_long = true;
-            self.kept.drain(..self.kept.len().saturating_sub(END));
-            self.kept.shrink_to(2 * END);
+            self.kept.drain(..self.kept.len().saturating_sub(TASK_END));
+            self.kept.shrink_to(2 * TASK_END);
         }
     }
 
@@ -77,13 +77,13 @@ impl Reply {
     /// The task that was fetched. Without an id there is nothing to be done for one that cannot be read.
     pub(super) fn task(&self) -> Result<Assignment, ManagerError> {
         let read = match self.body.too_long {
-            true => Err(Unreadable::too_long(&self.body.kept, self.body.most)),
+            true => Err(UnreadableTask::too_long(&self.body.kept, self.body.most)),
             false => AssignedTask::parse(self.body.whole()),
         };
         match read {
             Ok(task) => Ok(Assignment::Task(Box::new(task))),
-            Err(Unreadable { task: Some(task), why }) => Ok(Assignment::Unreadable { task, why }),
-            Err(Unreadable { task: None, why }) => Err(self.unreadable(&why)),
+            Err(UnreadableTask { task: Some(task), why }) => Ok(Assignment::Unreadable { task, why }),
+            Err(UnreadableTask { task: None, why }) => Err(self.unreadable(&why)),
         }
     }
 

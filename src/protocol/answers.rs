@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! What the Manager says to us.
+//! The bodies of the Manager's answers.
 
 use serde::{Deserialize, Deserializer};
 
@@ -8,58 +8,67 @@ use super::id::Id;
 use super::status::WorkerStatus;
 use crate::bounded;
 
-/// Answer to `register-worker`. The other fields are echoes, some of them empty.
+/// The answer to `register-worker`. Its other fields repeat what was sent, or are empty.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Registered {
+    /// The id of the new worker.
     pub uuid: Id,
 }
 
-/// Answer to `sign-on`, `state` and (with 423) the fetch.
+/// The answer to `sign-on`, to `state` and, with 423, to the fetch of a task.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct StateChange {
+    /// The status that the worker is to have.
     pub status_requested: WorkerStatus,
 }
 
-/// Answer to `may-i-run`.
+/// The answer to `may-i-run`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MayKeepRunning {
+    /// Whether the task may go on.
     pub may_keep_running: bool,
+    /// Why it may not, for people.
     #[serde(default, deserialize_with = "words")]
     pub reason: String,
+    /// Whether the reason is that the worker is to change its status.
     #[serde(default)]
     pub status_change_requested: bool,
 }
 
-/// Answer to `version`.
+/// The answer to `version`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct ManagerVersion {
+    /// The name that the Manager was given.
     #[serde(default, deserialize_with = "words")]
     pub name: String,
+    /// Such as `3.9-beta1`.
     #[serde(default, deserialize_with = "words")]
     pub version: String,
 }
 
-/// An error of the Manager's. Its validator, router and authentication leave `code` out, and one
+/// The body of an error of the Manager's. Its validator, router and authentication leave `code` out, and one
 /// answer is a bare string.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ErrorBody {
+    /// Repeats the HTTP status.
     pub code: Option<u16>,
+    /// What is wrong, for people.
     pub message: String,
 }
 
 impl ErrorBody {
-    /// Reads an error body; `None` when it does not look like one of the Manager's.
+    /// Parses the body of an error; `None` if it does not look like one of the Manager's.
     pub fn parse(body: &[u8]) -> Option<Self> {
         #[derive(Deserialize)]
         #[serde(untagged)]
-        enum Shape {
+        enum ErrorForm {
             Object { code: Option<u16>, message: String },
             Text(String),
         }
         let (code, message) = match serde_json::from_slice(body).ok()? {
-            Shape::Object { code, message } => (code, message),
-            Shape::Text(message) => (None, message),
+            ErrorForm::Object { code, message } => (code, message),
+            ErrorForm::Text(message) => (None, message),
         };
         Some(Self {
             code,
@@ -68,7 +77,7 @@ impl ErrorBody {
     }
 }
 
-/// What the Manager says to people; it may be of any length.
+/// Reads a text for people, which may be of any length, and keeps it bounded.
 fn words<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     String::deserialize(deserializer).map(bounded::words)
 }

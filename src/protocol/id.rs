@@ -1,27 +1,28 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! The ids that the Manager gives.
+//! The ids that the Manager assigns.
 
 use std::fmt;
 use std::ops::Deref;
 
 use serde::{Deserialize, Serialize};
 
-/// Longest id, in bytes. The Manager's are UUIDs, of 36.
+/// The longest id, in bytes. The Manager's ids are UUIDs of 36 bytes.
 const LONGEST: usize = 100;
 
 /// The id of a worker or of a task: one word of letters, digits, `-`, `_` and `.` that does not begin with a dot. So it
-/// can stand in a path, a URL, a file and a log as it is. There is no other way to make one than to read it.
+/// can be used in a path, a URL, a file and a log without escaping. An id can only be made by parsing one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Id(String);
 
-/// What came is none.
+/// A text is not a valid id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("an id is a word of at most {LONGEST} letters, digits, '-', '_' and '.' that does not begin with a dot")]
 pub struct NotAnId;
 
 impl Id {
+    /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }

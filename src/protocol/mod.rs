@@ -1,19 +1,18 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! What travels between the Manager and us: Flamenco 3.9's worker API, and nothing else.
+//! The messages between the Manager and the worker: Flamenco 3.9's worker API, and nothing else.
 //!
 //! ```text
-//! status    words: worker and task status
-//! requests  what we say:   registration, sign-on, state, task update
-//! answers   what we hear:  registered, state change, may-i-run, error body
-//! task      the same:      what is to be run
-//! id        the names that the Manager gives to tasks and workers
-//! events    what we overhear: the Manager's Socket.IO
+//! status    the status of a worker and of a task
+//! requests  what is sent:      registration, sign-on, state, task update
+//! answers   what is received:  registered, state change, may-i-run, error body
+//! task      what is received:  a task to run
+//! id        the ids that the Manager assigns to tasks and workers
+//! events    what the Manager broadcasts over its Socket.IO
 //! ```
 //!
-//! Parsing is lenient, because the Manager is: it answers `""` for a status, leaves out `code` in
-//! errors and sends `null` for empty lists. Facts: Flamenco's `pkg/api/flamenco-openapi.yaml`, held
-//! against a running Manager.
+//! Parsing is lenient, because the Manager answers `""` for a status, leaves out `code` in errors and sends `null` for empty
+//! lists. The sources are Flamenco's `pkg/api/flamenco-openapi.yaml` and a running Manager.
 
 mod answers;
 mod events;
@@ -27,4 +26,4 @@ pub use events::{Handshake, JobEvent, LifecycleEvent, Subscription, Subscription
 pub use id::{Id, NotAnId};
 pub use requests::{Registration, SignOn, StateChanged, TaskUpdate};
 pub use status::{TaskStatus, WorkerStatus};
-pub use task::{AssignedTask, END, LARGEST_TASK, Unreadable, WireCommand};
+pub use task::{AssignedTask, LARGEST_TASK, TASK_END, UnreadableTask, WireCommand};

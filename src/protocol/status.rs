@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! The words of the protocol for what a worker or a task is.
+//! The words of the protocol for the status of a worker or a task.
 
 use std::fmt;
 
@@ -8,23 +8,30 @@ use serde::{Deserialize, Serialize};
 
 use crate::bounded;
 
-/// What a worker is, or is asked to be.
+/// The status that a worker has, or is requested to have.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub enum WorkerStatus {
+    /// The worker is being started.
     Starting,
+    /// The worker runs tasks.
     Awake,
+    /// The worker does not ask for tasks.
     Asleep,
+    /// The Manager considers the worker failed.
     Error,
+    /// The worker tests itself; nothing sends this today.
     Testing,
+    /// The worker does not run, or is to stop.
     Offline,
+    /// The worker is to restart.
     Restart,
-    /// A word we do not know, or `""`; kept as it came so that it can be acknowledged.
+    /// An unknown word, or `""`. It is kept as it came so that it can be acknowledged.
     Other(String),
 }
 
 impl WorkerStatus {
-    /// The word on the wire.
+    /// The word of the protocol.
     pub fn as_str(&self) -> &str {
         match self {
             Self::Starting => "starting",
@@ -66,10 +73,12 @@ impl fmt::Display for WorkerStatus {
     }
 }
 
-/// What a worker may say of its task. `active` is not here on purpose: sent late it un-cancels a job.
+/// The final status of a task. `active` is left out on purpose: sent late, it would reactivate a canceled job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TaskStatus {
+    /// All commands succeeded.
     Completed,
+    /// A command failed.
     Failed,
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! A task as the Manager hands it out. It is read as widely as the Manager may write it: a task that is not understood
-//! comes again for as long as its worker asks, and nothing else is done meanwhile.
+//! A task as the Manager assigns it. Parsing accepts everything that the Manager may write: a task that cannot be parsed is
+//! assigned again for as long as its worker asks, and the worker does nothing else meanwhile.
 
 use std::collections::BTreeMap;
 
@@ -13,71 +13,77 @@ use serde_json::{Map, Number, Value};
 use super::id::Id;
 use crate::bounded;
 
-/// Values nested deeper than this stay text: each level takes stack wherever the value is read, shown or dropped.
-const DEEPEST: usize = 512;
+/// A value that is nested deeper than this stays text: each level takes stack wherever the value is parsed, shown or dropped.
+const MAX_DEPTH: usize = 512;
 
-/// So many layers of one that is too deep are looked into: a list, and what stands in it.
+/// So many layers of a value that is too deep are parsed: a list, and what is in it.
 const LAYERS: u32 = 2;
 
-/// The largest task that is read, in bytes. One with a 4 KB script is the largest seen.
+/// The largest task that is parsed, in bytes. The largest that was seen had a script of 4 KB.
 pub const LARGEST_TASK: usize = 32 << 20;
 
-/// So many values and names of values are read: more words than a command line of the kernel's holds. The shortest of them
-/// takes two bytes of an answer and some hundred of memory.
+/// So many values and names of values are parsed at most, which is more words than the kernel allows in a command line. The
+/// shortest value takes two bytes of an answer and some hundred bytes of memory.
 const MOST_VALUES: usize = 1 << 18;
 
-/// So much of the end of an answer that is too long is enough to find the id, which is the last thing in it.
-pub const END: usize = 4 << 10;
+/// So many bytes of the end of an answer that is too long are enough to find the task's id, which comes last in it.
+pub const TASK_END: usize = 4 << 10;
 
 /// A task to run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AssignedTask {
+    /// The task's id.
     pub uuid: Id,
     /// The job's UUID.
     #[serde(default, deserialize_with = "null_is_empty")]
     pub job: String,
+    /// The task's name, for people.
     #[serde(default, deserialize_with = "null_is_empty")]
     pub name: String,
+    /// The type of the job, such as `simple-blender-render`.
     #[serde(default, deserialize_with = "null_is_empty")]
     pub job_type: String,
+    /// The type of the task, such as `blender`.
     #[serde(default, deserialize_with = "null_is_empty")]
     pub task_type: String,
-    /// `null` on the wire when there are none.
+    /// The commands, in the order in which they are run. An empty list is `null` in the answer.
     #[serde(default, deserialize_with = "commands")]
     pub commands: Vec<WireCommand>,
-    /// 0, or less: nothing counts steps.
+    /// How many steps the task has. With 0 or less nothing counts steps.
     #[serde(default, deserialize_with = "steps")]
     pub steps_total: i64,
 }
 
-/// One command of a task, before anything is known of its parameters.
+/// One command of a task, before its parameters are parsed.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct WireCommand {
+    /// The command's name, such as `blender-render`.
     #[serde(default, deserialize_with = "null_is_empty")]
     pub name: String,
-    /// Any JSON; `null` on the wire when there are none.
+    /// The parameters, which may be any JSON. An empty map is `null` in the answer.
     #[serde(default, deserialize_with = "parameters")]
     pub parameters: Map<String, Value>,
-    /// 0, or less: the command counts as one step when it has ended well.
+    /// How many steps the command has. With 0 or less the command counts as one step when it has succeeded.
     #[serde(default, deserialize_with = "steps")]
     pub total_step_count: i64,
 }
 
-/// An answer that should be a task, and cannot be read as one.
+/// An answer that should be a task, and cannot be parsed as one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unreadable {
-    /// Which task it is, where that can be found.
+pub struct UnreadableTask {
+    /// The task's id, if it can be found in the answer.
     pub task: Option<Id>,
+    /// What is wrong with the answer.
     pub why: String,
 }
 
 impl AssignedTask {
-    /// Reads the answer to a fetch.
+    /// Parses the answer to a fetch.
     ///
     /// # Errors
-    /// When it is not a task that could be run. Nothing of it is too deep or too large a number for that, but there may be
-    /// too many values in it.
-    pub fn parse(body: &[u8]) -> Result<Self, Unreadable> {
+    /// Fails if the answer is not a task that could be run, or holds too many values. No value is too deep, and no number is
+    /// too large.
+    pub fn parse(body: &[u8]) -> Result<Self, UnreadableTask> {
         #[derive(Deserialize)]
         struct OnlyId {
             uuid: Id,
@@ -86,16 +92,16 @@ impl AssignedTask {
             0..=MOST_VALUES => serde_json::from_slice(body).map_err(|error| bounded::words(error.to_string())),
             many => Err(format!("it has {many} values, which is more than {MOST_VALUES}")),
         };
-        read.map_err(|why| Unreadable {
+        read.map_err(|why| UnreadableTask {
             task: serde_json::from_slice(body).ok().map(|OnlyId { uuid }| uuid),
             why,
         })
     }
 
-    /// The most bytes that a task which was read takes when it is written.
+    /// The most bytes that a parsed task takes when it is written.
     pub const LONGEST_WRITTEN: usize = longest_written(LARGEST_TASK, MOST_VALUES);
 
-    /// Nothing but the id is known.
+    /// A task of which only the id is known.
     pub fn unread(task: Id) -> Self {
         Self {
             uuid: task,
@@ -109,8 +115,8 @@ impl AssignedTask {
     }
 }
 
-impl Unreadable {
-    /// An answer of which only the `end` was kept, as it was longer than `most` bytes.
+impl UnreadableTask {
+    /// An answer that was longer than `most` bytes, so that only its `end` was kept.
     pub fn too_long(end: &[u8], most: usize) -> Self {
         Self {
             task: id_at_the_end(end),
@@ -119,8 +125,8 @@ impl Unreadable {
     }
 }
 
-/// The Manager writes its fields in alphabetical order: `"uuid":"..."}` closes a task. Nothing inside of it can look so,
-/// as the last brace of all is the task's own.
+/// Finds the id at the end of a task. The Manager writes the fields in alphabetical order, so `"uuid":"..."}` closes a task.
+/// Nothing inside the task can be mistaken for this, because the last brace of all is the task's own.
 fn id_at_the_end(end: &[u8]) -> Option<Id> {
     let text = String::from_utf8_lossy(end);
     let fields = text.trim_end().strip_suffix('}')?.trim_end().strip_suffix('"')?;
@@ -129,8 +135,8 @@ fn id_at_the_end(end: &[u8]) -> Option<Id> {
     key.ends_with("\"uuid\"").then(|| Id::try_from(id.to_owned()).ok())?
 }
 
-/// Values that are too deep are written as a text, in which each quotation mark takes two bytes; a number may be written out,
-/// and what is left out is written as empty.
+/// Values that are too deep are written as text, in which each quotation mark takes two bytes. A number may be written in
+/// full, and a field that was left out is written as empty.
 const fn longest_written(bytes: usize, values: usize) -> usize {
     const EACH: usize = 64;
     const TASK: usize = 1 << 10;
@@ -150,19 +156,22 @@ fn commands<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<WireComman
     Ok(commands.into_iter().map(Option::unwrap_or_default).collect())
 }
 
-/// Any number: all that depends on it is whether there is anything to count.
+/// Parses any number, because all that matters is whether there is anything to count.
 fn steps<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
     let number: Option<Number> = Option::deserialize(deserializer)?;
     Ok(number.map_or(0, |number| number.as_i64().unwrap_or_else(|| nearest(&number))))
 }
 
-/// A number that is no whole one, or too large for one.
-#[expect(clippy::cast_possible_truncation, reason = "it goes to the nearest that there is")]
+/// Converts a number that is not whole, or is too large.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the cast goes to the nearest number that fits"
+)]
 fn nearest(number: &Number) -> i64 {
     number.as_f64().map_or(0, |count| count as i64)
 }
 
-/// Each value as deep as it is; what is deeper than [`DEEPEST`] as its text.
+/// Parses each value; what is nested deeper than [`MAX_DEPTH`] becomes text.
 fn parameters<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Map<String, Value>, D::Error> {
     let raw: BTreeMap<String, Box<RawValue>> = null_is_empty(deserializer)?;
     let read = |(name, raw): (String, Box<RawValue>)| Ok((name, value(raw.get(), LAYERS).map_err(D::Error::custom)?));
@@ -170,7 +179,7 @@ fn parameters<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Map<String, 
 }
 
 fn value(json: &str, layers: u32) -> serde_json::Result<Value> {
-    if depth(json) > DEEPEST {
+    if depth(json) > MAX_DEPTH {
         return layer(json, layers);
     }
     let mut deserializer = serde_json::Deserializer::from_str(json);
@@ -178,7 +187,8 @@ fn value(json: &str, layers: u32) -> serde_json::Result<Value> {
     Value::deserialize(&mut deserializer)
 }
 
-/// The outermost layer of what is too deep, so that only what is deep in it becomes text, and not what stands beside it.
+/// Parses the outermost layer of a value that is too deep, so that only the deep part of it becomes text, and not what stands
+/// beside it.
 fn layer(json: &str, layers: u32) -> serde_json::Result<Value> {
     let Some(below) = layers.checked_sub(1) else {
         return Ok(Value::String(json.to_owned()));
@@ -192,7 +202,7 @@ fn layer(json: &str, layers: u32) -> serde_json::Result<Value> {
     fields.into_iter().map(read).collect()
 }
 
-/// How deep a text of JSON is nested.
+/// How deep a JSON text is nested.
 fn depth(json: &str) -> usize {
     let (mut depth, mut deepest) = (0_usize, 0);
     for byte in outside_texts(json.as_bytes()) {
@@ -208,20 +218,23 @@ fn depth(json: &str) -> usize {
     deepest
 }
 
-/// How many values and names of values there are at most in a text of JSON: each but the outermost follows one of these.
+/// The greatest number of values and names of values that a JSON text can have: each but the outermost follows one of these
+/// bytes.
 fn values(json: &[u8]) -> usize {
     let before = |byte: &u8| matches!(byte, b'[' | b'{' | b',' | b':');
     outside_texts(json).filter(before).count()
 }
 
-/// What belongs to no string.
+/// The bytes that are not part of a string.
 fn outside_texts(json: &[u8]) -> impl Iterator<Item = u8> {
     let mut bytes = json.iter().copied();
     let mut inside_text = false;
     std::iter::from_fn(move || {
         loop {
             match bytes.next()? {
-                b'\\' => drop(bytes.next()),
+                b'\\' => {
+                    bytes.next();
+                }
                 b'"' => inside_text = !inside_text,
                 byte if !inside_text => return Some(byte),
                 _ => {}
@@ -273,14 +286,14 @@ mod tests {
             let text = format!(r#""commands":[{{"name":"x","parameters":{{"p":{}}}}}]"#, nested(levels));
             parsed(&text).commands.remove(0).parameters.remove("p").unwrap()
         };
-        let mut value = &read(DEEPEST);
+        let mut value = &read(MAX_DEPTH);
         let mut levels = 0;
         while let Value::Array(list) = value {
             value = &list[0];
             levels += 1;
         }
-        assert_eq!((levels, value), (DEEPEST, &Value::from("]{\"")));
-        assert_eq!(read(DEEPEST + 1), serde_json::json!([read(DEEPEST)]));
+        assert_eq!((levels, value), (MAX_DEPTH, &Value::from("]{\"")));
+        assert_eq!(read(MAX_DEPTH + 1), serde_json::json!([read(MAX_DEPTH)]));
         let deep = 100_000;
         assert_eq!(read(deep), serde_json::json!([[nested(deep - 2)]]));
     }

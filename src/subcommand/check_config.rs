@@ -11,9 +11,9 @@ use std::io::{self, Write};
 
 use crate::config::{Config, EffectiveValue, Environment, ShownValue};
 use crate::home::{self, HomeError};
-use crate::manager::TrustError;
+use crate::manager::TlsError;
 use crate::printable;
-use crate::setup::{NoManager, manager_url, reach};
+use crate::setup::{NoManager, connection_options, manager_url};
 
 /// Why a worker would not start, although each value by itself can be used.
 #[derive(Debug, thiserror::Error)]
@@ -21,7 +21,7 @@ pub(super) enum StartError {
     #[error(transparent)]
     NoManager(#[from] NoManager),
     #[error(transparent)]
-    Trust(#[from] TrustError),
+    TlsFiles(#[from] TlsError),
     #[error(transparent)]
     Home(#[from] HomeError),
 }
@@ -32,7 +32,7 @@ pub(super) enum StartError {
 /// What a worker would not start with.
 pub(super) fn check(config: &Config, environment: &Environment) -> Result<(), StartError> {
     home::locate(config, environment)?;
-    reach(manager_url(config)?, config)?;
+    connection_options(manager_url(config)?, config)?;
     Ok(())
 }
 

@@ -18,7 +18,7 @@ use tracing::{debug, info, warn};
 use super::State;
 use crate::chain::chain;
 use crate::home::{Credentials, CredentialsError, Home};
-use crate::manager::{Backoff, Diagnosis, Manager, ManagerError, of_another_version};
+use crate::manager::{Backoff, Diagnosis, Manager, ManagerError, version_problem};
 use crate::protocol::{Registered, Registration, SignOn, WorkerStatus};
 use crate::timings::Timings;
 
@@ -226,7 +226,7 @@ impl<'a, M: Manager> Session<'a, M> {
         if self.version.as_ref() == Some(&found.version) {
             return;
         }
-        match of_another_version(&info) {
+        match version_problem(&info) {
             None => info!(name = found.name, version = found.version, "the Manager"),
             Some(Diagnosis { seen, advice, .. }) => warn!("{seen}; {advice}"),
         }

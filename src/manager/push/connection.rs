@@ -23,9 +23,9 @@ use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 use tracing::debug;
 use url::{Host, Url};
 
-use crate::manager::Reach;
+use crate::manager::ConnectionOptions;
+use crate::manager::client::AGENT;
 use crate::manager::dial::{connect, lookup};
-use crate::manager::reach::AGENT;
 
 /// The largest text that is accepted, in bytes. Events are 200-350 bytes; a task's name of 140 kB was seen, and its activity
 /// is free text. A larger text ends the connection rather than filling our memory.
@@ -45,7 +45,7 @@ const FRAME_COST: usize = 256;
 #[derive(Debug, Clone)]
 pub(super) struct Endpoint {
     url: Url,
-    reach: Reach,
+    options: ConnectionOptions,
 }
 
 /// Why there is no connection, or no longer.
@@ -107,14 +107,14 @@ pub(super) struct Connection {
 
 impl Endpoint {
     /// `base` is the Manager's URL and ends in a slash.
-    pub(super) fn new(base: &Url, reach: Reach) -> Self {
+    pub(super) fn new(base: &Url, options: ConnectionOptions) -> Self {
         let mut url = base.clone();
         url.set_path(&format!("{}socket.io/", base.path()));
         url.set_query(Some("EIO=3&transport=websocket"));
         let scheme = if base.scheme() == "https" { "wss" } else { "ws" };
         // A change between two schemes of the same kind cannot fail. With the old scheme the upgrade would be refused.
         url.set_scheme(scheme).ok();
-        Self { url, reach }
+        Self { url, options }
     }
 
     /// Connects and upgrades within `limit`, which is then the time limit of each write.
@@ -134,7 +134,7 @@ impl Endpoint {
         let stream = self.connect().await.map_err(PushError::Unreachable)?;
         let mut request = self.url.as_str().into_client_request().map_err(push_error)?;
         let headers = request.headers_mut();
-        headers.extend(self.reach.headers.clone());
+        headers.extend(self.options.headers.clone());
         headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
         let upgraded = tokio_tungstenite::client_async_with_config(request, stream, Some(websocket_config())).await;
         upgraded.map(|(stream, _)| stream).map_err(push_error)
@@ -144,7 +144,7 @@ impl Endpoint {
         let port = self.url.port_or_known_default().unwrap_or(80);
         let tcp = connect(&lookup(self.url.host_str().unwrap_or_default(), port).await?).await?;
         tcp.set_nodelay(true)?;
-        let Some(tls) = &self.reach.tls else {
+        let Some(tls) = &self.options.tls else {
             return Ok(Box::new(tcp));
         };
         let name = match self.url.host() {
@@ -298,7 +298,7 @@ mod tests {
     #[test]
     fn c23_the_socket_is_below_the_managers_url() {
         let url = |base: &str| {
-            Endpoint::new(&Url::parse(base).unwrap(), Reach::default())
+            Endpoint::new(&Url::parse(base).unwrap(), ConnectionOptions::default())
                 .url
                 .to_string()
         };

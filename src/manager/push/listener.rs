@@ -142,7 +142,7 @@ impl PushListener {
                 let pause = self.backoff.pause(random());
                 debug!(error = chain(error), ?pause, "not listening to the Manager");
                 // With the Manager away, a failure says nothing about listening.
-                self.failures += u32::from(manager.trouble().is_none());
+                self.failures += u32::from(manager.last_error().is_none());
                 if self.failures == REPORTED_FAILURES && !replace(&mut self.is_reported, true) {
                     info!(
                         error = chain(error),
@@ -219,7 +219,7 @@ pub async fn test_connection(manager: &HttpManager, timings: &Timings, limit: Du
 }
 
 async fn open(manager: &HttpManager, limit: Duration) -> Result<(Connection, Handshake), PushError> {
-    let endpoint = Endpoint::new(manager.url(), manager.reach());
+    let endpoint = Endpoint::new(manager.url(), manager.connection_options());
     let mut connection = endpoint.open(limit).await?;
     let handshake = timeout(limit, read_handshake(&mut connection))
         .await

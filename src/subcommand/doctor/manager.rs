@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! Is the Manager there, is it one, and does it know this worker? [`examine`] takes one step after the other. Where there is
+//! Is the Manager there, is it one, and does it know this worker? [`probe`] takes one step after the other. Where there is
 //! an answer, the clock, the credentials and the push are checked as well.
 //!
 //! Whether credentials are accepted is asked with `may-i-run` for a task that cannot be: the one authenticated call
@@ -19,9 +19,9 @@ use crate::chain::chain;
 use crate::home::Credentials;
 use crate::manager::push::{PushError, test_connection};
 use crate::manager::{
-    Diagnosis, HttpManager, Manager, ManagerError, Step, Verdict, examine, of_another_version, said_who,
+    Diagnosis, HttpManager, Manager, ManagerError, ProbeStep, Verdict, describe_manager, probe, version_problem,
 };
-use crate::setup::{manager_url, reach};
+use crate::setup::{connection_options, manager_url};
 
 /// How long each of the four steps may take, so that all of it ends within ten seconds.
 const STEP: Duration = Duration::from_secs(2);
@@ -60,22 +60,24 @@ pub(super) async fn check(context: &CheckContext) -> Vec<Finding> {
 /// The finding of the step that failed.
 async fn connect(context: &CheckContext, url: &Url, found: &mut Vec<Finding>) -> Result<HttpManager, Finding> {
     let (of, config) = (url.clone(), context.config.clone());
-    let reach = run_check("manager.tls", "a file for TLS", move || reach(&of, &config))
-        .await?
-        .map_err(|error| {
-            Finding::fail(
-                "manager.tls",
-                chain(&error),
-                "repair it: a worker does not start with it (exit code 78)",
-            )
-        })?;
-    let met = examine(url, reach, STEP).await.map_err(stopped)?;
+    let options = run_check("manager.tls", "a file for TLS", move || {
+        connection_options(&of, &config)
+    })
+    .await?
+    .map_err(|error| {
+        Finding::fail(
+            "manager.tls",
+            chain(&error),
+            "repair it: a worker does not start with it (exit code 78)",
+        )
+    })?;
+    let met = probe(url, options, STEP).await.map_err(stopped)?;
     found.push(Finding::ok("manager.address", format!("{url} is at {}", met.address)));
     if url.scheme() == "https" {
         found.push(Finding::ok("manager.tls", "the certificate shown there is trusted"));
     }
-    found.push(match of_another_version(&met.info) {
-        None => Finding::ok("manager.answer", said_who(&met.info)),
+    found.push(match version_problem(&met.info) {
+        None => Finding::ok("manager.answer", describe_manager(&met.info)),
         Some(Diagnosis { seen, advice, .. }) => Finding::warn("manager.answer", seen, advice),
     });
     let (before, after) = met.asked;
@@ -85,10 +87,10 @@ async fn connect(context: &CheckContext, url: &Url, found: &mut Vec<Finding>) ->
 
 fn stopped(diagnosis: Diagnosis) -> Finding {
     let name = match diagnosis.step {
-        Step::Address => "manager.address",
-        Step::Connection => "manager.connection",
-        Step::Tls => "manager.tls",
-        Step::Answer => "manager.answer",
+        ProbeStep::Address => "manager.address",
+        ProbeStep::Connection => "manager.connection",
+        ProbeStep::Tls => "manager.tls",
+        ProbeStep::Answer => "manager.answer",
     };
     Finding::fail(name, diagnosis.seen, diagnosis.advice)
 }

@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! Why no Manager answers at the URL that was configured: the one place that finds out and puts it into words, for the
-//! worker's log and for `doctor`.
+//! Finds out why no Manager answers at the configured URL, and puts it into words for the worker's log and for `doctor`.
 //!
 //! ```text
-//! name ─► connection ─► TLS ─► "which version are you?" ─► Met
+//! name ─► connection ─► TLS ─► "which version are you?" ─► ReachedManager
 //!   └─────────┴──────────┴────────────┴─► Diagnosis: what was seen, and what to do
-//!                                              └─ does one answer at a URL that was perhaps meant?
+//!                                              └─ does a Manager answer at a URL that was perhaps meant?
 //! ```
 //!
-//! Nothing of this is authenticated, and the headers of the configuration, which may be secret, go to the configured URL
-//! only.
+//! None of these calls is authenticated, and the headers of the configuration, which may be secret, are sent to the
+//! configured URL only.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -22,7 +21,7 @@ use tokio::time::timeout;
 use url::Url;
 
 use super::dial::{connect, lookup};
-use super::{HttpManager, Manager, ManagerError, ManagerInfo, Reach, Trust, tls};
+use super::{ConnectionOptions, HttpManager, Manager, ManagerError, ManagerInfo, TlsFiles, tls_config};
 use crate::blocking::run_blocking;
 use crate::chain::chain;
 use crate::clock;
@@ -31,63 +30,72 @@ use crate::timings::Timings;
 /// The Managers whose worker API was measured.
 const KNOWN: &str = "3.x";
 
-/// Where the Manager listens unless it is told otherwise.
+/// The port at which the Manager listens unless it is configured otherwise.
 const PORT: u16 = 8080;
 
-/// Where the Manager's own pages and calls begin: what is before it may be a prefix of a proxy's.
+/// The first segments of the Manager's own pages and calls. What comes before them may be the prefix of a proxy.
 const OWN_PATHS: [&str; 2] = ["app", "api"];
 
-/// The step that could not be taken.
+/// The step of a probe that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
+pub enum ProbeStep {
+    /// Resolving the name.
     Address,
+    /// Connecting with TCP.
     Connection,
+    /// Agreeing on TLS.
     Tls,
+    /// Asking for the version.
     Answer,
 }
 
-/// What is wrong, and what to do.
+/// What is wrong and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnosis {
-    pub step: Step,
+    /// The step that failed.
+    pub step: ProbeStep,
+    /// What was observed.
     pub seen: String,
+    /// What the operator can do.
     pub advice: String,
 }
 
-/// A Manager that has said who it is.
+/// A Manager that has answered.
 #[derive(Debug)]
-pub struct Met {
+pub struct ReachedManager {
+    /// The address that answered.
     pub address: SocketAddr,
+    /// The Manager, with short time limits.
     pub manager: HttpManager,
     pub info: ManagerInfo,
     /// When it was asked, and when the answer was here.
     pub asked: (Timestamp, Timestamp),
 }
 
-/// Takes one step after the other, each within `patience`. Changes nothing at the Manager.
+/// Tries to reach the Manager step by step, each step within `patience`. It changes nothing at the Manager.
 ///
 /// # Errors
-/// The step that cannot be taken.
-pub async fn examine(url: &Url, reach: Reach, patience: Duration) -> Result<Met, Diagnosis> {
+/// Returns what is wrong with the step that failed.
+pub async fn probe(url: &Url, options: ConnectionOptions, patience: Duration) -> Result<ReachedManager, Diagnosis> {
     let found = match addresses(url, patience).await {
-        Ok(addresses) => meet(url, &addresses, reach, patience).await,
+        Ok(addresses) => reach(url, &addresses, options, patience).await,
         Err(unknown) => Err(unknown),
     };
     match found {
         Ok(met) => Ok(met),
-        Err(diagnosis) => Err(match meant(url, diagnosis.step, patience).await {
+        Err(diagnosis) => Err(match suggestion(url, diagnosis.step, patience).await {
             Some(advice) => Diagnosis { advice, ..diagnosis },
             None => diagnosis,
         }),
     }
 }
 
-/// What is to be said of a Manager whose worker API was never measured.
-pub fn of_another_version(info: &ManagerInfo) -> Option<Diagnosis> {
+/// What is wrong with a Manager whose worker API was never tested; `None` if it was.
+pub fn version_problem(info: &ManagerInfo) -> Option<Diagnosis> {
     let version = &info.version.version;
     (!is_known(version)).then(|| Diagnosis {
-        step: Step::Answer,
-        seen: said_who(info),
+        step: ProbeStep::Answer,
+        seen: describe_manager(info),
         advice: format!(
             "this worker is made for version {KNOWN}, and works with this one as well as it can: is there a newer \
              flamenco-worker?"
@@ -95,8 +103,8 @@ pub fn of_another_version(info: &ManagerInfo) -> Option<Diagnosis> {
     })
 }
 
-/// A Manager, as it names itself.
-pub fn said_who(info: &ManagerInfo) -> String {
+/// The name and the version that a Manager states.
+pub fn describe_manager(info: &ManagerInfo) -> String {
     let version = &info.version;
     format!("the Manager {:?} has version {}", version.name, version.version)
 }
@@ -106,17 +114,22 @@ fn is_known(version: &str) -> bool {
     version.split('.').next() == KNOWN.split('.').next()
 }
 
-async fn meet(url: &Url, addresses: &[SocketAddr], reach: Reach, patience: Duration) -> Result<Met, Diagnosis> {
-    let address = connection(url, addresses, patience).await?;
-    let manager = quick(url, reach, patience).ok_or_else(|| Diagnosis {
-        step: Step::Answer,
+async fn reach(
+    url: &Url,
+    addresses: &[SocketAddr],
+    options: ConnectionOptions,
+    patience: Duration,
+) -> Result<ReachedManager, Diagnosis> {
+    let address = connect_to_one(url, addresses, patience).await?;
+    let manager = impatient_manager(url, options, patience).ok_or_else(|| Diagnosis {
+        step: ProbeStep::Answer,
         seen: "no connection can be prepared".to_owned(),
         advice: "is the table [headers] right?".to_owned(),
     })?;
     let before = clock::timestamp();
     let info = manager.info().await.and_then(not_a_stranger);
     let info = info.map_err(|error| refused(url, &error))?;
-    Ok(Met {
+    Ok(ReachedManager {
         address,
         manager,
         info,
@@ -124,14 +137,14 @@ async fn meet(url: &Url, addresses: &[SocketAddr], reach: Reach, patience: Durat
     })
 }
 
-/// A Manager that is asked no longer than `patience`.
-fn quick(url: &Url, reach: Reach, patience: Duration) -> Option<HttpManager> {
+/// A Manager whose calls take no longer than `patience`.
+fn impatient_manager(url: &Url, options: ConnectionOptions, patience: Duration) -> Option<HttpManager> {
     let timings = Timings {
         connect: patience,
         question_timeout: patience,
         ..Timings::default()
     };
-    HttpManager::new(url, reach, &timings).ok()
+    HttpManager::new(url, options, &timings).ok()
 }
 
 fn not_a_stranger(info: ManagerInfo) -> Result<ManagerInfo, ManagerError> {
@@ -152,13 +165,13 @@ async fn addresses(url: &Url, patience: Duration) -> Result<Vec<SocketAddr>, Dia
         Err(_) => format!("no answer within {patience:?}"),
     };
     Err(Diagnosis {
-        step: Step::Address,
+        step: ProbeStep::Address,
         seen: format!("the name {host} of the Manager cannot be resolved: {why}"),
         advice: format!("is it written right in {url}? `getent hosts {host}` must know it: look at DNS or /etc/hosts"),
     })
 }
 
-async fn connection(url: &Url, addresses: &[SocketAddr], patience: Duration) -> Result<SocketAddr, Diagnosis> {
+async fn connect_to_one(url: &Url, addresses: &[SocketAddr], patience: Duration) -> Result<SocketAddr, Diagnosis> {
     let connected = timeout(patience, connect(addresses)).await;
     let (why, advice) = match connected {
         Ok(Ok(stream)) => return Ok(stream.peer_addr().unwrap_or(addresses[0])),
@@ -170,7 +183,7 @@ async fn connection(url: &Url, addresses: &[SocketAddr], patience: Duration) -> 
     };
     let tried: Vec<_> = addresses.iter().map(ToString::to_string).collect();
     Err(Diagnosis {
-        step: Step::Connection,
+        step: ProbeStep::Connection,
         seen: format!("{url} cannot be connected to at {}: {why}", tried.join(", ")),
         advice,
     })
@@ -190,36 +203,37 @@ fn nobody_there(url: &Url) -> String {
 fn refused(url: &Url, error: &ManagerError) -> Diagnosis {
     let (step, advice) = match error {
         ManagerError::Untrusted(_) => (
-            Step::Tls,
+            ProbeStep::Tls,
             "until this is repaired the worker starts, and tries again every few minutes".to_owned(),
         ),
-        ManagerError::Unreachable(_) if url.scheme() == "https" => {
-            (Step::Tls, "is it https that is spoken there, and not http?".to_owned())
-        }
+        ManagerError::Unreachable(_) if url.scheme() == "https" => (
+            ProbeStep::Tls,
+            "is it https that is spoken there, and not http?".to_owned(),
+        ),
         ManagerError::Unreachable(_) => (
-            Step::Answer,
+            ProbeStep::Answer,
             "is it http that is spoken there, and not https?".to_owned(),
         ),
         ManagerError::TimedOut(_) => (
-            Step::Answer,
+            ProbeStep::Answer,
             "it takes connections and says nothing: is the Manager overloaded, or is this another service?".to_owned(),
         ),
         ManagerError::Redirected { .. }
         | ManagerError::Between {
             code: 401 | 403 | 407, ..
-        } => (Step::Answer, "the worker waits until this is repaired".to_owned()),
+        } => (ProbeStep::Answer, "the worker waits until this is repaired".to_owned()),
         ManagerError::Between { .. } | ManagerError::NotTheManager(_) => (
-            Step::Answer,
+            ProbeStep::Answer,
             "another web server is there: the URL must be the one the Manager's own page has in a browser, without \
              what its pages add"
                 .to_owned(),
         ),
         ManagerError::Status { code: 404, .. } => (
-            Step::Answer,
+            ProbeStep::Answer,
             format!("if it is a Manager, it has another version: this worker is made for version {KNOWN}"),
         ),
         ManagerError::Denied | ManagerError::Status { .. } => {
-            (Step::Answer, "look at the log of the Manager".to_owned())
+            (ProbeStep::Answer, "look at the log of the Manager".to_owned())
         }
     };
     Diagnosis {
@@ -229,13 +243,15 @@ fn refused(url: &Url, error: &ManagerError) -> Diagnosis {
     }
 }
 
-/// Tries what is often meant by a URL like this one, and says at which of them a Manager answers.
-async fn meant(url: &Url, step: Step, patience: Duration) -> Option<String> {
+/// Tries the URLs that are often meant by one like this, and names the first at which a Manager answers.
+async fn suggestion(url: &Url, step: ProbeStep, patience: Duration) -> Option<String> {
     let asked = alternatives(url, step).into_iter().map(async |other| {
-        let trust = other.clone();
-        let tls = run_blocking(move || tls(&trust, &Trust::default())).await.ok()?;
+        let tls_url = other.clone();
+        let tls = run_blocking(move || tls_config(&tls_url, &TlsFiles::default()))
+            .await
+            .ok()?;
         let headers = HeaderMap::new();
-        let manager = quick(&other, Reach { tls, headers }, patience)?;
+        let manager = impatient_manager(&other, ConnectionOptions { tls, headers }, patience)?;
         match manager.info().await.and_then(not_a_stranger) {
             Ok(info) => Some(format!(
                 "a Flamenco Manager ({:?}, version {}) answers at {other}: set manager = \"{other}\"",
@@ -250,11 +266,11 @@ async fn meant(url: &Url, step: Step, patience: Duration) -> Option<String> {
     join_all(asked).await.into_iter().flatten().next()
 }
 
-/// What may be meant instead of `url`, the likeliest first.
-fn alternatives(url: &Url, step: Step) -> Vec<Url> {
+/// The URLs that may be meant instead of `url`, the likeliest first.
+fn alternatives(url: &Url, step: ProbeStep) -> Vec<Url> {
     let mut others = Vec::new();
     let base = without_pages(url);
-    if matches!(step, Step::Tls | Step::Answer) {
+    if matches!(step, ProbeStep::Tls | ProbeStep::Answer) {
         others.push(base.clone());
         if url.port().is_some() {
             let scheme = if url.scheme() == "https" { "http" } else { "https" };
@@ -264,7 +280,7 @@ fn alternatives(url: &Url, step: Step) -> Vec<Url> {
         bare.set_path("/");
         others.push(bare);
     }
-    if step != Step::Address {
+    if step != ProbeStep::Address {
         let mut bare = base;
         bare.set_path("/");
         others.extend(with(&bare, "http", Some(PORT)));
@@ -285,7 +301,7 @@ fn with(url: &Url, scheme: &str, port: Option<u16>) -> Option<Url> {
     Some(other)
 }
 
-/// Without the path of one of the Manager's own pages, as it is copied from a browser.
+/// The URL without the path of one of the Manager's own pages, with which it may have been copied from a browser.
 fn without_pages(url: &Url) -> Url {
     let segments = url.path_segments().into_iter().flatten();
     let before: Vec<_> = segments
@@ -304,7 +320,7 @@ mod tests {
     use super::*;
     use crate::protocol::ManagerVersion;
 
-    fn others(url: &str, step: Step) -> Vec<String> {
+    fn others(url: &str, step: ProbeStep) -> Vec<String> {
         let others = alternatives(&Url::parse(url).unwrap(), step);
         others.iter().map(ToString::to_string).collect()
     }
@@ -312,28 +328,31 @@ mod tests {
     #[test]
     fn what_may_be_meant_is_tried_in_order() {
         assert_eq!(
-            others("http://m:8080/app/jobs/", Step::Answer),
+            others("http://m:8080/app/jobs/", ProbeStep::Answer),
             ["http://m:8080/", "https://m:8080/"]
         );
         assert_eq!(
-            others("http://proxy/farm/app/workers/", Step::Answer),
+            others("http://proxy/farm/app/workers/", ProbeStep::Answer),
             ["http://proxy/farm/", "http://proxy/", "http://proxy:8080/"]
         );
-        assert_eq!(others("https://m:8080/", Step::Tls), ["http://m:8080/"]);
-        assert_eq!(others("http://m/", Step::Connection), ["http://m:8080/"]);
-        assert_eq!(others("https://[::1]/x/", Step::Connection), ["http://[::1]:8080/"]);
-        assert_eq!(others("http://m:8080/", Step::Connection), [""; 0]);
-        assert_eq!(others("http://m:80/app/", Step::Address), [""; 0]);
+        assert_eq!(others("https://m:8080/", ProbeStep::Tls), ["http://m:8080/"]);
+        assert_eq!(others("http://m/", ProbeStep::Connection), ["http://m:8080/"]);
+        assert_eq!(
+            others("https://[::1]/x/", ProbeStep::Connection),
+            ["http://[::1]:8080/"]
+        );
+        assert_eq!(others("http://m:8080/", ProbeStep::Connection), [""; 0]);
+        assert_eq!(others("http://m:80/app/", ProbeStep::Address), [""; 0]);
     }
 
     #[test]
     fn a_broken_connection_points_at_the_scheme_and_a_certificate_at_tls() {
         let at = |url: &str, error| refused(&Url::parse(url).unwrap(), &error);
         let slow = ManagerError::TimedOut(Duration::from_secs(2));
-        assert_eq!(at("https://m/", slow).step, Step::Answer);
+        assert_eq!(at("https://m/", slow).step, ProbeStep::Answer);
         let untrusted = ManagerError::Untrusted(rustls::CertificateError::Expired);
         let diagnosis = at("https://m/", untrusted);
-        assert_eq!(diagnosis.step, Step::Tls);
+        assert_eq!(diagnosis.step, ProbeStep::Tls);
         assert!(diagnosis.seen.contains("it has expired"));
         let elsewhere = at("http://m/", ManagerError::said(404, "no matching operation was found"));
         assert!(elsewhere.advice.contains(KNOWN));
@@ -342,7 +361,7 @@ mod tests {
     #[test]
     fn a_manager_of_another_time_is_told() {
         let told = |version: &str| {
-            of_another_version(&ManagerInfo {
+            version_problem(&ManagerInfo {
                 version: ManagerVersion {
                     name: "m".into(),
                     version: version.into(),

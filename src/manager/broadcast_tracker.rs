@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! Which of our calls the Manager may still be telling everybody about. Every change of a worker, task or job is broadcast
-//! over its Socket.IO, and a connection there is better not closed at that moment: see
+//! Tracks the calls of this worker that the Manager may be broadcasting at the moment. The Manager broadcasts every change of
+//! a worker, task or job over its Socket.IO, and a connection there must not be closed at such a moment: see
 //! `push::closing`.
 
 use std::cell::Cell;
@@ -10,27 +10,28 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-/// Counts calls that change something; single threaded like the loop it serves.
+/// Counts the calls that change something. It is single-threaded, like the loop it serves.
 #[derive(Debug, Default)]
-pub(super) struct Broadcasts {
+pub(super) struct BroadcastTracker {
     under_way: Cell<usize>,
-    /// When the last one ended. Nobody may have waited for its answer.
+    /// When the last call ended, whether or not its answer was waited for.
     last: Cell<Option<Instant>>,
     ended: Notify,
 }
 
-/// One call. It has ended when this is dropped.
+/// One call. Dropping this marks its end.
 #[derive(Debug)]
-pub(super) struct UnderWay<'a>(&'a Broadcasts);
+pub(super) struct TrackedCall<'a>(&'a BroadcastTracker);
 
-impl Broadcasts {
-    pub(super) fn begin(&self) -> UnderWay<'_> {
+impl BroadcastTracker {
+    /// Notes the begin of a call.
+    pub(super) fn track(&self) -> TrackedCall<'_> {
         self.under_way.set(self.under_way.get() + 1);
-        UnderWay(self)
+        TrackedCall(self)
     }
 
-    /// Waits until no such call has been under way for as long as `quiet`.
-    pub(super) async fn none_for(&self, quiet: Duration) {
+    /// Waits until no call has been under way for as long as `quiet`.
+    pub(super) async fn wait_for_none(&self, quiet: Duration) {
         loop {
             let ended = self.ended.notified();
             if self.under_way.get() > 0 {
@@ -45,7 +46,7 @@ impl Broadcasts {
     }
 }
 
-impl Drop for UnderWay<'_> {
+impl Drop for TrackedCall<'_> {
     fn drop(&mut self) {
         self.0.under_way.set(self.0.under_way.get() - 1);
         self.0.last.set(Some(Instant::now()));
@@ -59,21 +60,21 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn i1_it_is_quiet_some_time_after_the_last_call() {
-        let (broadcasts, start) = (Broadcasts::default(), Instant::now());
+        let (tracker, start) = (BroadcastTracker::default(), Instant::now());
         let second = Duration::from_secs(1);
-        broadcasts.none_for(second).await;
+        tracker.wait_for_none(second).await;
         assert!(start.elapsed().is_zero());
         let call = |from: u64, to: u64| {
-            let broadcasts = &broadcasts;
+            let tracker = &tracker;
             async move {
                 sleep_until(start + Duration::from_millis(from)).await;
-                let _under_way = broadcasts.begin();
+                let _under_way = tracker.track();
                 sleep_until(start + Duration::from_millis(to)).await;
             }
         };
         let quiet = async {
             tokio::task::yield_now().await;
-            broadcasts.none_for(second).await;
+            tracker.wait_for_none(second).await;
             start.elapsed().as_millis()
         };
         let (at, ..) = tokio::join!(quiet, call(0, 500), call(1400, 2000), call(2100, 2200));

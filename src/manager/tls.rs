@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! Whom we trust, and who we are, below HTTP: one TLS configuration for every connection to the Manager.
+//! The TLS configuration of every connection to the Manager: which authorities are trusted, and which client certificate is
+//! shown.
 //!
 //! ```text
 //! the system's authorities ─┐
@@ -8,8 +9,8 @@
 //! client certificate, key ──┘
 //! ```
 //!
-//! The system's are looked for where OpenSSL looks (`$SSL_CERT_FILE`, `$SSL_CERT_DIR`, the usual places), and
-//! only for `https`: a host that has none still speaks plain HTTP.
+//! The system's authorities are looked for where OpenSSL looks (`$SSL_CERT_FILE`, `$SSL_CERT_DIR`, the usual places), and
+//! only for `https`: a host without any still speaks plain HTTP.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -23,80 +24,100 @@ use url::Url;
 
 use crate::{clock, files};
 
-/// The authorities of all the world together are some 200 KB.
+/// The largest file that is read, in bytes. All public authorities together are some 200 KB.
 const LARGEST: u64 = 16 << 20;
 
-/// Names the system's authorities, as OpenSSL has it.
+/// The variable that names the system's authorities, as for OpenSSL.
 const SYSTEM_FILE: &str = "SSL_CERT_FILE";
 
-/// Files of the operator's, all PEM.
+/// The files that the operator configured, all in the PEM format.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Trust {
-    /// Authorities to trust beside the system's.
+pub struct TlsFiles {
+    /// Authorities to trust besides the system's.
     pub ca_file: Option<PathBuf>,
-    pub identity: Option<Identity>,
+    /// The client certificate, for a proxy that asks for one.
+    pub identity: Option<ClientIdentity>,
 }
 
-/// What a proxy that asks for a client certificate is shown.
+/// A client certificate and its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity {
-    /// Our certificate first, then those between it and the authority.
+pub struct ClientIdentity {
+    /// The file with the client certificate first, then the certificates between it and the authority.
     pub certificate: PathBuf,
+    /// The file with the private key.
     pub key: PathBuf,
 }
 
-/// TLS cannot be set up with what is configured. Exit code 78 at the start.
+/// TLS cannot be set up with what is configured. At the start of the worker this leads to exit code 78.
 #[derive(Debug, thiserror::Error)]
-pub enum TrustError {
+pub enum TlsError {
+    /// The host has no authorities, and none are configured.
     #[error(
         "https needs authorities to trust, and this host has none: install the package ca-certificates, or set \
          `ca_file` in the table [tls]; a Manager without a proxy in front of it speaks http:// only"
     )]
     NoAuthorities,
+    /// A configured file cannot be read.
     #[error("cannot read `{key}` of [tls], {path}", path = .path.display())]
     Unreadable {
+        /// The key in the table `[tls]`.
         key: &'static str,
+        /// The file.
         path: PathBuf,
+        /// What the system reports.
         #[source]
         source: io::Error,
     },
+    /// A configured file holds nothing of the wanted kind.
     #[error("`{key}` of [tls], {path}, has no {wanted} in the PEM format", path = .path.display())]
     NotPem {
+        /// The key in the table `[tls]`.
         key: &'static str,
+        /// The file.
         path: PathBuf,
+        /// What the file should hold.
         wanted: &'static str,
+        /// What is wrong with the text, if it is not simply missing.
         #[source]
         source: Option<pem::Error>,
     },
+    /// The TLS library refuses what a configured file holds.
     #[error("`{key}` of [tls], {path}, cannot be used", path = .path.display())]
     Unusable {
+        /// The key in the table `[tls]`.
         key: &'static str,
+        /// The file.
         path: PathBuf,
+        /// What the TLS library reports.
         #[source]
         source: rustls::Error,
     },
+    /// The file that `$SSL_CERT_FILE` names cannot be read.
     #[error("cannot read ${SYSTEM_FILE}, {path}", path = .path.display())]
     System {
+        /// The file.
         path: PathBuf,
+        /// What the system reports.
         #[source]
         source: io::Error,
     },
+    /// The TLS library offers no protocol version.
     #[error("cannot prepare TLS")]
     Protocol(#[source] rustls::Error),
 }
 
-/// What connections to `url` are made with; `None` where it does not ask for TLS. Reads files.
+/// The TLS configuration for connections to `url`; `None` if its scheme is not `https`. Reads files, so it may block.
 ///
 /// # Errors
-/// See [`TrustError`].
-pub fn tls(url: &Url, trust: &Trust) -> Result<Option<Arc<ClientConfig>>, TrustError> {
+/// See [`TlsError`].
+pub fn tls_config(url: &Url, trust: &TlsFiles) -> Result<Option<Arc<ClientConfig>>, TlsError> {
     if url.scheme() != "https" {
         return Ok(None);
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_details(provider, Arc::new(Clock))
+    let builder = ClientConfig::builder_with_details(provider, Arc::new(CertificateClock))
         .with_safe_default_protocol_versions()
-        .map_err(TrustError::Protocol)?
+        .map_err(TlsError::Protocol)?
         .with_root_certificates(authorities(trust.ca_file.as_deref())?);
     let config = match &trust.identity {
         None => builder.with_no_client_auth(),
@@ -111,31 +132,31 @@ pub fn tls(url: &Url, trust: &Trust) -> Result<Option<Arc<ClientConfig>>, TrustE
     Ok(Some(Arc::new(config)))
 }
 
-/// The time that certificates are held against. Before 1970, where the library's own clock would end us, none is valid
-/// yet.
+/// The clock by which certificates are valid or not. With the clock before 1970 no certificate is valid yet; the library's
+/// own clock would panic.
 #[derive(Debug)]
-struct Clock;
+struct CertificateClock;
 
-impl TimeProvider for Clock {
+impl TimeProvider for CertificateClock {
     fn current_time(&self) -> Option<UnixTime> {
         Some(UnixTime::since_unix_epoch(clock::since_1970()))
     }
 }
 
-fn authorities(extra: Option<&Path>) -> Result<RootCertStore, TrustError> {
+fn authorities(extra: Option<&Path>) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
-    // The library opens whatever is named there.
+    // The library would open any kind of file that is named there, and might wait for it.
     if let Some(path) = std::env::var_os(SYSTEM_FILE).map(PathBuf::from)
         && let Err(source) = files::open(&path)
         && source.kind() != io::ErrorKind::NotFound
     {
-        return Err(TrustError::System { path, source });
+        return Err(TlsError::System { path, source });
     }
     let found = rustls_native_certs::load_native_certs();
     for error in &found.errors {
         tracing::debug!(%error, "a certificate of the system's is passed over");
     }
-    // A bundle holds odd ones now and then, which must not cost the rest.
+    // A bundle now and then holds a certificate that cannot be parsed, which must not cost the others.
     roots.add_parsable_certificates(found.certs);
     if let Some(path) = extra {
         for certificate in certificates("ca_file", path)? {
@@ -145,12 +166,12 @@ fn authorities(extra: Option<&Path>) -> Result<RootCertStore, TrustError> {
         }
     }
     if roots.is_empty() {
-        return Err(TrustError::NoAuthorities);
+        return Err(TlsError::NoAuthorities);
     }
     Ok(roots)
 }
 
-fn certificates(key: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, TrustError> {
+fn certificates(key: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let text = read(key, path)?;
     let none = |source| not_pem(key, path, "certificate", source);
     let found = CertificateDer::pem_slice_iter(&text)
@@ -159,21 +180,21 @@ fn certificates(key: &'static str, path: &Path) -> Result<Vec<CertificateDer<'st
     if found.is_empty() { Err(none(None)) } else { Ok(found) }
 }
 
-fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TrustError> {
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     let text = read("client_key", path)?;
     PrivateKeyDer::from_pem_slice(&text).map_err(|error| not_pem("client_key", path, "private key", Some(error)))
 }
 
-fn read(key: &'static str, path: &Path) -> Result<Vec<u8>, TrustError> {
-    files::read(path, LARGEST).map_err(|source| TrustError::Unreadable {
+fn read(key: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {
+    files::read(path, LARGEST).map_err(|source| TlsError::Unreadable {
         key,
         path: path.to_owned(),
         source,
     })
 }
 
-fn not_pem(key: &'static str, path: &Path, wanted: &'static str, source: Option<pem::Error>) -> TrustError {
-    TrustError::NotPem {
+fn not_pem(key: &'static str, path: &Path, wanted: &'static str, source: Option<pem::Error>) -> TlsError {
+    TlsError::NotPem {
         key,
         path: path.to_owned(),
         wanted,
@@ -181,8 +202,8 @@ fn not_pem(key: &'static str, path: &Path, wanted: &'static str, source: Option<
     }
 }
 
-fn unusable(key: &'static str, path: &Path, source: rustls::Error) -> TrustError {
-    TrustError::Unusable {
+fn unusable(key: &'static str, path: &Path, source: rustls::Error) -> TlsError {
+    TlsError::Unusable {
         key,
         path: path.to_owned(),
         source,
@@ -195,12 +216,12 @@ mod tests {
 
     #[test]
     fn c25_plain_http_needs_no_authorities_and_reads_no_file() {
-        let trust = Trust {
+        let trust = TlsFiles {
             ca_file: Some("/nowhere".into()),
             identity: None,
         };
         let http = Url::parse("http://manager:8080/").unwrap();
-        assert!(matches!(tls(&http, &trust), Ok(None)));
+        assert!(matches!(tls_config(&http, &trust), Ok(None)));
     }
 
     #[test]
@@ -208,11 +229,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let https = Url::parse("https://manager/").unwrap();
         let text = |path: PathBuf| {
-            let trust = Trust {
+            let trust = TlsFiles {
                 ca_file: Some(path),
                 identity: None,
             };
-            tls(&https, &trust).unwrap_err().to_string()
+            tls_config(&https, &trust).unwrap_err().to_string()
         };
         let missing = dir.path().join("missing.pem");
         assert_eq!(
