@@ -10,12 +10,12 @@
 //! The end: the worker leaves (task ended, what is said sent, signed off), then whatever served it is dropped,
 //! then the home's lock, with the process.
 
+mod disk_wait;
 mod explain;
-mod opening;
+mod open_home;
 mod relay;
 mod reload;
-mod room;
-mod status;
+mod status_reporter;
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -26,10 +26,10 @@ use tokio::sync::mpsc::unbounded_channel;
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
-use self::opening::{Opened, open};
+use self::open_home::{OpenedHome, open};
 use self::relay::{leave_before_worker, relay};
-use self::reload::Running;
-use self::status::StatusReporter;
+use self::reload::RunningConfig;
+use self::status_reporter::StatusReporter;
 use crate::chain::chain;
 use crate::cli::{Arguments, VERSION};
 use crate::command::CommandTools;
@@ -73,7 +73,7 @@ pub fn run(arguments: &Arguments, early: Early) -> Departure {
             return Departure::BadConfiguration;
         }
     };
-    let volume = logging::init(&config.log, &environment)
+    let log_level = logging::init(&config.log, &environment)
         .inspect_err(|error| {
             writeln!(std::io::stderr(), "flamenco-worker: no log: {error}").ok();
         })
@@ -94,11 +94,11 @@ pub fn run(arguments: &Arguments, early: Early) -> Departure {
             return Departure::Failure;
         }
     };
-    let running = Running {
+    let running = RunningConfig {
         arguments,
         environment: &environment,
         config,
-        volume,
+        log_level,
         systemd: systemd.clone(),
     };
     let departure = runtime
@@ -111,7 +111,7 @@ pub fn run(arguments: &Arguments, early: Early) -> Departure {
 }
 
 /// `Err` is a departure too: one before there was a worker.
-async fn serve(running: Running<'_>, early: Early) -> Result<Departure, Departure> {
+async fn serve(running: RunningConfig<'_>, early: Early) -> Result<Departure, Departure> {
     let (config, systemd) = (&running.config.clone(), &running.systemd.clone());
     let environment = running.environment;
     let mut signals = Signals::new(early).map_err(failure("take over the signals"))?;
@@ -120,7 +120,7 @@ async fn serve(running: Running<'_>, early: Early) -> Result<Departure, Departur
     tokio::task::spawn_blocking(|| ())
         .await
         .map_err(failure("start a thread"))?;
-    let Opened { home, known, contents } = tokio::select! {
+    let OpenedHome { home, known, contents } = tokio::select! {
         opened = open(config, environment, systemd) => opened?,
         () = leave_before_worker(&mut signals, &tell) => return Err(Departure::Signalled),
     };
@@ -254,8 +254,8 @@ fn scratch(home: &Home) -> ScratchDirs {
 async fn optional_services(listener: Option<PushListener>, manager: &HttpManager, task_types: &[String]) -> Infallible {
     tokio::select! {
         never = listen(listener, manager) => never,
-        never = explain::silence(manager) => never,
-        never = explain::programs(task_types) => never,
+        never = explain::explain_silence(manager) => never,
+        never = explain::report_programs(task_types) => never,
     }
 }
 

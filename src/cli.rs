@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! What may be typed. Parsing only: nothing here reads a file, the environment or a clock.
+//! The command line. This room only parses: nothing here reads a file, the environment or a clock.
 //!
 //! ```text
-//! argv ─► Go's spelling made ours (-manager=URL, -debug=true) ─► clap ─► Arguments ─► config
+//! argv ─► Go's spelling (-manager=URL, -debug=true) rewritten to ours ─► clap ─► Arguments ─► config
 //! ```
 //!
 //! The Go worker's scripts and units call `flamenco-worker -manager URL -restart-exit-code 47`, its manual
-//! says `-restart-exit-status`; all of it works here, beside the two dashes of everybody else. An error
-//! names a flag the way it was typed.
+//! says `-restart-exit-status`. All of that works here, beside the usual two dashes. An error names a flag the way it was
+//! typed.
 
 pub mod help;
 
@@ -34,10 +34,10 @@ pub const VERSION: &str = concat!(
     ")"
 );
 
-/// A restart exit code as typed; `None` is 0, "this worker cannot restart".
-type Restart = Option<RestartCode>;
+/// The exit code of a restart as typed. `None` is 0, which means that this worker cannot restart.
+type RestartArgument = Option<RestartCode>;
 
-/// The command line, read.
+/// The command line, parsed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Parser)]
 #[command(
     name = "flamenco-worker",
@@ -54,6 +54,7 @@ type Restart = Option<RestartCode>;
     subcommand_help_heading = "Commands, done instead of working"
 )]
 pub struct Arguments {
+    /// What is done instead of working.
     #[command(subcommand)]
     pub subcommand: Option<Subcommand>,
 
@@ -74,7 +75,7 @@ pub struct Arguments {
         allow_negative_numbers = true,
         help_heading = "Running"
     )]
-    pub restart_exit_code: Option<Restart>,
+    pub restart_exit_code: Option<RestartArgument>,
 
     /// Reads this configuration file and looks for no other
     #[arg(long, value_name = "FILE", global = true, help_heading = "Running")]
@@ -166,7 +167,7 @@ impl Arguments {
         Self::try_parse_from(ours).map_err(|error| as_typed(error, &single_dashed))
     }
 
-    /// The level asked for, if one is. Of several the most talkative wins, as in the Go worker.
+    /// The level that was asked for, if one was. The most talkative of several wins, as in the Go worker.
     pub fn log_level(&self) -> Option<Level> {
         match self {
             Self { trace: true, .. } => Some(Level::TRACE),
@@ -177,11 +178,11 @@ impl Arguments {
     }
 }
 
-/// Flags without a value. Go lets them carry one after all: `-debug=false`.
+/// Flags without a value. In Go they may have one all the same: `-debug=false`.
 const SWITCHES: [&str; 7] = ["register", "quiet", "debug", "trace", "help", "version", "json"];
 
-/// Puts the second dash where Go needs one only, settles `-switch=true` and drops `-manager ""`, which
-/// to the Go worker is no Manager given. Also tells which flags came with a single dash.
+/// Adds the second dash where Go needs only one, resolves `-switch=true`, and drops `-manager ""`, which means to the Go
+/// worker that no Manager was given. Also returns the flags that came with a single dash.
 fn from_go_spelling(words: impl IntoIterator<Item = OsString>) -> (Vec<OsString>, Vec<String>) {
     let mut words = words.into_iter().peekable();
     let mut ours: Vec<OsString> = words.next().into_iter().collect();
@@ -210,14 +211,16 @@ fn from_go_spelling(words: impl IntoIterator<Item = OsString>) -> (Vec<OsString>
                 None => ours.push(format!("--{flag}").into()),
             },
             ("manager", Some("")) => {}
-            ("manager", None) if words.peek().is_some_and(|next| next.is_empty()) => drop(words.next()),
+            ("manager", None) if words.peek().is_some_and(|next| next.is_empty()) => {
+                words.next();
+            }
             _ => ours.push(format!("--{flag}").into()),
         }
     }
     (ours, single_dashed)
 }
 
-/// `-name` and `--name` without their dashes, and whether there was one only. Not `-h`, `-V` or `-`.
+/// `-name` or `--name` without its dashes, and whether there was only one. `None` for `-h`, `-V` and `-`.
 fn long_flag(word: &OsStr) -> Option<(&str, bool)> {
     let text = word.to_str()?;
     if let Some(name) = text.strip_prefix("--") {
@@ -228,7 +231,7 @@ fn long_flag(word: &OsStr) -> Option<(&str, bool)> {
         .map(|name| (name, true))
 }
 
-/// The words Go's `strconv.ParseBool` takes.
+/// The words that Go's `strconv.ParseBool` takes.
 fn go_bool(word: &str) -> Option<bool> {
     match word {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
@@ -237,13 +240,13 @@ fn go_bool(word: &str) -> Option<bool> {
     }
 }
 
-/// Names the flag in an error as it was typed, and a suggestion in the same manner.
+/// Names the flag in an error as it was typed, and writes a suggestion in the same way.
 fn as_typed(mut error: clap::Error, single_dashed: &[String]) -> clap::Error {
     let shorten = |flag: &str| flag.strip_prefix('-').unwrap_or(flag).to_owned();
     let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg).cloned() else {
         return error;
     };
-    // clap writes one that takes a value as "--restart-exit-code <CODE>"; its alias may have been typed.
+    // clap writes a flag that takes a value as "--restart-exit-code <CODE>"; its alias may have been typed.
     let name = flag
         .trim_start_matches('-')
         .split([' ', '='])
@@ -260,7 +263,7 @@ fn as_typed(mut error: clap::Error, single_dashed: &[String]) -> clap::Error {
     error
 }
 
-fn restart_exit_code(text: &str) -> Result<Restart, String> {
+fn restart_exit_code(text: &str) -> Result<RestartArgument, String> {
     // Go reads 047 as octal, a person does not: neither reading is safe.
     if text.len() > 1 && text.starts_with('0') {
         return Err("write it without the leading zero".into());
@@ -274,15 +277,19 @@ fn restart_exit_code(text: &str) -> Result<Restart, String> {
 /// Why a text is no URL of a Manager.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ManagerUrlError {
+    /// It is no URL.
     #[error("it is not a URL ({0}); write it like http://manager.example:8080/")]
     Malformed(String),
+    /// It has another scheme than http and https.
     #[error("the Manager speaks http, or https behind a proxy, not {0}")]
     Scheme(String),
+    /// It has no host.
     #[error("a host name is missing; write it like http://manager.example:8080/")]
     NoHost,
-    /// The worker's own identity goes where these would go, in the `Authorization` header.
+    /// It has a name or a password. The worker's own identity goes where they would go, in the `Authorization` header.
     #[error("leave out the name and password; the worker registers by itself")]
     Credentials,
+    /// It has a query or a fragment.
     #[error("leave out what follows the `?` or `#`")]
     Tail,
 }
@@ -291,7 +298,7 @@ pub enum ManagerUrlError {
 /// the prefix of every call, and ends with a slash after this.
 ///
 /// # Errors
-/// See [`ManagerUrlError`].
+/// What is wrong with it, as a [`ManagerUrlError`].
 pub fn manager_url(text: &str) -> Result<Url, ManagerUrlError> {
     let text = text.trim();
     if text.parse::<std::net::Ipv6Addr>().is_ok() {

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! Where our own log lines go: standard error, in the form that suits what it is.
+//! Where our own log lines go: standard error, in the format that suits what it is.
 //!
 //! ```text
-//! tracing ─► filter ─► Lines (one event, one line) ─► Stderr (never blocks for long, never fails)
+//! tracing ─► filter ─► LineFormatter (one event, one line) ─► StderrWriter (never blocks for long, never fails)
 //!                        terminal  06:29:45 warn  message  key=value      colours, local time
 //!                        journal   <4>message key=value                   systemd has the time
 //!                        plain     2026-11-24T06:29:45.123+01:00 warn message key=value
 //! ```
 //!
 //! Standard error and not standard output, where the Go worker logs: that one is for answers (`-version`,
-//! `-help`), and to a service manager both are the same. `RUST_LOG` is not looked at: on a render node it is
-//! somebody else's.
+//! `-help`), and to a service manager both are the same. `RUST_LOG` is not read: on a render node it is meant for other
+//! programs.
 
-mod lines;
+mod line;
 mod stderr;
 
 use std::io::IsTerminal;
@@ -25,26 +25,28 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::reload::{self, Handle};
 use tracing_subscriber::{EnvFilter, Registry, fmt};
 
-use self::lines::Lines;
-use self::stderr::{Stderr, Target};
+use self::line::LineFormatter;
+use self::stderr::{Destination, StderrWriter};
 use crate::config::{Environment, LogSettings};
 
-/// What standard error is.
+/// The format of a line, by what standard error is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
-    /// A person looks at it.
+enum LogFormat {
+    /// A terminal, for a person.
     Terminal { colours: bool },
-    /// systemd's journal: it has the time, and wants the priority in front.
+    /// systemd's journal, which has the time already and wants the priority in front.
     Journal,
-    /// A file, a pipe, another supervisor.
+    /// A file, or a pipe to another supervisor.
     Plain,
 }
 
-/// How much is logged; can be turned while the process runs.
+/// Changes how much is logged while the process runs.
 #[derive(Debug)]
-pub struct Volume(Handle<EnvFilter, Registry>);
+pub struct LogLevelHandle(Handle<EnvFilter, Registry>);
 
-impl Volume {
+impl LogLevelHandle {
+    /// Logs as much as the settings say from now on.
+    ///
     /// # Errors
     /// When the log is gone.
     pub fn set(&self, log: &LogSettings) -> Result<(), reload::Error> {
@@ -52,33 +54,33 @@ impl Volume {
     }
 }
 
-/// Sends every log line of this process to its standard error, from now on.
+/// Sends every log line of this process to its standard error from now on.
 ///
 /// # Errors
 /// When it was called before.
-pub fn init(log: &LogSettings, environment: &Environment) -> Result<Volume, SetGlobalDefaultError> {
-    let form = form(environment);
+pub fn init(log: &LogSettings, environment: &Environment) -> Result<LogLevelHandle, SetGlobalDefaultError> {
+    let format = detect_format(environment);
     let layer = fmt::layer()
         .with_ansi(false)
-        .event_format(Lines::new(form))
-        .with_writer(Stderr::new(Target::StandardError));
+        .event_format(LineFormatter::new(format))
+        .with_writer(StderrWriter::new(Destination::StandardError));
     let (filter, handle) = reload::Layer::new(filter(log));
     let subscriber = Registry::default().with(filter).with(layer);
-    tracing::subscriber::set_global_default(subscriber).map(|()| Volume(handle))
+    tracing::subscriber::set_global_default(subscriber).map(|()| LogLevelHandle(handle))
 }
 
-fn form(environment: &Environment) -> Form {
+fn detect_format(environment: &Environment) -> LogFormat {
     let stderr = std::io::stderr();
     if stderr.is_terminal() {
         let dumb = environment.get("TERM").is_none_or(|term| term == "dumb");
         let colours = !dumb && environment.get("NO_COLOR").is_none();
-        return Form::Terminal { colours };
+        return LogFormat::Terminal { colours };
     }
-    // systemd's own check: a service may have sent its output elsewhere since. See sd_journal_stream_fd(3).
+    // This is systemd's own check, see sd_journal_stream_fd(3): a service may have sent its output elsewhere since.
     let stream = environment.get("JOURNAL_STREAM").map(|stream| stream.to_string_lossy());
     match (stream, nix::sys::stat::fstat(stderr.as_fd())) {
-        (Some(stream), Ok(found)) if stream == format!("{}:{}", found.st_dev, found.st_ino) => Form::Journal,
-        _ => Form::Plain,
+        (Some(stream), Ok(found)) if stream == format!("{}:{}", found.st_dev, found.st_ino) => LogFormat::Journal,
+        _ => LogFormat::Plain,
     }
 }
 
@@ -90,8 +92,8 @@ fn filter(log: &LogSettings) -> EnvFilter {
     EnvFilter::builder().parse_lossy(directives)
 }
 
-/// Libraries tell of their inner life at `info` already; what they have to say is of use when we look for
-/// their faults, one step behind our own.
+/// The filter for a level. Libraries are one step quieter than we are: they log their internals at `info` already, which
+/// helps only in a search for their faults.
 fn directives(level: Level) -> String {
     let libraries = match level {
         Level::TRACE => "debug",

@@ -29,8 +29,8 @@ fn main() -> ExitCode {
             }
         },
         Err(error) => {
-            // Help goes to stdout, errors to stderr; a closed one is nobody's loss.
-            let _closed = error.print();
+            // Help goes to stdout, errors to stderr. It does not matter if that is closed.
+            error.print().ok();
             ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(USAGE_ERROR))
         }
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! What follows from a configuration: for the worker that is built, and for who looks whether it could be.
+//! What follows from a configuration, for the worker that starts with it and for the subcommands that check it.
 
 use std::path::{Path, PathBuf};
 
@@ -11,10 +11,10 @@ use crate::config::{Config, MemoryLimit};
 use crate::manager::{self, ClientIdentity, ConnectionOptions, TlsError, TlsFiles};
 use crate::node::Requirements;
 
-/// The program that plays the guard and reads pictures: this one, also after the file was replaced.
+/// The program that is started as a guard and to read pictures: this one, also after its file was replaced.
 pub(crate) const OURSELVES: &str = "/proc/self/exe";
 
-/// Nobody said which Manager to work for. Exit code 78 at the start.
+/// No Manager is configured. A start then ends with exit code 78.
 #[derive(Debug, thiserror::Error)]
 #[error("no Manager is configured: {advice}")]
 pub(crate) struct NoManager {
@@ -22,7 +22,10 @@ pub(crate) struct NoManager {
     pub(crate) advice: String,
 }
 
-/// Where the Manager is.
+/// The URL of the Manager.
+///
+/// # Errors
+/// When none is configured.
 pub(crate) fn manager_url(config: &Config) -> Result<&Url, NoManager> {
     config.manager.as_ref().ok_or_else(|| {
         let toml = config
@@ -52,7 +55,7 @@ pub(crate) fn connection_options(url: &Url, config: &Config) -> Result<Connectio
     })
 }
 
-/// Where the Go worker's packages keep their FFmpeg: beside the program.
+/// The folder beside the program where the Go worker's packages keep their FFmpeg.
 pub(crate) fn tools_folder() -> PathBuf {
     let own = std::env::current_exe().unwrap_or_default();
     own.parent().unwrap_or(&own).join("tools")
@@ -73,7 +76,7 @@ pub(crate) fn bytes_of_memory(limit: MemoryLimit) -> u64 {
     }
 }
 
-/// What this node needs, and where it needs space: wherever tasks or we ourselves write.
+/// What this node needs. Space is needed wherever tasks or the worker itself write.
 pub(crate) fn requirements(config: &Config, home: &Path) -> Requirements {
     let needs = &config.node;
     let ours = [std::env::temp_dir(), home.to_owned()];

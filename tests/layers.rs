@@ -35,7 +35,7 @@ const TABLE: &[(&str, &str)] = &[
     ("systemd", "printable"),
     ("timings", ""),
     ("trees", ""),
-    ("logging", "bounded config printable clock"),
+    ("logging", "bounded chain config printable clock"),
     ("config", "cli departure document timings files"),
     ("mounts", ""),
     ("home", "blocking chain config clock document files"),

@@ -8,7 +8,7 @@ use clap::{Command, CommandFactory};
 use clap_mangen::Man;
 use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
 use flamenco_worker::cli::Arguments;
-use flamenco_worker::cli::help::{Body, Section, sections};
+use flamenco_worker::cli::help::{Section, SectionBody, sections};
 use flamenco_worker::config::manual::{ManualKey, ManualTable, ManualValue};
 
 use crate::PROGRAM;
@@ -168,7 +168,7 @@ fn add(page: &mut Roff, section: &Section) {
         ))]);
     }
     match &section.body {
-        Body::Lines(lines) => {
+        SectionBody::Lines(lines) => {
             page.control("PP", []);
             page.control("nf", []);
             for line in lines.lines() {
@@ -176,7 +176,7 @@ fn add(page: &mut Roff, section: &Section) {
             }
             page.control("fi", []);
         }
-        Body::Rows(rows) => {
+        SectionBody::Rows(rows) => {
             for (word, said) in rows {
                 tagged(page, [bold(word.as_str())], said);
             }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! What a person who starts a worker wants to know, and the worker itself does not need: why no Manager answers, and
-//! which programs are here. Nothing waits for it.
+//! Log lines for the person who starts a worker: why no Manager answers, and which programs are on this node. The worker
+//! itself needs neither, and nothing waits for them.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -19,15 +19,15 @@ use crate::setup::tools_folder;
 /// How long each step on the way to the Manager may take.
 const STEP: Duration = Duration::from_secs(2);
 
-/// How long after one look there is another: the network may have come up meanwhile, and it is something else now.
+/// The pause between two diagnoses: the network may have come up meanwhile, and the cause may be another one.
 const AGAIN: Duration = Duration::from_secs(30);
 
 /// The task type that needs an FFmpeg.
 const VIDEO: &str = "ffmpeg";
 
-/// Says why no Manager answers, until one has: by then the URL is right, and an outage is an outage.
-pub(super) async fn silence(manager: &HttpManager) -> Infallible {
-    let mut told = None;
+/// Logs why no Manager answers, until one has answered: from then on the URL is known to be right.
+pub(super) async fn explain_silence(manager: &HttpManager) -> Infallible {
+    let mut logged = None;
     while manager.since_last_answer().is_none() {
         manager.failure().await;
         let diagnosis = match probe(manager.url(), manager.connection_options(), STEP).await {
@@ -35,18 +35,18 @@ pub(super) async fn silence(manager: &HttpManager) -> Infallible {
             Err(diagnosis) => Some(diagnosis),
         };
         if let Some(diagnosis) =
-            diagnosis.filter(|new| manager.since_last_answer().is_none() && told.as_ref() != Some(new))
+            diagnosis.filter(|new| manager.since_last_answer().is_none() && logged.as_ref() != Some(new))
         {
             warn!("{}; {}", diagnosis.seen, diagnosis.advice);
-            told = Some(diagnosis);
+            logged = Some(diagnosis);
         }
         sleep(AGAIN).await;
     }
     pending().await
 }
 
-/// Says where Blender and FFmpeg are. A folder of PATH may be on a file system that hangs.
-pub(super) async fn programs(task_types: &[String]) -> Infallible {
+/// Logs where Blender and FFmpeg are. The search runs on a thread: a folder of PATH may be on a file system that hangs.
+pub(super) async fn report_programs(task_types: &[String]) -> Infallible {
     if let Some((blender, ffmpeg)) = run_blocking_within(pending(), found).await {
         match &blender {
             Some(place) => info!(program = %place.display(), "Blender"),
@@ -78,7 +78,7 @@ fn found() -> (Option<PathBuf>, Option<PathBuf>) {
     )
 }
 
-/// What a link on PATH leads to tells the version, often.
+/// The target of a link on PATH, which often tells the version.
 fn resolved(program: PathBuf) -> PathBuf {
     Path::canonicalize(&program).unwrap_or(program)
 }

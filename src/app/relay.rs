@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::info;
 
-use super::reload::Running;
+use super::reload::RunningConfig;
 use crate::home::Home;
 use crate::manager::HttpManager;
 use crate::signals::{Order, Signals};
@@ -31,7 +31,7 @@ pub(super) async fn leave_before_worker(signals: &mut Signals, tell: &UnboundedS
 pub(super) async fn relay(
     mut signals: Signals,
     tell: UnboundedSender<Order>,
-    mut running: Running<'_>,
+    mut running: RunningConfig<'_>,
     manager: &HttpManager,
     home: &Home,
 ) -> Infallible {

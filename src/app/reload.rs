@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! The configuration is read again (SIGHUP without a terminal), with a task running or not.
+//! Reads the configuration again (SIGHUP without a terminal), whether a task is running or not.
 //!
-//! What is applied: `log`, `tls` with the files it names, `headers`. They have one owner each and are asked for
-//! each time. Everything else was handed out at the start, to a task that runs perhaps: it is named, and waits for a
-//! restart. With a mistake anywhere nothing is applied.
+//! `log`, `tls` with the files it names, and `headers` are applied: each has one owner, which asks for it each time.
+//! Everything else was handed out at the start, perhaps to a running task. What of it has changed is named in the log and
+//! waits for a restart. With a mistake anywhere nothing is applied.
 
 use std::time::Duration;
 
@@ -15,41 +15,42 @@ use crate::blocking::run_blocking_within;
 use crate::chain::chain;
 use crate::cli::Arguments;
 use crate::config::{Config, Environment};
-use crate::logging::Volume;
+use crate::logging::LogLevelHandle;
 use crate::manager::HttpManager;
 use crate::setup::connection_options;
 use crate::systemd::Systemd;
 
-/// A file system that hangs must not keep the next signal waiting.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long the reading may take: a file system that hangs must not keep the next signal waiting.
+const READ_LIMIT: Duration = Duration::from_secs(5);
 
-/// Sections and keys that are applied.
+/// The tables that are applied.
 const APPLIED: [&str; 3] = ["log", "tls", "headers"];
 
-/// What this process runs with, and where it came from.
+/// The configuration that this process runs with, and what is needed to read and apply a new one.
 #[derive(Debug)]
-pub(super) struct Running<'a> {
+pub(super) struct RunningConfig<'a> {
     pub(super) arguments: &'a Arguments,
     pub(super) environment: &'a Environment,
     pub(super) config: Config,
-    pub(super) volume: Option<Volume>,
+    /// `None` where there is no log.
+    pub(super) log_level: Option<LogLevelHandle>,
     pub(super) systemd: Systemd,
 }
 
-impl Running<'_> {
-    /// Reads the configuration again and applies what can be. Says what came of it.
+impl RunningConfig<'_> {
+    /// Reads the configuration again and applies what can be applied. What came of it is logged.
     pub(super) async fn reload(&mut self, manager: &HttpManager) {
         let (arguments, environment) = (self.arguments.clone(), self.environment.clone());
         let manager_url = self.config.manager.clone();
-        let reading = run_blocking_within(sleep(PATIENCE), move || {
+        let read = run_blocking_within(sleep(READ_LIMIT), move || {
             let (config, warnings) = Config::load(&arguments, &environment).map_err(|error| error.line())?;
             let options = manager_url.map(|url| connection_options(&url, &config)).transpose();
             Ok::<_, String>((config, warnings, options.map_err(|error| chain(&error))?))
         });
-        let (config, warnings, options) = match reading.await {
+        let (config, warnings, options) = match read.await {
             Some(Ok(read)) => read,
             Some(Err(error)) => return error!("the new configuration cannot be used, the old one stays: {error}"),
-            None => return error!("the configuration cannot be read again within {PATIENCE:?}"),
+            None => return error!("the configuration cannot be read again within {READ_LIMIT:?}"),
         };
         for warning in warnings {
             warn!("{warning:#}");
@@ -68,7 +69,7 @@ impl Running<'_> {
                 "the new configuration cannot be used, the old one stays"
             );
         }
-        if let Some(Err(error)) = self.volume.as_ref().map(|volume| volume.set(&config.log)) {
+        if let Some(Err(error)) = self.log_level.as_ref().map(|log_level| log_level.set(&config.log)) {
             warn!(error = chain(&error), "the level of the log stays as it was");
         }
         self.config.log = config.log;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! What there is to say beside the flags: the lower half of `--help`, and the same in the manual page.
+//! The lower half of `--help`, which the manual page has too: examples, files, variables, signals and exit codes.
 
 use std::fmt::Write;
 
@@ -8,13 +8,16 @@ use crate::departure::EXIT_CODES;
 
 /// A piece of the help.
 pub struct Section {
+    /// The heading in the help.
     pub heading: &'static str,
-    /// The same in a manual page, whose headings have names of old.
+    /// The heading in a manual page, where the names are fixed by tradition.
     pub manual: &'static str,
-    pub body: Body,
+    /// What is below the heading.
+    pub body: SectionBody,
 }
 
-pub enum Body {
+/// What is below the heading of a [`Section`].
+pub enum SectionBody {
     /// To be shown as it stands.
     Lines(&'static str),
     /// A word or two, and what is said of it.
@@ -60,43 +63,44 @@ const SIGNALS: &[(&str, &str)] = &[
     ),
 ];
 
-/// All of it, in order.
+/// All sections, in order.
 pub fn sections() -> Vec<Section> {
-    let rows = |rows: &[(&str, &'static str)]| Body::Rows(rows.iter().map(|&(a, b)| (a.to_owned(), b)).collect());
+    let rows =
+        |rows: &[(&str, &'static str)]| SectionBody::Rows(rows.iter().map(|&(a, b)| (a.to_owned(), b)).collect());
     let codes = EXIT_CODES.iter().map(|&(code, meaning)| (code.to_string(), meaning));
     let restart = ("CODE".to_owned(), "the Manager asked for a restart");
     let section = |heading, manual, body| Section { heading, manual, body };
     vec![
-        section("Examples", "EXAMPLES", Body::Lines(EXAMPLES)),
+        section("Examples", "EXAMPLES", SectionBody::Lines(EXAMPLES)),
         section(
             "Configuration, the first of these that is there",
             "FILES",
-            Body::Lines(FILES),
+            SectionBody::Lines(FILES),
         ),
         section(
             "Home, where the identity and unsent reports of this worker are kept",
             "HOME",
-            Body::Lines(HOME),
+            SectionBody::Lines(HOME),
         ),
         section("Environment", "ENVIRONMENT", rows(ENVIRONMENT)),
         section("Signals", "SIGNALS", rows(SIGNALS)),
         section(
             "Exit codes",
             "EXIT STATUS",
-            Body::Rows(codes.chain([restart]).collect()),
+            SectionBody::Rows(codes.chain([restart]).collect()),
         ),
     ]
 }
 
-/// What `-help` ends with. Headings look as clap's own; it takes the escapes out where they do not belong.
+/// The end of `-help`. Headings look like those of clap, which takes the escapes out where they do not belong.
 pub(super) fn after_help() -> String {
     let mut text = "One dash works as well as two, and `-flag=value` as well as `-flag value`.".to_owned();
     for Section { heading, body, .. } in sections() {
         // Writing to a text cannot fail.
-        let _written = write!(text, "\n\n\x1b[1m\x1b[4m{heading}:\x1b[0m\n");
+        write!(text, "\n\n\x1b[1m\x1b[4m{heading}:\x1b[0m\n").ok();
         text += &match body {
-            Body::Lines(lines) => lines.to_owned(),
-            Body::Rows(rows) => aligned(&rows),
+            SectionBody::Lines(lines) => lines.to_owned(),
+            SectionBody::Rows(rows) => aligned(&rows),
         };
     }
     text

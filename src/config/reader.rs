@@ -140,7 +140,8 @@ impl ConfigReader<'_> {
     fn header(&mut self, entry: &TableEntry) {
         match headers::name(entry) {
             Ok(name) => self.set(&full_name("headers", name.as_str()), entry, |config, node| {
-                headers::value(node).map(|value| drop(config.headers.insert(&name, value)))
+                config.headers.insert(&name, headers::value(node)?);
+                Ok(())
             }),
             Err(diagnostic) => self.report(&entry.key, &diagnostic),
         }

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! Standard error, which may be a pipe that nobody reads, a terminal that was stopped with Ctrl+S, or
-//! closed. None of that may stop the worker: a line that finds no place is dropped and counted, and how
-//! many were is said where they are missing.
+//! Standard error may be a pipe that nobody reads, a terminal that was stopped with Ctrl+S, or closed. None of that may
+//! stop the worker: a line that cannot be written is dropped and counted, and the log has the number where they are
+//! missing.
 //!
-//! Before each write the descriptor is asked whether it takes one. It cannot be made non-blocking
-//! instead: that flag belongs to the open file, which is shared with the shell and with every program
-//! we start.
+//! Before each write the descriptor is polled. It cannot be made non-blocking instead: that flag belongs to the open file,
+//! which is shared with the shell and with every program that we start.
 
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -16,42 +15,44 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tracing_subscriber::fmt::MakeWriter;
 
-/// A pipe that polls writable takes this much without blocking (`PIPE_BUF`); a terminal and the journal do too.
+/// Bytes that a pipe takes without blocking when it polls writable (`PIPE_BUF`); a terminal and the journal take them too.
 const PIECE: usize = 4096;
 
-/// Milliseconds that a reader who is merely slow is waited for; the first time only, until it reads again.
-const PATIENCE: u8 = 50;
+/// Milliseconds that a slow reader is waited for; after that not at all until it has read again.
+const SLOW_READER_MS: u8 = 50;
 
-/// Where it goes: a file of their own in tests.
+/// Where the lines go. Tests have a file of their own.
 #[derive(Debug, Clone)]
-pub(super) enum Target {
+pub(super) enum Destination {
     StandardError,
     #[cfg_attr(not(test), expect(dead_code, reason = "what tests write to"))]
     Descriptor(Arc<OwnedFd>),
 }
 
-/// The way out for log lines. Each `write` is one line, whole.
+/// Writes log lines. Each `write` is one whole line.
 #[derive(Debug, Clone)]
-pub(super) struct Stderr {
-    target: Target,
-    state: Arc<State>,
+pub(super) struct StderrWriter {
+    destination: Destination,
+    state: Arc<WriterState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct WriterState {
+    /// Lines that were dropped since the last one that was written.
     dropped: AtomicU64,
+    /// Whether the last poll said that nothing can be written.
     stuck: AtomicBool,
 }
 
-impl Stderr {
-    pub(super) fn new(target: Target) -> Self {
+impl StderrWriter {
+    pub(super) fn new(destination: Destination) -> Self {
         Self {
-            target,
+            destination,
             state: Arc::default(),
         }
     }
 
-    /// Writes a line or drops it. What it cannot do is lost, and that is the point.
+    /// Writes a line, or drops and counts it.
     fn line(&self, line: &[u8]) {
         let dropped = self.state.dropped.swap(0, Ordering::Relaxed);
         if dropped > 0 {
@@ -66,7 +67,7 @@ impl Stderr {
         }
     }
 
-    /// Whether all of it went out. A line of more than [`PIECE`] may stop in the middle.
+    /// Writes all of it and returns whether that worked. A line of more than [`PIECE`] may stop in the middle.
     fn whole(&self, mut bytes: &[u8]) -> bool {
         while !bytes.is_empty() {
             if !self.takes_more() {
@@ -84,40 +85,40 @@ impl Stderr {
     }
 
     fn takes_more(&self) -> bool {
-        let patience = if self.state.stuck.load(Ordering::Relaxed) {
+        let timeout = if self.state.stuck.load(Ordering::Relaxed) {
             PollTimeout::ZERO
         } else {
-            PATIENCE.into()
+            SLOW_READER_MS.into()
         };
         let stderr = io::stderr();
-        let fd = match &self.target {
-            Target::StandardError => stderr.as_fd(),
-            Target::Descriptor(fd) => fd.as_fd(),
+        let fd = match &self.destination {
+            Destination::StandardError => stderr.as_fd(),
+            Destination::Descriptor(fd) => fd.as_fd(),
         };
-        let ready = writable(fd, patience);
+        let ready = writable(fd, timeout);
         self.state.stuck.store(!ready, Ordering::Relaxed);
         ready
     }
 
     fn write_some(&self, bytes: &[u8]) -> io::Result<usize> {
-        match &self.target {
-            Target::StandardError => io::stderr().write(bytes),
-            Target::Descriptor(fd) => Ok(nix::unistd::write(fd, bytes)?),
+        match &self.destination {
+            Destination::StandardError => io::stderr().write(bytes),
+            Destination::Descriptor(fd) => Ok(nix::unistd::write(fd, bytes)?),
         }
     }
 }
 
-/// Files are always writable; a pipe without a reader answers with an error instead, as does the write.
-fn writable(fd: BorrowedFd<'_>, patience: PollTimeout) -> bool {
+/// Whether a descriptor takes a write. Files always do; a pipe without a reader polls as an error, and so does the write.
+fn writable(fd: BorrowedFd<'_>, timeout: PollTimeout) -> bool {
     let mut fds = [PollFd::new(fd, PollFlags::POLLOUT)];
-    // A signal ends the wait early, which is as good as its end.
-    poll(&mut fds, patience).is_ok()
+    // A signal ends the wait early, which counts as its end.
+    poll(&mut fds, timeout).is_ok()
         && fds[0]
             .revents()
             .is_some_and(|events| events.contains(PollFlags::POLLOUT))
 }
 
-impl Write for Stderr {
+impl Write for StderrWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.line(bytes);
         Ok(bytes.len())
@@ -128,7 +129,7 @@ impl Write for Stderr {
     }
 }
 
-impl<'a> MakeWriter<'a> for Stderr {
+impl<'a> MakeWriter<'a> for StderrWriter {
     type Writer = Self;
 
     fn make_writer(&'a self) -> Self {
@@ -142,9 +143,12 @@ mod tests {
 
     use super::*;
 
-    fn pipe() -> (io::PipeReader, Stderr) {
+    fn pipe() -> (io::PipeReader, StderrWriter) {
         let (reader, writer) = io::pipe().unwrap();
-        (reader, Stderr::new(Target::Descriptor(Arc::new(writer.into()))))
+        (
+            reader,
+            StderrWriter::new(Destination::Descriptor(Arc::new(writer.into()))),
+        )
     }
 
     #[test]

@@ -6,17 +6,17 @@ use std::sync::Arc;
 
 use super::*;
 
-/// What `say` logs, in a form.
-fn logged(form: Form, level: Level, say: impl FnOnce()) -> String {
+/// What `act` logs, in a format.
+fn logged(format: LogFormat, level: Level, act: impl FnOnce()) -> String {
     let mut file = tempfile::tempfile().unwrap();
-    let target = Target::Descriptor(Arc::new(File::try_clone(&file).unwrap().into()));
+    let destination = Destination::Descriptor(Arc::new(File::try_clone(&file).unwrap().into()));
     let layer = fmt::layer()
         .with_ansi(false)
-        .event_format(Lines::new(form))
-        .with_writer(Stderr::new(target));
+        .event_format(LineFormatter::new(format))
+        .with_writer(StderrWriter::new(destination));
     let log = LogSettings { level, filter: None };
     let subscriber = Registry::default().with(filter(&log)).with(layer);
-    tracing::subscriber::with_default(subscriber, say);
+    tracing::subscriber::with_default(subscriber, act);
     let mut text = String::new();
     file.rewind().unwrap();
     file.read_to_string(&mut text).unwrap();
@@ -37,7 +37,7 @@ const FIELDS: &str = "error=\"cannot reach the Manager: connection refused\" tri
 
 #[test]
 fn a_line_for_a_file_has_the_whole_time() {
-    let text = logged(Form::Plain, Level::INFO, an_event);
+    let text = logged(LogFormat::Plain, Level::INFO, an_event);
     let (time, rest) = text.split_once(' ').unwrap();
     assert!(time.parse::<jiff::Timestamp>().is_ok(), "{time}");
     assert_eq!(rest, format!("warn  no \\u001b[31manswer {FIELDS}\n"));
@@ -46,18 +46,18 @@ fn a_line_for_a_file_has_the_whole_time() {
 #[test]
 fn a_line_for_the_journal_has_a_priority_and_no_time() {
     assert_eq!(
-        logged(Form::Journal, Level::INFO, an_event),
+        logged(LogFormat::Journal, Level::INFO, an_event),
         format!("<4>no \\u001b[31manswer {FIELDS}\n")
     );
-    let text = logged(Form::Journal, Level::TRACE, || tracing::trace!("a\nb"));
+    let text = logged(LogFormat::Journal, Level::TRACE, || tracing::trace!("a\nb"));
     assert_eq!(text, "<7>a\\nb\n");
 }
 
 #[test]
 fn a_line_for_a_terminal_has_colours_only_where_they_are_wanted() {
-    let text = logged(Form::Terminal { colours: false }, Level::INFO, an_event);
+    let text = logged(LogFormat::Terminal { colours: false }, Level::INFO, an_event);
     assert_eq!(text[8..], format!(" warn  no \\u001b[31manswer  {FIELDS}\n"));
-    let text = logged(Form::Terminal { colours: true }, Level::INFO, || {
+    let text = logged(LogFormat::Terminal { colours: true }, Level::INFO, || {
         tracing::error!(a = 1, "b\nc")
     });
     assert!(
@@ -68,7 +68,7 @@ fn a_line_for_a_terminal_has_colours_only_where_they_are_wanted() {
 
 #[test]
 fn a_span_is_told_after_the_fields_and_others_are_named() {
-    let text = logged(Form::Journal, Level::INFO, || {
+    let text = logged(LogFormat::Journal, Level::INFO, || {
         let _span = tracing::info_span!("task", task = 7).entered();
         tracing::info!(frame = 1, "rendering");
         tracing::warn!(target: "hyper", "odd");
@@ -78,7 +78,7 @@ fn a_span_is_told_after_the_fields_and_others_are_named() {
 
 #[test]
 fn libraries_are_quieter_than_we_are() {
-    let say = || {
+    let act = || {
         tracing::trace!("t");
         tracing::debug!("d");
         tracing::info!("i");
@@ -86,9 +86,9 @@ fn libraries_are_quieter_than_we_are() {
         tracing::debug!(target: "hyper::client", "hd");
         tracing::info!(target: "hyper::client", "hi");
     };
-    let said = |level| logged(Form::Journal, level, say).lines().count();
+    let lines = |level| logged(LogFormat::Journal, level, act).lines().count();
     let levels = [Level::WARN, Level::INFO, Level::DEBUG, Level::TRACE];
-    assert_eq!(levels.map(said), [1, 2, 4, 6]);
+    assert_eq!(levels.map(lines), [1, 2, 4, 6]);
 }
 
 #[test]
@@ -99,10 +99,10 @@ fn the_journal_is_known_by_its_stream_only() {
     }
     let found = nix::sys::stat::fstat(std::io::stderr()).unwrap();
     let mut environment = Environment::default();
-    assert_eq!(form(&environment), Form::Plain);
+    assert_eq!(detect_format(&environment), LogFormat::Plain);
     let stream = format!("{}:{}", found.st_dev, found.st_ino);
     environment.variables.insert("JOURNAL_STREAM".into(), stream.into());
-    assert_eq!(form(&environment), Form::Journal);
+    assert_eq!(detect_format(&environment), LogFormat::Journal);
     environment.variables.insert("JOURNAL_STREAM".into(), "1:2".into());
-    assert_eq!(form(&environment), Form::Plain);
+    assert_eq!(detect_format(&environment), LogFormat::Plain);
 }

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! What a start does before there is a worker: the home is found, mounted, locked, claimed and read.
+//! What a start does with the home before there is a worker.
 //!
 //! ```text
 //! mounted? ─► room? ─► lock ─► credentials ─► claim ─► spool
 //! ```
 //!
-//! All that touches the home is done beside the event loop: it may stand still, and a signal is obeyed all the same.
+//! Everything that touches the home runs on a thread beside the event loop: its disk may hang, and signals must be obeyed
+//! all the same.
 
 use std::convert::Infallible;
 use std::path::Path;
@@ -15,7 +16,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 use tracing::{debug, error, warn};
 
-use super::room::Patience;
+use super::disk_wait::DiskWait;
 use super::unusable;
 use crate::blocking::run_blocking;
 use crate::chain::chain;
@@ -26,18 +27,27 @@ use crate::node;
 use crate::spool::{Contents, Limits, Spool};
 use crate::systemd::{Beat, Systemd};
 
-/// How often it is looked whether the file system of the home is mounted now.
+/// The pause between two looks whether the file system of the home is mounted.
 const MOUNT_PAUSE: Duration = Duration::from_secs(1);
 
-/// A home that is ours, and what is in it.
-pub(super) struct Opened {
+/// A home that this process has locked, and what is in it.
+pub(super) struct OpenedHome {
     pub(super) home: Home,
+    /// `None` before the first registration.
     pub(super) known: Option<Credentials>,
+    /// What the spool holds.
     pub(super) contents: Contents,
 }
 
-/// Opens the home, with signs of life meanwhile.
-pub(super) async fn open(config: &Config, environment: &Environment, systemd: &Systemd) -> Result<Opened, Departure> {
+/// Opens the home, and meanwhile shows systemd that this process lives.
+///
+/// # Errors
+/// How the process is to end. Why is logged.
+pub(super) async fn open(
+    config: &Config,
+    environment: &Environment,
+    systemd: &Systemd,
+) -> Result<OpenedHome, Departure> {
     tokio::select! {
         opened = open_home(config, environment, systemd) => opened,
         never = signs_of_life(systemd) => match never {},
@@ -45,30 +55,30 @@ pub(super) async fn open(config: &Config, environment: &Environment, systemd: &S
 }
 
 /// Waits until the home is mounted, and while the disk has no room for what belongs there.
-async fn open_home(config: &Config, environment: &Environment, systemd: &Systemd) -> Result<Opened, Departure> {
+async fn open_home(config: &Config, environment: &Environment, systemd: &Systemd) -> Result<OpenedHome, Departure> {
     let folder = home::locate(config, environment).map_err(unusable)?;
-    let patience = Patience {
+    let disk_wait = DiskWait {
         systemd,
         pause: config.timings.idle_min,
     };
-    mounted(&folder, config, &patience).await;
-    let home = patience
-        .until_there_is_room(async || Home::open(folder.clone(), config.timings.lock_timeout).await)
+    wait_for_mount(&folder, config, &disk_wait).await;
+    let home = disk_wait
+        .retry_while_full(async || Home::open(folder.clone(), config.timings.lock_timeout).await)
         .await
         .map_err(no_home)?;
-    // Looked at here already: a broken file is for the operator, and better said now than after a wait.
+    // They are read this early because a broken file is for the operator to repair, and a wait for the disk may follow.
     let known = home.credentials().await.map_err(unusable)?;
     if let Some(known) = &known {
         home.claim(&known.id).map_err(no_home)?;
-        tell_a_copy(&home).await;
+        warn_of_copy(&home).await;
     }
     debug!(home = %home.dir().display(), "home is ours");
     let spool = home.spool_dir();
-    let contents = patience
-        .until_there_is_room(async || Spool::read(&spool, limits(config), &config.timings).await)
+    let contents = disk_wait
+        .retry_while_full(async || Spool::read(&spool, limits(config), &config.timings).await)
         .await
         .map_err(unusable)?;
-    Ok(Opened { home, known, contents })
+    Ok(OpenedHome { home, known, contents })
 }
 
 async fn signs_of_life(systemd: &Systemd) -> Infallible {
@@ -79,23 +89,23 @@ async fn signs_of_life(systemd: &Systemd) -> Infallible {
     }
 }
 
-/// Waits until the file system of the home is there: before that an empty folder is in its place, and a worker that
-/// begins in it registers a second time.
-async fn mounted(folder: &Path, config: &Config, patience: &Patience<'_>) {
-    let mut said = false;
+/// Waits until the file system of the home is mounted. Before that an empty folder is in its place, and a worker that
+/// starts in it registers a second time.
+async fn wait_for_mount(folder: &Path, config: &Config, disk_wait: &DiskWait<'_>) {
+    let mut announced = false;
     loop {
         let (home, needed) = (folder.to_owned(), config.node.mounted.clone());
-        let look = move || node::not_mounted_yet(&home, &needed, home::has_credentials(&home));
-        let Some(missing) = run_blocking(look).await else {
+        let find_missing = move || node::not_mounted_yet(&home, &needed, home::has_credentials(&home));
+        let Some(missing) = run_blocking(find_missing).await else {
             return;
         };
-        if !std::mem::replace(&mut said, true) {
+        if !std::mem::replace(&mut announced, true) {
             let why = format!(
                 "nothing is mounted at {} yet, where the home is to be: waiting for it",
                 missing.display()
             );
             warn!(home = %folder.display(), "{why}");
-            patience.tell(&why);
+            disk_wait.announce(&why);
         }
         sleep(MOUNT_PAUSE).await;
     }
@@ -116,8 +126,8 @@ fn no_home(error: HomeError) -> Departure {
     }
 }
 
-/// A node that was copied with its credentials works, but not alone.
-async fn tell_a_copy(home: &Home) {
+/// Warns of credentials that were copied with a node: two workers then take each other's tasks.
+async fn warn_of_copy(home: &Home) {
     match home.of_another_machine().await {
         Ok(None) => {}
         Ok(Some(file)) => warn!(

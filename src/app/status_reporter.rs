@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! Keeps systemd informed of what we do, at most once a second.
+//! Reports to systemd what the worker does, at most once a second.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -14,13 +14,14 @@ use crate::spool::Spool;
 use crate::systemd::Systemd;
 use crate::worker::{Status, StatusDetails};
 
-/// Shortest time between two looks.
+/// Shortest time between two reports.
 const SHORTEST: Duration = Duration::from_secs(1);
 
-/// Without a task little changes by itself: minutes since the last one, what waits, whether the Manager answers.
+/// Longest time between two reports without a task. Little changes then by itself: the minutes since the last task, what
+/// waits to be sent, whether the Manager answers.
 const IDLE: Duration = Duration::from_secs(10);
 
-/// Those who know what the worker does.
+/// Those who know what there is to report.
 pub(super) struct StatusReporter<'a> {
     pub(super) systemd: &'a Systemd,
     pub(super) status: watch::Receiver<Status>,
@@ -31,22 +32,23 @@ pub(super) struct StatusReporter<'a> {
 }
 
 impl StatusReporter<'_> {
+    /// Reports for as long as it is polled.
     pub(super) async fn run(mut self) -> Infallible {
         if !self.systemd.listens() {
             return pending().await;
         }
         loop {
-            let busy = self.tell();
+            let busy = self.report();
             sleep(SHORTEST).await;
             if !busy {
-                // The worker lives as long as this does; a change and its absence are followed by the same.
+                // A change and its absence are followed by the same; the worker lives as long as this runs.
                 timeout(IDLE, self.status.changed()).await.ok();
             }
         }
     }
 
-    /// Tells how things stand, and whether that may soon be different.
-    fn tell(&mut self) -> bool {
+    /// Reports once. Returns whether there may soon be more to report.
+    fn report(&mut self) -> bool {
         let status = self.status.borrow_and_update();
         let task = status.task();
         let details = StatusDetails {

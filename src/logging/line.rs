@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! One event, one line: the level as a short word, the message, then its fields. Whatever is in them (some of it was
-//! said by a Manager, a program or a file name), it stays one line and steers no terminal.
+//! Makes one line of one event: the level as a short word, the message, then the fields. Some of their text comes from a
+//! Manager, a program or a file name; whatever it is, the line stays one line and steers no terminal.
 
 use std::error::Error;
 use std::fmt::{self, Write};
@@ -12,41 +12,43 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
 use tracing_subscriber::registry::{LookupSpan, Scope};
 
-use super::Form;
+use super::LogFormat;
+use crate::chain::chain;
 use crate::{bounded, clock, printable};
 
 const DIM: &str = "\x1b[2m";
 const RESET: &str = "\x1b[0m";
 
-/// So much of a message is written, and as much of its fields, in bytes: others have a say in both.
+/// How many bytes of a message are written, and of its fields: some of their text comes from outside.
 const LONGEST: usize = 4 << 10;
 
-/// How an event becomes a line.
+/// Makes a line of an event.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Lines {
-    form: Form,
+pub(super) struct LineFormatter {
+    format: LogFormat,
 }
 
-impl Lines {
-    pub(super) fn new(form: Form) -> Self {
-        Self { form }
+impl LineFormatter {
+    /// For lines of this format.
+    pub(super) fn new(format: LogFormat) -> Self {
+        Self { format }
     }
 
-    /// All of the line, its end included.
+    /// The whole line with its end.
     fn line(self, level: Level, message: &str, fields: &str) -> String {
-        let (dim, reset) = match self.form {
-            Form::Terminal { colours: true } => (DIM, RESET),
-            Form::Terminal { colours: false } | Form::Journal | Form::Plain => ("", ""),
+        let (dim, reset) = match self.format {
+            LogFormat::Terminal { colours: true } => (DIM, RESET),
+            LogFormat::Terminal { colours: false } | LogFormat::Journal | LogFormat::Plain => ("", ""),
         };
         let now = clock::now();
-        let (front, gap) = match self.form {
-            Form::Terminal { .. } => {
+        let (front, gap) = match self.format {
+            LogFormat::Terminal { .. } => {
                 let colour = if reset.is_empty() { "" } else { colour(level) };
                 let time = now.strftime("%H:%M:%S");
                 (format!("{dim}{time}{reset} {colour}{:<5}{reset} ", word(level)), "  ")
             }
-            Form::Journal => (format!("<{}>", priority(level)), " "),
-            Form::Plain => (
+            LogFormat::Journal => (format!("<{}>", priority(level)), " "),
+            LogFormat::Plain => (
                 format!("{} {:<5} ", now.strftime("%Y-%m-%dT%H:%M:%S%.3f%:z"), word(level)),
                 " ",
             ),
@@ -81,7 +83,7 @@ fn colour(level: Level) -> &'static str {
     }
 }
 
-/// syslog's, as sd-daemon(3) has them.
+/// The priority that syslog has for a level, see sd-daemon(3).
 fn priority(level: Level) -> u8 {
     match level {
         Level::ERROR => 3,
@@ -91,51 +93,51 @@ fn priority(level: Level) -> u8 {
     }
 }
 
-impl<S, N> FormatEvent<S, N> for Lines
+impl<S, N> FormatEvent<S, N> for LineFormatter
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
 {
     fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        let mut parts = Parts::default();
-        event.record(&mut parts);
+        let mut text = EventText::default();
+        event.record(&mut text);
         for span in context.event_scope().into_iter().flat_map(Scope::from_root) {
             if let Some(fields) = span
                 .extensions()
                 .get::<FormattedFields<N>>()
                 .filter(|fields| !fields.is_empty())
             {
-                write!(parts.fields, " {}", printable::line(fields.as_str()))?;
+                write!(text.fields, " {}", printable::line(fields.as_str()))?;
             }
         }
-        // Whose words they are, where they are not ours.
+        // Events of libraries name the library.
         let target = event.metadata().target();
         if !target.starts_with("flamenco_worker") {
-            write!(parts.fields, " ({target})")?;
+            write!(text.fields, " ({target})")?;
         }
-        writer.write_str(&self.line(*event.metadata().level(), &parts.message, &parts.fields))
+        writer.write_str(&self.line(*event.metadata().level(), &text.message, &text.fields))
     }
 }
 
 /// The message of an event and all else it has.
 #[derive(Default)]
-struct Parts {
+struct EventText {
     message: String,
     fields: String,
 }
 
-impl Parts {
+impl EventText {
     fn keep(&mut self, field: &Field, text: &str) {
         if field.name() == "message" {
             self.message = printable::line(text).into_owned();
         } else {
-            // Into a String it cannot fail.
-            let _ = write!(self.fields, " {}={}", field.name(), printable::line(text));
+            // Writing to a text cannot fail.
+            write!(self.fields, " {}={}", field.name(), printable::line(text)).ok();
         }
     }
 }
 
-impl Visit for Parts {
+impl Visit for EventText {
     fn record_str(&mut self, field: &Field, value: &str) {
         let plain = !value.is_empty() && !value.contains([' ', '"', '=']);
         if plain || field.name() == "message" {
@@ -145,16 +147,9 @@ impl Visit for Parts {
         }
     }
 
-    /// With all its causes: an error is told once, where it ends.
+    /// An error has all its causes in the line, because it is logged once only.
     fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
-        let mut text = value.to_string();
-        let mut cause = value.source();
-        while let Some(error) = cause {
-            // Into a String it cannot fail.
-            let _ = write!(text, ": {error}");
-            cause = error.source();
-        }
-        self.keep(field, &format!("{text:?}"));
+        self.keep(field, &format!("{:?}", chain(value)));
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
