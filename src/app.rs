@@ -67,7 +67,7 @@ pub fn run(arguments: &Arguments, early: Early) -> Departure {
             writeln!(
                 std::io::stderr(),
                 "flamenco-worker: {}",
-                printable::text(&error.to_string())
+                printable::escape_text(&error.to_string())
             )
             .ok();
             return Departure::BadConfiguration;
@@ -82,7 +82,7 @@ pub fn run(arguments: &Arguments, early: Early) -> Departure {
         warn!("{warning:#}");
     }
     info!(version = VERSION, pid = std::process::id(), "flamenco-worker starts");
-    let systemd = Systemd::of(|name| environment.get(name));
+    let systemd = Systemd::from_environment(|name| environment.get(name));
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .thread_keep_alive(FOR_EVER)

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! Work that may block (files, above all: a file server that is gone does not answer), done beside the event loop.
+//! Work that may block, done beside the event loop. Work with files is the most of it: a file server that is gone does
+//! not answer.
 
 use std::future::pending;
 use std::panic::resume_unwind;
 
 use tokio::task::spawn_blocking;
 
-/// Does `work` in a thread and waits for it. A panic in it goes on here.
+/// Does `work` in a thread and waits for it. A panic in the thread goes on here.
 pub async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match spawn_blocking(work).await {
         Ok(done) => done,
@@ -19,8 +20,8 @@ pub async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + '
     }
 }
 
-/// Does `work` in a thread. `None` when `limit` is over before, or the work has panicked; what is late goes on by itself,
-/// and the end of the process does not wait for it.
+/// Does `work` in a thread, and waits for it until `limit` is over. Returns `None` when that was too short, or the work
+/// has panicked. Late work goes on by itself, and the end of the process does not wait for it.
 pub async fn run_blocking_within<T: Send + 'static>(
     limit: impl Future<Output = ()>,
     work: impl FnOnce() -> T + Send + 'static,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! The time as a clock on the wall of this node shows it. That may be set to anything, while a calendar has a first and
-//! a last day: what is beyond them is taken for them. Nothing else asks for this time: see `.clippy.toml`.
+//! The time of day on this node. Its clock may be set to anything, while a calendar has a first and a last day: a time
+//! beyond them is taken for them. No other room reads the clock: see `.clippy.toml`.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -12,13 +12,14 @@ use std::time::{Duration, SystemTime};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ZonedDateTime};
 
-/// Where the node's own time zone is, unless `TZ` names one.
-const SYSTEM: &str = "/etc/localtime";
+/// The file of the node's own time zone, which counts unless `TZ` names another.
+const SYSTEM_ZONE: &str = "/etc/localtime";
 
-/// A time zone is some 3 KB of rules.
+/// The longest file that is read as a time zone, in bytes: a real one has some 3 KB of rules.
 const LARGEST: u64 = 1 << 20;
 
-/// This node's time zone, looked up once. UTC where what names it is no file that could be read to its end.
+/// This node's time zone, which is looked up once. It is UTC where the name of the zone leads to no file that could be
+/// read to its end.
 pub fn zone() -> TimeZone {
     static ZONE: OnceLock<TimeZone> = OnceLock::new();
     let look = || match can_be_read(std::env::var_os("TZ").as_deref()) {
@@ -28,24 +29,24 @@ pub fn zone() -> TimeZone {
     ZONE.get_or_init(look).clone()
 }
 
-/// Now, in [`zone`].
+/// The present time in [`zone`].
 pub fn now() -> ZonedDateTime {
     timestamp().to_zoned_datetime(zone())
 }
 
-/// Now.
+/// The present time.
 pub fn timestamp() -> Timestamp {
-    at(system())
+    timestamp_of(system_time())
 }
 
-/// Now, as the kernel has it.
-#[expect(clippy::disallowed_methods, reason = "all others ask here")]
-pub fn system() -> SystemTime {
+/// The present time, as the kernel has it.
+#[expect(clippy::disallowed_methods, reason = "all others call this")]
+pub fn system_time() -> SystemTime {
     SystemTime::now()
 }
 
-/// A file's time, say, in the calendar.
-pub fn at(time: SystemTime) -> Timestamp {
+/// A time (a file's, say) in the calendar.
+pub fn timestamp_of(time: SystemTime) -> Timestamp {
     let beyond = match time < SystemTime::UNIX_EPOCH {
         true => Timestamp::MIN,
         false => Timestamp::MAX,
@@ -53,32 +54,32 @@ pub fn at(time: SystemTime) -> Timestamp {
     Timestamp::try_from(time).unwrap_or(beyond)
 }
 
-/// How long 1970 is ago; nothing before it.
+/// The time since 1970, or zero before.
 pub fn since_1970() -> Duration {
-    system().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+    system_time().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
 
-/// The same in milliseconds, which is how our own files have it.
-pub fn millis() -> u64 {
+/// The milliseconds since 1970, in which our own files have times.
+pub fn unix_millis() -> u64 {
     u64::try_from(since_1970().as_millis()).unwrap_or(u64::MAX)
 }
 
-/// From milliseconds since 1970.
-pub fn of_millis(millis: u64) -> Timestamp {
+/// The time that is so many milliseconds after 1970.
+pub fn timestamp_of_millis(millis: u64) -> Timestamp {
     let millis = i64::try_from(millis).unwrap_or(i64::MAX);
     Timestamp::from_millisecond(millis).unwrap_or(Timestamp::MAX)
 }
 
-/// Names this life of the host; empty where the kernel does not tell.
-pub fn boot() -> String {
+/// The kernel's name for this life of the host; empty where it does not tell.
+pub fn boot_id() -> String {
     let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     id.trim().to_owned()
 }
 
-/// Whether the library, which reads what `TZ` names as a file to its end, would come back. A name that is no path
-/// here (`Europe/Berlin`) is one of the system's zones, or none.
+/// Whether the library, which reads the file that `TZ` names to its end, would come back. A name that is no path here
+/// (`Europe/Berlin`) is one of the system's zones, or none.
 fn can_be_read(tz: Option<&OsStr>) -> bool {
-    let named = tz.map_or(SYSTEM.as_ref(), |tz| {
+    let named = tz.map_or(SYSTEM_ZONE.as_ref(), |tz| {
         let path = tz.to_str().and_then(|tz| tz.strip_prefix(':'));
         path.map_or(Path::new(tz), Path::new)
     });
@@ -95,14 +96,14 @@ mod tests {
     fn i23_a_time_beyond_the_calendar_is_its_end() {
         let years = |years: u64| Duration::from_secs(years * 366 * 86_400);
         let early = SystemTime::UNIX_EPOCH.checked_sub(years(1)).unwrap();
-        assert_eq!(at(early).as_second(), -366 * 86_400);
-        assert_eq!(at(SystemTime::UNIX_EPOCH + years(10_000)), Timestamp::MAX);
+        assert_eq!(timestamp_of(early).as_second(), -366 * 86_400);
+        assert_eq!(timestamp_of(SystemTime::UNIX_EPOCH + years(10_000)), Timestamp::MAX);
         assert_eq!(
-            at(SystemTime::UNIX_EPOCH.checked_sub(years(20_000)).unwrap()),
+            timestamp_of(SystemTime::UNIX_EPOCH.checked_sub(years(20_000)).unwrap()),
             Timestamp::MIN
         );
         assert_eq!(
-            (of_millis(0), of_millis(u64::MAX)),
+            (timestamp_of_millis(0), timestamp_of_millis(u64::MAX)),
             (Timestamp::UNIX_EPOCH, Timestamp::MAX)
         );
         for end in [Timestamp::MIN, Timestamp::MAX] {

@@ -1,26 +1,27 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! Text of others, made harmless where a person reads it: our own log, `systemctl status`, the output of commands, the
-//! guard's name in a process list. The Manager gets every byte as it was.
+//! Text of others, made harmless where a person reads it: in our own log, `systemctl status` and the output of commands.
+//! The Manager gets every byte as it was.
 //!
-//! What steers a terminal or turns the order of letters around is written as JSON escapes it (`\u001b`), so that it can
-//! be seen, and so that JSON stays the same JSON. Letters of every script stay, and so does what joins them.
+//! Characters that steer a terminal or turn the order of letters around are written as JSON escapes them (`\u001b`), so
+//! that they can be seen, and so that JSON stays the same JSON. Letters of every script stay, and so do the characters
+//! that join them.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-/// One line: line feeds and tabs are escaped too.
-pub fn line(text: &str) -> Cow<'_, str> {
-    escaped(text, steers)
+/// Escapes a line: line feeds and tabs too.
+pub fn escape_line(text: &str) -> Cow<'_, str> {
+    escape(text, steers)
 }
 
-/// Several lines.
-pub fn text(text: &str) -> Cow<'_, str> {
-    escaped(text, |c| steers(c) && !matches!(c, '\n' | '\t'))
+/// Escapes a text of several lines: line feeds and tabs stay.
+pub fn escape_text(text: &str) -> Cow<'_, str> {
+    escape(text, |c| steers(c) && !matches!(c, '\n' | '\t'))
 }
 
-fn escaped(text: &str, unwanted: impl Fn(char) -> bool) -> Cow<'_, str> {
+fn escape(text: &str, unwanted: impl Fn(char) -> bool) -> Cow<'_, str> {
     if !text.contains(&unwanted) {
         return Cow::Borrowed(text);
     }
@@ -31,14 +32,16 @@ fn escaped(text: &str, unwanted: impl Fn(char) -> bool) -> Cow<'_, str> {
             '\n' => clean.push_str("\\n"),
             '\r' => clean.push_str("\\r"),
             '\t' => clean.push_str("\\t"),
-            // Into a String it cannot fail.
-            c => drop(write!(clean, "\\u{:04x}", u32::from(c))),
+            // Writing to a String cannot fail.
+            c => {
+                write!(clean, "\\u{:04x}", u32::from(c)).ok();
+            }
         }
     }
     Cow::Owned(clean)
 }
 
-/// Control characters, line and paragraph separators, and the marks that change the direction of text (UAX #9).
+/// Whether a character steers: control characters, line and paragraph separators, and the marks that change the direction of text (UAX #9).
 fn steers(c: char) -> bool {
     c.is_control()
         || matches!(
@@ -47,27 +50,29 @@ fn steers(c: char) -> bool {
         )
 }
 
-/// Passes [`text`] on. What is not UTF-8 becomes U+FFFD; a character that is cut off at the end is left out.
+/// A writer that passes on what is written to it as [`escape_text`] does. Bytes that are not UTF-8 become U+FFFD; a
+/// character that is cut off at the end is left out.
 #[derive(Debug)]
-pub struct Printable<W> {
+pub struct EscapingWriter<W> {
     to: W,
     /// The start of a character whose rest comes with the next write.
     begun: Vec<u8>,
 }
 
-impl<W: Write> Printable<W> {
+impl<W: Write> EscapingWriter<W> {
+    /// Makes one that writes to `to`.
     pub fn new(to: W) -> Self {
         Self { to, begun: Vec::new() }
     }
 }
 
-impl<W: Write> Write for Printable<W> {
+impl<W: Write> Write for EscapingWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut all = std::mem::take(&mut self.begun);
         all.extend_from_slice(bytes);
         let mut chunks = all.utf8_chunks().peekable();
         while let Some(chunk) = chunks.next() {
-            self.to.write_all(text(chunk.valid()).as_bytes())?;
+            self.to.write_all(escape_text(chunk.valid()).as_bytes())?;
             let odd = chunk.invalid();
             if chunks.peek().is_none() && is_begun(odd) {
                 self.begun = odd.to_vec();
@@ -94,18 +99,18 @@ mod tests {
     #[test]
     fn i15_what_steers_is_escaped_and_letters_of_every_script_stay() {
         let harmless = "shot_010 Größe 日本 שלום नमस्ते 👩\u{200d}🚀 \u{fffd}";
-        assert!(matches!(line(harmless), Cow::Borrowed(same) if same == harmless));
+        assert!(matches!(escape_line(harmless), Cow::Borrowed(same) if same == harmless));
         assert_eq!(
-            line("a\x1b]52;c;eA==\x07b\x7f\u{9b}2J\r\n\t\u{202e}gnp\u{2069}"),
+            escape_line("a\x1b]52;c;eA==\x07b\x7f\u{9b}2J\r\n\t\u{202e}gnp\u{2069}"),
             "a\\u001b]52;c;eA==\\u0007b\\u007f\\u009b2J\\r\\n\\t\\u202egnp\\u2069"
         );
-        assert_eq!(text("a\n\tb\r\0"), "a\n\tb\\r\\u0000");
+        assert_eq!(escape_text("a\n\tb\r\0"), "a\n\tb\\r\\u0000");
     }
 
     #[test]
     fn i15_json_is_the_same_json() {
         let name = "a\x1b\u{9b}\u{202e}\u{7f}\"\\";
-        let mut out = Printable::new(Vec::new());
+        let mut out = EscapingWriter::new(Vec::new());
         serde_json::to_writer(&mut out, name).unwrap();
         assert!(out.to.is_ascii());
         assert_eq!(serde_json::from_slice::<String>(&out.to).unwrap(), name);
@@ -113,7 +118,7 @@ mod tests {
 
     #[test]
     fn i15_a_character_in_two_writes_is_one_and_what_is_none_is_marked() {
-        let mut out = Printable::new(Vec::new());
+        let mut out = EscapingWriter::new(Vec::new());
         for byte in "ü\u{202e}\u{9b}👩".bytes().chain(*b"\xff\xc3x\xf0\x9f") {
             out.write_all(&[byte]).unwrap();
         }

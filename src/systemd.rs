@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! What systemd is told (sd_notify(3)): that we are up, what we do, that we live, that we are about to go.
+//! What systemd is told (sd_notify(3)): that we are up, what we do, that we live, that we are about to leave.
 //!
 //! ```text
 //! Systemd ── READY, STATUS, RELOADING, STOPPING ──► NOTIFY_SOCKET, one datagram each
-//!    └ Beat ── WATCHDOG; once we leave EXTEND_TIMEOUT_USEC ──┘   only while somebody waits for the next one
+//!    └ Heartbeat ── WATCHDOG; EXTEND_TIMEOUT_USEC while we leave ──┘   only while the next one is waited for
 //! ```
 //!
-//! The beat has no timer of its own that could outlive what it stands for: it is due, and told, in the wait in which
-//! the state machine also hears orders. Whatever keeps it from hearing them keeps it from being told.
+//! The heartbeat has no timer of its own that could outlive what it stands for: it is due, and sent, in the wait in which
+//! the state machine is also interrupted. Whatever keeps that from being interrupted keeps the heartbeat from being sent.
 //!
-//! Without systemd (no `NOTIFY_SOCKET`) all of this is silent.
+//! Without systemd (no `NOTIFY_SOCKET`) all of this does nothing.
 
 use std::cell::{Cell, RefCell};
 use std::ffi::OsStr;
@@ -25,22 +25,23 @@ use nix::time::{ClockId, clock_gettime};
 use tokio::time::{Instant, sleep_until};
 use tracing::debug;
 
+use crate::chain::chain;
 use crate::printable;
 
-/// How long a message may wait for systemd to read the ones before it. Several hundred have room, so this much is
-/// waited for only where systemd hangs, and then we go on without it.
-const PATIENCE: Duration = Duration::from_millis(100);
+/// How long a message may wait for systemd to read the ones before it. Several hundred have room, so we wait this long
+/// only where systemd hangs, and then go on without the message.
+const SEND_LIMIT: Duration = Duration::from_millis(100);
 
-/// While we leave, more time is asked for this often ...
+/// How often more time is asked for while we leave.
 const EXTEND_EVERY: Duration = Duration::from_secs(5);
 
-/// ... and so much of it, from then on: three may come late.
+/// How much time is asked for, from then on: three requests may come late.
 const EXTENSION: Duration = Duration::from_secs(20);
 
-/// In bytes. Systemd passes over messages of more than 4096, and a terminal shows far less.
+/// The longest status, in bytes. Systemd ignores messages of more than 4096, and a terminal shows far less.
 const LONGEST_STATUS: usize = 1000;
 
-/// Systemd as it is reached from here. Clones are handles to the same.
+/// The connection to systemd, if there is any. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct Systemd(Option<Rc<Notify>>);
 
@@ -48,25 +49,25 @@ pub struct Systemd(Option<Rc<Notify>>);
 struct Notify {
     socket: UnixDatagram,
     address: SocketAddr,
-    /// How long it waits for a sign of life, where it does.
+    /// How long systemd waits for a heartbeat, where it does.
     watchdog: Option<Duration>,
-    /// Somebody wants the watchdog to run out.
-    in_doubt: Cell<bool>,
-    /// The last status.
+    /// The watchdog is to run out.
+    is_withheld: Cell<bool>,
+    /// The last status that was sent.
     status: RefCell<String>,
 }
 
-/// The sign of life, told at the turns of whoever decides.
+/// The sign of life for the watchdog, which the state machine sends while it waits.
 #[derive(Debug)]
-pub struct Beat {
+pub struct Heartbeat {
     systemd: Systemd,
     last: Option<Instant>,
-    leaving: bool,
+    is_leaving: bool,
 }
 
 impl Systemd {
-    /// As the environment says. A socket that cannot be used counts as none: systemd will say what it misses.
-    pub fn of<'a>(variable: impl Fn(&str) -> Option<&'a OsStr>) -> Self {
+    /// Connects as the environment says. A socket that cannot be used counts as none: systemd will say what it misses.
+    pub fn from_environment<'a>(variable: impl Fn(&str) -> Option<&'a OsStr>) -> Self {
         let Some(name) = variable("NOTIFY_SOCKET") else {
             return Self(None);
         };
@@ -74,7 +75,7 @@ impl Systemd {
         let (address, socket) = match made {
             Ok(made) => made,
             Err(error) => {
-                debug!(socket = %name.display(), %error, "cannot talk to systemd");
+                debug!(socket = %name.display(), error = chain(&error), "cannot talk to systemd");
                 return Self(None);
             }
         };
@@ -82,67 +83,68 @@ impl Systemd {
             socket,
             address,
             watchdog: watchdog(variable),
-            in_doubt: Cell::new(false),
+            is_withheld: Cell::new(false),
             status: RefCell::default(),
         })))
     }
 
-    /// Whether anybody listens.
+    /// Whether there is a systemd to talk to.
     pub fn listens(&self) -> bool {
         self.0.is_some()
     }
 
-    /// We are up, or the configuration was read again.
+    /// Tells that we are up, or that the configuration was read again.
     pub fn ready(&self) {
-        self.tell("READY=1");
+        self.send("READY=1");
     }
 
-    /// The configuration is being read again; [`ready`](Self::ready) ends it.
+    /// Tells that the configuration is being read again, until [`ready`](Self::ready).
     pub fn reloading(&self) {
         let now = clock_gettime(ClockId::CLOCK_MONOTONIC)
             .map(Duration::from)
             .unwrap_or_default();
-        self.tell(&format!("RELOADING=1\nMONOTONIC_USEC={}", now.as_micros()));
+        self.send(&format!("RELOADING=1\nMONOTONIC_USEC={}", now.as_micros()));
     }
 
-    /// What we do, in a line for `systemctl status`. Told when it is not what was told last.
+    /// Tells what we do, in a line for `systemctl status`. A status that was sent last is not sent again.
     pub fn status(&self, line: &str) {
         let Some(notify) = &self.0 else { return };
         if notify.status.replace(line.to_owned()) != line {
             // A line end would begin another assignment.
-            let line = printable::line(line);
+            let line = printable::escape_line(line);
             let shown = &line[..line.floor_char_boundary(LONGEST_STATUS)];
-            self.tell(&format!("STATUS={shown}"));
+            self.send(&format!("STATUS={shown}"));
         }
     }
 
-    /// Whether the watchdog is to run out: as long as this was last said with `true`, no sign of life is given.
-    pub fn doubt(&self, in_doubt: bool) {
+    /// Lets the watchdog run out, as long as this was last called with `true`: no heartbeat is sent.
+    pub fn withhold_heartbeat(&self, is_withheld: bool) {
         if let Some(notify) = &self.0
-            && notify.in_doubt.replace(in_doubt) != in_doubt
+            && notify.is_withheld.replace(is_withheld) != is_withheld
         {
-            debug!(in_doubt, "the sign of life for the watchdog");
+            debug!(in_doubt = is_withheld, "the sign of life for the watchdog");
         }
     }
 
-    fn tell(&self, message: &str) {
+    fn send(&self, message: &str) {
         let Some(notify) = &self.0 else { return };
         if let Err(error) = notify.socket.send_to_addr(message.as_bytes(), &notify.address) {
-            debug!(%error, message, "systemd was not told");
+            debug!(error = chain(&error), message, "systemd was not told");
         }
     }
 }
 
-impl Beat {
+impl Heartbeat {
+    /// Makes one that is due at once.
     pub fn new(systemd: Systemd) -> Self {
         Self {
             systemd,
             last: None,
-            leaving: false,
+            is_leaving: false,
         }
     }
 
-    /// Returns when the next beat is to be told. Cancel safe.
+    /// Waits until the next heartbeat is to be sent; for ever where systemd expects none. Cancel safe.
     pub async fn due(&self) {
         match (self.pause(), self.last) {
             (None, _) => std::future::pending().await,
@@ -151,42 +153,43 @@ impl Beat {
         }
     }
 
-    pub fn tell(&mut self) {
+    /// Sends a heartbeat and, while we leave, asks for more time.
+    pub fn send(&mut self) {
         self.last = Some(Instant::now());
         let Some(notify) = &self.systemd.0 else { return };
-        if notify.watchdog.is_some() && !notify.in_doubt.get() {
-            self.systemd.tell("WATCHDOG=1");
+        if notify.watchdog.is_some() && !notify.is_withheld.get() {
+            self.systemd.send("WATCHDOG=1");
         }
-        if self.leaving {
+        if self.is_leaving {
             self.systemd
-                .tell(&format!("EXTEND_TIMEOUT_USEC={}", EXTENSION.as_micros()));
+                .send(&format!("EXTEND_TIMEOUT_USEC={}", EXTENSION.as_micros()));
         }
     }
 
-    /// We were told to leave, and may take our time: from now on, beat by beat, more of it is asked for. What we take
-    /// is bounded by our own limits.
-    pub fn leaving(&mut self) {
-        if !std::mem::replace(&mut self.leaving, true) {
-            self.tell();
+    /// Asks for more time from now on, with each heartbeat: we were told to leave, and may take our time. What we take is
+    /// bounded by our own limits.
+    pub fn begin_leaving(&mut self) {
+        if !std::mem::replace(&mut self.is_leaving, true) {
+            self.send();
         }
     }
 
-    /// Nothing is left but to say goodbye. Not to be said before: systemd passes on no signal from here on.
+    /// Tells that we stop. Call it last: systemd passes on no signal from here on.
     pub fn stopping(&mut self) {
-        self.systemd.tell("STOPPING=1");
-        self.leaving();
+        self.systemd.send("STOPPING=1");
+        self.begin_leaving();
     }
 
     fn pause(&self) -> Option<Duration> {
         let notify = self.systemd.0.as_ref()?;
-        // Half of what it waits, as sd_watchdog_enabled(3) recommends.
+        // Half of what systemd waits, as sd_watchdog_enabled(3) recommends.
         let watchdog = notify.watchdog.map(|limit| limit / 2);
-        let extension = self.leaving.then_some(EXTEND_EVERY);
+        let extension = self.is_leaving.then_some(EXTEND_EVERY);
         watchdog.into_iter().chain(extension).min()
     }
 }
 
-/// A path, or after an `@` a name in the abstract namespace.
+/// The address of a socket: a path, or after an `@` a name in the abstract namespace.
 fn address(name: &OsStr) -> io::Result<SocketAddr> {
     match name.as_bytes() {
         [b'@', name @ ..] => SocketAddr::from_abstract_name(name),
@@ -200,11 +203,11 @@ fn address(name: &OsStr) -> io::Result<SocketAddr> {
 
 fn socket() -> io::Result<UnixDatagram> {
     let socket = UnixDatagram::unbound()?;
-    socket.set_write_timeout(Some(PATIENCE))?;
+    socket.set_write_timeout(Some(SEND_LIMIT))?;
     Ok(socket)
 }
 
-/// How long systemd waits for a sign of life of this very process.
+/// How long systemd waits for a heartbeat of this very process.
 fn watchdog<'a>(variable: impl Fn(&str) -> Option<&'a OsStr>) -> Option<Duration> {
     let number = |name| variable(name).and_then(OsStr::to_str)?.parse::<u64>().ok();
     let ours = variable("WATCHDOG_PID").is_none() || number("WATCHDOG_PID") == Some(std::process::id().into());

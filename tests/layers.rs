@@ -32,7 +32,7 @@ const TABLE: &[(&str, &str)] = &[
         "abort cli clock command config departure files home manager mounts node printable process setup spool timings chain",
     ),
     ("signals", "abort departure"),
-    ("systemd", "printable"),
+    ("systemd", "chain printable"),
     ("timings", ""),
     ("trees", ""),
     ("logging", "bounded chain config printable clock"),

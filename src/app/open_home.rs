@@ -25,7 +25,7 @@ use crate::departure::Departure;
 use crate::home::{self, Credentials, Home, HomeError};
 use crate::node;
 use crate::spool::{Contents, Limits, Spool};
-use crate::systemd::{Beat, Systemd};
+use crate::systemd::{Heartbeat, Systemd};
 
 /// The pause between two looks whether the file system of the home is mounted.
 const MOUNT_PAUSE: Duration = Duration::from_secs(1);
@@ -82,10 +82,10 @@ async fn open_home(config: &Config, environment: &Environment, systemd: &Systemd
 }
 
 async fn signs_of_life(systemd: &Systemd) -> Infallible {
-    let mut beat = Beat::new(systemd.clone());
+    let mut heartbeat = Heartbeat::new(systemd.clone());
     loop {
-        beat.due().await;
-        beat.tell();
+        heartbeat.due().await;
+        heartbeat.send();
     }
 }
 

@@ -58,7 +58,7 @@ impl StatusReporter<'_> {
         };
         self.systemd.status(&status.line(&details));
         let silence = self.manager.since_last_answer().unwrap_or_default();
-        self.systemd.doubt(silence > self.longest_silence);
+        self.systemd.withhold_heartbeat(silence > self.longest_silence);
         task.is_some() || details.trouble.is_some()
     }
 }

@@ -264,12 +264,12 @@ fn read(path: &Path) -> io::Result<CutOffRun> {
             }
         }
     }
-    let up = (head.boot != clock::boot()).then(|| booted() + AFTER_BOOT);
+    let up = (head.boot != clock::boot_id()).then(|| booted() + AFTER_BOOT);
     // It has not changed since it was tried first.
     let age = found
         .modified()
         .ok()
-        .and_then(|time| clock::system().duration_since(time).ok());
+        .and_then(|time| clock::system_time().duration_since(time).ok());
     Ok(CutOffRun {
         path: path.to_owned(),
         head,
@@ -282,7 +282,7 @@ fn read(path: &Path) -> io::Result<CutOffRun> {
 
 fn booted() -> SystemTime {
     let up = clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from);
-    clock::system().checked_sub(up).unwrap_or(SystemTime::UNIX_EPOCH)
+    clock::system_time().checked_sub(up).unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
 #[cfg(test)]
@@ -292,7 +292,7 @@ mod tests {
     fn head() -> JournalHeader {
         JournalHeader {
             task: "t".into(),
-            boot: clock::boot(),
+            boot: clock::boot_id(),
             arguments: vec!["-o".into(), "/r/ü".into()],
             directory: "/r".into(),
             before: Vec::new(),
@@ -336,7 +336,11 @@ mod tests {
         let found = read_cut_off_runs(home.path());
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].saved, [Path::new("/r/1.png")]);
-        assert!(found[0].not_after.is_some_and(|end| end < clock::system() + AFTER_BOOT));
+        assert!(
+            found[0]
+                .not_after
+                .is_some_and(|end| end < clock::system_time() + AFTER_BOOT)
+        );
         assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1);
     }
 
@@ -351,9 +355,9 @@ mod tests {
         let end = again.not_after.unwrap();
         let clocks = Duration::from_secs(CLOCKS);
         assert!(!again.is_new && !again.is_old);
-        assert!(end > clock::system() && end <= clock::system() + clocks);
+        assert!(end > clock::system_time() && end <= clock::system_time() + clocks);
         let file = File::options().append(true).open(&again.path).unwrap();
-        file.set_modified(clock::system() - KEPT - Duration::from_secs(1))
+        file.set_modified(clock::system_time() - KEPT - Duration::from_secs(1))
             .unwrap();
         let old = read_cut_off_runs(home.path()).remove(0);
         assert_eq!((old.is_old, old.not_after), (true, Some(end)));

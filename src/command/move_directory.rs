@@ -250,7 +250,7 @@ fn resolve(path: &Path) -> io::Result<PathBuf> {
 fn backup_name(dest: &Path) -> io::Result<PathBuf> {
     // A link's target counts, as in the Go worker; a link to nothing has a time of its own.
     let metadata = fs::metadata(dest).or_else(|_| fs::symlink_metadata(dest))?;
-    let stamped = suffixed(dest, &stamp(clock::at(metadata.modified()?), &clock::zone()));
+    let stamped = suffixed(dest, &stamp(clock::timestamp_of(metadata.modified()?), &clock::zone()));
     if fs::symlink_metadata(&stamped).is_err_and(|error| error.kind() == ErrorKind::NotFound) {
         return Ok(stamped);
     }

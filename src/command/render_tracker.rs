@@ -62,7 +62,7 @@ impl RenderTracker {
             before: None,
             mounts: Vec::new(),
             saved: Vec::new(),
-            began: clock::system(),
+            began: clock::system_time(),
             journal: None,
         };
         if outputs.is_empty() {
@@ -88,7 +88,7 @@ impl RenderTracker {
         if let (Some(folder), Some(before)) = (context.tools.journals(), &rendering.before) {
             let head = JournalHeader {
                 task: context.environment.task.clone(),
-                boot: clock::boot(),
+                boot: clock::boot_id(),
                 arguments: rendering.arguments.clone(),
                 directory: rendering.directory.clone(),
                 before: before.iter().map(|(path, stamp)| (path.clone(), *stamp)).collect(),

@@ -98,7 +98,7 @@ impl LockHolder {
         Self {
             pid: nix::unistd::getpid().as_raw(),
             host: hostname(),
-            boot: clock::boot(),
+            boot: clock::boot_id(),
             started: clock::timestamp().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             leaving: false,
@@ -119,7 +119,7 @@ impl LockHolder {
     /// Whether a process with its pid runs on this host, and the host was not started anew since; the pid may have been given
     /// to another process.
     pub fn is_alive(&self) -> bool {
-        self.is_here() && self.boot == clock::boot() && Path::new("/proc").join(self.pid.to_string()).exists()
+        self.is_here() && self.boot == clock::boot_id() && Path::new("/proc").join(self.pid.to_string()).exists()
     }
 
     /// Whether the process of that number has the lock file of `dir` open: another process that has the number now, here or

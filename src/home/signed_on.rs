@@ -34,7 +34,7 @@ impl Home {
         let text = format!(
             "pid: {}\nboot: {}\ntime: {}\n",
             nix::unistd::getpid(),
-            clock::boot(),
+            clock::boot_id(),
             clock::timestamp().strftime("%Y-%m-%dT%H:%M:%SZ")
         );
         let write = move || files::replace_durably(&path, text.as_bytes());

@@ -53,8 +53,8 @@ impl LineFormatter {
                 " ",
             ),
         };
-        let message = bounded::text(message, LONGEST);
-        let fields = bounded::text(fields.trim_start(), LONGEST);
+        let message = bounded::shorten(message, LONGEST);
+        let fields = bounded::shorten(fields.trim_start(), LONGEST);
         let fields = match &*fields {
             "" => String::new(),
             fields => format!("{gap}{dim}{fields}{reset}"),
@@ -107,7 +107,7 @@ where
                 .get::<FormattedFields<N>>()
                 .filter(|fields| !fields.is_empty())
             {
-                write!(text.fields, " {}", printable::line(fields.as_str()))?;
+                write!(text.fields, " {}", printable::escape_line(fields.as_str()))?;
             }
         }
         // Events of libraries name the library.
@@ -129,10 +129,10 @@ struct EventText {
 impl EventText {
     fn keep(&mut self, field: &Field, text: &str) {
         if field.name() == "message" {
-            self.message = printable::line(text).into_owned();
+            self.message = printable::escape_line(text).into_owned();
         } else {
             // Writing to a text cannot fail.
-            write!(self.fields, " {}={}", field.name(), printable::line(text)).ok();
+            write!(self.fields, " {}={}", field.name(), printable::escape_line(text)).ok();
         }
     }
 }

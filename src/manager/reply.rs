@@ -70,7 +70,7 @@ impl Reply {
     }
 
     fn unreadable(&self, why: &str) -> ManagerError {
-        let why = bounded::text(why, bounded::WORDS);
+        let why = bounded::shorten(why, bounded::LONGEST_MESSAGE);
         ManagerError::NotTheManager(format!("{why}; it begins {:?}", self.excerpt()))
     }
 
@@ -170,8 +170,8 @@ impl Reply {
         let manager = to.as_str().strip_suffix(path).filter(|other| *other != base.as_str());
         Some(ManagerError::Redirected {
             code: self.status.as_u16(),
-            manager: manager.map(|url| bounded::words(url.to_owned())),
-            to: bounded::words(to.into()),
+            manager: manager.map(|url| bounded::shorten_message(url.to_owned())),
+            to: bounded::shorten_message(to.into()),
         })
     }
 }

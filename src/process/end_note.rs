@@ -65,7 +65,7 @@ impl EndNote {
     pub(super) fn write(&self, pid: i32, ended: u64, report: ExitReport) -> io::Result<()> {
         let content = NoteContent {
             about: self.about.clone(),
-            boot: clock::boot(),
+            boot: clock::boot_id(),
             ended,
             pid,
             report,
@@ -101,7 +101,7 @@ impl NotedEnd {
         };
         let content: NoteContent = serde_json::from_slice(&text)?;
         let report = content.report;
-        let counts = |status: &i32| is_own_doing(*status) && !report.asked && content.boot == clock::boot();
+        let counts = |status: &i32| is_own_doing(*status) && !report.asked && content.boot == clock::boot_id();
         let Some(status) = report.status.filter(counts) else {
             return Ok(None);
         };
@@ -159,7 +159,7 @@ mod tests {
             }),
             None
         );
-        let text = fs::read_to_string(&path).unwrap().replace(&clock::boot(), "another");
+        let text = fs::read_to_string(&path).unwrap().replace(&clock::boot_id(), "another");
         let text = text.replace("\"asked\":true", "\"asked\":false");
         fs::write(&path, &text).unwrap();
         assert_eq!(NotedEnd::read(&path).unwrap(), None);

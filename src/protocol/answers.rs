@@ -72,14 +72,14 @@ impl ErrorBody {
         };
         Some(Self {
             code,
-            message: bounded::words(message),
+            message: bounded::shorten_message(message),
         })
     }
 }
 
 /// Reads a text for people, which may be of any length, and keeps it bounded.
 fn words<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    String::deserialize(deserializer).map(bounded::words)
+    String::deserialize(deserializer).map(bounded::shorten_message)
 }
 
 #[cfg(test)]

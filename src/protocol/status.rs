@@ -56,7 +56,7 @@ impl From<String> for WorkerStatus {
             "testing" => Self::Testing,
             "offline" => Self::Offline,
             "restart" => Self::Restart,
-            _ => Self::Other(bounded::words(word)),
+            _ => Self::Other(bounded::shorten_message(word)),
         }
     }
 }

@@ -89,7 +89,9 @@ impl AssignedTask {
             uuid: Id,
         }
         let read = match values(body) {
-            0..=MOST_VALUES => serde_json::from_slice(body).map_err(|error| bounded::words(error.to_string())),
+            0..=MOST_VALUES => {
+                serde_json::from_slice(body).map_err(|error| bounded::shorten_message(error.to_string()))
+            }
             many => Err(format!("it has {many} values, which is more than {MOST_VALUES}")),
         };
         read.map_err(|why| UnreadableTask {

@@ -109,7 +109,7 @@ fn read_state<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ReportState,
 
 /// Milliseconds since 1970; only compared with each other, so that a jump of the clock does no harm.
 pub(super) fn now_millis() -> u64 {
-    clock::millis()
+    clock::unix_millis()
 }
 
 #[cfg(test)]

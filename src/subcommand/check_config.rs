@@ -42,17 +42,25 @@ pub(super) fn check(config: &Config, environment: &Environment) -> Result<(), St
 /// What the output says.
 pub(super) fn show(config: &Config, environment: &Environment, out: &mut impl Write) -> io::Result<()> {
     match &config.file {
-        Some(file) => writeln!(out, "# read from {}", printable::line(&file.display().to_string()))?,
+        Some(file) => writeln!(
+            out,
+            "# read from {}",
+            printable::escape_line(&file.display().to_string())
+        )?,
         None => writeln!(out, "# no file was found")?,
     }
     if let (None, Ok(home)) = (&config.home, home::locate(config, environment)) {
-        writeln!(out, "# the home is {}", printable::line(&home.display().to_string()))?;
+        writeln!(
+            out,
+            "# the home is {}",
+            printable::escape_line(&home.display().to_string())
+        )?;
     }
     if let Some(filter) = &config.log.filter {
         writeln!(
             out,
             "# the log is filtered by FLAMENCO_LOG: {}",
-            printable::line(filter)
+            printable::escape_line(filter)
         )?;
     }
     for table in config.effective() {
@@ -69,7 +77,7 @@ pub(super) fn show(config: &Config, environment: &Environment, out: &mut impl Wr
 fn line(effective: &EffectiveValue<'_>, out: &mut impl Write) -> io::Result<()> {
     let (name, origin) = (
         &effective.name,
-        printable::line(&effective.origin.to_string()).into_owned(),
+        printable::escape_line(&effective.origin.to_string()).into_owned(),
     );
     match &effective.value {
         ShownValue::Toml(value) => writeln!(out, "{name} = {value}  # {origin}"),

@@ -16,7 +16,7 @@ use serde::Serialize;
 use super::table;
 use crate::cli::HistoryArguments;
 use crate::home::{LockHolder, spool_of};
-use crate::printable::line;
+use crate::printable::escape_line;
 use crate::spool::{Cause, LineCount, LogSpan, ProgramEnd, ReportState, StoredTask, list};
 use crate::{clock, files};
 
@@ -212,8 +212,8 @@ impl<'a> HistoryRow<'a> {
     fn whole(&self, runs: usize, out: &mut impl Write) -> Result<(), HistoryError> {
         let kept = self.kept;
         let log = self.log()?;
-        writeln!(out, "Task     {}  {}", line(&kept.task), line(&kept.name))?;
-        writeln!(out, "Job      {}", line(&kept.job))?;
+        writeln!(out, "Task     {}  {}", escape_line(&kept.task), escape_line(&kept.name))?;
+        writeln!(out, "Job      {}", escape_line(&kept.job))?;
         writeln!(out, "Begun    {}", local(kept.begun))?;
         if let Some(end) = &kept.end {
             writeln!(out, "Ended    {}, after {}", local(end.ended), seconds(end.took_ms))?;
@@ -221,7 +221,7 @@ impl<'a> HistoryRow<'a> {
         writeln!(out, "Outcome  {}", self.outcome())?;
         let why = self.cause().1;
         if !why.is_empty() {
-            writeln!(out, "Why      {}", line(why))?;
+            writeln!(out, "Why      {}", escape_line(why))?;
         }
         for program in self.programs() {
             writeln!(out, "Program  {}", program_line(program))?;
@@ -232,7 +232,7 @@ impl<'a> HistoryRow<'a> {
             "Log      {lines} lines, {bytes} bytes; the Manager does not get {} of the lines",
             kept.lost.lines
         )?;
-        writeln!(out, "Folder   {}", line(&kept.folder.to_string_lossy()))?;
+        writeln!(out, "Folder   {}", escape_line(&kept.folder.to_string_lossy()))?;
         if runs > 1 {
             writeln!(out, "Runs     {runs} are kept, this is the last; --json shows all")?;
         }
@@ -265,7 +265,7 @@ impl<'a> HistoryRow<'a> {
 fn program_line(program: &ProgramEnd) -> String {
     let mut text = format!(
         "{} (pid {}): exit {}, {}, {} of CPU time, peak memory {} MB",
-        line(&program.program),
+        escape_line(&program.program),
         program.pid,
         exit(program),
         seconds(program.wall_ms),
@@ -277,7 +277,7 @@ fn program_line(program: &ProgramEnd) -> String {
         ("cannot be ended", &program.unkillable),
     ] {
         if !names.is_empty() {
-            text.push_str(&format!(", {what}: {}", line(&names.join(", "))));
+            text.push_str(&format!(", {what}: {}", escape_line(&names.join(", "))));
         }
     }
     text
@@ -303,12 +303,12 @@ fn seconds(millis: u64) -> String {
 }
 
 fn utc(millis: u64) -> String {
-    let time = clock::of_millis(millis);
+    let time = clock::timestamp_of_millis(millis);
     time.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
 }
 
 /// The time in the time zone of the node.
 fn local(millis: u64) -> String {
-    let zoned = clock::of_millis(millis).to_zoned_datetime(clock::zone());
+    let zoned = clock::timestamp_of_millis(millis).to_zoned_datetime(clock::zone());
     zoned.strftime("%Y-%m-%d %H:%M:%S").to_string()
 }

@@ -27,7 +27,7 @@ use crate::cli::{Arguments, Subcommand};
 use crate::config::{Config, Environment};
 use crate::departure::Departure;
 use crate::home::{self, SearchError};
-use crate::printable::{self, Printable};
+use crate::printable::{self, EscapingWriter};
 
 /// Runs a subcommand.
 ///
@@ -76,11 +76,11 @@ fn home(arguments: &Arguments) -> Result<PathBuf, Departure> {
 }
 
 /// What a subcommand writes to: standard output, made harmless to terminals.
-type Stdout = BufWriter<Printable<StdoutLock<'static>>>;
+type Stdout = BufWriter<EscapingWriter<StdoutLock<'static>>>;
 
 /// Runs what writes to standard output.
 fn shown(show: impl FnOnce(&mut Stdout) -> Result<(), HistoryError>) -> Result<(), Departure> {
-    let mut out = BufWriter::new(Printable::new(io::stdout().lock()));
+    let mut out = BufWriter::new(EscapingWriter::new(io::stdout().lock()));
     match show(&mut out).and_then(|()| Ok(out.flush()?)) {
         Ok(()) => Ok(()),
         // The reader has seen enough, as in `| head`.
@@ -107,5 +107,10 @@ fn unusable(error: &impl Display) -> Departure {
 
 /// Writes to standard error. It does not matter if that is closed.
 fn say(text: &impl Display) {
-    writeln!(io::stderr(), "flamenco-worker: {}", printable::text(&text.to_string())).ok();
+    writeln!(
+        io::stderr(),
+        "flamenco-worker: {}",
+        printable::escape_text(&text.to_string())
+    )
+    .ok();
 }

@@ -34,7 +34,7 @@ pub(super) fn write<const N: usize>(heading: [&str; N], rows: &[[String; N]], ou
 }
 
 fn fitted(text: &str) -> String {
-    let plain = printable::line(text);
+    let plain = printable::escape_line(text);
     match plain.char_indices().nth(WIDEST) {
         None => plain.into_owned(),
         Some(_) => plain.chars().take(WIDEST - 3).chain("...".chars()).collect(),

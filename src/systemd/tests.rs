@@ -33,7 +33,7 @@ impl Listener {
     }
 
     fn systemd(&self) -> Systemd {
-        Systemd::of(|name| self.environment.get(name).map(OsString::as_os_str))
+        Systemd::from_environment(|name| self.environment.get(name).map(OsString::as_os_str))
     }
 
     /// What came since the last look.
@@ -50,14 +50,14 @@ impl Listener {
 /// A second, as a watchdog's limit.
 const SECOND: (&str, &str) = ("WATCHDOG_USEC", "1000000");
 
-/// What is told in so many seconds by somebody who waits for nothing else.
-async fn turns(beat: &mut Beat, seconds: u64) {
+/// Sends heartbeats for so many seconds, and waits for nothing else.
+async fn turns(heartbeat: &mut Heartbeat, seconds: u64) {
     let end = Instant::now() + Duration::from_secs(seconds);
     loop {
         tokio::select! {
             biased;
             () = sleep_until(end) => return,
-            () = beat.due() => beat.tell(),
+            () = heartbeat.due() => heartbeat.send(),
         }
     }
 }
@@ -75,7 +75,7 @@ fn messages_arrive_at_a_path_and_at_an_abstract_name() {
     let name = format!("flamenco-test-{}", std::process::id());
     let socket = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
     let name = OsString::from(format!("@{name}"));
-    Systemd::of(|variable| (variable == "NOTIFY_SOCKET").then_some(name.as_os_str())).reloading();
+    Systemd::from_environment(|variable| (variable == "NOTIFY_SOCKET").then_some(name.as_os_str())).reloading();
     let mut buffer = [0; 99];
     let length = socket.recv(&mut buffer).unwrap();
     assert!(buffer[..length].starts_with(b"RELOADING=1\nMONOTONIC_USEC="));
@@ -85,7 +85,7 @@ fn messages_arrive_at_a_path_and_at_an_abstract_name() {
 fn without_a_socket_or_with_a_wrong_one_nothing_happens() {
     for name in ["", "relative", "/nonexistent/notify", "@nobody-listens-here"] {
         let name = OsString::from(name);
-        let systemd = Systemd::of(|variable| (variable == "NOTIFY_SOCKET").then_some(name.as_os_str()));
+        let systemd = Systemd::from_environment(|variable| (variable == "NOTIFY_SOCKET").then_some(name.as_os_str()));
         systemd.ready();
         systemd.status("idle");
     }
@@ -98,10 +98,10 @@ fn a_systemd_that_hangs_holds_up_nothing_for_long() {
     let systemd = listener.systemd();
     let begun = Instant::now();
     // Its queue has room for `net.unix.max_dgram_qlen` messages, 10 at least.
-    while begun.elapsed() < PATIENCE {
+    while begun.elapsed() < SEND_LIMIT {
         systemd.ready();
     }
-    assert!(begun.elapsed() < PATIENCE * 5, "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < SEND_LIMIT * 5, "{:?}", begun.elapsed());
 }
 
 #[test]
@@ -122,38 +122,38 @@ fn a_watchdog_is_ours_or_nobodys() {
 #[tokio::test(start_paused = true)]
 async fn e13_a_sign_of_life_is_given_twice_per_limit_at_our_turns_and_never_else() {
     let listener = Listener::new(&[SECOND]);
-    let mut beat = Beat::new(listener.systemd());
-    turns(&mut beat, 3).await;
+    let mut heartbeat = Heartbeat::new(listener.systemd());
+    turns(&mut heartbeat, 3).await;
     assert_eq!(listener.heard(), ["WATCHDOG=1"; 6]);
-    // Whoever decides is busy elsewhere: time alone tells nothing.
+    // The state machine is busy elsewhere: time alone sends nothing.
     tokio::time::advance(Duration::from_secs(9)).await;
     assert!(listener.heard().is_empty());
-    turns(&mut beat, 1).await;
+    turns(&mut heartbeat, 1).await;
     assert_eq!(listener.heard(), ["WATCHDOG=1"; 2]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn e13_no_sign_of_life_is_given_while_in_doubt() {
     let listener = Listener::new(&[SECOND]);
-    let mut beat = Beat::new(listener.systemd());
-    beat.systemd.doubt(true);
-    turns(&mut beat, 3).await;
+    let mut heartbeat = Heartbeat::new(listener.systemd());
+    heartbeat.systemd.withhold_heartbeat(true);
+    turns(&mut heartbeat, 3).await;
     assert!(listener.heard().is_empty());
-    beat.systemd.doubt(false);
-    turns(&mut beat, 1).await;
+    heartbeat.systemd.withhold_heartbeat(false);
+    turns(&mut heartbeat, 1).await;
     assert_eq!(listener.heard().first().map(String::as_str), Some("WATCHDOG=1"));
 }
 
 #[tokio::test(start_paused = true)]
 async fn e5_whoever_leaves_asks_for_more_time_until_it_is_gone() {
     let listener = Listener::new(&[]);
-    let mut beat = Beat::new(listener.systemd());
-    turns(&mut beat, 60).await;
+    let mut heartbeat = Heartbeat::new(listener.systemd());
+    turns(&mut heartbeat, 60).await;
     assert!(listener.heard().is_empty(), "nothing to say");
-    beat.leaving();
-    beat.leaving();
-    turns(&mut beat, 11).await;
+    heartbeat.begin_leaving();
+    heartbeat.begin_leaving();
+    turns(&mut heartbeat, 11).await;
     assert_eq!(listener.heard(), ["EXTEND_TIMEOUT_USEC=20000000"; 3]);
-    beat.stopping();
+    heartbeat.stopping();
     assert_eq!(listener.heard(), ["STOPPING=1"]);
 }

@@ -13,13 +13,13 @@ use tokio::time::Instant;
 
 use super::State;
 use crate::signals::Order;
-use crate::systemd::{Beat, Systemd};
+use crate::systemd::{Heartbeat, Systemd};
 
 /// The orders as they come, for one reader.
 #[derive(Debug)]
 pub struct Interrupts {
     orders: UnboundedReceiver<Order>,
-    beat: Beat,
+    heartbeat: Heartbeat,
     /// When the first order came that leaves no time for a task.
     stopped: Option<Instant>,
     /// Which came last, a sleep or a wake.
@@ -31,7 +31,7 @@ impl Interrupts {
     pub fn new(orders: UnboundedReceiver<Order>, systemd: Systemd) -> Self {
         Self {
             orders,
-            beat: Beat::new(systemd),
+            heartbeat: Heartbeat::new(systemd),
             stopped: None,
             sleep: false,
         }
@@ -58,7 +58,7 @@ impl Interrupts {
                         return Err(turned);
                     }
                 }
-                () = self.beat.due() => self.beat.tell(),
+                () = self.heartbeat.due() => self.heartbeat.send(),
                 value = &mut work => return Ok(value),
             }
         }
@@ -74,7 +74,7 @@ impl Interrupts {
 
     /// All that is left is to leave. Answers since when.
     pub(super) fn stopping(&mut self) -> Instant {
-        self.beat.stopping();
+        self.heartbeat.stopping();
         *self.stopped.get_or_insert_with(Instant::now)
     }
 
@@ -88,7 +88,7 @@ impl Interrupts {
             self.stopped.get_or_insert_with(Instant::now);
         }
         match order {
-            Order::Leave(_) => self.beat.leaving(),
+            Order::Leave(_) => self.heartbeat.begin_leaving(),
             Order::Sleep => self.sleep = true,
             Order::Wake => self.sleep = false,
             Order::Reload => {}

@@ -134,7 +134,7 @@ impl RunningTask {
         Self {
             phase: TaskPhase::Running,
             id: task.uuid.to_string(),
-            name: bounded::text(name, LONGEST_NAME).into_owned(),
+            name: bounded::shorten(name, LONGEST_NAME).into_owned(),
             steps: u32::try_from(task.steps_total.max(0)).unwrap_or(u32::MAX),
             renders: !task.commands.is_empty() && task.commands.iter().all(|command| command.name == RENDERER),
         }

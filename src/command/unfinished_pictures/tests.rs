@@ -26,7 +26,7 @@ impl TestRun {
             saved: Vec::new(),
             writing: Vec::new(),
             tmpdir: folder.path().join("tmp"),
-            began: crate::clock::system(),
+            began: crate::clock::system_time(),
             not_after: None,
         };
         Self { folder, run }
@@ -180,7 +180,7 @@ fn i2_what_was_open_for_writing_goes_also_where_the_pattern_does_not_tell() {
     assert!(!test.out("movie.mp4").exists());
     fs::write(test.out("old.mp4"), "half").unwrap();
     let old = File::options().write(true).open(test.out("old.mp4")).unwrap();
-    old.set_modified(crate::clock::system() - Duration::from_secs(3600))
+    old.set_modified(crate::clock::system_time() - Duration::from_secs(3600))
         .unwrap();
     let old = test.out("old.mp4");
     test.is_open(&old);
@@ -202,9 +202,9 @@ fn i2_what_somebody_else_writes_meanwhile_is_left_to_them() {
 fn i2_what_was_written_after_the_host_was_up_again_is_another_nodes() {
     let mut test = TestRun::new(|_| ());
     fs::write(test.out("x0001.png"), "half").unwrap();
-    test.run.not_after = Some(crate::clock::system() - Duration::from_secs(60));
+    test.run.not_after = Some(crate::clock::system_time() - Duration::from_secs(60));
     assert_eq!(test.set_aside(), [""; 0]);
-    test.run.not_after = Some(crate::clock::system() + Duration::from_secs(60));
+    test.run.not_after = Some(crate::clock::system_time() + Duration::from_secs(60));
     assert_eq!(test.set_aside().len(), 1);
 }
 

@@ -205,7 +205,7 @@ impl Guard {
             wall: at.saturating_sub(self.began),
             oom: self.oom.as_ref().is_some_and(OomCounter::has_moved),
             at,
-            time: clock::millis(),
+            time: clock::unix_millis(),
             was_seen: self.worker_lives(),
         };
         self.exit = Some(exit);

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::finding::{Finding, Severity};
 use crate::cli::{DoctorArguments, VERSION};
-use crate::printable::line;
+use crate::printable::escape_line;
 
 /// Width of the longest name, `manager.credentials`.
 const NAMES: usize = 19;
@@ -62,9 +62,9 @@ impl DoctorReport {
     fn lines(&self, out: &mut impl Write) -> io::Result<()> {
         for finding in &self.findings {
             let word = finding.severity.word();
-            writeln!(out, "{word:4}  {:NAMES$}  {}", finding.name, line(&finding.seen))?;
+            writeln!(out, "{word:4}  {:NAMES$}  {}", finding.name, escape_line(&finding.seen))?;
             if let Some(advice) = &finding.advice {
-                writeln!(out, "{:4}  {:NAMES$}  -> {}", "", "", line(advice))?;
+                writeln!(out, "{:4}  {:NAMES$}  -> {}", "", "", escape_line(advice))?;
             }
         }
         let count = |severity| {
