@@ -131,14 +131,14 @@ async fn serve(running: RunningConfig<'_>, early: Early) -> Result<Departure, De
         manager.identify(&known);
     }
     let (spool, sender) = Spool::of(contents);
-    let (pictures, desk) = PreviewQueue::new(home.dir(), &config.timings);
+    let (previews, preview_sender) = PreviewQueue::new(home.dir(), &config.timings);
     let (hints, source) = hint_channel(&config.timings);
     let listener = config.push.then(|| PushListener::new(source, &config.timings));
     let context = WorkerContext {
         home: &home,
         introduction: introduction(config),
         spool: spool.clone(),
-        pictures,
+        previews,
         tools: tools(config, &launcher, &home),
         hints,
         node: Node::new(requirements(config, home.dir()), &config.timings),
@@ -167,7 +167,7 @@ async fn serve(running: RunningConfig<'_>, early: Early) -> Result<Departure, De
         departure = worker.run(interrupts, before) => departure,
         never = reaper.run() => match never {},
         never = send_reports(left, &launcher, sender, &manager) => match never {},
-        never = desk.run(&manager, &launcher) => match never {},
+        never = preview_sender.run(&manager, &launcher) => match never {},
         never = status.run() => match never {},
         never = optional_services(listener, &manager, &config.task_types) => match never {},
         never = relay(signals, tell, running, &manager, &home) => match never {},

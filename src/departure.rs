@@ -51,8 +51,10 @@ pub struct RestartCode(NonZeroU8);
 /// A number that cannot be a restart exit code.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RestartCodeError {
+    /// It is no exit code at all.
     #[error("{0} is not an exit code: it must be between 1 and 255")]
     OutOfRange(i64),
+    /// It has a meaning of its own here; which.
     #[error("{0} already means \"{1}\"; choose another one, 47 for example")]
     Reserved(i64, &'static str),
 }

@@ -18,6 +18,7 @@ pub enum Incomplete {
     Failed(String),
     /// The same, and it may well be this node's fault: a program that cannot be started, or crashes at once.
     SuspectNode(String),
+    /// It was stopped.
     Aborted(AbortReason),
     /// It is not the task's fault: the task goes back to the Manager's queue.
     Requeued(RequeueReason),

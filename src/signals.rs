@@ -39,9 +39,11 @@ const ONE: i64 = 100;
 /// What a person or a supervisor tells us through the system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
+    /// End this process.
     Leave(Urgency),
     /// Take no new task.
     Sleep,
+    /// Take tasks again.
     Wake,
     /// Read the configuration again.
     Reload,

@@ -62,16 +62,25 @@ pub use status::{Status, StatusDetails};
 /// What a worker works with.
 #[derive(Debug)]
 pub struct WorkerContext<'a> {
+    /// The directory of this worker, locked.
     pub home: &'a Home,
+    /// What the Manager is told at sign-on.
     pub introduction: Introduction,
+    /// Where the reports of tasks wait.
     pub spool: Spool,
-    pub pictures: PreviewQueue,
+    /// Pictures for "last rendered".
+    pub previews: PreviewQueue,
+    /// What tasks are run with.
     pub tools: Tools,
+    /// The Manager's reasons to ask it now.
     pub hints: HintReceiver,
+    /// Whether this node can take a task.
     pub node: Node,
     /// So many tasks in a row whose program cannot be started or crashes at once make the node pause; 0: never.
     pub strikes: u32,
+    /// The exit code for a restart, where there is somebody who restarts us.
     pub restart_code: Option<RestartCode>,
+    /// How long things take.
     pub timings: Timings,
 }
 

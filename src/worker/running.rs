@@ -69,7 +69,7 @@ struct RunContext<'a> {
     node: &'a Node,
     tools: &'a Tools,
     spool: &'a Spool,
-    pictures: &'a PreviewQueue,
+    previews: &'a PreviewQueue,
     breaker: &'a mut CrashLoopBreaker,
 }
 
@@ -163,7 +163,7 @@ impl<M: Manager> Worker<'_, M> {
             node: &self.context.node,
             tools: &self.context.tools,
             spool: &self.context.spool,
-            pictures: &self.context.pictures,
+            previews: &self.context.previews,
             breaker: &mut self.breaker,
         };
         let mut warning = pin!(warn_when_short(context.node, context.spool, &task.uuid));
@@ -214,7 +214,7 @@ async fn carry_out(plan: RunPlan, task: &AssignedTask, context: RunContext<'_>, 
     }
     let fit = context.node.check().await;
     // Not sooner: to the next start, a folder that is open is one whose task ran.
-    let mut reporter = match TaskReporter::begin(context.spool, context.pictures, task).await {
+    let mut reporter = match TaskReporter::begin(context.spool, context.previews, task).await {
         Ok(reporter) => reporter,
         Err(error) => {
             let cause = RequeueReason::Spool(chain(&error));

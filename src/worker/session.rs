@@ -29,9 +29,13 @@ const DENIALS: u32 = 3;
 /// What the Manager is told about this worker.
 #[derive(Debug, Clone)]
 pub struct Introduction {
+    /// As the Manager's page shows it.
     pub name: String,
+    /// The types of tasks to be given.
     pub task_types: Vec<String>,
+    /// The version of this program.
     pub software_version: String,
+    /// Whether *Restart* is offered.
     pub can_restart: bool,
 }
 

@@ -20,8 +20,11 @@ use crate::signals::Order;
 pub enum State {
     /// Signing on; also the way back after a registration was lost, or a restart without a code.
     Starting,
+    /// Asking for tasks, or running one.
     Awake,
+    /// Taking no task.
     Asleep(SleepReason),
+    /// On the way to the end of this process.
     Leaving(Departure),
 }
 

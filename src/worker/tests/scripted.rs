@@ -214,7 +214,7 @@ pub(super) async fn live(manager: &Scripted, seconds: u64, orders: &[(u64, Order
 pub(super) async fn live_in(home: &Home, manager: &Scripted, seconds: u64, orders: &[(u64, Order)]) -> Departure {
     let timings = Timings::default();
     let (spool, sender) = Spool::open(&home.spool_dir(), Limits::default(), &timings).unwrap();
-    let (pictures, _desk) = PreviewQueue::new(home.dir(), &timings);
+    let (previews, _sender) = PreviewQueue::new(home.dir(), &timings);
     let (tell, orders_in) = unbounded_channel();
     let (hints, source) = hint_channel(&timings);
     let introduction = Introduction {
@@ -234,7 +234,7 @@ pub(super) async fn live_in(home: &Home, manager: &Scripted, seconds: u64, order
         home,
         introduction,
         spool,
-        pictures,
+        previews,
         tools: Tools::new(commands, scratch),
         hints,
         node: Node::new(Requirements::default(), &timings),
