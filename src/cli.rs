@@ -13,6 +13,7 @@
 pub mod help;
 
 use std::ffi::{OsStr, OsString};
+use std::net::Ipv6Addr;
 use std::path::PathBuf;
 
 use clap::error::{ContextKind, ContextValue};
@@ -301,7 +302,7 @@ pub enum ManagerUrlError {
 /// What is wrong with it, as a [`ManagerUrlError`].
 pub fn manager_url(text: &str) -> Result<Url, ManagerUrlError> {
     let text = text.trim();
-    if text.parse::<std::net::Ipv6Addr>().is_ok() {
+    if text.parse::<Ipv6Addr>().is_ok() {
         return Err(ManagerUrlError::Malformed(format!("brackets are missing: [{text}]")));
     }
     let whole = match text.split_once("://") {

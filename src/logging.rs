@@ -16,11 +16,12 @@
 mod line;
 mod stderr;
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
 
+use nix::sys::stat::fstat;
 use tracing::Level;
-use tracing::subscriber::SetGlobalDefaultError;
+use tracing::subscriber::{SetGlobalDefaultError, set_global_default};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::reload::{self, Handle};
 use tracing_subscriber::{EnvFilter, Registry, fmt};
@@ -66,11 +67,11 @@ pub fn init(log: &LogSettings, environment: &Environment) -> Result<LogLevelHand
         .with_writer(StderrWriter::new(Destination::StandardError));
     let (filter, handle) = reload::Layer::new(filter(log));
     let subscriber = Registry::default().with(filter).with(layer);
-    tracing::subscriber::set_global_default(subscriber).map(|()| LogLevelHandle(handle))
+    set_global_default(subscriber).map(|()| LogLevelHandle(handle))
 }
 
 fn detect_format(environment: &Environment) -> LogFormat {
-    let stderr = std::io::stderr();
+    let stderr = io::stderr();
     if stderr.is_terminal() {
         let dumb = environment.get("TERM").is_none_or(|term| term == "dumb");
         let colours = !dumb && environment.get("NO_COLOR").is_none();
@@ -78,7 +79,7 @@ fn detect_format(environment: &Environment) -> LogFormat {
     }
     // This is systemd's own check, see sd_journal_stream_fd(3): a service may have sent its output elsewhere since.
     let stream = environment.get("JOURNAL_STREAM").map(|stream| stream.to_string_lossy());
-    match (stream, nix::sys::stat::fstat(stderr.as_fd())) {
+    match (stream, fstat(stderr.as_fd())) {
         (Some(stream), Ok(found)) if stream == format!("{}:{}", found.st_dev, found.st_ino) => LogFormat::Journal,
         _ => LogFormat::Plain,
     }

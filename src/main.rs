@@ -2,6 +2,7 @@
 
 //! The program: a worker, one of its subcommands, or one of the two hidden roles a worker starts itself in.
 
+use std::env;
 use std::process::ExitCode;
 
 use flamenco_worker::app;
@@ -13,7 +14,7 @@ use flamenco_worker::signals::Early;
 use flamenco_worker::subcommand;
 
 fn main() -> ExitCode {
-    let words: Vec<_> = std::env::args_os().collect();
+    let words: Vec<_> = env::args_os().collect();
     match words.get(1) {
         Some(role) if role == process::GUARD_ROLE => return process::guard_main(),
         Some(role) if role == report::PREVIEW_ROLE => return report::preview_main(words.into_iter().skip(2)),

@@ -2,6 +2,7 @@
 
 //! What follows from a configuration, for the worker that starts with it and for the subcommands that check it.
 
+use std::env;
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{SysconfVar, sysconf};
@@ -57,7 +58,7 @@ pub(crate) fn connection_options(url: &Url, config: &Config) -> Result<Connectio
 
 /// The folder beside the program where the Go worker's packages keep their FFmpeg.
 pub(crate) fn tools_folder() -> PathBuf {
-    let own = std::env::current_exe().unwrap_or_default();
+    let own = env::current_exe().unwrap_or_default();
     own.parent().unwrap_or(&own).join("tools")
 }
 
@@ -79,7 +80,7 @@ pub(crate) fn bytes_of_memory(limit: MemoryLimit) -> u64 {
 /// What this node needs. Space is needed wherever tasks or the worker itself write.
 pub(crate) fn requirements(config: &Config, home: &Path) -> Requirements {
     let needs = &config.node;
-    let ours = [std::env::temp_dir(), home.to_owned()];
+    let ours = [env::temp_dir(), home.to_owned()];
     Requirements {
         mounted: needs.mounted.clone(),
         readable: needs.readable.clone(),

@@ -4,6 +4,7 @@
 //! itself needs neither, and nothing waits for them.
 
 use std::convert::Infallible;
+use std::env;
 use std::future::pending;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -68,7 +69,7 @@ pub(super) async fn report_programs(task_types: &[String]) -> Infallible {
 }
 
 fn found() -> (Option<PathBuf>, Option<PathBuf>) {
-    let path = std::env::var_os("PATH");
+    let path = env::var_os("PATH");
     let beside = ffmpeg_beside(&tools_folder())
         .into_iter()
         .find(|path: &PathBuf| is_program(path));

@@ -10,6 +10,7 @@
 //! all the same.
 
 use std::convert::Infallible;
+use std::mem;
 use std::path::Path;
 use std::time::Duration;
 
@@ -99,7 +100,7 @@ async fn wait_for_mount(folder: &Path, config: &Config, disk_wait: &DiskWait<'_>
         let Some(missing) = run_blocking(find_missing).await else {
             return;
         };
-        if !std::mem::replace(&mut announced, true) {
+        if !mem::replace(&mut announced, true) {
             let why = format!(
                 "nothing is mounted at {} yet, where the home is to be: waiting for it",
                 missing.display()

@@ -3,6 +3,7 @@
 //! What this process was started with, as a value. It is taken once at the start; tests make one up.
 
 use std::collections::BTreeMap;
+use std::env;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
@@ -29,9 +30,9 @@ impl Environment {
     /// The environment of this process.
     pub fn capture() -> Self {
         Self {
-            variables: std::env::vars_os().collect(),
+            variables: env::vars_os().collect(),
             // Without a current directory (it was deleted) there is nothing to find in it either.
-            directory: std::env::current_dir().unwrap_or_else(|_| "/".into()),
+            directory: env::current_dir().unwrap_or_else(|_| "/".into()),
             hostname: hostname(),
             user_home: User::from_uid(Uid::effective()).ok().flatten().map(|user| user.dir),
             system: "/etc/flamenco".into(),

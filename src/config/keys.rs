@@ -16,7 +16,7 @@ use super::formats::{
     BOOLEAN, DIRECTORY, FILE, FREE_SPACE, LEVEL, MANAGER, MEMORY, PATHS, RESTART_EXIT_CODE, TASK_LOG_LIMIT, TASK_TYPES,
     WORKER_NAME, integer, written, written_if_set,
 };
-use super::table::{Format, Key, Section, Setting, Table, table};
+use super::table::{ConfigSection, Format, Key, Setting, Table, table};
 use super::{MemoryLimit, SettingOrigin, headers};
 use crate::departure::RestartCode;
 use crate::timings::Timings;

@@ -2,6 +2,7 @@
 
 //! Finds the file to read: the first one that is there.
 
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -84,7 +85,7 @@ pub(crate) fn find(
 /// Whether this user cannot see into the directory. `setpriv` and `su` keep the directory and `HOME` of their caller, which
 /// say nothing about where the configuration is.
 fn is_closed(directory: &Path) -> bool {
-    std::fs::metadata(directory.join(TOML)).is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+    fs::metadata(directory.join(TOML)).is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
 }
 
 fn found(path: PathBuf, text: String) -> ConfigFile {

@@ -20,8 +20,9 @@ pub(super) struct Format<T> {
 
 /// A row of [`table!`].
 pub(super) struct Setting {
-    /// Empty for the keys above the first table.
+    /// The name of its table; empty for the keys above the first table.
     pub(super) table: &'static str,
+    /// The name in its table, which is that of the field as well.
     pub(super) name: &'static str,
     /// For the operator, in whole sentences.
     pub(super) about: &'static str,
@@ -29,8 +30,11 @@ pub(super) struct Setting {
     pub(super) takes: &'static str,
     /// A value in TOML, where there is no default that could be shown.
     pub(super) example: Option<&'static str>,
+    /// The value in TOML; `None` where it is not set.
     pub(super) written: fn(&Config) -> Option<String>,
+    /// Reads a value into the field.
     pub(super) read: fn(&mut Config, &TreeNode) -> Result<(), Diagnostic>,
+    /// Whether two configurations have the same value.
     pub(super) same: fn(&Config, &Config) -> bool,
 }
 
@@ -44,6 +48,7 @@ pub(super) enum Key {
 }
 
 impl Key {
+    /// The name in its table.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Setting(setting) => setting.name,
@@ -133,6 +138,7 @@ fn read_timing(key: &TimingKey, timings: &mut Timings, node: &TreeNode) -> Resul
     Ok(())
 }
 
+/// The name of a key as an origin and a list of changes have it.
 pub(super) fn full_name(table: &str, name: &str) -> String {
     match table {
         "" => name.to_owned(),
@@ -161,8 +167,11 @@ impl Table {
 }
 
 /// The part of the configuration that a table fills.
-pub(super) trait Section {
+pub(super) trait ConfigSection {
+    /// The part in `config`.
     fn of(config: &Config) -> &Self;
+
+    /// The part in `config`, to be set.
     fn of_mut(config: &mut Config) -> &mut Self;
 }
 
@@ -171,7 +180,7 @@ pub(super) trait Section {
 /// what the operator reads. Fields that are no keys come last, after `beside`.
 macro_rules! table {
     ($(#[doc = $about:literal])+ config => $Struct:ident $rows:tt beside $beside:tt) => {
-        impl Section for $Struct {
+        impl ConfigSection for $Struct {
             fn of(config: &Config) -> &Self {
                 config
             }
@@ -185,7 +194,7 @@ macro_rules! table {
     };
 
     ($(#[doc = $about:literal])+ config.$field:ident => $Struct:ident $rows:tt $(beside $beside:tt)?) => {
-        impl Section for $Struct {
+        impl ConfigSection for $Struct {
             fn of(config: &Config) -> &Self {
                 &config.$field
             }

@@ -12,13 +12,13 @@ use crate::timings::Timings;
 
 mod faults;
 
-struct Node {
+struct TestNode {
     dir: TempDir,
     environment: Environment,
 }
 
 /// A node with nothing on it: `cwd`, `home` and `etc` in a directory of its own.
-fn node() -> Node {
+fn node() -> TestNode {
     let dir = tempfile::tempdir().unwrap();
     for name in ["cwd", "home/.config/flamenco", "etc"] {
         fs::create_dir_all(dir.path().join(name)).unwrap();
@@ -30,10 +30,10 @@ fn node() -> Node {
         system: dir.path().join("etc"),
         ..Environment::default()
     };
-    Node { dir, environment }
+    TestNode { dir, environment }
 }
 
-impl Node {
+impl TestNode {
     fn write(self, path: &str, text: &str) -> Self {
         fs::write(self.dir.path().join(path), text).unwrap();
         self

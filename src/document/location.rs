@@ -3,6 +3,7 @@
 //! A file and the places in it, as they are shown: `file:line:column`, and the line with a caret below.
 
 use std::fmt;
+use std::iter::repeat;
 use std::ops::Range;
 use std::path::PathBuf;
 
@@ -85,7 +86,7 @@ impl Location {
         let margin: String = shown
             .chars()
             .map(|c| if c == '\t' { '\t' } else { ' ' })
-            .chain(std::iter::repeat(' '))
+            .chain(repeat(' '))
             .take(before)
             .collect();
         let carets = "^".repeat((*width).min(EXCERPT_CHARS.saturating_sub(before).max(1)));

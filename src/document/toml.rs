@@ -3,7 +3,7 @@
 //! TOML as a tree of [`TreeNode`]s.
 
 use ::toml::Spanned;
-use ::toml::de::{DeInteger, DeTable, DeValue};
+use ::toml::de::{DeInteger, DeTable, DeValue, Error};
 
 use super::{Problem, SourceFile, TableEntry, TreeNode, Value};
 
@@ -16,7 +16,7 @@ pub(crate) fn parse(source: &SourceFile) -> Result<Vec<TableEntry>, Vec<Problem>
     if errors.is_empty() {
         return Ok(entries(table.get_ref()));
     }
-    let problem = |error: ::toml::de::Error| {
+    let problem = |error: Error| {
         let span = error.span().unwrap_or(source.text.len()..source.text.len());
         Problem::new(error.message()).at(source.location(&span))
     };

@@ -37,6 +37,7 @@ pub use self::lock::LockHolder;
 use self::lock::{HomeLock, LockAttempt};
 pub use self::machine::this_machine;
 pub use self::owner::{describe_owner, open_to_others};
+pub(crate) use self::owner::{group_name, user_name};
 pub use self::search::{SearchError, search};
 use crate::blocking::run_blocking;
 use crate::chain::chain;

@@ -10,13 +10,13 @@ use nix::unistd::{Gid, Group, Uid, User, geteuid};
 
 /// Describes who may use a path: `/var/lib: owner root, group root, mode 0755; we are user render`.
 pub fn describe_owner(path: &Path) -> String {
-    let we = user(geteuid());
+    let we = user_name(geteuid());
     match fs::metadata(path) {
         Ok(found) => format!(
             "{}: owner {}, group {}, mode {:04o}; we are user {we}",
             path.display(),
-            user(Uid::from_raw(found.uid())),
-            group(Gid::from_raw(found.gid())),
+            user_name(Uid::from_raw(found.uid())),
+            group_name(Gid::from_raw(found.gid())),
             found.mode() & 0o7777
         ),
         Err(error) => format!("{}: {error}; we are user {we}", path.display()),
@@ -29,17 +29,19 @@ pub fn open_to_others(home: &Metadata) -> Option<String> {
         return Some(format!("mode {:04o}", home.mode() & 0o7777));
     }
     let owner = Uid::from_raw(home.uid());
-    (owner != geteuid() && !owner.is_root()).then(|| format!("it belongs to {}", user(owner)))
+    (owner != geteuid() && !owner.is_root()).then(|| format!("it belongs to {}", user_name(owner)))
 }
 
-fn user(id: Uid) -> String {
+/// The name of a user, or the number where it has none.
+pub(crate) fn user_name(id: Uid) -> String {
     User::from_uid(id)
         .ok()
         .flatten()
         .map_or_else(|| id.to_string(), |user| user.name)
 }
 
-fn group(id: Gid) -> String {
+/// The name of a group, or the number where it has none.
+pub(crate) fn group_name(id: Gid) -> String {
     Group::from_gid(id)
         .ok()
         .flatten()

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::unistd;
 use tracing_subscriber::fmt::MakeWriter;
 
 /// Bytes that a pipe takes without blocking when it polls writable (`PIPE_BUF`); a terminal and the journal take them too.
@@ -103,7 +104,7 @@ impl StderrWriter {
     fn write_some(&self, bytes: &[u8]) -> io::Result<usize> {
         match &self.destination {
             Destination::StandardError => io::stderr().write(bytes),
-            Destination::Descriptor(fd) => Ok(nix::unistd::write(fd, bytes)?),
+            Destination::Descriptor(fd) => Ok(unistd::write(fd, bytes)?),
         }
     }
 }

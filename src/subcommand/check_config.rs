@@ -17,7 +17,7 @@ use crate::setup::{NoManager, connection_options, manager_url};
 
 /// Why a worker would not start, although each value by itself can be used.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum StartError {
+pub(super) enum CheckConfigError {
     #[error(transparent)]
     NoManager(#[from] NoManager),
     #[error(transparent)]
@@ -30,7 +30,7 @@ pub(super) enum StartError {
 ///
 /// # Errors
 /// What a worker would not start with.
-pub(super) fn check(config: &Config, environment: &Environment) -> Result<(), StartError> {
+pub(super) fn check(config: &Config, environment: &Environment) -> Result<(), CheckConfigError> {
     home::locate(config, environment)?;
     connection_options(manager_url(config)?, config)?;
     Ok(())

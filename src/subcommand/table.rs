@@ -3,6 +3,7 @@
 //! Columns of text, each as wide as its widest cell.
 
 use std::io::{self, Write};
+use std::iter::once;
 
 use crate::printable;
 
@@ -15,7 +16,7 @@ const WIDEST: usize = 40;
 /// What the output says.
 pub(super) fn write<const N: usize>(heading: [&str; N], rows: &[[String; N]], out: &mut impl Write) -> io::Result<()> {
     let heading = heading.map(str::to_owned);
-    let all: Vec<[String; N]> = std::iter::once(&heading)
+    let all: Vec<[String; N]> = once(&heading)
         .chain(rows)
         .map(|row| row.each_ref().map(|cell| fitted(cell)))
         .collect();

@@ -8,11 +8,12 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use nix::unistd::{AccessFlags, Gid, Group, User, access, geteuid};
+use nix::unistd::{AccessFlags, Gid, access, geteuid};
 
 use super::CheckContext;
 use super::finding::{Finding, run_checks};
 use super::subject::Subject;
+use crate::home::{group_name, user_name};
 
 const NAME: &str = "gpu";
 
@@ -61,18 +62,8 @@ fn all(dev: &Path) -> Vec<PathBuf> {
 
 fn one(path: &Path) -> Finding {
     let allowed = access(path, AccessFlags::R_OK | AccessFlags::W_OK).map_err(io::Error::from);
-    let group = fs::metadata(path).map(|device| {
-        let id = Gid::from_raw(device.gid());
-        Group::from_gid(id)
-            .ok()
-            .flatten()
-            .map_or_else(|| id.to_string(), |group| group.name)
-    });
-    let user = User::from_uid(geteuid())
-        .ok()
-        .flatten()
-        .map_or_else(|| geteuid().to_string(), |user| user.name);
-    judged(&shown(path), allowed, &group.unwrap_or_default(), &user)
+    let group = fs::metadata(path).map(|device| group_name(Gid::from_raw(device.gid())));
+    judged(&shown(path), allowed, &group.unwrap_or_default(), &user_name(geteuid()))
 }
 
 /// The path without the way through the root of the subject.

@@ -10,11 +10,11 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::statfs::{self, Statfs};
-use nix::unistd::{AccessFlags, User, access, geteuid};
+use nix::unistd::{AccessFlags, Uid, access, geteuid};
 
 use super::CheckContext;
 use super::finding::{Finding, run_checks};
-use crate::home::{LockHolder, describe_owner, open_to_others};
+use crate::home::{LockHolder, describe_owner, open_to_others, user_name};
 use crate::spool::Limits;
 
 pub(super) async fn check(context: &CheckContext) -> Vec<Finding> {
@@ -34,26 +34,18 @@ pub(super) async fn check(context: &CheckContext) -> Vec<Finding> {
 fn user(home: &Path) -> Finding {
     const NAME: &str = "user";
     let we = geteuid();
-    let called = |id| {
-        User::from_uid(id)
-            .ok()
-            .flatten()
-            .map_or_else(|| id.to_string(), |user| user.name)
-    };
-    let owner = fs::metadata(home)
-        .ok()
-        .map(|home| nix::unistd::Uid::from_raw(home.uid()));
+    let owner = fs::metadata(home).ok().map(|home| Uid::from_raw(home.uid()));
     match owner {
         Some(owner) if owner != we => Finding::warn(
             NAME,
             format!(
                 "this is user {}, and the home belongs to user {}",
-                called(we),
-                called(owner)
+                user_name(we),
+                user_name(owner)
             ),
             format!(
                 "ask as that user, who may be allowed more or less: sudo -u {} FLAMENCO_HOME={} flamenco-worker doctor",
-                called(owner),
+                user_name(owner),
                 home.display()
             ),
         ),
@@ -62,7 +54,7 @@ fn user(home: &Path) -> Finding {
             "this is root: what a task runs could do anything here",
             "give the worker a user of its own",
         ),
-        Some(_) | None => Finding::ok(NAME, format!("{} (uid {we})", called(we))),
+        Some(_) | None => Finding::ok(NAME, format!("{} (uid {we})", user_name(we))),
     }
 }
 

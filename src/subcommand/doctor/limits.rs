@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::num::NonZero;
+use std::thread;
 
 use super::finding::Finding;
 use super::subject::Subject;
@@ -24,7 +25,7 @@ pub(super) fn check(subject: &Subject) -> Vec<Finding> {
             return vec![Finding::warn("limits", seen, "ask as the user of the worker")];
         }
     };
-    let cores = std::thread::available_parallelism().map_or(1, NonZero::get) as u64;
+    let cores = thread::available_parallelism().map_or(1, NonZero::get) as u64;
     let pattern = fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap_or_default();
     [
         soft(&table, "Max open files").map(|limit| files(subject, limit)),

@@ -32,6 +32,8 @@ mod subject;
 use std::io;
 use std::path::PathBuf;
 
+use tokio::runtime::Builder;
+
 use self::finding::{Finding, run_check, within_limit};
 pub(super) use self::report::DoctorReport;
 use self::subject::Subject;
@@ -54,7 +56,7 @@ struct CheckContext {
 /// # Errors
 /// When nothing can be done at all.
 pub(super) fn examine(arguments: &Arguments) -> io::Result<DoctorReport> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = Builder::new_current_thread().enable_all().build()?;
     let findings = runtime.block_on(findings(arguments, Environment::capture()));
     // A check that hangs is not waited for.
     runtime.shutdown_background();

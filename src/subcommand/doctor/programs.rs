@@ -8,6 +8,7 @@
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::process;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -34,7 +35,7 @@ pub(super) async fn check(context: &CheckContext) -> Vec<Finding> {
     let options = LauncherOptions {
         guard: OURSELVES.into(),
         // No worker's: one that starts meanwhile ends what bears its own mark.
-        mark: format!("doctor-{}", std::process::id()),
+        mark: format!("doctor-{}", process::id()),
         oom_score_adj: None,
         nice: None,
         memory: None,

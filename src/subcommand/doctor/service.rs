@@ -6,10 +6,11 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use nix::unistd::{User, geteuid};
+use nix::unistd::geteuid;
 
 use super::finding::Finding;
 use super::subject::Subject;
+use crate::home::user_name;
 
 /// What started a process and ends it, as its control group tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,11 +66,7 @@ pub(super) fn service(subject: &Subject) -> Finding {
     let service_manager = ServiceManager::of(&subject.file("cgroup").unwrap_or_default());
     let notifies = subject.variable("NOTIFY_SOCKET").is_some();
     let watched = subject.variable("WATCHDOG_USEC").is_some();
-    let user = User::from_uid(geteuid())
-        .ok()
-        .flatten()
-        .map(|user| user.name)
-        .unwrap_or_default();
+    let user = user_name(geteuid());
     let lingers = Path::new("/var/lib/systemd/linger").join(&user).exists();
     kept(
         subject,

@@ -10,6 +10,8 @@ use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
+use nix::unistd::getpid;
+
 use super::finding::{Finding, run_checks};
 use super::{CheckContext, limits, processes, service};
 use crate::home::mark_of;
@@ -39,7 +41,7 @@ impl Subject {
     /// This process.
     pub(super) fn ourselves() -> Self {
         Self {
-            pid: nix::unistd::getpid().as_raw(),
+            pid: getpid().as_raw(),
             mark: None,
         }
     }
