@@ -61,6 +61,9 @@ pub enum RestartCodeError {
 
 impl RestartCode {
     /// Checks `code`. `Ok(None)` is 0, which means "this worker cannot restart", as in the Go worker.
+    ///
+    /// # Errors
+    /// It is no exit code, or one with a meaning of its own.
     pub fn parse(code: i64) -> Result<Option<Self>, RestartCodeError> {
         if code == 0 {
             return Ok(None);

@@ -79,7 +79,7 @@ impl HomeLock {
             Ok(()) => {}
             // A full disk is not a reason to leave a render node idle: the lock holds without its text.
             Err(error) if files::is_full(&error) => {
-                tracing::warn!(path = %path.display(), error = chain(&error), "cannot write the lock file")
+                tracing::warn!(path = %path.display(), error = chain(&error), "cannot write the lock file");
             }
             Err(source) => return Err(not_writable(path, source)),
         }

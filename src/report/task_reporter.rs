@@ -43,7 +43,7 @@ impl TaskReporter {
     ///
     /// # Errors
     /// As [`Spool::begin`]; then the task must not be run.
-    pub async fn begin(spool: &Spool, pictures: &PreviewQueue, task: &AssignedTask) -> Result<Self, SpoolError> {
+    pub fn begin(spool: &Spool, pictures: &PreviewQueue, task: &AssignedTask) -> Result<Self, SpoolError> {
         let writer = spool.begin(task)?;
         Ok(Self {
             task: task.uuid.to_string(),

@@ -214,7 +214,7 @@ async fn carry_out(plan: RunPlan, task: &AssignedTask, context: RunContext<'_>, 
     }
     let fit = context.node.check().await;
     // Not sooner: to the next start, a folder that is open is one whose task ran.
-    let mut reporter = match TaskReporter::begin(context.spool, context.previews, task).await {
+    let mut reporter = match TaskReporter::begin(context.spool, context.previews, task) {
         Ok(reporter) => reporter,
         Err(error) => {
             let cause = RequeueReason::Spool(chain(&error));

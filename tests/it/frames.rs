@@ -171,7 +171,7 @@ fn i2_a_failure_and_a_placeholder_leave_none_either() {
 fn i2_an_abort_in_mid_write_leaves_none_whether_the_program_obeys_or_not() {
     for end in ["obeys", "ignores"] {
         let render = Render::new(end, |out| {
-            fs::write(out.join("x0002.png.partial"), "of an earlier try").unwrap()
+            fs::write(out.join("x0002.png.partial"), "of an earlier try").unwrap();
         });
         render.program();
         cancel(&render.farm, &render.task);

@@ -40,13 +40,13 @@ fn i22_a_pipe_or_device_in_the_place_of_an_operators_file_is_said() {
     let named = "it is a named pipe, not a file";
     refused(
         node("config", &|node, path| {
-            node.arguments.extend(["--config".into(), path.into()])
+            node.arguments.extend(["--config".into(), path.into()]);
         }),
         named,
     );
     refused(
         node("device", &|node, _| {
-            node.arguments.extend(["--config".into(), "/dev/zero".into()])
+            node.arguments.extend(["--config".into(), "/dev/zero".into()]);
         }),
         "it is a device, not a file",
     );

@@ -133,7 +133,7 @@ fn the_usage_line_says_the_end_by_name() {
 fn the_log_says_first_what_is_run() {
     let mut log = RecordingLog::default();
     with_context(&mut log, |context| {
-        announce(&program("/bin/x y", &["it's", "a\nb", ""]).spec(context), context)
+        announce(&program("/bin/x y", &["it's", "a\nb", ""]).spec(context), context);
     });
     let expected = [
         "going to run:",

@@ -36,7 +36,7 @@ impl Guard {
                 };
             }
             (Phase::Starting(_) | Phase::Draining { .. }, GuardCommand::Terminate) | (_, GuardCommand::Kill) => {
-                self.begin_sweep()
+                self.begin_sweep();
             }
         }
     }

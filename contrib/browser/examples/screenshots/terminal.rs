@@ -109,7 +109,7 @@ fn runs(screen: &vt100::Screen, row: u16) -> Vec<Run> {
         let style = (colour(cell.fgcolor()), cell.bold(), cell.dim());
         match made.last_mut() {
             Some((before, colour, bold, dim)) if (&*colour, *bold, *dim) == (&style.0, style.1, style.2) => {
-                before.push_str(text)
+                before.push_str(text);
             }
             Some(_) | None => made.push((text.to_owned(), style.0, style.1, style.2)),
         }
