@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! Why an AppImage may have ended at once. It mounts itself with `fusermount`, which gains privileges to do so; where that is
-//! forbidden to programs of ours, it ends with 127 and names a library that has nothing to do with it.
+//! Explains why an AppImage may have ended at once. An AppImage mounts itself with `fusermount`, which gains privileges to do
+//! so. If programs of this worker may not gain privileges, the AppImage ends with 127 and names an unrelated library.
 
 use std::fs::File;
 use std::io::Read;
@@ -9,12 +9,13 @@ use std::path::{Path, PathBuf};
 
 use super::start_hint::find_on_path;
 
-/// How it ends when it cannot mount itself.
+/// The exit code of an AppImage that cannot mount itself.
 pub(super) const NOT_MOUNTED: i32 = 127;
-/// Where in the file its mark is, and what it begins with.
+/// The offset of the mark in an AppImage, and its first bytes.
 const MARK: (usize, &[u8]) = (8, b"AI");
 
-/// What an operator should know of a program that ended with [`NOT_MOUNTED`]. Reads the beginning of the file.
+/// A hint about a program that ended with [`NOT_MOUNTED`], if it is an AppImage. It reads the beginning of the file, so it may
+/// block.
 pub(super) fn hint(exe: &str) -> Option<&'static str> {
     let path = match exe.contains('/') {
         true => PathBuf::from(exe),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! `blender-render`: Blender, whose lines say which frames are done and which files were written.
+//! `blender-render` runs Blender, whose output tells which frames are done and which files were written.
 
 use std::path::{Path, PathBuf};
 
@@ -15,6 +15,7 @@ use crate::report::TaskLog;
 /// The command line is `exe`, the words of `exeArgs`, `argsBefore`, `blendfile` if it is not empty, `args`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlenderRender {
+    /// The program.
     pub exe: String,
     /// Everything after `exe`, in order.
     pub args: Vec<String>,
@@ -55,10 +56,10 @@ impl BlenderRender {
     }
 }
 
-/// Answers which file was saved.
+/// Handles one line of Blender's output, and returns the file that was saved.
 fn handle_line(line: &str, log: &mut dyn TaskLog) -> Option<PathBuf> {
     let parsed = blender_lines::parse_line(line);
-    // Blender ran in our own directory, so its relative names are relative to that.
+    // Blender runs in the worker's directory, so its relative names are relative to that.
     let saved = parsed.saved.and_then(|name| std::path::absolute(Path::new(name)).ok());
     if let Some(path) = &saved {
         log.produced(path);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! What Blender's output lines mean. Each pattern counts at the start of a line, or (Blender 5) behind
-//! `render`, blanks, `|` and blanks, wherever that is:
+//! Parses the lines that Blender prints. Each pattern counts at the start of a line, or (Blender 5) after `render`, blanks, `|`
+//! and blanks, wherever that is:
 //!
 //! ```text
 //! 2.x, 3.x   Saved: '/r/0001.png'        and  " Time: 00:00.85 (Saving: 00:00.60)"  with a blank first
@@ -9,22 +9,22 @@
 //! 5.x        00:00.419  render           | Saved: '/r/0001.png'
 //! ```
 //!
-//! The blanks before `Time:` are why the Go worker counts no frame of Blender 3.
+//! Because of the blanks before `Time:` the Go worker counts no frame of Blender 3.
 
-/// What one line means; mostly nothing.
+/// What one line says. Most lines say nothing that matters.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct BlenderLine<'a> {
-    /// A file was written; as Blender names it.
+    /// A file was written; this is its name as Blender prints it.
     pub(super) saved: Option<&'a str>,
-    /// A file of a File Output node was written: Blender 3.4 names it without quotes.
+    /// A file of a File Output node was written. Blender 3.4 prints its name without quotes.
     pub(super) saved_by_node: Option<&'a str>,
-    /// A frame was rendered, or skipped because its file exists. At most one step per line.
+    /// A frame was rendered, or skipped because its file exists. A line counts as one step at most.
     pub(super) step: bool,
 }
 
-/// Reads one line.
+/// Parses one line.
 pub(super) fn parse_line(line: &str) -> BlenderLine<'_> {
-    // Nearly every line of a render is a progress line; this keeps them cheap.
+    // Nearly every line of a render is a progress line, which this makes cheap.
     if !["Saved: ", "Time: ", "kipping existing frame"]
         .iter()
         .any(|mark| line.contains(mark))
@@ -39,7 +39,7 @@ pub(super) fn parse_line(line: &str) -> BlenderLine<'_> {
     }
 }
 
-/// The rests of the line behind each `render`, blanks, `|`, blanks.
+/// What follows each `render`, blanks, `|`, blanks in the line.
 fn behind_render(line: &str) -> impl Iterator<Item = &str> {
     line.match_indices("render").filter_map(|(at, word)| {
         let bar = some_blanks(&line[at + word.len()..])?;
@@ -57,7 +57,7 @@ fn is_blank(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\n' | '\x0c' | '\r')
 }
 
-/// Up to the last quote of the line: a name may hold one.
+/// The name up to the last quote of the line, because a name may contain a quote.
 fn saved(start: &str) -> Option<&str> {
     let name = start.strip_prefix("Saved: '")?;
     Some(&name[..name.rfind('\'')?])

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! What commands have around them: the same for all tasks ([`CommandTools`]), of one task ([`TaskEnvironment`]), and
-//! for one run ([`CommandContext`]).
+//! What a running command uses besides its parameters: what is the same for all tasks ([`CommandTools`]), what belongs to one
+//! task ([`TaskEnvironment`]), and what belongs to one run ([`CommandContext`]).
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -21,18 +21,20 @@ pub struct CommandTools {
     pub(super) launcher: Launcher,
     /// The folder beside the worker's program where an FFmpeg may be.
     pub(super) ffmpeg_dir: PathBuf,
+    /// How Blender is ended.
     pub(super) blender_kill_sequence: KillSequence,
+    /// How any other program is ended.
     pub(super) kill_sequence: KillSequence,
-    /// How long work on files may take to notice an abort, before it is left alone.
+    /// How long work on files may take to notice an abort before it is left behind.
     pub(super) patience: Duration,
-    /// A program killed sooner after its start has crashed at once.
+    /// A program that is killed sooner after its start than this counts as crashed at its start.
     pub(super) crash: Duration,
-    /// Where it is kept of a run of Blender what the next start has to know; nowhere in some tests.
+    /// The folder for the journals of runs of Blender; `None` in some tests.
     journals: Option<PathBuf>,
 }
 
 impl CommandTools {
-    /// `ffmpeg_dir` is the `tools` folder beside the worker's program; it need not exist.
+    /// Tools without journals. `ffmpeg_dir` is the `tools` folder beside the worker's program; it need not exist.
     pub fn new(launcher: Launcher, timings: &Timings, ffmpeg_dir: PathBuf) -> Self {
         Self {
             launcher,
@@ -49,8 +51,8 @@ impl CommandTools {
         }
     }
 
-    /// The same, which keeps what the next start has to know of a run of Blender in files in `folder`. It need not
-    /// be there.
+    /// The same tools, which keep in `folder` what the next start has to know about a run of Blender. The folder need not
+    /// exist.
     #[must_use]
     pub fn with_journals(self, folder: PathBuf) -> Self {
         Self {
@@ -63,24 +65,27 @@ impl CommandTools {
         self.journals.as_deref()
     }
 
-    /// How programs are started here.
+    /// Starts programs.
     pub fn launcher(&self) -> &Launcher {
         &self.launcher
     }
 }
 
-/// Whose programs these are: what their environment and the process list say.
+/// What the programs of a task are told about the task, and what the process list says about them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskEnvironment {
+    /// Variables to set, or to remove.
     pub(super) env: Vec<(OsString, Option<OsString>)>,
+    /// The task's name, for the process list.
     pub(super) label: String,
     /// The task's id.
     pub(super) task: String,
+    /// The task's temporary directory.
     pub(super) tmpdir: PathBuf,
 }
 
 impl TaskEnvironment {
-    /// `FLAMENCO_TASK_ID`, `FLAMENCO_JOB_ID`, `FLAMENCO_TASK_NAME` and `TMPDIR`.
+    /// Sets `FLAMENCO_TASK_ID`, `FLAMENCO_JOB_ID`, `FLAMENCO_TASK_NAME` and `TMPDIR`.
     pub fn new(task: &AssignedTask, tmpdir: &Path) -> Self {
         let mut env: Vec<_> = [
             ("FLAMENCO_TASK_ID", task.uuid.as_str()),
@@ -100,22 +105,27 @@ impl TaskEnvironment {
     }
 }
 
-/// The longest value of a variable, in bytes: the kernel takes none over 128 KiB, and these are for people.
+/// The longest value of a variable, in bytes. The kernel takes none over 128 KiB, and these values are for people.
 const LONGEST: usize = 4 << 10;
 
-/// A NUL cannot be in a variable, nor can much text: a task's name must not keep its programs from starting.
+/// Makes any text a valid value of a variable, without NUL bytes and not too long, so that no task's name keeps its programs
+/// from starting.
 fn variable(text: &str) -> OsString {
     let kept = &text[..text.floor_char_boundary(LONGEST)];
     kept.replace('\0', "").into()
 }
 
-/// What one command has while it runs.
+/// What one command uses while it runs.
 pub struct CommandContext<'a> {
+    /// What is the same for all tasks.
     pub tools: &'a CommandTools,
+    /// What belongs to the task.
     pub environment: &'a TaskEnvironment,
+    /// Raised when the command is to stop.
     pub abort: &'a mut Abort,
+    /// The task's log.
     pub log: &'a mut dyn TaskLog,
-    /// After it the task is done.
+    /// Whether this is the task's last command.
     pub is_last: bool,
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! `copy-file`: one file, whole or not at all, never over another.
+//! `copy-file` copies one file, completely or not at all, and never over another.
 
 use std::fs::{self, DirBuilder};
 use std::io::ErrorKind;
@@ -14,14 +14,16 @@ use super::parameters::{ParameterError, Parameters};
 use super::text::quoted;
 use crate::outcome::Outcome;
 
-/// The mode of new folders above the destination, less the umask: the Go worker's.
+/// The mode of new folders above the destination before the umask, as in the Go worker.
 const FOLDER_MODE: u32 = 0o750;
 
-/// `src`: an absolute path of a regular file, or a link to one. `dest`: an absolute path that does not
-/// exist; the folders above it are made. Only the contents are copied: the mode is that of any new file.
+/// The parameter `src` is the absolute path of a regular file, or of a link to one. The parameter `dest` is an absolute path
+/// that does not exist; the folders above it are created. Only the contents are copied: the mode is that of any new file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CopyFile {
+    /// The file to copy.
     pub src: PathBuf,
+    /// The path of the copy.
     pub dest: PathBuf,
 }
 
@@ -57,7 +59,7 @@ impl CopyFile {
             Err(error) => return Err(failed(format!("cannot look at source path {src}"))(error)),
             Ok(_) => {}
         }
-        // A link to nothing counts as existing too: the Go worker writes to where it points.
+        // A link to nothing counts as existing too. The Go worker writes to its target.
         if fs::symlink_metadata(&self.dest).is_ok() {
             return Err(refused(format!("destination path {dest} already exists")));
         }

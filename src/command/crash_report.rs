@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! What Blender writes when it crashes: `NAME.crash.txt` in its temporary directory, which goes with the task.
+//! Copies the reports that Blender writes when it crashes into the task's log. They are `NAME.crash.txt` in the task's temporary
+//! directory, which is removed after the task.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -8,17 +9,18 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
 
-use super::context::CommandContext;
-use crate::blocking::run_blocking_within;
 use nix::libc::{O_NOFOLLOW, O_NONBLOCK};
 
-/// So much of a report is copied: its end, where the backtrace is.
-const REPORT_MOST: u64 = 64 << 10;
-/// One Blender writes one; a task may have had several.
-const REPORTS_MOST: usize = 4;
-/// So many names of the directory are looked at.
-const NAMES_MOST: usize = 10_000;
-/// A file system that does not answer is not waited for.
+use super::context::CommandContext;
+use crate::blocking::run_blocking_within;
+
+/// So many bytes of a report are copied, from its end, where the backtrace is.
+const MAX_REPORT: u64 = 64 << 10;
+/// So many reports are copied. One Blender writes one, and a task may have run several.
+const MAX_REPORTS: usize = 4;
+/// So many names in the directory are read.
+const MAX_NAMES: usize = 10_000;
+/// How long a file system may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Copies the crash reports in the task's temporary directory into its log, if there are any.
@@ -33,10 +35,10 @@ pub(super) async fn copy_to_log(context: &mut CommandContext<'_>) {
 }
 
 fn reports(folder: &Path) -> Vec<String> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten().take(NAMES_MOST);
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten().take(MAX_NAMES);
     let named = entries.filter(|entry| entry.file_name().as_encoded_bytes().ends_with(b".crash.txt"));
     let mut lines = Vec::new();
-    for entry in named.take(REPORTS_MOST) {
+    for entry in named.take(MAX_REPORTS) {
         match report(&entry.path()) {
             Ok((missing, text)) => {
                 let name = entry.file_name();
@@ -55,7 +57,7 @@ fn reports(folder: &Path) -> Vec<String> {
     lines
 }
 
-/// How much is left out, and the rest.
+/// Reads the end of a report. Returns how many bytes were left out, and the text.
 fn report(path: &Path) -> io::Result<(u64, String)> {
     let file: File = OpenOptions::new()
         .read(true)
@@ -65,7 +67,7 @@ fn report(path: &Path) -> io::Result<(u64, String)> {
     if !data.is_file() {
         return Err(io::Error::other("it is not a file"));
     }
-    let missing = data.len().saturating_sub(REPORT_MOST);
+    let missing = data.len().saturating_sub(MAX_REPORT);
     let mut bytes = vec![0; usize::try_from(data.len() - missing).unwrap_or(0)];
     file.read_exact_at(&mut bytes, missing)?;
     Ok((missing, String::from_utf8_lossy(&bytes).into_owned()))

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! `echo`: a message into the task's log.
+//! `echo` writes a message into the task's log.
 
 use super::context::CommandContext;
 use super::parameters::{ParameterError, Parameters};
 use super::text::{plain, quoted};
 
-/// `message`: any value, also `null`.
+/// The parameter `message` may be any value, also `null`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Echo {
+    /// The message as text.
     pub message: String,
 }
 

@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! `exec`: any program, without a shell.
+//! `exec` runs any program, without a shell.
 
 use super::context::CommandContext;
 use super::parameters::{ParameterError, Parameters};
 use super::program::CommandProgram;
 use crate::outcome::Outcome;
 
-/// `exe`: the program; `args`: its arguments, may be missing.
+/// The parameters are `exe` and `args`, which may be missing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exec {
+    /// The program.
     pub exe: String,
+    /// Its arguments.
     pub args: Vec<String>,
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! Which FFmpeg runs: one beside the worker's program if it works, else the one on PATH.
+//! Finds the FFmpeg to run: one beside the worker's program if it works, otherwise the one on PATH.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,18 +15,18 @@ use super::text::quoted;
 use crate::outcome::{Incomplete, RequeueReason};
 use crate::process::{Captured, Exit, StartError};
 
-/// How long `-version` may take: the Go worker's five seconds.
+/// How long `-version` may take, as in the Go worker.
 const VERSION_LIMIT: Duration = Duration::from_secs(5);
 
-/// The program to run for `exe`. `ffmpeg` and `ffmpeg.exe` are looked for and tried, any other is as given.
+/// The program to run for `exe`. `ffmpeg` and `ffmpeg.exe` are searched for and tested; any other program is run as given.
 pub(super) async fn find(exe: &str, context: &mut CommandContext<'_>) -> Result<String, Incomplete> {
     if !matches!(exe, "ffmpeg" | "ffmpeg.exe") {
         return Ok(exe.to_owned());
     }
     let folder = context.tools.ffmpeg_dir.clone();
-    // Beside the event loop: the file systems that are asked may stand still.
+    // The file systems may not answer, so this runs beside the event loop.
     let (bundled, on_path) = run_file_work(context, move |_| {
-        // Not there is the usual case, and not worth a line.
+        // Usually there is none, so that is not logged.
         let bundled = candidates(&folder).into_iter().filter(|path| path.exists());
         Ok((bundled.collect::<Vec<_>>(), start_hint::find_on_path("ffmpeg")))
     })
@@ -61,7 +61,7 @@ fn failed(exe: &str, why: &str) -> Incomplete {
     ))
 }
 
-/// Names in the order of the Go worker, which bundles one for each platform.
+/// The paths at which an FFmpeg may be, in the order of the Go worker, which bundles one for each platform.
 pub(crate) fn candidates(folder: &Path) -> [PathBuf; 3] {
     let architecture = match std::env::consts::ARCH {
         "x86_64" => "amd64",
@@ -76,7 +76,7 @@ pub(crate) fn candidates(folder: &Path) -> [PathBuf; 3] {
     .map(|name| folder.join(name))
 }
 
-/// Runs `PATH -version`. The inner result says whether, or why not, it is an FFmpeg.
+/// Runs `PATH -version`. The inner result tells why the program is not an FFmpeg.
 async fn try_version(path: &str, context: &mut CommandContext<'_>) -> Result<Result<(), String>, Incomplete> {
     let program = CommandProgram::new(
         "frames-to-video",
@@ -97,7 +97,7 @@ async fn try_version(path: &str, context: &mut CommandContext<'_>) -> Result<Res
     verdict(answer)
 }
 
-/// Whether what ran was an FFmpeg.
+/// Decides from its end and its output whether a program is an FFmpeg.
 fn verdict(answer: Result<Captured, StartError>) -> Result<Result<(), String>, Incomplete> {
     let Captured { exit, lines } = match answer {
         Ok(answer) => answer,

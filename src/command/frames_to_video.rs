@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! `frames-to-video`: FFmpeg over numbered pictures.
+//! `frames-to-video` runs FFmpeg on numbered pictures.
 
 use std::path::Path;
 
@@ -13,12 +13,14 @@ use super::text::{digits, quoted};
 use crate::outcome::Outcome;
 
 /// The command line is `exe`, the words of `exeArgs`, `argsBefore`, `-r FPS -pattern_type glob -i GLOB`,
-/// `args`, `-r FPS`, `outputFile`. The first `-r` is for the input: FFmpeg would take it to be 25.
+/// `args`, `-r FPS`, `outputFile`. The first `-r` is for the input, for which FFmpeg would assume 25.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FramesToVideo {
+    /// The program.
     pub exe: String,
     /// Everything after `exe`, in order.
     pub args: Vec<String>,
+    /// The video.
     pub output_file: String,
 }
 
@@ -26,7 +28,7 @@ impl FramesToVideo {
     pub(super) fn parse(parameters: Parameters<'_>) -> Result<Self, ParameterError> {
         let exe = parameters.text("exe", "the program of FFmpeg")?.to_owned();
         let fps = fps(parameters)?;
-        // The job may have been sent from Windows.
+        // The job may have been submitted from Windows.
         let glob = parameters
             .text("inputGlob", "a pattern for the input files")?
             .replace('\\', "/");
@@ -53,7 +55,7 @@ impl FramesToVideo {
         program.run(context, &mut |_, _| ()).await
     }
 
-    /// FFmpeg does not make the folder of its output.
+    /// Creates the folder of the output, because FFmpeg does not.
     async fn make_folder(&self, context: &mut CommandContext<'_>) -> Outcome {
         let Some(folder) = Path::new(&self.output_file).parent().map(Path::to_owned) else {
             return Ok(());
@@ -81,7 +83,7 @@ fn fps(parameters: Parameters<'_>) -> Result<String, ParameterError> {
     if float == 0.0 {
         return Err(parameters.error("fps", EXPECTED));
     }
-    // Never an exponent: FFmpeg reads a ratio or plain digits.
+    // FFmpeg reads a ratio or plain digits, but no exponent.
     Ok(if number.is_f64() {
         float.to_string()
     } else {

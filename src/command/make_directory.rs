@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! `make-directory`: a folder, with those above it.
+//! `make-directory` creates a folder and the folders above it.
 
 use std::fs::{self, DirBuilder};
 use std::io::ErrorKind;
@@ -13,12 +13,13 @@ use super::parameters::{ParameterError, Parameters};
 use super::text::quoted;
 use crate::outcome::Outcome;
 
-/// The mode of a new folder, less the umask: the Go worker's.
+/// The mode of a new folder before the umask, as in the Go worker.
 const MODE: u32 = 0o775;
 
-/// `path`: may exist already; relative to the worker's directory.
+/// The parameter is `path`, which may exist already. It is relative to the worker's directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MakeDirectory {
+    /// The folder.
     pub path: PathBuf,
 }
 
@@ -51,7 +52,7 @@ impl MakeDirectory {
     }
 }
 
-/// What stands where a folder should be.
+/// What exists in the place of one of the folders, if it is no folder.
 fn obstacle(path: &Path) -> Option<String> {
     let there = path
         .ancestors()

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! What a task may ask for: one file per kind, parsed once into a typed value before anything runs.
+//! The commands of a task: one file for each kind, which is parsed once into a typed value before anything runs.
 //!
 //! ```text
-//! WireCommand ─ parameters ─► Command ─ run(CommandContext) ─┬─► program ──► process (Blender, FFmpeg, anything)
+//! WireCommand ─ parameters ─► Command ─ run(CommandContext) ─┬─► program ────► process (Blender, FFmpeg, anything)
 //!    (task)                                         └─► aside ────► copying (work on files, in a thread)
 //!                    lines, steps, pictures ◄───────── TaskLog
 //! ```
 //!
-//! What a job script or a person can see is as in the Go worker, except where that is careless.
+//! What a job script or a person can see is as in the Go worker, except where the Go worker is careless.
 
 mod appimage;
 mod blender;
@@ -60,22 +60,31 @@ pub(crate) use start_hint::{find_program, is_program};
 /// One command of a task, ready to run.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
+    /// `blender-render`
     BlenderRender(BlenderRender),
+    /// `frames-to-video`
     FramesToVideo(FramesToVideo),
+    /// `exec`
     Exec(Exec),
+    /// `echo`
     Echo(Echo),
+    /// `sleep`
     Sleep(Sleep),
+    /// `make-directory`
     MakeDirectory(MakeDirectory),
+    /// `move-directory`
     MoveDirectory(MoveDirectory),
+    /// `copy-file`
     CopyFile(CopyFile),
 }
 
 /// A command that cannot be run as it is.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CommandError {
-    /// No command of this name; case and blanks count.
+    /// There is no command of this name. Case and blanks count.
     #[error("unknown command: {}", text::quoted(.0))]
     Unknown(String),
+    /// A parameter cannot be used.
     #[error(transparent)]
     Parameter(#[from] ParameterError),
 }
@@ -83,7 +92,7 @@ pub enum CommandError {
 impl TryFrom<&WireCommand> for Command {
     type Error = CommandError;
 
-    /// Reads the parameters. Of several that are wrong, the first one in the Go worker's order is reported.
+    /// Parses the parameters. If several are wrong, the first in the Go worker's order is reported.
     fn try_from(wire: &WireCommand) -> Result<Self, CommandError> {
         let parameters = parameters::Parameters::of(wire);
         Ok(match wire.name.as_str() {
@@ -101,7 +110,7 @@ impl TryFrom<&WireCommand> for Command {
 }
 
 impl Command {
-    /// Runs it to its end. An abort reaches every wait in it.
+    /// Runs the command to its end. An abort reaches every wait in it.
     ///
     /// # Errors
     /// Whatever is not success; the log has the details, the text of [`Incomplete::Failed`] is for the task's

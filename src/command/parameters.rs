@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! Parameters of a command, read once into typed values. The rules are the Go worker's, the texts say more.
+//! Parses the parameters of a command into typed values. The rules are the Go worker's, but the error texts say more.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use super::text::{plain, quoted};
 use super::word_split::split_words;
 use crate::protocol::WireCommand;
 
-/// Longest value shown in an error, in characters.
+/// The longest value that is shown in an error, in characters.
 const SHOWN: usize = 200;
 
 /// A parameter that cannot be used.
@@ -20,9 +20,9 @@ pub struct ParameterError {
     pub command: String,
     /// The parameter's name.
     pub parameter: &'static str,
-    /// Its value as text; `None` when there is none.
+    /// Its value as text; `None` if it is missing.
     pub value: Option<String>,
-    /// What would have been taken.
+    /// What would have been accepted.
     pub expected: String,
 }
 
@@ -49,7 +49,7 @@ impl fmt::Display for ParameterError {
 
 impl std::error::Error for ParameterError {}
 
-/// The parameters of one command, asked for by name. Those nobody asks for are ignored.
+/// The parameters of one command, which are asked for by name. Other parameters are ignored.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Parameters<'a> {
     command: &'a str,
@@ -64,7 +64,7 @@ impl<'a> Parameters<'a> {
         }
     }
 
-    /// Any value at all; `null` is one.
+    /// Any value, also `null`.
     pub(super) fn any(&self, name: &'static str, expected: &str) -> Result<&'a Value, ParameterError> {
         self.values.get(name).ok_or_else(|| self.error(name, expected))
     }
@@ -77,7 +77,7 @@ impl<'a> Parameters<'a> {
         })
     }
 
-    /// A text that may be empty, but must be there.
+    /// A text that may be empty but must not be missing.
     pub(super) fn text_or_empty(&self, name: &'static str, expected: &str) -> Result<&'a str, ParameterError> {
         match self.values.get(name) {
             Some(Value::String(text)) => Ok(text),
@@ -85,7 +85,8 @@ impl<'a> Parameters<'a> {
         }
     }
 
-    /// Texts; other values in the list become text. A missing list is empty, anything but a list (also `null`) is wrong.
+    /// A list of texts; other values in the list become text. A missing list is empty, and anything but a list (also `null`) is
+    /// an error.
     pub(super) fn list(&self, name: &'static str) -> Result<Vec<String>, ParameterError> {
         match self.values.get(name) {
             None => Ok(Vec::new()),
@@ -94,8 +95,8 @@ impl<'a> Parameters<'a> {
         }
     }
 
-    /// One text split into words. What is not a text counts as nothing: so the Go worker has it, and the
-    /// Manager's variables make sure that it is one.
+    /// One text, split into words. A value that is no text counts as missing, as for the Go worker; the Manager's variables make
+    /// sure that it is a text.
     pub(super) fn words(&self, name: &'static str) -> Result<Vec<String>, ParameterError> {
         match self.values.get(name) {
             Some(Value::String(text)) => split_words(text).map_err(|error| self.error(name, &error.to_string())),
@@ -103,6 +104,7 @@ impl<'a> Parameters<'a> {
         }
     }
 
+    /// A number.
     pub(super) fn number(&self, name: &'static str, expected: &str) -> Result<&'a Number, ParameterError> {
         match self.values.get(name) {
             Some(Value::Number(number)) => Ok(number),
@@ -110,7 +112,7 @@ impl<'a> Parameters<'a> {
         }
     }
 
-    /// What is wrong with the parameter `name`, with its value, or the look-alike that was given instead.
+    /// The error for the parameter `name`, with its value or with a parameter whose name differs only in case.
     pub(super) fn error(&self, name: &'static str, expected: &str) -> ParameterError {
         let mut expected = expected.to_owned();
         let value = self.values.get(name).map(shown);

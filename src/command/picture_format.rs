@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! What is to be known of the files that a renderer writes: how they are called, and whether one is whole.
+//! The formats of the files that a renderer writes: their file extensions, and whether a file is complete.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-/// Endings of the pictures that Blender writes.
+/// The file extensions of the pictures that Blender writes.
 pub(super) const PICTURES: [&str; 18] = [
     ".png", ".jpg", ".jpeg", ".exr", ".tif", ".tiff", ".tga", ".bmp", ".webp", ".jp2", ".j2c", ".hdr", ".dpx", ".cin",
     ".rgb", ".iris", ".sxr", ".mxr",
 ];
-/// Endings of its movies.
+/// The file extensions of the movies that Blender writes.
 const MOVIES: [&str; 12] = [
     ".mp4", ".mkv", ".avi", ".mov", ".mpg", ".m2v", ".webm", ".ogv", ".ogg", ".flv", ".dv", ".mpeg",
 ];
-/// A header or a table longer than this is not read.
-const READ_MOST: u64 = 8 << 20;
+/// A header or a table that is longer, in bytes, is not read.
+const MAX_READ: u64 = 8 << 20;
 
 /// Whether a file of this name may be a picture or a movie.
 pub(super) fn is_rendered(name: &str) -> bool {
@@ -24,13 +24,13 @@ pub(super) fn is_rendered(name: &str) -> bool {
     PICTURES.iter().chain(&MOVIES).any(|ending| name.ends_with(ending))
 }
 
-/// The endings that Blender may give to a picture of this format (its `--render-format`); all of them where the
-/// format is not known.
+/// The file extensions that Blender may give to a picture of this format (its `--render-format`); all of them if the format is
+/// not known.
 pub(super) fn endings(format: Option<&str>) -> &'static [&'static str] {
     match format {
         Some("PNG") => &[".png"],
         Some("JPEG") => &[".jpg", ".jpeg"],
-        // A preview may be written beside it.
+        // Blender may write a preview beside it.
         Some("OPEN_EXR" | "OPEN_EXR_MULTILAYER" | "MULTILAYER" | "EXR") => &[".exr", ".jpg"],
         Some("TIFF") => &[".tif", ".tiff"],
         Some("TGA" | "RAWTGA" | "TARGA" | "TARGA_RAW") => &[".tga"],
@@ -41,17 +41,17 @@ pub(super) fn endings(format: Option<&str>) -> &'static [&'static str] {
         Some("DPX") => &[".dpx"],
         Some("CINEON") => &[".cin"],
         Some("IRIS") => &[".rgb"],
-        // Movies are found by who has them open.
+        // A movie is found because a process has it open.
         Some("FFMPEG" | "AVIJPEG" | "AVIRAW") => &[],
         Some(_) | None => &PICTURES,
     }
 }
 
-/// Whether a file is a picture from its first byte to its last, by what its format writes last. Of a format that does
-/// not tell, or that is not known, it is not.
+/// Whether a file is a complete picture, by what its format writes last. A file of an unknown format, or of one that does not
+/// tell, counts as incomplete.
 ///
 /// # Errors
-/// When it cannot be read.
+/// Fails if the file cannot be read.
 pub(super) fn is_whole(file: &File) -> io::Result<bool> {
     let length = file.metadata()?.len();
     let mut head = [0; 32];
@@ -68,7 +68,7 @@ pub(super) fn is_whole(file: &File) -> io::Result<bool> {
             tail.ends_with(&[0xff, 0xd9])
         }
         [0x76, 0x2f, 0x31, 0x01, ..] => exr_is_whole(file, length)?,
-        // The directory is written last, and then its place into the header.
+        // The directory is written last, and then its offset into the header.
         [b'I', b'I', 42, 0, ..] => (9..length).contains(&u32::from_le_bytes(long(4)).into()),
         [b'M', b'M', 0, 42, ..] => (9..length).contains(&u32::from_be_bytes(long(4)).into()),
         [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => {
@@ -81,10 +81,10 @@ pub(super) fn is_whole(file: &File) -> io::Result<bool> {
     })
 }
 
-/// An OpenEXR file has a table of where its blocks are, all zero until the last of them is written (the "Line offset
-/// tables" of its file layout). The table ends where the first block begins.
+/// Whether an OpenEXR file is complete. It has a table of the offsets of its blocks, which are all zero until the last block
+/// is written (the "Line offset tables" of its file layout). The table ends where the first block begins.
 fn exr_is_whole(file: &File, length: u64) -> io::Result<bool> {
-    let mut bytes = vec![0; usize::try_from(length.min(READ_MOST)).unwrap_or(0)];
+    let mut bytes = vec![0; usize::try_from(length.min(MAX_READ)).unwrap_or(0)];
     file.read_exact_at(&mut bytes, 0)?;
     let Some(table) = exr_table(&bytes).and_then(|at| bytes.get(at..).map(|rest| (at, rest))) else {
         return Ok(false);
@@ -106,8 +106,8 @@ fn exr_is_whole(file: &File, length: u64) -> io::Result<bool> {
     Ok(inside && seen == others)
 }
 
-/// Where the tables begin: behind the headers, each of which is attributes (name, type, size, value) and a zero;
-/// several of them end with one more.
+/// The offset of the tables. They follow the headers, each of which has attributes (name, type, size, value) and then a zero;
+/// after several headers one more zero follows.
 fn exr_table(bytes: &[u8]) -> Option<usize> {
     const MULTIPART: u32 = 0x1000;
     let version = u32::from_le_bytes(*bytes.get(4..)?.first_chunk()?);
@@ -129,7 +129,7 @@ fn exr_table(bytes: &[u8]) -> Option<usize> {
     }
 }
 
-/// A text and its zero.
+/// The length of a text and its zero.
 fn text_length(bytes: &[u8]) -> Option<usize> {
     bytes.iter().position(|byte| *byte == 0).map(|length| length + 1)
 }

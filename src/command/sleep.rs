@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! `sleep`: nothing, for a while.
+//! `sleep` waits.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::outcome::{Incomplete, Outcome};
 /// overflows, and is done at once.
 const LONGEST: f64 = 9_223_372_036.0;
 
-/// `duration_in_seconds`: a number, cut to whole seconds.
+/// The parameter is `duration_in_seconds`, a number that is cut to whole seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sleep {
     /// Whole seconds, 0 to 292 years.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! Why a program may not have started, and what was perhaps meant. Only looks; may block on a slow file system.
+//! Explains why a program may not have started, and guesses which program was meant. It changes nothing, and may block on a
+//! slow file system.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -14,13 +15,13 @@ use nix::errno::Errno;
 use super::text::quoted;
 use crate::files;
 
-/// How alike two names must be for one to be meant by the other: 0 to 1, by Jaro and Winkler.
+/// How similar two names must be for one to be suggested instead of the other: 0 to 1, by Jaro and Winkler.
 const ALIKE: f64 = 0.9;
-/// Longest `#!` line the kernel reads.
+/// The longest `#!` line that the kernel reads, in bytes.
 const SHEBANG: usize = 256;
 
-/// What an operator or the author of a job script should know; `None` when nothing can be seen. `errno` is
-/// what the system said of `exe`; of one without a `/` it is that it is not on PATH.
+/// What an operator or the author of a job script should know; `None` if nothing is found. `errno` is what the system
+/// reported for `exe`. For a name without a `/` that is that the name is not on PATH.
 pub(super) fn start_hint(exe: &str, errno: Errno) -> Option<String> {
     if !matches!(
         errno,
@@ -38,12 +39,12 @@ pub(super) fn start_hint(exe: &str, errno: Errno) -> Option<String> {
     }
 }
 
-/// Where `name` is on PATH, if it can be run there.
+/// The path of the program `name` on PATH, if there is one.
 pub(super) fn find_on_path(name: &str) -> Option<PathBuf> {
     find_program(std::env::var_os("PATH").as_deref(), name)
 }
 
-/// The same on somebody else's PATH.
+/// The same for a given value of PATH.
 pub(crate) fn find_program(path: Option<&OsStr>, name: &str) -> Option<PathBuf> {
     folders_of(path)
         .into_iter()
@@ -51,7 +52,7 @@ pub(crate) fn find_program(path: Option<&OsStr>, name: &str) -> Option<PathBuf> 
         .find(|path| is_program(path))
 }
 
-/// `{blender}` in `{blender} -b`: a variable that the Manager left as it was.
+/// `{blender}` in `{blender} -b`: a variable that the Manager did not replace.
 fn unexpanded(exe: &str) -> Option<&str> {
     let start = exe.find('{')?;
     let end = start + exe[start..].find('}')?;
@@ -110,7 +111,7 @@ fn of_missing(path: &Path) -> Option<String> {
     }
     let missing = path
         .ancestors()
-        // The last one of a relative path is empty: our own directory.
+        // The last ancestor of a relative path is empty: it stands for the working directory.
         .take_while(|ancestor| !ancestor.as_os_str().is_empty() && fs::symlink_metadata(ancestor).is_err())
         .last()?;
     let parent = missing
@@ -127,7 +128,7 @@ fn of_missing(path: &Path) -> Option<String> {
     let Some(near) = near else {
         return (missing != path).then(|| format!("{} does not exist", quoted_path(missing)));
     };
-    // Components, because joining an empty rest adds a slash.
+    // Joining an empty rest would add a slash, so the components are collected.
     let meant: PathBuf = near
         .components()
         .chain(path.strip_prefix(missing).ok()?.components())
@@ -162,7 +163,7 @@ fn of_file(path: &Path, errno: Errno) -> Option<String> {
     }
 }
 
-/// A binary for another system, or no program at all.
+/// Explains a file that is a binary for another system, or no program at all.
 fn of_binary(path: &Path) -> Option<String> {
     let mut start = [0; 4];
     match files::open(path).and_then(|mut file| file.read_exact(&mut start)) {
@@ -186,7 +187,7 @@ fn interpreter(path: &Path) -> Option<String> {
         .read_to_end(&mut start)
         .ok()?;
     let line = String::from_utf8_lossy(start.strip_prefix(b"#!")?).into_owned();
-    // A script with Windows line ends asks for "sh\r": that blank must stay.
+    // A script with Windows line ends asks for "sh\r", and the `\r` must stay.
     line.split('\n')
         .next()?
         .split([' ', '\t'])
@@ -194,7 +195,7 @@ fn interpreter(path: &Path) -> Option<String> {
         .map(str::to_owned)
 }
 
-/// The part before the first blank.
+/// The part before the first blank, if arguments follow the name.
 fn words_too(exe: &str) -> Option<&str> {
     exe.split_once(' ')
         .map(|(program, _)| program)
@@ -219,11 +220,12 @@ fn nearest(folder: &Path, name: &str) -> Option<PathBuf> {
     best.map(|(_, path)| path)
 }
 
+/// Whether a file can be executed.
 pub(crate) fn is_program(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
 }
 
-/// As execvp reads PATH; the working directory is left out.
+/// The folders of PATH as `execvp` reads it, but without the working directory.
 fn folders_of(path: Option<&OsStr>) -> Vec<PathBuf> {
     std::env::split_paths(path.unwrap_or("/bin:/usr/bin".as_ref()))
         .filter(|folder| folder.as_os_str().as_bytes().starts_with(b"/"))

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! JSON values and texts as the Go worker shows them, because job scripts and people read them: Go's
-//! `%v`, `%q` and durations. One thing is different on purpose: a whole number is its digits
+//! Formats JSON values and texts as the Go worker does, because job scripts and people read them: Go's
+//! `%v`, `%q` and durations. One difference is on purpose: a whole number is its digits
 //! (`5000000`, where `%v` of a float says `5e+06`, which FFmpeg and Blender do not take for a number).
 
 use std::fmt::Write;
 
 use serde_json::{Map, Number, Value};
 
-/// From here up a number has an exponent, as in JavaScript, which job scripts are written in.
+/// From this size on a number has an exponent, as in JavaScript, in which job scripts are written.
 const EXPONENT_FROM: f64 = 1e21;
-/// Below this too.
+/// Below this size a number has an exponent too.
 const EXPONENT_BELOW: f64 = 1e-6;
 
-/// A value as text: strings as they are, `[a 1 <nil>]`, `map[a:1 b:2]` with sorted keys.
+/// A value as text, with strings as they are, `[a 1 <nil>]`, `map[a:1 b:2]` with sorted keys.
 pub(super) fn plain(value: &Value) -> String {
     match value {
         Value::Null => "<nil>".to_owned(),
@@ -58,7 +58,7 @@ fn float_digits(float: f64) -> String {
     }
 }
 
-/// A text in double quotes with everything escaped that cannot be seen: Go's `%q`.
+/// A text in double quotes in which everything invisible is escaped: Go's `%q`.
 pub(super) fn quoted(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('"');
@@ -86,17 +86,18 @@ fn push_quoted(quoted: &mut String, c: char) {
         quoted.push_str(short);
         return;
     }
-    // Writing to a String cannot fail.
-    let _ok = match u32::from(c) {
+    let written = match u32::from(c) {
         code @ (0..0x20 | 0x7f) => write!(quoted, "\\x{code:02x}"),
         _ if is_printable(c) => quoted.write_char(c),
         code @ 0..0x1_0000 => write!(quoted, "\\u{code:04x}"),
         code => write!(quoted, "\\U{code:08x}"),
     };
+    // Writing to a String cannot fail.
+    written.ok();
 }
 
-/// Letters, marks, numbers, punctuation, symbols and the plain space. The standard library holds that
-/// table, but shows it only through `escape_debug`, which besides spares a combining mark that is not first.
+/// Whether a character is a letter, mark, number, punctuation, symbol or the plain space. The standard library has that
+/// table, but exposes it only by `escape_debug`, which escapes a combining mark only at the beginning.
 fn is_printable(c: char) -> bool {
     if c == '\'' {
         return true;

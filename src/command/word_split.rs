@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! Splits `exeArgs` into words, with the rules of the Go worker (google/shlex). They are not quite a
-//! shell's: a backslash takes the next character as it is, also inside double quotes and before a line
-//! end; blanks are space, tab, CR and LF; `#` begins a comment where a word would begin. The `shlex`
+//! Splits `exeArgs` into words, by the rules of the Go worker (google/shlex). They differ from a
+//! shell's rules: a backslash takes the next character as it is, also inside double quotes and before a line
+//! end; blanks are space, tab, CR and LF; `#` begins a comment where a word could begin. The `shlex`
 //! crate follows a shell in both places, so it cannot be used here.
 
 use std::fmt;
 
-/// A text that ends too early.
+/// A text that ends inside a quotation or after a backslash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SplitError {
+    /// This quotation mark is not closed.
     UnclosedQuote(char),
+    /// No character follows the last backslash.
     TrailingBackslash,
 }
 
@@ -23,6 +25,7 @@ impl fmt::Display for SplitError {
     }
 }
 
+/// Where the next character stands.
 #[derive(Clone, Copy)]
 enum SplitState {
     BetweenWords,
@@ -33,7 +36,10 @@ enum SplitState {
     EscapedInQuotes,
 }
 
-/// The words of `text`.
+/// Splits `text` into words.
+///
+/// # Errors
+/// Fails if the text ends too early.
 pub(super) fn split_words(text: &str) -> Result<Vec<String>, SplitError> {
     let mut words = Vec::new();
     let mut word = String::new();

@@ -34,7 +34,7 @@ impl Backoff {
     /// for with `Retry-After`. The first failure is logged as a warning, the others for debugging.
     pub fn failed(&mut self, what: &str, error: &ManagerError) -> Duration {
         let mut pause = self.pause(random()).max(error.retry_after().unwrap_or_default());
-        if error.needs_a_person() {
+        if error.needs_operator() {
             // Spread over time like the other pauses.
             pause = pause.max((self.max / 2).mul_f64(1.0 + random()));
         }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! What can go wrong between us and the Manager.
+//! What can go wrong between the worker and the Manager.
 
 use std::error::Error;
 use std::io;
@@ -10,54 +10,59 @@ use rustls::CertificateError;
 
 use crate::clock;
 
-/// A call that brought no answer of the Manager's that means anything.
+/// Why a call has no answer that means anything.
 #[derive(Debug, thiserror::Error)]
 pub enum ManagerError {
-    /// No connection, or it broke.
+    /// There is no connection, or it broke.
     #[error("cannot reach the Manager: {}", obstacle(.0))]
     Unreachable(reqwest::Error),
-    /// The other side's certificate is refused. Somebody has to do something.
+    /// The certificate of the other side is refused. An operator has to act.
     #[error("cannot trust the Manager's certificate: {}", advice(.0))]
     Untrusted(CertificateError),
+    /// There was no answer within this time.
     #[error("the Manager did not answer within {0:?}")]
     TimedOut(Duration),
     /// The Manager does not know these credentials, or cannot read its database: it answers 403 to both.
     #[error("the Manager answered 403: the Manager does not accept this worker's credentials")]
     Denied,
-    /// A status that is no answer to this call.
+    /// The Manager answered with a status that is no answer to this call.
     #[error("the Manager answered {code}: {message}")]
     Status {
+        /// The HTTP status.
         code: u16,
-        /// The Manager's words, or the start of whatever came.
+        /// The Manager's text, or the start of whatever came.
         message: String,
         /// From `Retry-After`, in seconds or as a date.
         retry_after: Option<Duration>,
     },
-    /// Not the Manager's words: something between, such as a proxy that wants to know who we are.
-    #[error("something in front of the Manager answered {code} ({says}){}", credentials(*.code))]
-    Between {
+    /// The answer is not the Manager's but of something in between, such as a proxy that wants credentials.
+    #[error("something in front of the Manager answered {code} ({text}){}", credentials(*.code))]
+    Intermediary {
+        /// The HTTP status.
         code: u16,
         /// The start of what came.
-        says: String,
+        text: String,
+        /// From `Retry-After`, in seconds or as a date.
         retry_after: Option<Duration>,
     },
-    /// Never followed: see [`HttpManager`](super::HttpManager).
+    /// The answer was a redirect, which the client does not follow.
     #[error("the answer was {code}, a redirect to {to}{}", better(.manager.as_deref()))]
     Redirected {
+        /// The HTTP status.
         code: u16,
-        /// Without what follows the `?`, which may be secret.
+        /// The target, without what follows the `?`, which may be secret.
         to: String,
-        /// What the URL of the Manager would have to be for this redirect not to be needed, if there is such a URL.
+        /// The URL of the Manager with which this redirect would not be needed, if there is such a URL.
         manager: Option<String>,
     },
-    /// The right status with a body that is not the Manager's: a proxy's page, or half an answer.
+    /// The status is right, but the body is not the Manager's: a proxy's page, or half an answer.
     #[error("the answer is not the Manager's: {0}")]
     NotTheManager(String),
 }
 
 impl ManagerError {
-    /// An answer that is none to the call, without a word on when to come back.
-    pub fn said(code: u16, message: impl Into<String>) -> Self {
+    /// An answer with a status that is no answer to the call, and without `Retry-After`.
+    pub fn from_status(code: u16, message: impl Into<String>) -> Self {
         Self::Status {
             code,
             message: message.into(),
@@ -65,24 +70,24 @@ impl ManagerError {
         }
     }
 
-    /// Whether the same call may well succeed later. Only a request that is wrong in itself never does.
+    /// Whether the same call may succeed later. Only a request that is itself wrong never does.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Unreachable(_)
             | Self::Untrusted(_)
             | Self::TimedOut(_)
             | Self::Denied
-            | Self::Between { .. }
+            | Self::Intermediary { .. }
             | Self::Redirected { .. }
             | Self::NotTheManager(_) => true,
             Self::Status { code, .. } => *code != 400,
         }
     }
 
-    /// How long the other side asked us to wait.
+    /// How long the other side asked to wait.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Status { retry_after, .. } | Self::Between { retry_after, .. } => *retry_after,
+            Self::Status { retry_after, .. } | Self::Intermediary { retry_after, .. } => *retry_after,
             Self::Unreachable(_)
             | Self::Untrusted(_)
             | Self::TimedOut(_)
@@ -92,11 +97,11 @@ impl ManagerError {
         }
     }
 
-    /// Whether this stays as it is until a person changes something, so that asking often is of no use.
-    pub fn needs_a_person(&self) -> bool {
+    /// Whether the error stays until an operator changes something, so that frequent retries are of no use.
+    pub fn needs_operator(&self) -> bool {
         match self {
             Self::Untrusted(_) | Self::Redirected { .. } => true,
-            Self::Between { code, .. } => matches!(code, 401 | 403 | 407),
+            Self::Intermediary { code, .. } => matches!(code, 401 | 403 | 407),
             Self::Unreachable(_) | Self::TimedOut(_) | Self::Denied | Self::Status { .. } | Self::NotTheManager(_) => {
                 false
             }
@@ -105,7 +110,7 @@ impl ManagerError {
 }
 
 impl From<reqwest::Error> for ManagerError {
-    /// An error of the connection. What is wrong with a certificate is at the end of a long chain.
+    /// Converts an error of the connection. A problem with a certificate is at the end of a long chain of causes.
     fn from(error: reqwest::Error) -> Self {
         match certificate_error(&error) {
             Some(problem) => Self::Untrusted(problem),
@@ -121,7 +126,7 @@ fn certificate_error(error: &reqwest::Error) -> Option<CertificateError> {
     }
 }
 
-/// What stood in the way, in the words of who met it: the libraries above have nothing to add.
+/// The innermost cause, to which the libraries above have nothing to add.
 fn obstacle(error: &reqwest::Error) -> String {
     match causes(error).find_map(|error| error.downcast_ref()) {
         Some(rustls::Error::InvalidMessage(_)) => "https is not spoken there".to_owned(),
@@ -130,13 +135,13 @@ fn obstacle(error: &reqwest::Error) -> String {
     }
 }
 
-/// The error, its cause, the cause of that.
+/// The error and all its causes.
 fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
     let first: &(dyn Error + 'static) = error;
     std::iter::successors(Some(first), |error| inner(*error))
 }
 
-/// The cause; of an I/O error what it wraps, which is not among its causes.
+/// The cause of an error. An I/O error wraps an error that is not among its causes; that one is returned.
 fn inner<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
     match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
         Some(wrapped) => Some(wrapped),
@@ -144,8 +149,11 @@ fn inner<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'stati
     }
 }
 
-/// What is wrong and what to do, for those that happen.
-#[expect(clippy::wildcard_enum_match_arm, reason = "another crate's, and it grows")]
+/// What is wrong and what to do, for the problems that happen in practice.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the enum belongs to another crate and grows"
+)]
 fn advice(problem: &CertificateError) -> String {
     match problem {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {

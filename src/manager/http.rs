@@ -3,11 +3,11 @@
 //! The Manager over HTTP/1.1.
 //!
 //! ```text
-//! operation ─► request (path, body, time-out) ─► Reply { status, body } ─► the operation's own answers
+//! operation ─► ApiRequest (path, body, time-out) ─► ApiResponse { status, body } ─► the operation's own answers
 //! ```
 //!
-//! A fresh connection must carry its whole header within a second, or the Manager closes it: bodies are
-//! ready before a connection is asked for, and nothing connects ahead of time.
+//! The Manager closes a new connection that does not carry its whole header within a second. So a body is complete before a
+//! connection is made, and no connection is made ahead of time.
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use url::Url;
 use super::broadcast_tracker::BroadcastTracker;
 use super::client::{ClientError, ConnectionOptions, client};
 use super::contact_monitor::ContactMonitor;
-use super::reply::{Body, Reply};
+use super::response::{ApiResponse, ResponseBody};
 use super::{Assignment, Delivery, Manager, ManagerError, ManagerInfo, Picture, PictureAnswer, Verdict};
 use crate::home::Credentials;
 use crate::protocol::{
@@ -29,7 +29,8 @@ use crate::protocol::{
 };
 use crate::timings::Timings;
 
-/// The largest answer that is read, but for a task. A proxy's error page or a stranger on that port may send anything.
+/// The largest answer that is read, in bytes, except for a task. A proxy's error page, or another server on that port, may
+/// send anything.
 const LARGEST_ANSWER: usize = 1 << 20;
 
 /// The Manager at one URL.
@@ -37,7 +38,7 @@ const LARGEST_ANSWER: usize = 1 << 20;
 pub struct HttpManager {
     client: RefCell<Client>,
     options: RefCell<ConnectionOptions>,
-    /// Ends in `/`, so that paths join below a prefix.
+    /// Ends in `/`, so that paths are joined below a prefix.
     base: Url,
     credentials: RefCell<Option<Credentials>>,
     contact: ContactMonitor,
@@ -45,20 +46,22 @@ pub struct HttpManager {
     timings: Timings,
 }
 
-/// What goes out.
-struct Call<'a> {
+/// One request of the worker API.
+struct ApiRequest<'a> {
     method: Method,
     path: &'a str,
     content: Option<(&'static str, Vec<u8>)>,
     limit: Duration,
     authenticated: bool,
-    /// Of an answer with more bytes than this only the end is kept.
+    /// If the answer has more bytes than this, only its end is kept.
     most: usize,
 }
 
 impl HttpManager {
+    /// The Manager at the URL `base`.
+    ///
     /// # Errors
-    /// When the client cannot be made.
+    /// Fails if the HTTP client cannot be made.
     pub fn new(base: &Url, options: ConnectionOptions, timings: &Timings) -> Result<Self, ClientError> {
         let mut base = base.clone();
         if !base.path().ends_with('/') {
@@ -75,65 +78,64 @@ impl HttpManager {
         })
     }
 
-    /// Waits until the Manager has had nothing of ours to tell everybody about for as long as `quiet`.
+    /// Waits until the Manager has had no change of this worker to broadcast for as long as `quiet`.
     pub(super) async fn wait_for_no_broadcasts(&self, quiet: Duration) {
         self.broadcasts.wait_for_none(quiet).await;
     }
 
-    /// Our UUID; empty before the first registration.
+    /// The UUID of this worker; empty before the first registration.
     pub(super) fn worker_id(&self) -> String {
         let own = self.credentials.borrow();
         own.as_ref().map_or_else(String::new, |own| own.id.clone())
     }
 
-    /// Connections are made in this way from now on; calls that are under way end as they began.
+    /// Sets the options of new connections. Calls that are under way are not affected.
     ///
     /// # Errors
-    /// When the client cannot be made; then nothing has changed.
+    /// Fails if the HTTP client cannot be made; then nothing has changed.
     pub fn set_connection_options(&self, options: ConnectionOptions) -> Result<(), ClientError> {
         *self.client.borrow_mut() = client(&self.base, &options, &self.timings)?;
         *self.options.borrow_mut() = options;
         Ok(())
     }
 
-    /// How connections are made now.
+    /// The options of new connections.
     pub fn connection_options(&self) -> ConnectionOptions {
         self.options.borrow().clone()
     }
 
-    /// What was said of the last call that got no answer of the Manager's, and where that was to be had. `None` while it
-    /// answers.
+    /// The URL of the Manager and why it did not answer the last call; `None` while it answers.
     pub fn last_error(&self) -> Option<String> {
         let error = self.contact.last_error()?;
         Some(format!("{}: {error}", self.base))
     }
 
-    /// Returns when a call has got no answer of the Manager's. Cancel safe.
+    /// Waits until a call gets no answer of the Manager's. Cancel safe.
     pub async fn failure(&self) {
         self.contact.failure().await;
     }
 
-    /// Where it is.
+    /// The URL of the Manager.
     pub fn url(&self) -> &Url {
         &self.base
     }
 
-    /// Time since the Manager's last answer; `None` before the first.
+    /// The time since the Manager's last answer; `None` before the first.
     pub fn since_last_answer(&self) -> Option<Duration> {
         self.contact.since_last_answer()
     }
 
-    async fn call(&self, call: Call<'_>) -> Result<Reply, ManagerError> {
-        let reply = self.exchange(call).await;
-        match &reply {
-            Ok(reply) if reply.is_of_the_manager() => self.contact.answered(),
-            Ok(reply) => self.contact.failed(&reply.error()),
+    async fn call(&self, call: ApiRequest<'_>) -> Result<ApiResponse, ManagerError> {
+        let response = self.exchange(call).await;
+        match &response {
+            Ok(response) if response.is_of_the_manager() => self.contact.answered(),
+            Ok(response) => self.contact.failed(&response.error()),
             Err(error) => self.contact.failed(error),
         }
-        reply
+        response
     }
 
-    async fn exchange(&self, call: Call<'_>) -> Result<Reply, ManagerError> {
+    async fn exchange(&self, call: ApiRequest<'_>) -> Result<ApiResponse, ManagerError> {
         let _under_way = (call.method == Method::POST).then(|| self.broadcasts.track());
         let url = self
             .base
@@ -153,22 +155,22 @@ impl HttpManager {
             request = request.header(CONTENT_TYPE, kind).body(body);
         }
         let failed = |error| failure(error, call.limit);
-        let mut response = request.send().await.map_err(failed)?;
-        let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
-        let mut body = Body::new(call.most);
-        while let Some(chunk) = response.chunk().await.map_err(failed)? {
+        let mut incoming = request.send().await.map_err(failed)?;
+        let (status, headers) = (incoming.status(), std::mem::take(incoming.headers_mut()));
+        let mut body = ResponseBody::new(call.most);
+        while let Some(chunk) = incoming.chunk().await.map_err(failed)? {
             body.add(&chunk);
         }
-        let reply = Reply { status, headers, body };
-        if let Some(redirect) = reply.redirect(&self.base, &url, call.path) {
+        let response = ApiResponse { status, headers, body };
+        if let Some(redirect) = response.redirect(&self.base, &url, call.path) {
             return Err(redirect);
         }
-        Ok(reply)
+        Ok(response)
     }
 
-    /// A small question.
-    fn get<'a>(&self, path: &'a str) -> Call<'a> {
-        Call {
+    /// A request without a body, for a small answer.
+    fn get<'a>(&self, path: &'a str) -> ApiRequest<'a> {
+        ApiRequest {
             method: Method::GET,
             path,
             content: None,
@@ -178,8 +180,8 @@ impl HttpManager {
         }
     }
 
-    async fn post(&self, path: &str, limit: Duration) -> Result<Reply, ManagerError> {
-        self.call(Call {
+    async fn post(&self, path: &str, limit: Duration) -> Result<ApiResponse, ManagerError> {
+        self.call(ApiRequest {
             method: Method::POST,
             path,
             content: None,
@@ -190,10 +192,10 @@ impl HttpManager {
         .await
     }
 
-    async fn post_json(&self, path: &str, body: &impl Serialize, limit: Duration) -> Result<Reply, ManagerError> {
+    async fn post_json(&self, path: &str, body: &impl Serialize, limit: Duration) -> Result<ApiResponse, ManagerError> {
         let body = serde_json::to_vec(body).map_err(|error| ManagerError::NotTheManager(error.to_string()))?;
         let content = Some(("application/json", body));
-        self.call(Call {
+        self.call(ApiRequest {
             method: Method::POST,
             path,
             content,
@@ -215,41 +217,41 @@ impl Manager for HttpManager {
     }
 
     async fn info(&self) -> Result<ManagerInfo, ManagerError> {
-        let call = Call {
+        let call = ApiRequest {
             authenticated: false,
             ..self.get("api/v3/version")
         };
-        let reply = self.call(call).await?;
-        match reply.status.as_u16() {
+        let response = self.call(call).await?;
+        match response.status.as_u16() {
             200 => Ok(ManagerInfo {
-                version: reply.json()?,
-                date: reply.date(),
+                version: response.json()?,
+                date: response.date(),
             }),
-            _ => Err(reply.error()),
+            _ => Err(response.error()),
         }
     }
 
     async fn register(&self, registration: &Registration) -> Result<Registered, ManagerError> {
-        let reply = self
+        let response = self
             .post_json(
                 "api/v3/worker/register-worker",
                 registration,
                 self.timings.request_timeout,
             )
             .await?;
-        match reply.status.as_u16() {
-            200 => reply.json(),
-            _ => Err(reply.error()),
+        match response.status.as_u16() {
+            200 => response.json(),
+            _ => Err(response.error()),
         }
     }
 
     async fn sign_on(&self, sign_on: &SignOn) -> Result<WorkerStatus, ManagerError> {
-        let reply = self
+        let response = self
             .post_json("api/v3/worker/sign-on", sign_on, self.timings.request_timeout)
             .await?;
-        match reply.status.as_u16() {
-            200 => Ok(reply.json::<StateChange>()?.status_requested),
-            _ => Err(reply.error()),
+        match response.status.as_u16() {
+            200 => Ok(response.json::<StateChange>()?.status_requested),
+            _ => Err(response.error()),
         }
     }
 
@@ -260,11 +262,11 @@ impl Manager for HttpManager {
     }
 
     async fn requested_status(&self) -> Result<Option<WorkerStatus>, ManagerError> {
-        let reply = self.call(self.get("api/v3/worker/state")).await?;
-        match reply.status.as_u16() {
-            200 => Ok(Some(reply.json::<StateChange>()?.status_requested)),
+        let response = self.call(self.get("api/v3/worker/state")).await?;
+        match response.status.as_u16() {
+            200 => Ok(Some(response.json::<StateChange>()?.status_requested)),
             204 => Ok(None),
-            _ => Err(reply.error()),
+            _ => Err(response.error()),
         }
     }
 
@@ -276,7 +278,7 @@ impl Manager for HttpManager {
     }
 
     async fn fetch(&self) -> Result<Assignment, ManagerError> {
-        let call = Call {
+        let call = ApiRequest {
             method: Method::POST,
             path: "api/v3/worker/task",
             content: None,
@@ -284,47 +286,47 @@ impl Manager for HttpManager {
             authenticated: true,
             most: LARGEST_TASK,
         };
-        let reply = self.call(call).await?;
-        match reply.status.as_u16() {
-            200 => reply.task(),
+        let response = self.call(call).await?;
+        match response.status.as_u16() {
+            200 => response.task(),
             204 => Ok(Assignment::Nothing),
-            423 => Ok(Assignment::GoTo(reply.json::<StateChange>()?.status_requested)),
-            409 if reply.is_own_error() => Ok(Assignment::NotAwake(reply.message())),
-            400 if reply.is_own_error() => Ok(Assignment::Refused(reply.message())),
-            _ => Err(reply.error()),
+            423 => Ok(Assignment::GoTo(response.json::<StateChange>()?.status_requested)),
+            409 if response.is_own_error() => Ok(Assignment::NotAwake(response.message())),
+            400 if response.is_own_error() => Ok(Assignment::Refused(response.message())),
+            _ => Err(response.error()),
         }
     }
 
     async fn may_i_run(&self, task: &str) -> Result<Verdict, ManagerError> {
-        let reply = self.call(self.get(&task_path(task, "/may-i-run"))).await?;
-        match reply.status.as_u16() {
-            200 => Ok(match reply.json::<MayKeepRunning>()? {
+        let response = self.call(self.get(&task_path(task, "/may-i-run"))).await?;
+        match response.status.as_u16() {
+            200 => Ok(match response.json::<MayKeepRunning>()? {
                 MayKeepRunning {
                     may_keep_running: true, ..
                 } => Verdict::Continue,
                 stop => Verdict::Stop(stop),
             }),
-            _ => Err(reply.error()),
+            _ => Err(response.error()),
         }
     }
 
     async fn update(&self, task: &str, update: &TaskUpdate) -> Result<Delivery, ManagerError> {
-        let reply = self
+        let response = self
             .post_json(&task_path(task, ""), update, self.timings.update_timeout)
             .await?;
-        match reply.status.as_u16() {
+        match response.status.as_u16() {
             204 => Ok(Delivery::Accepted),
-            404 if reply.is_own_error() => Ok(Delivery::Gone),
-            409 if reply.is_own_error() => Ok(Delivery::NotOurs),
+            404 if response.is_own_error() => Ok(Delivery::Gone),
+            409 if response.is_own_error() => Ok(Delivery::NotOurs),
             413 => Ok(Delivery::TooLarge),
-            400 if ErrorBody::parse(reply.body.whole()).is_some() => Ok(Delivery::Refused(reply.message())),
-            _ => Err(reply.error()),
+            400 if ErrorBody::parse(response.body.whole()).is_some() => Ok(Delivery::Refused(response.message())),
+            _ => Err(response.error()),
         }
     }
 
     async fn output_produced(&self, task: &str, picture: Picture) -> Result<PictureAnswer, ManagerError> {
         let path = task_path(task, "/output-produced");
-        let call = Call {
+        let call = ApiRequest {
             method: Method::POST,
             path: &path,
             content: Some((picture.mime, picture.bytes)),
@@ -332,25 +334,25 @@ impl Manager for HttpManager {
             authenticated: true,
             most: LARGEST_ANSWER,
         };
-        let reply = self.call(call).await?;
-        match reply.status.as_u16() {
+        let response = self.call(call).await?;
+        match response.status.as_u16() {
             202 => Ok(PictureAnswer::Taken),
             400 | 404 | 413 | 429 => Ok(PictureAnswer::NotWanted),
-            _ => Err(reply.error()),
+            _ => Err(response.error()),
         }
     }
 
     async fn is_registered(&self) -> Result<bool, ManagerError> {
         let path = format!("api/v3/worker-mgt/workers/{}", segment(&self.worker_id()));
-        let call = Call {
+        let call = ApiRequest {
             authenticated: false,
             ..self.get(&path)
         };
-        let reply = self.call(call).await?;
-        match reply.status.as_u16() {
+        let response = self.call(call).await?;
+        match response.status.as_u16() {
             200 => Ok(true),
-            404 if reply.is_own_error() => Ok(false),
-            _ => Err(reply.error()),
+            404 if response.is_own_error() => Ok(false),
+            _ => Err(response.error()),
         }
     }
 }
@@ -359,7 +361,7 @@ fn task_path(task: &str, what: &str) -> String {
     format!("api/v3/worker/task/{}{what}", segment(task))
 }
 
-/// An id as one path segment, whatever it contains.
+/// An id as one segment of a path, whatever it contains.
 fn segment(id: &str) -> String {
     url::form_urlencoded::byte_serialize(id.as_bytes()).collect()
 }

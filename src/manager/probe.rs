@@ -219,10 +219,10 @@ fn refused(url: &Url, error: &ManagerError) -> Diagnosis {
             "it takes connections and says nothing: is the Manager overloaded, or is this another service?".to_owned(),
         ),
         ManagerError::Redirected { .. }
-        | ManagerError::Between {
+        | ManagerError::Intermediary {
             code: 401 | 403 | 407, ..
         } => (ProbeStep::Answer, "the worker waits until this is repaired".to_owned()),
-        ManagerError::Between { .. } | ManagerError::NotTheManager(_) => (
+        ManagerError::Intermediary { .. } | ManagerError::NotTheManager(_) => (
             ProbeStep::Answer,
             "another web server is there: the URL must be the one the Manager's own page has in a browser, without \
              what its pages add"
@@ -354,7 +354,10 @@ mod tests {
         let diagnosis = at("https://m/", untrusted);
         assert_eq!(diagnosis.step, ProbeStep::Tls);
         assert!(diagnosis.seen.contains("it has expired"));
-        let elsewhere = at("http://m/", ManagerError::said(404, "no matching operation was found"));
+        let elsewhere = at(
+            "http://m/",
+            ManagerError::from_status(404, "no matching operation was found"),
+        );
         assert!(elsewhere.advice.contains(KNOWN));
     }
 

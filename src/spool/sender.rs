@@ -266,8 +266,8 @@ impl Sender {
                 self.finish(folder, ReportState::Gone);
                 None
             }
-            Ok(Delivery::TooLarge) => Some(ManagerError::said(413, "too large")),
-            Ok(Delivery::Refused(words)) => Some(ManagerError::said(400, words)),
+            Ok(Delivery::TooLarge) => Some(ManagerError::from_status(413, "too large")),
+            Ok(Delivery::Refused(words)) => Some(ManagerError::from_status(400, words)),
             Err(error) => Some(error),
         }
     }

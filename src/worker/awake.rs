@@ -59,7 +59,7 @@ impl<M: Manager> Worker<'_, M> {
                 Assignment::GoTo(status) => return Err(State::requested(&status, self.context.restart_code)),
                 Assignment::NotAwake(words) => self.say_awake(refused, &words).await?,
                 Assignment::Refused(words) => {
-                    let pause = refused.failed("fetch a task", &ManagerError::said(400, &*words));
+                    let pause = refused.failed("fetch a task", &ManagerError::from_status(400, &*words));
                     warn!(words, "the Manager refuses to hand out tasks: signing off and on again");
                     sleep(pause).await;
                     return Err(State::Starting);
@@ -82,7 +82,7 @@ impl<M: Manager> Worker<'_, M> {
     /// The Manager has put us in another state, after a time-out for example. Said once, and the fetch is repeated at
     /// once; when that does not help (it sometimes accepts a state without storing it) with growing pauses.
     async fn say_awake(&mut self, refused: &mut Backoff, words: &str) -> Result<(), Deleted> {
-        let error = ManagerError::said(409, words);
+        let error = ManagerError::from_status(409, words);
         let again = refused.failures() > 0;
         let pause = refused.failed("fetch a task", &error);
         if again {

@@ -217,7 +217,7 @@ mod tests {
         assert_eq!(denied("id", &Ok(false)).severity, Severity::Warn);
         assert_eq!(denied("id", &Ok(true)).severity, Severity::Fail);
         assert_eq!(
-            denied("id", &Err(ManagerError::said(500, "db"))).severity,
+            denied("id", &Err(ManagerError::from_status(500, "db"))).severity,
             Severity::Fail
         );
     }

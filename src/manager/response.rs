@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! One answer as it came, and whose it is: the Manager's, or of something on the way.
+//! One HTTP response, and whether it is the Manager's own or that of something on the way.
 
 use std::time::Duration;
 
@@ -13,30 +13,30 @@ use super::{Assignment, ManagerError};
 use crate::protocol::{AssignedTask, ErrorBody, TASK_END, UnreadableTask};
 use crate::{bounded, clock};
 
-/// How much of an answer that is not understood goes into an error.
+/// So many bytes of an answer that is not understood go into an error.
 const EXCERPT: usize = 200;
 
-/// Longest wait that is granted to who asks for one.
+/// The longest wait that `Retry-After` can ask for.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-/// What came back.
-pub(super) struct Reply {
+/// A response of the Manager or of something on the way.
+pub(super) struct ApiResponse {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
-    pub(super) body: Body,
+    pub(super) body: ResponseBody,
 }
 
-/// What came, as far as it was kept.
+/// The body of a response, as far as it was kept.
 #[derive(Debug)]
-pub(super) struct Body {
-    /// All of it, or the end of what was too long.
+pub(super) struct ResponseBody {
+    /// The whole body, or the end of one that was too long.
     kept: Vec<u8>,
     most: usize,
     too_long: bool,
 }
 
-impl Body {
-    /// Of more than `most` bytes only the end will be kept.
+impl ResponseBody {
+    /// A body of which only the end is kept if it has more than `most` bytes.
     pub(super) fn new(most: usize) -> Self {
         Self {
             kept: Vec::new(),
@@ -45,6 +45,7 @@ impl Body {
         }
     }
 
+    /// Appends what was received.
     pub(super) fn add(&mut self, chunk: &[u8]) {
         self.kept.extend_from_slice(chunk);
         if self.kept.len() > self.most || self.too_long {
@@ -54,13 +55,17 @@ impl Body {
         }
     }
 
-    /// Nothing of what was too long.
+    /// The whole body; empty if it was too long.
     pub(super) fn whole(&self) -> &[u8] {
         if self.too_long { &[] } else { &self.kept }
     }
 }
 
-impl Reply {
+impl ApiResponse {
+    /// Parses the body.
+    ///
+    /// # Errors
+    /// Fails if the body was too long or has another form.
     pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, ManagerError> {
         if self.body.too_long {
             let most = self.body.most;
@@ -74,7 +79,10 @@ impl Reply {
         ManagerError::NotTheManager(format!("{why}; it begins {:?}", self.excerpt()))
     }
 
-    /// The task that was fetched. Without an id there is nothing to be done for one that cannot be read.
+    /// The task that was fetched.
+    ///
+    /// # Errors
+    /// Fails if the body cannot be parsed and not even the task's id is found in it.
     pub(super) fn task(&self) -> Result<Assignment, ManagerError> {
         let read = match self.body.too_long {
             true => Err(UnreadableTask::too_long(&self.body.kept, self.body.most)),
@@ -87,7 +95,10 @@ impl Reply {
         }
     }
 
-    /// The answer to what is only told: a change of state, or a sign-off.
+    /// The answer to a change of state or a sign-off, which has no content.
+    ///
+    /// # Errors
+    /// Fails with every status but 204.
     pub(super) fn accepted(&self) -> Result<(), ManagerError> {
         match self.status.as_u16() {
             204 => Ok(()),
@@ -95,30 +106,31 @@ impl Reply {
         }
     }
 
-    /// The shape of the Manager's own handlers: a `code` that repeats the status.
+    /// Whether the Manager's own handlers made this error: its `code` repeats the status.
     pub(super) fn is_own_error(&self) -> bool {
         ErrorBody::parse(self.body.whole()).is_some_and(|error| error.code == Some(self.status.as_u16()))
     }
 
-    /// The words of the Manager's authentication, which a proxy in front of it does not use.
+    /// Whether the Manager's authentication made this error: a proxy in front of it does not use these words.
     fn is_denial(&self) -> bool {
         self.status == StatusCode::FORBIDDEN
             && ErrorBody::parse(self.body.whole())
                 .is_some_and(|error| error.message.starts_with("security requirements failed"))
     }
 
-    /// Whether the Manager itself has seen us: its own answers are 2xx, 423 or shaped like its errors. A page for a
-    /// browser is none, such as it gives itself for what is below `/app/`.
+    /// Whether the Manager itself has answered: its own answers are 2xx, 423 or have the form of its errors. A page for a
+    /// browser does not count, also one that the Manager sends for a path below `/app/`.
     pub(super) fn is_of_the_manager(&self) -> bool {
         let for_workers = self.status.is_success() || self.status == StatusCode::LOCKED;
         (for_workers && !self.body.whole().trim_ascii_start().starts_with(b"<")) || self.is_own_error()
     }
 
+    /// The text of an error, or the start of whatever came.
     pub(super) fn message(&self) -> String {
         ErrorBody::parse(self.body.whole()).map_or_else(|| self.excerpt(), |error| error.message)
     }
 
-    /// The clock of who answered (RFC 9110, 6.6.1).
+    /// The time on the clock of the other side (RFC 9110, 6.6.1).
     pub(super) fn date(&self) -> Option<jiff::Timestamp> {
         let date = self.headers.get(DATE)?.to_str().ok()?;
         Some(jiff::fmt::rfc2822::parse(date.trim()).ok()?.timestamp())
@@ -130,6 +142,7 @@ impl Reply {
         String::from_utf8_lossy(start).trim().to_owned()
     }
 
+    /// The error for a response that is no answer to the call.
     pub(super) fn error(&self) -> ManagerError {
         if self.is_denial() {
             return ManagerError::Denied;
@@ -146,15 +159,15 @@ impl Reply {
                 message: error.message,
                 retry_after,
             },
-            None => ManagerError::Between {
+            None => ManagerError::Intermediary {
                 code,
-                says: self.excerpt(),
+                text: self.excerpt(),
                 retry_after,
             },
         }
     }
 
-    /// An answer that sends us elsewhere: the call of `path` below `base` went to `asked`.
+    /// The error for a redirect; `None` if this is none. The call of `path` below `base` went to `asked`.
     pub(super) fn redirect(&self, base: &Url, asked: &Url, path: &str) -> Option<ManagerError> {
         if !matches!(self.status.as_u16(), 301 | 302 | 303 | 307 | 308) {
             return None;
@@ -166,7 +179,7 @@ impl Reply {
         };
         to.set_query(None);
         to.set_fragment(None);
-        // The same call elsewhere is the Manager under another URL; anything else is somebody's page.
+        // A redirect of the same call names the Manager's other URL; any other target is a page of something else.
         let manager = to.as_str().strip_suffix(path).filter(|other| *other != base.as_str());
         Some(ManagerError::Redirected {
             code: self.status.as_u16(),
@@ -176,8 +189,8 @@ impl Reply {
     }
 }
 
-/// `Retry-After` is a number of seconds or an HTTP date (RFC 9110, 10.2.3), and no more than we grant: meanwhile nobody
-/// is asked for work, and no click is heard.
+/// Parses `Retry-After`, which is a number of seconds or an HTTP date (RFC 9110, 10.2.3). The wait is bounded, because the
+/// worker neither asks for work nor notices a click meanwhile.
 fn retry_after(value: &str) -> Option<Duration> {
     let value = value.trim();
     let asked = if value.bytes().all(|byte| byte.is_ascii_digit()) && !value.is_empty() {
@@ -193,14 +206,14 @@ fn retry_after(value: &str) -> Option<Duration> {
 mod tests {
     use super::*;
 
-    fn whole(bytes: &[u8]) -> Body {
-        let mut body = Body::new(bytes.len());
+    fn whole(bytes: &[u8]) -> ResponseBody {
+        let mut body = ResponseBody::new(bytes.len());
         body.add(bytes);
         body
     }
 
-    fn reply(status: u16, body: &str) -> Reply {
-        Reply {
+    fn response(status: u16, body: &str) -> ApiResponse {
+        ApiResponse {
             status: StatusCode::from_u16(status).unwrap(),
             headers: HeaderMap::new(),
             body: whole(body.as_bytes()),
@@ -209,38 +222,38 @@ mod tests {
 
     #[test]
     fn i3_of_an_answer_that_is_too_long_the_end_is_kept_and_names_the_task() {
-        let mut reply = reply(200, "");
-        reply.body = Body::new(1 << 20);
-        reply.body.add(br#"{"commands":[{"name":""#);
+        let mut response = response(200, "");
+        response.body = ResponseBody::new(1 << 20);
+        response.body.add(br#"{"commands":[{"name":""#);
         for _ in 0..300 {
-            reply.body.add(&[b'x'; 10_000]);
-            assert!(reply.body.kept.len() <= (1 << 20));
+            response.body.add(&[b'x'; 10_000]);
+            assert!(response.body.kept.len() <= (1 << 20));
         }
-        assert!(reply.body.kept.capacity() < 100_000);
-        reply.body.add(br#""}],"uuid":"t1"}"#);
-        let Ok(Assignment::Unreadable { task, why }) = reply.task() else {
+        assert!(response.body.kept.capacity() < 100_000);
+        response.body.add(br#""}],"uuid":"t1"}"#);
+        let Ok(Assignment::Unreadable { task, why }) = response.task() else {
             panic!("not read");
         };
         assert_eq!((task.as_str(), why.as_str()), ("t1", "it has more than 1048576 bytes"));
-        assert!(reply.json::<serde_json::Value>().is_err());
+        assert!(response.json::<serde_json::Value>().is_err());
     }
 
     #[test]
     fn c30_only_the_managers_own_shape_counts_as_its_word() {
-        assert!(reply(404, r#"{"code":404,"message":"task x not found"}"#).is_own_error());
-        assert!(!reply(404, r#"{"message":"Not Found"}"#).is_own_error());
-        assert!(!reply(404, r#"{"code":409,"message":"?"}"#).is_own_error());
-        assert!(!reply(404, "<html>Not Found</html>").is_own_error());
-        assert!(reply(204, "").is_of_the_manager() && reply(200, "{}").is_of_the_manager());
-        assert!(!reply(200, "\n<!DOCTYPE html>").is_of_the_manager());
+        assert!(response(404, r#"{"code":404,"message":"task x not found"}"#).is_own_error());
+        assert!(!response(404, r#"{"message":"Not Found"}"#).is_own_error());
+        assert!(!response(404, r#"{"code":409,"message":"?"}"#).is_own_error());
+        assert!(!response(404, "<html>Not Found</html>").is_own_error());
+        assert!(response(204, "").is_of_the_manager() && response(200, "{}").is_of_the_manager());
+        assert!(!response(200, "\n<!DOCTYPE html>").is_of_the_manager());
     }
 
     #[test]
     fn c24_a_proxys_403_is_no_denial() {
         let own = r#"{"message":"security requirements failed: authorization failed: no such worker known"}"#;
-        assert!(reply(403, own).is_denial());
-        assert!(!reply(403, r#"{"message":"Forbidden"}"#).is_denial());
-        assert!(!reply(403, "Forbidden").is_denial());
+        assert!(response(403, own).is_denial());
+        assert!(!response(403, r#"{"message":"Forbidden"}"#).is_denial());
+        assert!(!response(403, "Forbidden").is_denial());
     }
 
     #[test]
@@ -248,9 +261,9 @@ mod tests {
         let base = Url::parse("http://m/").unwrap();
         let asked = base.join("api/v3/worker/task").unwrap();
         let text = |location: &str| {
-            let mut reply = reply(302, "");
-            reply.headers.insert(LOCATION, location.parse().unwrap());
-            let redirect = reply.redirect(&base, &asked, "api/v3/worker/task");
+            let mut response = response(302, "");
+            response.headers.insert(LOCATION, location.parse().unwrap());
+            let redirect = response.redirect(&base, &asked, "api/v3/worker/task");
             redirect.map(|error| error.to_string()).unwrap_or_default()
         };
         assert_eq!(
@@ -263,18 +276,18 @@ mod tests {
             login.contains("to http://m/login;") && login.contains("[headers]"),
             "{login}"
         );
-        assert!(reply(304, "").redirect(&base, &asked, "x").is_none());
+        assert!(response(304, "").redirect(&base, &asked, "x").is_none());
     }
 
     #[test]
     fn c24_what_a_proxy_says_is_not_taken_for_the_managers_words() {
-        let text = reply(401, "<html>who are you?</html>").error().to_string();
+        let text = response(401, "<html>who are you?</html>").error().to_string();
         assert!(
             text.starts_with("something in front of the Manager answered 401"),
             "{text}"
         );
         assert!(text.contains("[headers]"), "{text}");
-        let own = reply(500, r#"{"code":500,"message":"db"}"#).error().to_string();
+        let own = response(500, r#"{"code":500,"message":"db"}"#).error().to_string();
         assert_eq!(own, "the Manager answered 500: db");
     }
 
