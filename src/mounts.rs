@@ -96,7 +96,7 @@ pub(crate) fn unescaped(field: &[u8]) -> Vec<u8> {
     let mut rest = field;
     while let Some((first, after)) = rest.split_first() {
         let octal = after.get(..3).filter(|_| *first == b'\\').and_then(|digits| {
-            let text = std::str::from_utf8(digits).ok()?;
+            let text = str::from_utf8(digits).ok()?;
             u8::from_str_radix(text, 8).ok()
         });
         bytes.push(octal.unwrap_or(*first));

@@ -45,15 +45,19 @@ pub struct Requirements {
 /// Why no task should run here now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unfit {
+    /// No file system is mounted at this path.
     NotMounted(PathBuf),
-    /// With what the system said.
+    /// This path cannot be listed or read, for this reason of the system's.
     Unreadable(PathBuf, String),
-    /// With what the system said.
+    /// No file can be made in this directory, for this reason of the system's.
     Unwritable(PathBuf, String),
-    /// Bytes.
+    /// Less is free than the operator asks for.
     LittleSpace {
+        /// In this directory.
         path: PathBuf,
+        /// Bytes.
         free: u64,
+        /// Bytes that are needed.
         least: u64,
     },
     /// The check itself did not come back: a network file system whose server is gone, most likely.

@@ -2,7 +2,7 @@
 
 //! Files as they are meant to be: regular ones, of a size that makes sense.
 //!
-//! Where a file is expected there may be anything: a named pipe, whose opening waits for somebody who writes; a device
+//! Where a file is expected there may be anything: a named pipe, whose opening waits for a process that writes; a device
 //! that never ends; a file of a terabyte. Everything that is read by a path from outside, or that a task could have put
 //! there, goes through here. A socket or a folder is refused as well, and links are followed.
 //!
@@ -111,14 +111,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("pipe");
         mkfifo(&path, Mode::S_IRWXU).unwrap();
-        let said = |path: &Path| read(path, 10).unwrap_err().to_string();
-        assert_eq!(said(&path), "it is a named pipe, not a file");
-        assert_eq!(said(Path::new("/dev/zero")), "it is a device, not a file");
+        let error = |path: &Path| read(path, 10).unwrap_err().to_string();
+        assert_eq!(error(&path), "it is a named pipe, not a file");
+        assert_eq!(error(Path::new("/dev/zero")), "it is a device, not a file");
         assert_eq!(read(dir.path(), 1).unwrap_err().kind(), io::ErrorKind::IsADirectory);
         let mut write = OpenOptions::new();
         write.write(true).create(true).truncate(true);
         assert!(open_with(&path, &mut write).is_err());
-        // Also with somebody at the other end.
+        // Also with a process at the other end.
         let _reader = OpenOptions::new().read(true).write(true).open(&path).unwrap();
         assert!(open_with(&path, &mut write).is_err());
     }

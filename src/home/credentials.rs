@@ -16,7 +16,8 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::{Home, machine};
+use super::machine;
+use super::open::Home;
 use crate::blocking::run_blocking;
 use crate::document::{Problem, SourceFile, TableEntry, Value, yaml};
 use crate::{clock, files};
@@ -57,13 +58,18 @@ pub enum CredentialsError {
     /// `file:line:column`, what is wrong and what to do; never the line itself.
     #[error("{0:#}")]
     Broken(Problem),
+    /// The file system does not do what is asked of it.
     #[error("cannot {what} {path}", path = .path.display())]
     Io {
+        /// `read`, `write` or another verb.
         what: &'static str,
+        /// The file.
         path: PathBuf,
+        /// What the system says.
         #[source]
         source: io::Error,
     },
+    /// No secret can be chosen.
     #[error("the system has no random numbers")]
     Random(#[source] getrandom::Error),
 }

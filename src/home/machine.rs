@@ -9,7 +9,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::Home;
+use super::open::Home;
 use crate::blocking::run_blocking;
 use crate::files;
 

@@ -10,7 +10,7 @@ use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 
-use super::Home;
+use super::open::Home;
 use crate::files;
 
 const NAME: &str = "resting";

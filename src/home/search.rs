@@ -11,8 +11,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::lock::{LockHolder, NAME};
-use super::{HomeError, chosen, locate};
+use super::error::HomeError;
+use super::locate::{chosen, locate};
+use super::lock_holder::{LockHolder, NAME};
 use crate::config::{Config, Environment};
 
 /// How a service's directory is called: `flamenco-worker`, and with a name of its own after one of [`BETWEEN`] where there
@@ -23,8 +24,10 @@ const BETWEEN: [char; 3] = ['@', '.', '-'];
 /// Why no home is meant.
 #[derive(Debug, thiserror::Error)]
 pub enum SearchError {
+    /// There is no place for a home at all.
     #[error(transparent)]
     Nowhere(#[from] HomeError),
+    /// Several are used, or were made by units.
     #[error("there is more than one worker's home here: say which with FLAMENCO_HOME={}", paths(.0))]
     Several(Vec<PathBuf>),
 }
@@ -110,10 +113,10 @@ mod tests {
         make("flamenco-worker@gpu0");
         let both = of_units(state.path());
         assert_eq!(both.len(), 3);
-        let said = SearchError::Several(both).to_string();
+        let text = SearchError::Several(both).to_string();
         assert!(
-            said.contains("/flamenco-worker, or ") && said.ends_with("/flamenco-worker@gpu0"),
-            "{said}"
+            text.contains("/flamenco-worker, or ") && text.ends_with("/flamenco-worker@gpu0"),
+            "{text}"
         );
     }
 }

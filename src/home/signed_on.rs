@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::Home;
+use super::open::Home;
 use crate::blocking::run_blocking_within;
 use crate::{clock, files};
 
@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Home {
     /// Whether a run signed on and did not sign off: the Manager may still think it has a task. Where this
-    /// cannot be told it is taken to be so; repairing what was well costs one request.
+    /// cannot be told it is taken to be so; to sign off once more costs one request.
     pub fn signed_on(&self) -> bool {
         let path = self.dir.join(NAME);
         self.files.run(move || path.try_exists()).unwrap_or(true)

@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
 use std::error::Error;
+use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Duration;
 
 use proptest::prelude::*;
 use tempfile::TempDir;
+use tokio::time::Instant;
 
 use super::*;
 use crate::cli::Arguments;
+use crate::config::{Config, Environment};
 
 const NAME: &str = "flamenco-worker-credentials.yaml";
 const ID: &str = "4bcc7ad4-1a16-4d49-b0e5-57a1b0b4e58a";
@@ -124,7 +129,7 @@ async fn g8_a_worker_of_another_host_is_named_with_its_host() {
 async fn a_predecessor_on_its_way_out_is_waited_for_but_not_for_ever() {
     let (_dir, first) = home().await;
     let dir = first.dir().to_owned();
-    let start = tokio::time::Instant::now();
+    let start = Instant::now();
     let refused = Home::open(dir.clone(), Duration::from_secs(10)).await;
     assert!(matches!(refused, Err(HomeError::InUse { .. })));
     assert_eq!(start.elapsed().as_secs(), 1, "it means to stay");

@@ -13,6 +13,7 @@ mod error_line;
 mod orphaned_run;
 mod preview;
 mod preview_process;
+mod program_end;
 mod task_log;
 mod task_reporter;
 

@@ -6,14 +6,14 @@
 //! TaskReporter::end_note ─► guard ─► spool/<task>/end-note.json ─► OrphanedRunEnd ─ a verdict ─► settle
 //! ```
 
-use std::path::Path;
+use std::path::{self, Path};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 use tracing::warn;
 
-use super::task_reporter::{one_line, remembered};
+use super::program_end::{one_line, program_end};
 use crate::blocking::run_blocking_within;
 use crate::chain::chain;
 use crate::process::{EndNote, Finished, NotedEnd};
@@ -49,7 +49,7 @@ pub(super) fn note(file: &Path, run: u64, program: &str, is_last: bool) -> EndNo
         is_last,
     };
     EndNote {
-        file: std::path::absolute(file).unwrap_or_else(|_| file.to_owned()).into(),
+        file: path::absolute(file).unwrap_or_else(|_| file.to_owned()).into(),
         about: serde_json::to_string(&about).unwrap_or_default(),
     }
 }
@@ -84,16 +84,16 @@ impl OrphanedRunEnd {
         &self.finished
     }
 
-    /// The task has ended so: failed for the reason `failure`, or else completed. `told` is the line for the task's log that
+    /// The task has ended so: failed for the reason `failure`, or else completed. `how` is the line for the task's log that
     /// says how the program ended.
-    pub fn settle(self, spool: &Spool, failure: Option<&str>, told: &str) {
+    pub fn settle(self, spool: &Spool, failure: Option<&str>, how: &str) {
         let mut lines = vec![
             "The worker was killed when this program had ended: what it said last may be missing here".to_owned(),
-            told.to_owned(),
+            how.to_owned(),
         ];
         lines.extend(failure.map(|why| format!("Failed: {why}")));
         let cause = failure.map_or(Cause::Completed, |why| Cause::Failed(one_line(why)));
-        let program = remembered(&self.about.program, &self.finished);
+        let program = program_end(&self.about.program, &self.finished);
         spool.settle(&self.run, cause, (self.ended, program), &lines);
     }
 }

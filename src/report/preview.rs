@@ -3,6 +3,7 @@
 //! PreviewQueue for the Manager's "last rendered" view: the newest wins, and any failure just drops it.
 
 use std::convert::Infallible;
+use std::future::pending;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::rc::Rc;
@@ -88,7 +89,7 @@ impl PreviewSender {
         loop {
             if self.newest.changed().await.is_err() {
                 // There is no queue any more that could get one.
-                return std::future::pending().await;
+                return pending().await;
             }
             if let Some(candidate) = self.newest.borrow_and_update().clone() {
                 return candidate;
@@ -99,11 +100,11 @@ impl PreviewSender {
     async fn make(&self, launcher: &Launcher, candidate: &Candidate) -> Result<Picture, PreviewError> {
         let (source, mut abort) = AbortSource::new();
         let spec = self.spec(&candidate.path);
-        let mut hear = |heard: ProcessEvent<'_>| match heard {
+        let mut on_event = |event: ProcessEvent<'_>| match event {
             ProcessEvent::Started { .. } | ProcessEvent::LeftRunning(_) => {}
             ProcessEvent::Line(line) => debug!("picture: {line}"),
         };
-        let mut running = pin!(launcher.run(&spec, &mut abort, &mut hear));
+        let mut running = pin!(launcher.run(&spec, &mut abort, &mut on_event));
         let finished = tokio::select! {
             finished = &mut running => finished,
             () = sleep(self.limit) => {

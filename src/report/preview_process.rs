@@ -3,7 +3,7 @@
 //! The preview process: reads one image of unknown origin and writes a small JPEG of it.
 //!
 //! It is a process of its own, because an image can be hostile or just huge: it may run out of memory or time,
-//! and only it ends. It knows nothing of tasks and talks to nobody.
+//! and only it ends. It knows nothing of tasks and connects to nothing.
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};

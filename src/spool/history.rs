@@ -220,7 +220,7 @@ mod tests {
             let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(60 * minute);
             folder.set_modified(time).unwrap();
         }
-        // A stray file is in nobody's way.
+        // A stray file is not in the way.
         fs::write(home.path().join("stray"), "").unwrap();
         let files = |task| fs::read_dir(home.path().join(task)).unwrap().count();
         strip(home.path(), 800);

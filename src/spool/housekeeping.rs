@@ -4,6 +4,7 @@
 //! prunes the history.
 
 use std::convert::Infallible;
+use std::future::pending;
 use std::io;
 use std::time::Duration;
 
@@ -23,18 +24,18 @@ const PRUNE_PAUSE: Duration = Duration::from_secs(10);
 /// Syncs outcomes that have waited for `outcome_sync`. A commit between two tasks would cost more than both
 /// requests of a short one, so one that is accepted at once never sees any.
 pub(super) async fn sync_outcomes(shared: &Shared) -> Infallible {
-    let mut pending = shared.pending.subscribe();
+    let mut reports = shared.pending.subscribe();
     loop {
         let next = earliest(shared);
         let due = async {
             match &next {
                 Some((at, _)) => sleep_until(*at).await,
-                None => std::future::pending().await,
+                None => pending().await,
             }
         };
         tokio::select! {
             () = due => {}
-            _other = pending.changed() => continue,
+            _other = reports.changed() => continue,
         }
         if let Some((_, folder)) = next {
             sync(&folder).await;

@@ -7,10 +7,12 @@ use serde::{Deserialize, Serialize};
 /// How a note of ours in a log begins.
 pub(super) const NOTE: &str = "[... ";
 
-/// Lines and bytes, line ends included.
+/// Lines of a log, counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LineCount {
+    /// How many; one without its end counts.
     pub lines: u64,
+    /// Their bytes, line ends included.
     pub bytes: u64,
 }
 

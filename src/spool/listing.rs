@@ -20,26 +20,34 @@ use super::run_end::RunEnd;
 /// A task that ran here, or runs, as its folder tells.
 #[derive(Debug)]
 pub struct StoredTask {
+    /// The id of the task.
     pub task: String,
+    /// The name of the task.
     pub name: String,
+    /// The id of its job; empty where the folder does not tell.
     pub job: String,
     /// Milliseconds since 1970.
     pub begun: u64,
     /// `None`: it runs, or the worker died with it.
     pub end: Option<RunEnd>,
+    /// What became of its report.
     pub report: ReportState,
+    /// Steps done.
     pub steps: u32,
     /// All of its log.
     pub printed: LineCount,
     /// What of that the Manager does not get.
     pub lost: LineCount,
+    /// Where all of this is kept.
     pub folder: PathBuf,
 }
 
 /// What a spool holds, oldest first, and the folders that cannot be read.
 #[derive(Debug, Default)]
 pub struct SpoolListing {
+    /// The tasks; one that ran several times is several.
     pub tasks: Vec<StoredTask>,
+    /// Folders that cannot be read, and why.
     pub unreadable: Vec<(PathBuf, io::Error)>,
 }
 

@@ -148,7 +148,7 @@ impl Spool {
         self.0.count_orphaned(run);
     }
 
-    /// Whether this task is done, and the Manager has not heard of it.
+    /// Whether this task is completed, and the Manager does not know that yet.
     pub fn is_completed(&self, task: &str) -> bool {
         self.0.is_completed(task)
     }

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 use crate::protocol::Id;
 
-/// What the Manager said about a running task when it was sent an update of it.
+/// What the Manager answered about a running task when it was sent an update of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
     /// Another worker has it. With the task's id.

@@ -15,10 +15,11 @@ const PROGRAMS_MOST: usize = 100;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "cause", content = "why", rename_all = "kebab-case")]
 pub enum Cause {
+    /// All its commands have ended well.
     Completed,
-    /// One line, for the Manager's page.
+    /// It failed. One line, for the Manager's page.
     Failed(String),
-    /// Stopped, by the Manager or by somebody here; the Manager has it already, or requeues it.
+    /// Stopped, by the Manager or on this node; the Manager knows already, or requeues it.
     Aborted(String),
     /// Not the task's fault: something is wrong with this node.
     HandedBack(String),
@@ -29,12 +30,14 @@ pub enum Cause {
 /// The end of one run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunEnd {
+    /// Why it is over.
     #[serde(flatten)]
     pub cause: Cause,
     /// Milliseconds since 1970.
     pub ended: u64,
     /// Milliseconds from begin to end, by a clock that does not jump.
     pub took_ms: u64,
+    /// What became of its programs, the newest last; at most 100.
     pub programs: Vec<ProgramEnd>,
 }
 
@@ -43,6 +46,7 @@ pub struct RunEnd {
 pub struct ProgramEnd {
     /// As the task named it.
     pub program: String,
+    /// Its process id.
     pub pid: i32,
     /// 0-255; `None` when it was ended by a signal, by us or in an unknown way.
     pub exit_code: Option<i32>,
@@ -64,7 +68,7 @@ pub struct ProgramEnd {
 
 impl Cause {
     /// The update that tells the Manager; nothing of a task that was aborted or handed back. `steps` ride along where they
-    /// were not said yet: the Manager takes them first.
+    /// were not sent yet: the Manager takes them first.
     pub(super) fn update(&self, steps: Option<u32>) -> Option<TaskUpdate> {
         let (status, activity) = match self {
             Self::Completed => (TaskStatus::Completed, "Completed".to_owned()),
@@ -80,7 +84,7 @@ impl Cause {
     }
 }
 
-/// As records have it.
+/// Milliseconds, as records have them.
 pub fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -6,6 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::io;
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -34,12 +35,14 @@ pub(super) type SharedFolder = Rc<RefCell<TaskFolder>>;
 pub struct PendingReports {
     /// Tasks with anything unsent; those with an outcome are among them.
     pub tasks: usize,
+    /// Outcomes that were not delivered.
     pub outcomes: usize,
 }
 
 /// A run that ended with its worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OrphanedRun {
+    /// The id of its task.
     pub task: Id,
     /// Tells it from other runs of the same task.
     pub begun: u64,
@@ -311,7 +314,7 @@ impl Shared {
             outcomes,
         };
         self.pending
-            .send_if_modified(|pending| std::mem::replace(pending, now) != now);
+            .send_if_modified(|pending| mem::replace(pending, now) != now);
     }
 
     /// Holds the bounds of what is kept for people. Slow: not for the event loop.

@@ -10,6 +10,7 @@
 //! a call; neither keeps it borrowed over an `await`.
 
 use std::io;
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -242,7 +243,7 @@ impl TaskFolder {
 
     /// The run is over. Writes its end to disk; where that fails it is kept in memory.
     pub(super) fn close(&mut self, cause: Cause) {
-        let (took, programs) = match std::mem::replace(&mut self.run, RunState::over()) {
+        let (took, programs) = match mem::replace(&mut self.run, RunState::over()) {
             RunState::Running { since, programs } => (since.elapsed(), programs),
             RunState::Over { .. } => Default::default(),
         };

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! The way back up is held as a list of names and inodes, not of descriptors or of calls: a program can make a tree of
-//! any depth. Each `..` must be the folder that was left, or somebody is moving folders about, and this stops.
+//! any depth. Each `..` must be the folder that was left, or another process is moving folders about, and this stops.
 
 use std::ffi::{CStr, CString, OsStr};
 use std::fmt;

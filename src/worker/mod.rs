@@ -68,7 +68,7 @@ pub struct WorkerContext<'a> {
     pub introduction: Introduction,
     /// Where the reports of tasks wait.
     pub spool: Spool,
-    /// Pictures for "last rendered".
+    /// PreviewQueue for "last rendered".
     pub previews: PreviewQueue,
     /// What tasks are run with.
     pub tools: Tools,

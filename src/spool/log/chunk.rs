@@ -3,6 +3,7 @@
 //! The sender's end of a log: the next chunk to send, and what becomes of it.
 
 use std::io;
+use std::mem;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
@@ -133,13 +134,13 @@ impl SegmentedLog {
     fn take_buffer(&mut self, most: usize) -> Option<String> {
         let mut text = match self.unkept.is_none() {
             true => String::new(),
-            false => std::mem::take(&mut self.unkept).note(NOT_WRITTEN),
+            false => mem::take(&mut self.unkept).note(NOT_WRITTEN),
         };
         let ends = |byte: &u8| *byte == b'\n';
         let within = self.buffer.iter().take(most).rposition(ends);
         let end = within.or_else(|| self.buffer.iter().position(ends));
         let later = self.buffer.split_off(end.map_or(self.buffer.len(), |end| end + 1));
-        let now = std::mem::replace(&mut self.buffer, later);
+        let now = mem::replace(&mut self.buffer, later);
         text.push_str(&String::from_utf8_lossy(&now));
         (!text.is_empty()).then_some(text)
     }
@@ -222,7 +223,7 @@ impl SegmentedLog {
                 warn!(path = %path.display(), error = chain(&error), "cannot keep a chunk of log that was refused");
             }
         }
-        // A note that is refused is not said again: it could be the note itself that displeases.
+        // A note that is refused is not sent again: the Manager could have refused the update because of it.
         self.accepted(chunk);
         let tally = LogTally::of(lines);
         self.progress.refused.add(tally.missing());

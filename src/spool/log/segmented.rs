@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io;
+use std::mem;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -129,7 +130,7 @@ impl SegmentedLog {
     /// Nothing more will be printed: says what was only counted, and writes the rest.
     pub(in crate::spool) fn close(&mut self) {
         if !self.beyond.is_none() {
-            let note = std::mem::take(&mut self.beyond).note("it had reached its limit");
+            let note = mem::take(&mut self.beyond).note("it had reached its limit");
             self.push(&[note.as_bytes()]);
         }
         self.write_out();
@@ -179,7 +180,9 @@ impl SegmentedLog {
                 to.set_len(at)?;
             }
             // Half a write must not be there at the next start; a full disk still shortens files.
-            to.write_all_at(&text, at).inspect_err(|_| drop(to.set_len(at)))
+            to.write_all_at(&text, at).inspect_err(|_| {
+                to.set_len(at).ok();
+            })
         });
         if written.is_ok() {
             bytes += more;
@@ -253,14 +256,15 @@ impl SegmentedLog {
     /// Removes what was sent already.
     fn forget_kept(&mut self) -> bool {
         let any = !self.kept.is_empty();
-        for number in std::mem::take(&mut self.kept) {
+        for number in mem::take(&mut self.kept) {
             self.remove(segment_file(&self.folder, number));
         }
         any
     }
 
     pub(super) fn remove(&self, path: PathBuf) {
-        drop(self.disk.run(move || fs::remove_file(path)));
+        // A file that stays does no harm: a later start passes over it.
+        self.disk.run(move || fs::remove_file(path)).ok();
     }
 
     /// Holds waiting segments to `most`. The oldest stays (it may be on its way), the newest is being written.
