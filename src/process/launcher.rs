@@ -70,10 +70,10 @@ pub struct LauncherOptions {
 
 /// How programs are started on this node. One for the whole worker; clones are the same launcher.
 #[derive(Debug, Clone)]
-pub struct Launcher(Rc<Shared>);
+pub struct Launcher(Rc<LauncherState>);
 
 #[derive(Debug)]
-struct Shared {
+struct LauncherState {
     options: LauncherOptions,
     spawn_options: SpawnOptions,
     children: SharedChildren,
@@ -136,13 +136,13 @@ impl Launcher {
             timings.guard_silence,
         )));
         let reaper = Reaper::new(Rc::clone(&children))?;
-        let shared = Shared {
+        let state = LauncherState {
             options,
             spawn_options,
             children,
             noted: RefCell::default(),
         };
-        Ok((Self(Rc::new(shared)), reaper))
+        Ok((Self(Rc::new(state)), reaper))
     }
 
     /// Runs one program and everything it starts, to the very end: when this returns, nothing of it is left, unless

@@ -5,7 +5,6 @@
 use std::convert::Infallible;
 use std::future::pending;
 use std::path::{Path, PathBuf};
-use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 use std::{fs, io};
@@ -15,12 +14,11 @@ use tokio::time::sleep;
 use tracing::debug;
 
 use super::preview_process::PREVIEW_ROLE;
-use crate::abort::{AbortReason, AbortSource};
 use crate::blocking::run_blocking;
 use crate::chain::chain;
 use crate::files;
 use crate::manager::{Manager, Picture};
-use crate::process::{Exit, KillSequence, Launcher, ProcessEvent, ProcessSpec, StartError};
+use crate::process::{Exit, Launcher, ProcessSpec, StartError};
 use crate::timings::Timings;
 
 /// The Manager refuses more than 25 MiB; ours are far below that, or something is wrong with them.
@@ -98,21 +96,15 @@ impl PreviewSender {
     }
 
     async fn make(&self, launcher: &Launcher, candidate: &Candidate) -> Result<Picture, PreviewError> {
-        let (source, mut abort) = AbortSource::new();
         let spec = self.spec(&candidate.path);
-        let mut on_event = |event: ProcessEvent<'_>| match event {
-            ProcessEvent::Started { .. } | ProcessEvent::LeftRunning(_) => {}
-            ProcessEvent::Line(line) => debug!("picture: {line}"),
-        };
-        let mut running = pin!(launcher.run(&spec, &mut abort, &mut on_event));
-        let finished = tokio::select! {
-            finished = &mut running => finished,
-            () = sleep(self.limit) => {
-                source.raise(AbortReason::Force);
-                running.await
-            }
-        };
-        match finished.map_err(PreviewError::NotStarted)?.exit {
+        let captured = launcher
+            .run_within(&spec, sleep(self.limit))
+            .await
+            .map_err(PreviewError::NotStarted)?;
+        for line in captured.lines {
+            debug!("picture: {line}");
+        }
+        match captured.exit {
             Exit::Success => self.read().await.map_err(PreviewError::NotRead),
             exit @ (Exit::Code(_) | Exit::Signal { .. } | Exit::Aborted(_) | Exit::Lost) => {
                 Err(PreviewError::Ended(exit))
@@ -123,13 +115,10 @@ impl PreviewSender {
     /// This program itself, in the hidden role; killed at once when it takes too long.
     fn spec(&self, input: &Path) -> ProcessSpec {
         ProcessSpec {
-            program: "/proc/self/exe".into(),
             argv0: Some("flamenco-picture".into()),
             args: vec![PREVIEW_ROLE.into(), input.into(), self.output.clone().into()],
-            env: Vec::new(),
-            directory: None,
-            kill_sequence: KillSequence(Vec::new()),
             label: "picture".to_owned(),
+            ..ProcessSpec::new("/proc/self/exe")
         }
     }
 
@@ -187,6 +176,6 @@ mod tests {
             spec.to_string(),
             format!("/proc/self/exe {PREVIEW_ROLE} 'a b.png' /home/picture.jpg")
         );
-        assert_eq!(spec.kill_sequence, KillSequence(Vec::new()));
+        assert_eq!(spec.kill_sequence.0, []);
     }
 }
