@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep_until};
 pub struct TimingKey {
     /// The name of both.
     pub name: &'static str,
-    /// What is said of it in the manual, in whole sentences.
+    /// The text about it in the manual, in whole sentences.
     pub about: &'static str,
     /// The longest time that makes sense. The shortest is always [`SHORTEST`].
     pub longest: Duration,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! A start on a full disk waits for room. The trouble passes, and nobody should have to start the worker by hand then.
+//! A start on a full disk waits for room. The trouble passes, and then the worker must not need a start by hand.
 
 use std::error::Error;
 use std::io;

@@ -20,7 +20,7 @@ pub struct Section {
 pub enum SectionBody {
     /// To be shown as it stands.
     Lines(&'static str),
-    /// A word or two, and what is said of it.
+    /// A word or two, each with its meaning.
     Rows(Vec<(String, &'static str)>),
 }
 

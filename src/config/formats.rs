@@ -182,7 +182,7 @@ pub(super) fn written(value: &impl Display) -> Option<String> {
     Some(value.to_string())
 }
 
-/// The same of one that may not be set.
+/// A number or a truth value in TOML; `None` where it is not set.
 pub(super) fn written_if_set(value: &Option<impl Display>) -> Option<String> {
     value.as_ref().map(ToString::to_string)
 }

@@ -45,7 +45,7 @@ pub(super) fn table_named(name: &str) -> Option<&'static Table> {
     const { &TABLES }.iter().find(|table| table.name == name)
 }
 
-/// What the Go worker offers unless told otherwise.
+/// The task types that the Go worker offers by default.
 const DEFAULT_TASK_TYPES: [&str; 4] = ["blender", "ffmpeg", "file-management", "misc"];
 
 table! {

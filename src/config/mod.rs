@@ -53,7 +53,7 @@ impl Config {
         wrong.map_or(Ok((config, warnings)), Err)
     }
 
-    /// Reads the same, and goes on past errors: what cannot be used keeps its default. `doctor` needs that.
+    /// Reads what [`load`](Self::load) reads, and goes on past errors for `doctor`: what cannot be used keeps its default.
     pub fn load_what_is_valid(
         arguments: &Arguments,
         environment: &Environment,

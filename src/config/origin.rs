@@ -19,7 +19,7 @@ pub enum SettingOrigin {
         /// Counts from 1.
         line: usize,
     },
-    /// Nobody set it.
+    /// It is not set anywhere.
     Default,
 }
 

@@ -154,7 +154,7 @@ pub(super) struct Table {
     pub(super) about: &'static str,
     /// The keys in the order of the manual. `[headers]` has none: the names there are the operator's own.
     pub(super) keys: fn() -> Vec<Key>,
-    /// Whether two configurations have the same in it.
+    /// Whether the table is the same in two configurations.
     pub(super) same: fn(&Config, &Config) -> bool,
 }
 

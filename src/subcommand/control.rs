@@ -17,7 +17,7 @@ use nix::unistd::Pid;
 
 use crate::home::LockHolder;
 
-/// What a worker can be told from outside.
+/// What a worker can be ordered from outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ControlCommand {
     /// Finish the running task, then leave.
@@ -133,7 +133,7 @@ mod tests {
             held_by(&here, "an earlier one", 1),
             ControlError::NotRunning(_)
         ));
-        // Process 1 is alive, and somebody else.
+        // Process 1 is alive, and no worker.
         assert!(matches!(
             held_by(&here, &boot, 1),
             ControlError::OutOfSight { pid: 1, .. }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! What is wrong with a file is told with its place.
+//! What is wrong with a file is reported with its place.
 
 use std::fs;
 
@@ -56,7 +56,7 @@ fn g6_a_wrong_type_is_told_with_its_place_and_everything_at_once() {
     );
 }
 
-/// What is written in the TOML, and what is said of it.
+/// What is written in the TOML, and the error that it makes.
 const TOML_VALUES: &[(&str, &str)] = &[
     (
         "manager = [\"m\"]",
@@ -147,7 +147,7 @@ const TOML_VALUES: &[(&str, &str)] = &[
     ),
 ];
 
-/// What is written in the YAML, and what is said of it.
+/// What is written in the YAML, and the error that it makes.
 const YAML_VALUES: &[(&str, &str)] = &[
     (
         "task_types: blender",

@@ -332,7 +332,7 @@ mod tests {
         );
         assert_eq!(held_by("no.such.host", &boot).severity, Severity::Warn);
         assert_eq!(held_by(&here, "an earlier one").severity, Severity::Ok);
-        // Process 1 is alive, and somebody else.
+        // Process 1 is alive, and no worker.
         assert!(held_by(&here, &boot).seen.contains("cannot be looked into"));
     }
 }

@@ -99,7 +99,7 @@ impl CheckContext {
         }
     }
 
-    /// The same with the worker as the subject, if one lives in the home and can be seen. A home that hangs is a finding of
+    /// This context with the worker as the subject, if one lives in the home and can be seen. A home that hangs is a finding of
     /// the checks that look into it.
     async fn with_subject(self) -> Self {
         let Some(home) = self.home.clone() else {

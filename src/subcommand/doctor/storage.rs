@@ -43,7 +43,7 @@ async fn one(what: String, need: Requirements, timings: &Timings) -> Finding {
     }
 }
 
-/// Each need by itself, with what is said where it is met.
+/// Each need by itself, with the text of the finding where it is met.
 fn single(all: Requirements) -> Vec<(String, Requirements)> {
     let Requirements {
         mounted,
