@@ -113,7 +113,7 @@ impl Command {
     /// Runs the command to its end. An abort reaches every wait in it.
     ///
     /// # Errors
-    /// Whatever is not success; the log has the details, the text of [`Incomplete::Failed`] is for the task's
+    /// Whatever is not success; the log has the details, the text of a failure is for the task's
     /// activity and the last line of its log, and is not yet said.
     pub async fn run(&self, context: &mut CommandContext<'_>) -> Outcome {
         match self {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! Signals before there is anybody to tell: from the first line of `main` until [`Orders`](super::Orders) listen.
+//! Signals before there is anybody to tell: from the first line of `main` until [`Signals`](super::Signals) listens.
 //!
 //! ```text
 //! take ── TERM, INT, QUIT: the handler leaves with 0, nothing was begun ──► hand_over: blocked, until the next handlers are there
