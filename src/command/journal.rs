@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! What the next start has to know of a run of Blender, should worker and guard die with it: a file while it runs,
-//! with a line at its beginning and one for each picture that was saved.
+//! Keeps on disk what the next start has to know about a run of Blender, in case worker and guard die with it. There is one file
+//! for each run while it lasts, with a line at its beginning and one for each picture that was saved.
 //!
 //! ```text
 //! HOME/rendering/<begun>: {"task": ..., "arguments": [...], "before": [...]}
 //!                         "/render/0001.png"
-//!                         {"tried": 1700000000}    it could not be seen to yet
+//!                         {"tried": 1700000000}    its pictures could not be set aside yet
 //! ```
 //!
-//! Written beside the event loop. A line that was lost costs nothing but the look whether that picture is whole.
+//! The file is written beside the event loop. If a line is lost, that picture is only checked once more for completeness.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -31,26 +31,26 @@ use crate::clock;
 
 /// How long a home that does not answer may hold up a run.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// More is not read, of one file and of how many.
+/// So many bytes of one file are read, and so many files.
 const READ_MOST: u64 = 64 << 20;
 const FILES_MOST: usize = 100;
-/// One whose pictures could not be looked at for so long is given up.
+/// A journal whose pictures could not be examined for so long is given up.
 const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
-/// What clocks may differ, in seconds, for what was written just before a try.
+/// How much clocks may differ, in seconds, for what was written just before an attempt.
 const CLOCKS: u64 = 2;
-/// What waits for a disk, at most.
+/// So many bytes wait for a slow disk at most.
 const WAITING_MOST: usize = 1 << 20;
 /// After the host is up again, what was on its way to a file server may still arrive, and clocks differ.
 const AFTER_BOOT: Duration = Duration::from_secs(30);
 
-/// Its first line.
+/// The first line of a journal.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct JournalHeader {
     pub(super) task: String,
-    /// Of which life of the host it was.
+    /// The id of the boot of the host in which the run began.
     pub(super) boot: String,
     pub(super) arguments: Vec<String>,
-    /// What relative paths were relative to.
+    /// The working directory, to which relative paths are relative.
     pub(super) directory: PathBuf,
     pub(super) before: Vec<(PathBuf, FileStamp)>,
     /// Where the file systems of the pictures were mounted.
@@ -58,12 +58,12 @@ pub(super) struct JournalHeader {
     pub(super) mounts: Vec<PathBuf>,
 }
 
-/// Each other line.
+/// Each other line of a journal.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(untagged)]
 enum JournalEntry {
     Saved(PathBuf),
-    /// The run was over by then, in seconds since 1970.
+    /// The run had ended by this time, in seconds since 1970.
     Tried {
         tried: u64,
     },
@@ -72,7 +72,7 @@ enum JournalEntry {
 impl JournalEntry {
     fn tried() -> Self {
         Self::Tried {
-            // Whatever it wrote was written before, by the clock of its file system.
+            // The run wrote everything before this time, by the clock of its file system.
             tried: clock::since_1970().as_secs().saturating_add(CLOCKS),
         }
     }
@@ -81,28 +81,28 @@ impl JournalEntry {
         let text = serde_json::to_string(self).unwrap_or_default();
         match self {
             Self::Saved(_) => format!("{text}\n"),
-            // After a line that may be half.
+            // The line before may be incomplete.
             Self::Tried { .. } => format!("\n{text}\n"),
         }
         .into_bytes()
     }
 }
 
-/// What a killed worker left.
+/// A run of Blender that was cut off with its worker.
 #[derive(Debug)]
 pub(super) struct CutOffRun {
     pub(super) path: PathBuf,
     pub(super) head: JournalHeader,
     pub(super) saved: Vec<PathBuf>,
-    /// It had ended by then.
+    /// The run had ended by this time.
     pub(super) not_after: Option<SystemTime>,
-    /// Nobody has tried to see to it before.
+    /// This is the first attempt to set its pictures aside.
     pub(super) is_new: bool,
-    /// It is not to be tried again.
+    /// This is the last attempt.
     pub(super) is_old: bool,
 }
 
-/// The file of one run.
+/// The journal of one run.
 #[derive(Debug, Clone)]
 pub(super) struct Journal(Arc<JournalWriter>);
 
@@ -119,7 +119,8 @@ struct WriteQueue {
 }
 
 impl Journal {
-    /// On return it is on disk, if the disk is not too slow. One that cannot be written is said, and done without.
+    /// Creates the file, which is on disk when this returns if the disk is not too slow. A failure is logged, and the run goes on
+    /// without a journal.
     pub(super) async fn begin(folder: &Path, head: &JournalHeader) -> Self {
         let journal = Self(Arc::new(JournalWriter {
             path: folder.join(clock::since_1970().as_nanos().to_string()),
@@ -129,7 +130,7 @@ impl Journal {
         line.push(b'\n');
         let path = journal.0.path.clone();
         match run_blocking_within(sleep(PATIENCE), move || create(&path, &line)).await {
-            // A power cut may come; no program waits for a slow disk.
+            // This protects against a power cut, but no program waits for a slow disk.
             Some(Ok(file)) => {
                 let folder = folder.to_owned();
                 drop(spawn_blocking(move || sync(&file, &folder)));
@@ -145,7 +146,7 @@ impl Journal {
         self.add(&JournalEntry::Saved(path.to_owned()));
     }
 
-    /// The run is over, and what it did not finish is still to be seen to.
+    /// Notes that the run has ended, and that its unfinished pictures are still to be set aside.
     pub(super) fn keep(&self) {
         self.add(&JournalEntry::tried());
     }
@@ -163,15 +164,15 @@ impl Journal {
         }
     }
 
-    /// The run is over, and all was done for it.
+    /// Removes the file, because nothing is left to do for the run.
     pub(super) async fn end(self) {
-        // One that stays is found by the next start, which sees that the pictures are whole.
+        // A file that stays is found by the next start, which finds all pictures complete.
         run_blocking_within(sleep(PATIENCE), move || fs::remove_file(&self.0.path)).await;
     }
 }
 
 impl JournalWriter {
-    /// Until nothing waits. What cannot be written is let go.
+    /// Writes until nothing waits. What cannot be written is dropped.
     fn write(&self) {
         loop {
             let bytes = {
@@ -210,7 +211,8 @@ fn sync(file: &File, folder: &Path) -> io::Result<()> {
     folder.parent().map_or(Ok(()), |home| File::open(home)?.sync_all())
 }
 
-/// What is in `folder`, oldest first; noted there as tried. A file that tells nothing is removed, and said.
+/// Reads the journals in `folder`, the oldest first, and notes in each that it was tried. A journal that cannot be read is
+/// removed, and that is logged.
 pub(super) fn read_cut_off_runs(folder: &Path) -> Vec<CutOffRun> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let mut paths: Vec<_> = entries.map(|entry| entry.path()).collect();
@@ -252,7 +254,7 @@ fn read(path: &Path) -> io::Result<CutOffRun> {
         .unwrap_or_else(|| Err(io::ErrorKind::UnexpectedEof.into()))?;
     let head: JournalHeader = serde_json::from_slice(&first)?;
     let (mut saved, mut tried) = (Vec::new(), None);
-    // The last line may be half.
+    // The last line may be incomplete.
     for entry in lines
         .map_while(Result::ok)
         .filter_map(|line| serde_json::from_slice(&line).ok())
@@ -265,7 +267,7 @@ fn read(path: &Path) -> io::Result<CutOffRun> {
         }
     }
     let up = (head.boot != clock::boot_id()).then(|| booted() + AFTER_BOOT);
-    // It has not changed since it was tried first.
+    // The file has not changed since the first attempt.
     let age = found
         .modified()
         .ok()
