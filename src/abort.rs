@@ -23,7 +23,7 @@ const LEAST: Duration = Duration::from_secs(1);
 
 /// Why a task is stopped before its program ended by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AbortReason {
+pub(crate) enum AbortReason {
     /// The Manager asked this worker for another state, "immediately".
     StateChange,
     /// The Manager no longer wants this task run; its own words.
@@ -40,7 +40,7 @@ pub enum AbortReason {
 
 impl AbortReason {
     /// The order of reasons, written out: a derived `Ord` would compare the text inside a variant.
-    pub fn rank(&self) -> u8 {
+    pub(crate) fn rank(&self) -> u8 {
         match self {
             Self::StateChange => 1,
             Self::ManagerStopped(_) | Self::Alone(_) => 2,
@@ -51,7 +51,7 @@ impl AbortReason {
     }
 
     /// The whole process is to end.
-    pub fn is_stop(&self) -> bool {
+    pub(crate) fn is_stop(&self) -> bool {
         match self {
             Self::Shutdown | Self::Force => true,
             Self::StateChange | Self::ManagerStopped(_) | Self::Alone(_) | Self::Reassigned => false,
@@ -74,11 +74,11 @@ impl fmt::Display for AbortReason {
 
 /// The side that decides to stop.
 #[derive(Debug)]
-pub struct AbortSource(watch::Sender<Raised>);
+pub(crate) struct AbortSource(watch::Sender<Raised>);
 
 /// The side that obeys. Clones see the same reason.
 #[derive(Debug, Clone)]
-pub struct Abort(watch::Receiver<Raised>);
+pub(crate) struct Abort(watch::Receiver<Raised>);
 
 /// What was raised so far.
 #[derive(Debug, Default)]
@@ -90,13 +90,13 @@ struct Raised {
 
 impl AbortSource {
     /// A source with nothing raised, and its first listener.
-    pub fn new() -> (Self, Abort) {
+    pub(crate) fn new() -> (Self, Abort) {
         let (sender, receiver) = watch::channel(Raised::default());
         (Self(sender), Abort(receiver))
     }
 
     /// Stops whoever listens. Ignored when an equal or greater reason already stands.
-    pub fn raise(&self, reason: AbortReason) {
+    pub(crate) fn raise(&self, reason: AbortReason) {
         self.0.send_if_modified(|current| {
             let greater = current.reason.as_ref().is_none_or(|old| reason.rank() > old.rank());
             if greater {
@@ -112,18 +112,18 @@ impl AbortSource {
 
 impl Abort {
     /// The reason that stands now.
-    pub fn reason(&self) -> Option<AbortReason> {
+    pub(crate) fn reason(&self) -> Option<AbortReason> {
         self.0.borrow().reason.clone()
     }
 
     /// Waits for the first reason; at once if there is one. Cancel safe.
-    pub async fn raised(&mut self) -> AbortReason {
+    pub(crate) async fn raised(&mut self) -> AbortReason {
         self.raised_above(0).await
     }
 
     /// Waits for a reason of a rank above `rank` (see [`AbortReason::rank`]). Cancel safe.
     /// When the source is gone nothing can be raised any more, and this waits for ever.
-    pub async fn raised_above(&mut self, rank: u8) -> AbortReason {
+    pub(crate) async fn raised_above(&mut self, rank: u8) -> AbortReason {
         let found = self
             .0
             .wait_for(|now| now.reason.as_ref().is_some_and(|reason| reason.rank() > rank))
@@ -136,7 +136,7 @@ impl Abort {
 
     /// Waits for `longest`, which is how long something may take that a task can do without; when this process is told to
     /// stop, for no longer than a stop may take. Cancel safe.
-    pub async fn patience(&self, longest: Duration) {
+    pub(crate) async fn patience(&self, longest: Duration) {
         let begun = Instant::now();
         let mut raised = self.0.clone();
         let stopped = async move {

@@ -58,7 +58,7 @@ const RUNTIME_END: Duration = Duration::from_secs(1);
 const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// Runs a worker from the command line to its departure.
-pub fn run(arguments: &Arguments, early: Early) -> Departure {
+pub(crate) fn run(arguments: &Arguments, early: Early) -> Departure {
     let environment = Environment::capture();
     let (config, warnings) = match Config::load(arguments, &environment) {
         Ok(loaded) => loaded,

@@ -9,7 +9,7 @@ use std::panic::resume_unwind;
 use tokio::task::spawn_blocking;
 
 /// Does `work` in a thread and waits for it. A panic in the thread goes on here.
-pub async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(crate) async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match spawn_blocking(work).await {
         Ok(done) => done,
         Err(error) => match error.try_into_panic() {
@@ -22,7 +22,7 @@ pub async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + '
 
 /// Does `work` in a thread, and waits for it until `limit` is over. Returns `None` when that was too short, or the work
 /// has panicked. Late work goes on by itself, and the end of the process does not wait for it.
-pub async fn run_blocking_within<T: Send + 'static>(
+pub(crate) async fn run_blocking_within<T: Send + 'static>(
     limit: impl Future<Output = ()>,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Option<T> {

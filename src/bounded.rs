@@ -6,10 +6,10 @@
 use std::borrow::Cow;
 
 /// The longest message for people, in bytes: more than the Manager's longest, and still one entry in a log.
-pub const LONGEST_MESSAGE: usize = 1 << 10;
+pub(crate) const LONGEST_MESSAGE: usize = 1 << 10;
 
 /// Keeps at most about `most` bytes of a text, and says how long it was in place of the rest.
-pub fn shorten(text: &str, most: usize) -> Cow<'_, str> {
+pub(crate) fn shorten(text: &str, most: usize) -> Cow<'_, str> {
     if text.len() <= most {
         return Cow::Borrowed(text);
     }
@@ -18,7 +18,7 @@ pub fn shorten(text: &str, most: usize) -> Cow<'_, str> {
 }
 
 /// Keeps at most about [`LONGEST_MESSAGE`] bytes of a message, as [`shorten`] does.
-pub fn shorten_message(message: String) -> String {
+pub(crate) fn shorten_message(message: String) -> String {
     match shorten(&message, LONGEST_MESSAGE) {
         Cow::Borrowed(_) => message,
         Cow::Owned(shorter) => shorter,

@@ -10,7 +10,7 @@
 //! says `-restart-exit-status`. All of that works here, beside the usual two dashes. An error names a flag the way it was
 //! typed.
 
-pub mod help;
+pub(crate) mod help;
 
 use std::ffi::{OsStr, OsString};
 use std::net::Ipv6Addr;
@@ -24,7 +24,7 @@ use url::Url;
 use crate::departure::RestartCode;
 
 /// What `-version` says after the name, and what the Manager is shown.
-pub const VERSION: &str = concat!(
+pub(crate) const VERSION: &str = concat!(
     env!("CARGO_PKG_VERSION"),
     " (commit ",
     env!("FLAMENCO_WORKER_COMMIT"),
@@ -54,7 +54,7 @@ type RestartArgument = Option<RestartCode>;
     subcommand_value_name = "COMMAND",
     subcommand_help_heading = "Commands, done instead of working"
 )]
-pub struct Arguments {
+pub(crate) struct Arguments {
     /// What is done instead of working.
     #[command(subcommand)]
     pub subcommand: Option<Subcommand>,
@@ -105,7 +105,7 @@ pub struct Arguments {
 
 /// What is done instead of working.
 #[derive(Debug, Clone, PartialEq, Eq, clap::Subcommand)]
-pub enum Subcommand {
+pub(crate) enum Subcommand {
     /// Shows the last tasks of this node, or one of them with its log
     ///
     /// It needs no Manager and disturbs nothing. The start of an id is enough.
@@ -139,7 +139,7 @@ pub enum Subcommand {
 
 /// What of the history is to be shown.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
-pub struct HistoryArguments {
+pub(crate) struct HistoryArguments {
     /// Id of a task, or the start of one: shows how it ended, and its log
     #[arg(value_name = "TASK")]
     pub task: Option<String>,
@@ -151,7 +151,7 @@ pub struct HistoryArguments {
 
 /// How the doctor is to answer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Args)]
-pub struct DoctorArguments {
+pub(crate) struct DoctorArguments {
     /// One JSON object instead of lines
     #[arg(long)]
     pub json: bool,
@@ -163,13 +163,13 @@ impl Arguments {
     /// # Errors
     /// What `clap` has to say, which includes the text of `-help` and `-version`: the caller prints it and
     /// leaves with its `exit_code()` (0 for those two, 2 for a wrong command line).
-    pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+    pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
         let (ours, single_dashed) = from_go_spelling(words);
         Self::try_parse_from(ours).map_err(|error| as_typed(error, &single_dashed))
     }
 
     /// The level that was asked for, if one was. The most talkative of several wins, as in the Go worker.
-    pub fn log_level(&self) -> Option<Level> {
+    pub(crate) fn log_level(&self) -> Option<Level> {
         match self {
             Self { trace: true, .. } => Some(Level::TRACE),
             Self { debug: true, .. } => Some(Level::DEBUG),
@@ -277,7 +277,7 @@ fn restart_exit_code(text: &str) -> Result<RestartArgument, String> {
 
 /// Why a text is no URL of a Manager.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ManagerUrlError {
+pub(crate) enum ManagerUrlError {
     /// It is no URL.
     #[error("it is not a URL ({0}); write it like http://manager.example:8080/")]
     Malformed(String),
@@ -300,7 +300,7 @@ pub enum ManagerUrlError {
 ///
 /// # Errors
 /// What is wrong with it, as a [`ManagerUrlError`].
-pub fn manager_url(text: &str) -> Result<Url, ManagerUrlError> {
+pub(crate) fn manager_url(text: &str) -> Result<Url, ManagerUrlError> {
     let text = text.trim();
     if text.parse::<Ipv6Addr>().is_ok() {
         return Err(ManagerUrlError::Malformed(format!("brackets are missing: [{text}]")));

@@ -20,7 +20,7 @@ const LARGEST: u64 = 1 << 20;
 
 /// This node's time zone, which is looked up once. It is UTC where the name of the zone leads to no file that could be
 /// read to its end.
-pub fn zone() -> TimeZone {
+pub(crate) fn zone() -> TimeZone {
     static ZONE: OnceLock<TimeZone> = OnceLock::new();
     let look = || match can_be_read(std::env::var_os("TZ").as_deref()) {
         true => TimeZone::system(),
@@ -30,23 +30,23 @@ pub fn zone() -> TimeZone {
 }
 
 /// The present time in [`zone`].
-pub fn now() -> ZonedDateTime {
+pub(crate) fn now() -> ZonedDateTime {
     timestamp().to_zoned_datetime(zone())
 }
 
 /// The present time.
-pub fn timestamp() -> Timestamp {
+pub(crate) fn timestamp() -> Timestamp {
     timestamp_of(system_time())
 }
 
 /// The present time, as the kernel has it.
 #[expect(clippy::disallowed_methods, reason = "all others call this")]
-pub fn system_time() -> SystemTime {
+pub(crate) fn system_time() -> SystemTime {
     SystemTime::now()
 }
 
 /// A time (a file's, say) in the calendar.
-pub fn timestamp_of(time: SystemTime) -> Timestamp {
+pub(crate) fn timestamp_of(time: SystemTime) -> Timestamp {
     let beyond = match time < SystemTime::UNIX_EPOCH {
         true => Timestamp::MIN,
         false => Timestamp::MAX,
@@ -55,23 +55,23 @@ pub fn timestamp_of(time: SystemTime) -> Timestamp {
 }
 
 /// The time since 1970, or zero before.
-pub fn since_1970() -> Duration {
+pub(crate) fn since_1970() -> Duration {
     system_time().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
 
 /// The milliseconds since 1970, in which our own files have times.
-pub fn unix_millis() -> u64 {
+pub(crate) fn unix_millis() -> u64 {
     u64::try_from(since_1970().as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The time that is so many milliseconds after 1970.
-pub fn timestamp_of_millis(millis: u64) -> Timestamp {
+pub(crate) fn timestamp_of_millis(millis: u64) -> Timestamp {
     let millis = i64::try_from(millis).unwrap_or(i64::MAX);
     Timestamp::from_millisecond(millis).unwrap_or(Timestamp::MAX)
 }
 
 /// The kernel's name for this life of the host; empty where it does not tell.
-pub fn boot_id() -> String {
+pub(crate) fn boot_id() -> String {
     let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     id.trim().to_owned()
 }

@@ -26,11 +26,11 @@ pub enum Departure {
 }
 
 /// What `clap` answers to a wrong command line, and so do we.
-pub const USAGE_ERROR: u8 = 2;
+pub(crate) const USAGE_ERROR: u8 = 2;
 /// What a Rust program that panicked ends with.
-pub const PANIC: u8 = 101;
+pub(crate) const PANIC: u8 = 101;
 /// The third signal: 128 + SIGINT, as a shell counts.
-pub const THIRD_SIGNAL: u8 = 130;
+pub(crate) const THIRD_SIGNAL: u8 = 130;
 
 /// Every exit code but the operator's own, with its meaning.
 pub const EXIT_CODES: [(u8, &str); 8] = [

@@ -43,14 +43,14 @@ enum LogFormat {
 
 /// Changes how much is logged while the process runs.
 #[derive(Debug)]
-pub struct LogLevelHandle(Handle<EnvFilter, Registry>);
+pub(crate) struct LogLevelHandle(Handle<EnvFilter, Registry>);
 
 impl LogLevelHandle {
     /// Logs as much as the settings say from now on.
     ///
     /// # Errors
     /// When the log is gone.
-    pub fn set(&self, log: &LogSettings) -> Result<(), reload::Error> {
+    pub(crate) fn set(&self, log: &LogSettings) -> Result<(), reload::Error> {
         self.0.reload(filter(log))
     }
 }
@@ -59,7 +59,7 @@ impl LogLevelHandle {
 ///
 /// # Errors
 /// When it was called before.
-pub fn init(log: &LogSettings, environment: &Environment) -> Result<LogLevelHandle, SetGlobalDefaultError> {
+pub(crate) fn init(log: &LogSettings, environment: &Environment) -> Result<LogLevelHandle, SetGlobalDefaultError> {
     let format = detect_format(environment);
     let layer = fmt::layer()
         .with_ansi(false)

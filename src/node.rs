@@ -21,7 +21,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::{sleep, timeout};
 
-pub use self::mounts::not_mounted_yet;
+pub(crate) use self::mounts::not_mounted_yet;
 use crate::blocking::run_blocking;
 use crate::files::free_space;
 use crate::mounts::is_mounted;
@@ -29,7 +29,7 @@ use crate::timings::Timings;
 
 /// What the operator says that tasks on this node need. Empty: nothing is looked at.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Requirements {
+pub(crate) struct Requirements {
     /// Absolute paths at which a file system must be mounted.
     pub mounted: Vec<PathBuf>,
     /// Absolute paths of directories that can be listed, or files that can be read.
@@ -44,7 +44,7 @@ pub struct Requirements {
 
 /// Why no task should run here now.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Unfit {
+pub(crate) enum Unfit {
     /// No file system is mounted at this path.
     NotMounted(PathBuf),
     /// This path cannot be listed or read, for this reason of the system's.
@@ -88,7 +88,7 @@ impl fmt::Display for Unfit {
 
 /// Checks whether this node is fit for work.
 #[derive(Debug)]
-pub struct Node {
+pub(crate) struct Node {
     requirements: Requirements,
     timings: Timings,
     /// Held by a check until it has come back: it is waited for before there is another, so that a dead file system holds
@@ -98,7 +98,7 @@ pub struct Node {
 
 impl Node {
     /// A node of which tasks need this.
-    pub fn new(requirements: Requirements, timings: &Timings) -> Self {
+    pub(crate) fn new(requirements: Requirements, timings: &Timings) -> Self {
         Self {
             requirements,
             timings: timings.clone(),
@@ -110,12 +110,12 @@ impl Node {
     ///
     /// # Errors
     /// [`Unfit`], in the order of [`Requirements`]; [`Unfit::NoAnswer`] after [`Timings::node_check_timeout`].
-    pub async fn check(&self) -> Result<(), Unfit> {
+    pub(crate) async fn check(&self) -> Result<(), Unfit> {
         self.check_only(self.requirements.clone()).await
     }
 
     /// Returns when space has become short, while a task runs; never where none is asked for. Cancel safe.
-    pub async fn runs_short(&self) -> Unfit {
+    pub(crate) async fn runs_short(&self) -> Unfit {
         let space = Requirements {
             free_space: self.requirements.free_space,
             roomy: self.requirements.roomy.clone(),

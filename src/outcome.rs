@@ -9,11 +9,11 @@ use crate::abort::AbortReason;
 use crate::process::Stray;
 
 /// The end of a command or a task. `Ok`: it is done, and for a command that the next one can begin.
-pub type Outcome = Result<(), Incomplete>;
+pub(crate) type Outcome = Result<(), Incomplete>;
 
 /// Why a command or a task is not done: the rest of the task is not run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Incomplete {
+pub(crate) enum Incomplete {
     /// It is the task's own fault, as far as can be told; in words for the task's log, without `Failed: `.
     Failed(String),
     /// The same, and it may well be this node's fault: a program that cannot be started, or crashes at once.
@@ -26,7 +26,7 @@ pub enum Incomplete {
 
 /// Why a task is given back to the Manager's queue: something is wrong with this node, not with the task.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RequeueReason {
+pub(crate) enum RequeueReason {
     /// The guard of its program died: how the program ended is not known, and nothing of it is left.
     GuardLost,
     /// Processes are left that cannot be ended.
@@ -71,7 +71,7 @@ impl fmt::Display for RequeueReason {
 }
 
 /// `sleep (pid 123), python3 (pid 124)`.
-pub fn names(strays: &[Stray]) -> String {
+pub(crate) fn names(strays: &[Stray]) -> String {
     let names: Vec<_> = strays
         .iter()
         .map(|stray| format!("{} (pid {})", stray.name, stray.pid))

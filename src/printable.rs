@@ -12,12 +12,12 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 
 /// Escapes a line: line feeds and tabs too.
-pub fn escape_line(text: &str) -> Cow<'_, str> {
+pub(crate) fn escape_line(text: &str) -> Cow<'_, str> {
     escape(text, steers)
 }
 
 /// Escapes a text of several lines: line feeds and tabs stay.
-pub fn escape_text(text: &str) -> Cow<'_, str> {
+pub(crate) fn escape_text(text: &str) -> Cow<'_, str> {
     escape(text, |c| steers(c) && !matches!(c, '\n' | '\t'))
 }
 
@@ -53,7 +53,7 @@ fn steers(c: char) -> bool {
 /// A writer that passes on what is written to it as [`escape_text`] does. Bytes that are not UTF-8 become U+FFFD; a
 /// character that is cut off at the end is left out.
 #[derive(Debug)]
-pub struct EscapingWriter<W> {
+pub(crate) struct EscapingWriter<W> {
     to: W,
     /// The start of a character whose rest comes with the next write.
     begun: Vec<u8>,
@@ -61,7 +61,7 @@ pub struct EscapingWriter<W> {
 
 impl<W: Write> EscapingWriter<W> {
     /// Makes one that writes to `to`.
-    pub fn new(to: W) -> Self {
+    pub(crate) fn new(to: W) -> Self {
         Self { to, begun: Vec::new() }
     }
 }

@@ -31,14 +31,14 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::departure::THIRD_SIGNAL;
 
-pub use early::Early;
+pub(crate) use early::Early;
 
 /// Milliseconds within which the same signal is meant once. Nobody types as fast.
 const ONE: i64 = 100;
 
 /// What a person or a supervisor tells us through the system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Order {
+pub(crate) enum Order {
     /// End this process.
     Leave(Urgency),
     /// Take no new task.
@@ -51,7 +51,7 @@ pub enum Order {
 
 /// How soon to leave; the greater one wins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Urgency {
+pub(crate) enum Urgency {
     /// Finish the task, sign off, go.
     AfterTask,
     /// End the task, sign off, go.
@@ -62,7 +62,7 @@ pub enum Urgency {
 
 impl Order {
     /// Whether a task that runs is not waited for: it may be long.
-    pub fn ends_the_task(self) -> bool {
+    pub(crate) fn ends_the_task(self) -> bool {
         matches!(self, Self::Leave(urgency) if urgency >= Urgency::Now)
     }
 }
@@ -82,7 +82,7 @@ impl fmt::Display for Order {
 
 /// The signals of this process, as orders.
 #[derive(Debug)]
-pub struct Signals {
+pub(crate) struct Signals {
     has_terminal: bool,
     stops: Arc<AtomicU32>,
     told: u32,
@@ -99,7 +99,7 @@ impl Signals {
     ///
     /// # Errors
     /// What the system says when a handler cannot be installed.
-    pub fn new(early: Early) -> io::Result<Self> {
+    pub(crate) fn new(early: Early) -> io::Result<Self> {
         early.hand_over(Self::listen)
     }
 
@@ -126,7 +126,7 @@ impl Signals {
     }
 
     /// The next order. Cancel safe.
-    pub async fn next(&mut self) -> Order {
+    pub(crate) async fn next(&mut self) -> Order {
         loop {
             if let Some(order) = self.stop() {
                 return order;

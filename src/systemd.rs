@@ -43,7 +43,7 @@ const LONGEST_STATUS: usize = 1000;
 
 /// The connection to systemd, if there is any. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub struct Systemd(Option<Rc<Notify>>);
+pub(crate) struct Systemd(Option<Rc<Notify>>);
 
 #[derive(Debug)]
 struct Notify {
@@ -59,7 +59,7 @@ struct Notify {
 
 /// The sign of life for the watchdog, which the state machine sends while it waits.
 #[derive(Debug)]
-pub struct Heartbeat {
+pub(crate) struct Heartbeat {
     systemd: Systemd,
     last: Option<Instant>,
     is_leaving: bool,
@@ -67,7 +67,7 @@ pub struct Heartbeat {
 
 impl Systemd {
     /// Connects as the environment says. A socket that cannot be used counts as none: systemd will say what it misses.
-    pub fn from_environment<'a>(variable: impl Fn(&str) -> Option<&'a OsStr>) -> Self {
+    pub(crate) fn from_environment<'a>(variable: impl Fn(&str) -> Option<&'a OsStr>) -> Self {
         let Some(name) = variable("NOTIFY_SOCKET") else {
             return Self(None);
         };
@@ -89,17 +89,17 @@ impl Systemd {
     }
 
     /// Whether there is a systemd to talk to.
-    pub fn listens(&self) -> bool {
+    pub(crate) fn listens(&self) -> bool {
         self.0.is_some()
     }
 
     /// Tells that we are up, or that the configuration was read again.
-    pub fn ready(&self) {
+    pub(crate) fn ready(&self) {
         self.send("READY=1");
     }
 
     /// Tells that the configuration is being read again, until [`ready`](Self::ready).
-    pub fn reloading(&self) {
+    pub(crate) fn reloading(&self) {
         let now = clock_gettime(ClockId::CLOCK_MONOTONIC)
             .map(Duration::from)
             .unwrap_or_default();
@@ -107,7 +107,7 @@ impl Systemd {
     }
 
     /// Tells what we do, in a line for `systemctl status`. A status that was sent last is not sent again.
-    pub fn status(&self, line: &str) {
+    pub(crate) fn status(&self, line: &str) {
         let Some(notify) = &self.0 else { return };
         if notify.status.replace(line.to_owned()) != line {
             // A line end would begin another assignment.
@@ -118,7 +118,7 @@ impl Systemd {
     }
 
     /// Lets the watchdog run out, as long as this was last called with `true`: no heartbeat is sent.
-    pub fn withhold_heartbeat(&self, is_withheld: bool) {
+    pub(crate) fn withhold_heartbeat(&self, is_withheld: bool) {
         if let Some(notify) = &self.0
             && notify.is_withheld.replace(is_withheld) != is_withheld
         {
@@ -136,7 +136,7 @@ impl Systemd {
 
 impl Heartbeat {
     /// Makes one that is due at once.
-    pub fn new(systemd: Systemd) -> Self {
+    pub(crate) fn new(systemd: Systemd) -> Self {
         Self {
             systemd,
             last: None,
@@ -145,7 +145,7 @@ impl Heartbeat {
     }
 
     /// Waits until the next heartbeat is to be sent; for ever where systemd expects none. Cancel safe.
-    pub async fn due(&self) {
+    pub(crate) async fn due(&self) {
         match (self.pause(), self.last) {
             (None, _) => std::future::pending().await,
             (Some(_), None) => {}
@@ -154,7 +154,7 @@ impl Heartbeat {
     }
 
     /// Sends a heartbeat and, while we leave, asks for more time.
-    pub fn send(&mut self) {
+    pub(crate) fn send(&mut self) {
         self.last = Some(Instant::now());
         let Some(notify) = &self.systemd.0 else { return };
         if notify.watchdog.is_some() && !notify.is_withheld.get() {
@@ -168,14 +168,14 @@ impl Heartbeat {
 
     /// Asks for more time from now on, with each heartbeat: we were told to leave, and may take our time. What we take is
     /// bounded by our own limits.
-    pub fn begin_leaving(&mut self) {
+    pub(crate) fn begin_leaving(&mut self) {
         if !std::mem::replace(&mut self.is_leaving, true) {
             self.send();
         }
     }
 
     /// Tells that we stop. Call it last: systemd passes on no signal from here on.
-    pub fn stopping(&mut self) {
+    pub(crate) fn stopping(&mut self) {
         self.systemd.send("STOPPING=1");
         self.begin_leaving();
     }

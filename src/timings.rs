@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until};
 
 /// A field of [`Timings`], which is a key of `[timings]` as well, with all that is known of it.
 #[derive(Debug)]
-pub struct TimingKey {
+pub(crate) struct TimingKey {
     /// The name of both.
     pub name: &'static str,
     /// The text about it in the manual, in whole sentences.
@@ -35,7 +35,7 @@ macro_rules! timings {
     ($($(#[doc = $about:literal])+ $name:ident = $default:expr, up to $longest:expr $(, once $old:literal)?;)*) => {
         /// How long things take, at most or each time.
         #[derive(Debug, Clone, PartialEq, Eq)]
-        pub struct Timings {
+        pub(crate) struct Timings {
             $($(#[doc = $about])+ pub $name: Duration,)*
         }
 
@@ -47,7 +47,7 @@ macro_rules! timings {
 
         impl Timings {
             /// The keys, in the order of the manual.
-            pub const KEYS: &[TimingKey] = &[$(TimingKey {
+            pub(crate) const KEYS: &[TimingKey] = &[$(TimingKey {
                 name: stringify!($name),
                 about: concat!($($about),+).trim_ascii(),
                 longest: $longest,
@@ -60,7 +60,7 @@ macro_rules! timings {
 }
 
 /// A timer of tokio's fires to the millisecond; anything less would be a busy loop.
-pub const SHORTEST: Duration = millis(1);
+pub(crate) const SHORTEST: Duration = millis(1);
 
 /// The longest for what happens again and again. The Manager's patience (`worker_timeout`, 60 s unless changed there) is
 /// not known here, so that this only keeps out what cannot be meant.
@@ -82,7 +82,7 @@ const fn millis(number: u64) -> Duration {
 }
 
 /// Pairs of keys whose second must not be less than the first: a pause grows from one to the other.
-pub const GROWING: [(&str, &str); 4] = [
+pub(crate) const GROWING: [(&str, &str); 4] = [
     ("strike_pause_min", "strike_pause_max"),
     ("idle_min", "idle_max"),
     ("backoff_min", "backoff_max"),
@@ -214,13 +214,13 @@ timings! {
 
 impl Timings {
     /// The key of this name, which is none that it had before.
-    pub fn key(name: &str) -> Option<&'static TimingKey> {
+    pub(crate) fn key(name: &str) -> Option<&'static TimingKey> {
         Self::KEYS.iter().find(|key| key.name == name)
     }
 }
 
 /// Waits for a moment, or for ever where there is none to wait for. Cancel safe.
-pub async fn until(moment: Option<Instant>) {
+pub(crate) async fn until(moment: Option<Instant>) {
     match moment {
         Some(moment) => sleep_until(moment).await,
         None => pending().await,

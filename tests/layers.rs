@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! Holds the table of rooms against the code: imports point down only.
+//! Holds ARCHITECTURE.md and CONTRIBUTING.md against the code: the table of rooms, and every function and type they name.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -8,108 +8,107 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Which rooms a room may import. `app` is the one that builds everything; `lib` is the map.
-const TABLE: &[(&str, &str)] = &[
-    ("main", "app cli departure process report signals subcommand"),
-    ("lib", ""),
-    ("abort", ""),
-    ("blocking", ""),
-    ("chain", ""),
-    ("random", ""),
-    ("cli", "departure"),
-    (
-        "app",
-        "abort blocking cli command config departure home logging manager node printable process protocol report setup signals spool systemd task timings worker chain",
-    ),
-    ("bounded", ""),
-    ("clock", ""),
-    ("departure", ""),
-    ("files", ""),
-    ("document", ""),
-    ("printable", ""),
-    (
-        "subcommand",
-        "abort cli clock command config departure files home manager mounts node printable process setup spool timings chain",
-    ),
-    ("signals", "abort departure"),
-    ("systemd", "chain printable"),
-    ("timings", ""),
-    ("trees", ""),
-    ("logging", "bounded chain config printable clock"),
-    ("config", "cli departure document timings files"),
-    ("mounts", ""),
-    ("home", "blocking chain config clock document files"),
-    ("node", "blocking files mounts timings"),
-    ("setup", "config manager node"),
-    ("protocol", "bounded"),
-    (
-        "manager",
-        "blocking bounded clock protocol home timings abort files chain random",
-    ),
-    (
-        "spool",
-        "blocking clock manager protocol home timings trees files chain",
-    ),
-    ("outcome", "abort process"),
-    (
-        "report",
-        "blocking outcome spool manager protocol process timings abort files chain",
-    ),
-    ("process", "abort chain clock files mounts timings"),
-    (
-        "command",
-        "blocking clock outcome process report protocol abort timings trees files mounts",
-    ),
-    (
-        "task",
-        "blocking command outcome report spool protocol abort process trees mounts",
-    ),
-    (
-        "worker",
-        "bounded outcome task report spool manager node protocol process home abort departure signals systemd timings chain random",
-    ),
-];
+/// The documents whose references are held against the code.
+const DOCUMENTS: [&str; 2] = ["ARCHITECTURE.md", "CONTRIBUTING.md"];
+
+/// Which rooms a room may import: the table of ARCHITECTURE.md.
+fn table() -> BTreeMap<String, BTreeSet<String>> {
+    let text = fs::read_to_string(DOCUMENTS[0]).unwrap();
+    let rows = text.lines().filter_map(|line| {
+        let cells: Vec<_> = line.split('|').map(str::trim).collect();
+        let [_, room, about, below, _] = cells[..] else {
+            return None;
+        };
+        let room = room.strip_prefix('`')?.strip_suffix('`')?;
+        assert!(!about.is_empty(), "nothing is said of {room}");
+        Some((room.to_owned(), below.split_whitespace().map(str::to_owned).collect()))
+    });
+    rows.collect()
+}
 
 #[test]
-fn imports_point_down_only() {
-    let table: BTreeMap<_, BTreeSet<_>> = TABLE
-        .iter()
-        .map(|(room, below)| (*room, below.split_whitespace().collect()))
-        .collect();
+fn imports_are_those_of_the_table() {
+    let mut unused = table();
+    let table = unused.clone();
     let mut wrong = Vec::new();
-    let mut read = 0;
     for file in files(Path::new("src")) {
         let room = room_of(&file);
         let allowed = table
-            .get(room.as_str())
+            .get(&room)
             .unwrap_or_else(|| panic!("{} is in no room of the table", file.display()));
         for (line, other) in imports(&fs::read_to_string(&file).unwrap()) {
-            read += 1;
-            if other != room && !allowed.contains(other.as_str()) {
+            unused.get_mut(&room).unwrap().remove(&other);
+            if other != room && !allowed.contains(&other) {
                 wrong.push(format!("{}:{line}: {room} may not import {other}", file.display()));
             }
         }
     }
-    assert!(read > 50, "only {read} imports found: the reader is broken");
+    let unused = unused.iter().filter(|(_, rooms)| !rooms.is_empty());
+    wrong.extend(unused.map(|(room, rooms)| format!("{room} does not import {rooms:?} any more")));
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
 #[test]
-fn the_table_has_no_way_up() {
-    let below: BTreeMap<_, Vec<_>> = TABLE
-        .iter()
-        .map(|(room, below)| (*room, below.split_whitespace().collect()))
-        .collect();
-    for (room, _) in TABLE {
+fn the_table_has_no_way_up_and_no_room_that_is_gone() {
+    let table = table();
+    for (room, below) in &table {
+        let file = Path::new("src").join(room);
+        assert!(
+            file.is_dir() || file.with_extension("rs").exists(),
+            "there is no {room}"
+        );
         let mut seen = BTreeSet::new();
-        let mut todo: Vec<&str> = below[room].clone();
+        let mut todo: Vec<&String> = below.iter().collect();
         while let Some(next) = todo.pop() {
-            assert_ne!(next, *room, "{room} imports itself by way of others");
+            assert_ne!(next, room, "{room} imports itself by way of others");
             if seen.insert(next) {
-                todo.extend(&below[next]);
+                todo.extend(&table[next]);
             }
         }
     }
+}
+
+#[test]
+fn what_the_documents_name_is_there() {
+    let mut wrong = Vec::new();
+    let mut read = 0;
+    for document in DOCUMENTS {
+        for (line, file, name) in references(&fs::read_to_string(document).unwrap()) {
+            read += 1;
+            let path = if file.starts_with("tests/") {
+                PathBuf::from(&file)
+            } else {
+                Path::new("src").join(&file)
+            };
+            if !fs::read_to_string(path).is_ok_and(|text| defines(&text, &name)) {
+                wrong.push(format!("{document}:{line}: {file} has no {name}"));
+            }
+        }
+    }
+    assert!(read > 50, "only {read} references found: the reader is broken");
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_reader_sees_references_and_what_defines_a_name() {
+    let text = "see `worker/mod.rs: run`,\nand `a.rs` or `x: y`; `b.rs: C`";
+    let found: Vec<_> = references(text)
+        .into_iter()
+        .map(|(line, file, name)| format!("{line} {file} {name}"))
+        .collect();
+    assert_eq!(found, ["1 worker/mod.rs run", "2 b.rs C"]);
+    assert!(defines("    pub async fn run(&self) {", "run") && defines("macro_rules! table {", "table"));
+    assert!(!defines("fn runs() {}\n// fn run\nlet run = 1;", "run"));
+}
+
+#[test]
+fn the_reader_sees_imports_in_every_form_and_not_in_comments_or_tests() {
+    let text = "use crate::abort::Abort;\nuse crate::{clock, files::read};\n//! crate::worker\nlet x = crate::timings::Timings::default();\nuse flamenco_worker::app;\n#[cfg(test)]\nmod tests { use crate::task; }\n";
+    let found: Vec<_> = imports(text)
+        .into_iter()
+        .map(|(line, room)| format!("{line} {room}"))
+        .collect();
+    assert_eq!(found, ["1 abort", "2 clock", "2 files", "4 timings", "5 app"]);
 }
 
 /// The files of `src` that may name SIGKILL: the one that sends it, and the one that reads it in a status.
@@ -120,16 +119,6 @@ fn every_sigkill_is_sent_from_one_file() {
     let names_it = |file: &PathBuf| code(&fs::read_to_string(file).unwrap()).any(|(_, code)| code.contains("SIGKILL"));
     let found: Vec<_> = files(Path::new("src")).into_iter().filter(names_it).collect();
     assert_eq!(found, SIGKILL.map(PathBuf::from));
-}
-
-#[test]
-fn the_reader_sees_imports_in_every_form_and_not_in_comments_or_tests() {
-    let text = "use crate::abort::Abort;\n//! crate::worker\nlet x = crate::timings::Timings::default();\nuse flamenco_worker::app;\n#[cfg(test)]\nmod tests { use crate::task; }\n";
-    let found: Vec<_> = imports(text)
-        .into_iter()
-        .map(|(line, room)| format!("{line} {room}"))
-        .collect();
-    assert_eq!(found, ["1 abort", "3 timings", "4 app"]);
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {
@@ -173,12 +162,61 @@ fn imports(text: &str) -> Vec<(usize, String)> {
     for (line, code) in code(text) {
         for start in ["crate::", "use flamenco_worker::"] {
             for rest in code.split(start).skip(1) {
-                let name: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-                if !name.is_empty() {
-                    found.push((line, name));
+                let names = match rest.strip_prefix('{') {
+                    Some(group) => group.split('}').next().unwrap_or_default(),
+                    None => rest,
+                };
+                for name in names
+                    .split(',')
+                    .take(if rest.starts_with('{') { usize::MAX } else { 1 })
+                {
+                    let name = name.trim_start();
+                    let end = name.find(|c: char| !(c.is_alphanumeric() || c == '_'));
+                    found.push((line, name[..end.unwrap_or(name.len())].to_owned()));
                 }
             }
         }
     }
     found
+}
+
+/// What a text names as `file: name`, each with its line.
+fn references(text: &str) -> Vec<(usize, String, String)> {
+    let mut found = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        for quoted in line.split('`').skip(1).step_by(2) {
+            if let Some((file, name)) = quoted.split_once(": ")
+                && file.ends_with(".rs")
+            {
+                found.push((index + 1, file.to_owned(), name.to_owned()));
+            }
+        }
+    }
+    found
+}
+
+/// Whether a source file defines a function, a type, a constant, a module or a macro of this name.
+fn defines(text: &str, name: &str) -> bool {
+    const KEYWORDS: [&str; 9] = [
+        "fn",
+        "struct",
+        "enum",
+        "trait",
+        "type",
+        "const",
+        "static",
+        "mod",
+        "macro_rules!",
+    ];
+    text.lines()
+        .map(|line| line.split("//").next().unwrap_or_default())
+        .any(|code| {
+            let mut words = code
+                .split(|c: char| !(c.is_alphanumeric() || c == '_' || c == '!'))
+                .filter(|word| !word.is_empty());
+            std::iter::from_fn(|| words.next().map(str::to_owned))
+                .collect::<Vec<_>>()
+                .windows(2)
+                .any(|pair| KEYWORDS.contains(&pair[0].as_str()) && pair[1] == name)
+        })
 }

@@ -2,9 +2,8 @@
 
 //! What makes Tab work, for each shell.
 
-use clap::CommandFactory;
 use clap_complete::{Shell, generate};
-use flamenco_worker::cli::Arguments;
+use flamenco_worker::generators::command;
 
 use crate::PROGRAM;
 
@@ -17,7 +16,7 @@ pub(crate) const SHELLS: [(Shell, &str); 3] = [
 
 pub(crate) fn script(shell: Shell) -> String {
     let mut script = Vec::new();
-    generate(shell, &mut Arguments::command(), PROGRAM, &mut script);
+    generate(shell, &mut command(), PROGRAM, &mut script);
     let script = String::from_utf8_lossy(&script).into_owned();
     if shell == Shell::Bash {
         // For a program with a dash in its name it looks for what follows a subcommand under another name than it keeps

@@ -23,7 +23,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::{fs, io};
 
-use flamenco_worker::config::manual::tables;
+use flamenco_worker::generators::tables;
 
 const PROGRAM: &str = "flamenco-worker";
 

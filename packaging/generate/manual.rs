@@ -4,12 +4,11 @@
 
 use std::io;
 
-use clap::{Command, CommandFactory};
+use clap::Command;
 use clap_mangen::Man;
 use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
-use flamenco_worker::cli::Arguments;
-use flamenco_worker::cli::help::{Section, SectionBody, sections};
-use flamenco_worker::config::manual::{ManualKey, ManualTable, ManualValue};
+use flamenco_worker::generators::{ManualKey, ManualTable, ManualValue};
+use flamenco_worker::generators::{Section, SectionBody, command, sections};
 
 use crate::PROGRAM;
 
@@ -35,7 +34,7 @@ const PROGRAMS: [&str; 4] = [
 
 pub(crate) fn of_program() -> io::Result<Vec<u8>> {
     // What follows the flags in the help is a section for each here.
-    let command = Arguments::command().version(env!("CARGO_PKG_VERSION")).after_help("");
+    let command = command().version(env!("CARGO_PKG_VERSION")).after_help("");
     // What is kept out of the short help belongs here; the renderer would leave it without a word.
     let command = command.mut_args(|argument| argument.hide_short_help(false));
     let subcommands: Vec<_> = command.get_subcommands().cloned().collect();
@@ -201,15 +200,15 @@ fn see_also(page: &mut Roff, others: &[(&str, &str)]) {
 
 #[cfg(test)]
 mod tests {
-    use flamenco_worker::config::manual::tables;
-    use flamenco_worker::departure::EXIT_CODES;
+    use flamenco_worker::generators::EXIT_CODES;
+    use flamenco_worker::generators::tables;
 
     use super::*;
 
     #[test]
     fn the_programs_page_has_every_flag_subcommand_signal_variable_and_exit_code() {
         let page = plain(&String::from_utf8(of_program().unwrap()).unwrap());
-        let command = Arguments::command();
+        let command = command();
         let flags = command
             .get_arguments()
             .filter_map(|flag| flag.get_long())

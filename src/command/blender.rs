@@ -14,7 +14,7 @@ use crate::report::TaskLog;
 
 /// The command line is `exe`, the words of `exeArgs`, `argsBefore`, `blendfile` if it is not empty, `args`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BlenderRender {
+pub(crate) struct BlenderRender {
     /// The program.
     pub exe: String,
     /// Everything after `exe`, in order.

@@ -13,9 +13,9 @@
 
 /// What one line says. Most lines say nothing that matters.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct BlenderLine<'a> {
+pub(crate) struct BlenderLine<'a> {
     /// A file was written; this is its name as Blender prints it.
-    pub(super) saved: Option<&'a str>,
+    pub(crate) saved: Option<&'a str>,
     /// A file of a File Output node was written. Blender 3.4 prints its name without quotes.
     pub(super) saved_by_node: Option<&'a str>,
     /// A frame was rendered, or skipped because its file exists. A line counts as one step at most.
@@ -23,7 +23,7 @@ pub(super) struct BlenderLine<'a> {
 }
 
 /// Parses one line.
-pub(super) fn parse_line(line: &str) -> BlenderLine<'_> {
+pub(crate) fn parse_line(line: &str) -> BlenderLine<'_> {
     // Nearly every line of a render is a progress line, which this makes cheap.
     if !["Saved: ", "Time: ", "kipping existing frame"]
         .iter()

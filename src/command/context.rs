@@ -17,7 +17,7 @@ use crate::timings::Timings;
 
 /// What the commands of every task on this node need.
 #[derive(Debug, Clone)]
-pub struct CommandTools {
+pub(crate) struct CommandTools {
     pub(super) launcher: Launcher,
     /// The folder beside the worker's program where an FFmpeg may be.
     pub(super) ffmpeg_dir: PathBuf,
@@ -35,7 +35,7 @@ pub struct CommandTools {
 
 impl CommandTools {
     /// Tools without journals. `ffmpeg_dir` is the `tools` folder beside the worker's program; it need not exist.
-    pub fn new(launcher: Launcher, timings: &Timings, ffmpeg_dir: PathBuf) -> Self {
+    pub(crate) fn new(launcher: Launcher, timings: &Timings, ffmpeg_dir: PathBuf) -> Self {
         Self {
             launcher,
             ffmpeg_dir,
@@ -54,7 +54,7 @@ impl CommandTools {
     /// The same tools, which keep in `folder` what the next start has to know about a run of Blender. The folder need not
     /// exist.
     #[must_use]
-    pub fn with_journals(self, folder: PathBuf) -> Self {
+    pub(crate) fn with_journals(self, folder: PathBuf) -> Self {
         Self {
             journals: Some(folder),
             ..self
@@ -66,14 +66,14 @@ impl CommandTools {
     }
 
     /// Starts programs.
-    pub fn launcher(&self) -> &Launcher {
+    pub(crate) fn launcher(&self) -> &Launcher {
         &self.launcher
     }
 }
 
 /// What the programs of a task are told about the task, and what the process list says about them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TaskEnvironment {
+pub(crate) struct TaskEnvironment {
     /// Variables to set, or to remove.
     pub(super) env: Vec<(OsString, Option<OsString>)>,
     /// The task's name, for the process list.
@@ -86,7 +86,7 @@ pub struct TaskEnvironment {
 
 impl TaskEnvironment {
     /// Sets `FLAMENCO_TASK_ID`, `FLAMENCO_JOB_ID`, `FLAMENCO_TASK_NAME` and `TMPDIR`.
-    pub fn new(task: &AssignedTask, tmpdir: &Path) -> Self {
+    pub(crate) fn new(task: &AssignedTask, tmpdir: &Path) -> Self {
         let mut env: Vec<_> = [
             ("FLAMENCO_TASK_ID", task.uuid.as_str()),
             ("FLAMENCO_JOB_ID", &task.job),
@@ -116,7 +116,7 @@ fn variable(text: &str) -> OsString {
 }
 
 /// What one command uses while it runs.
-pub struct CommandContext<'a> {
+pub(crate) struct CommandContext<'a> {
     /// What is the same for all tasks.
     pub tools: &'a CommandTools,
     /// What belongs to the task.

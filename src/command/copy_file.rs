@@ -20,7 +20,7 @@ const FOLDER_MODE: u32 = 0o750;
 /// The parameter `src` is the absolute path of a regular file, or of a link to one. The parameter `dest` is an absolute path
 /// that does not exist; the folders above it are created. Only the contents are copied: the mode is that of any new file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CopyFile {
+pub(crate) struct CopyFile {
     /// The file to copy.
     pub src: PathBuf,
     /// The path of the copy.

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! Copies files and trees so that a destination exists completely or not at all.
+//! Copies files and trees so that a destination is there whole or not at all.
 //!
 //! ```text
 //! source ── contents, tree ──► .NAME.flamenco-part ── publish ──► NAME
 //!                                    └─ dropped (abort, error): removed
 //! ```
 //!
-//! A worker that is killed leaves the partial copy behind, and the next copy to the same name removes it. A partial copy is
-//! never overwritten, because it may be another name of a file that was published.
+//! A worker that is killed leaves the part behind; the next copy to the same name removes it. It is never
+//! written over: it may be another name of a file that was published.
 
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, FileTimes, Metadata, OpenOptions, Permissions, TryLockError};
@@ -24,20 +24,20 @@ use super::file_work::{FileWork, FileWorkError, error_text};
 use super::text::quoted;
 use crate::trees::{PathHandle, open_below, open_folder, remove};
 
-/// So many bytes are copied between two checks for an abort: a second or less on a slow network.
+/// How much is copied between two looks at the abort: a second or less on a slow network.
 const CHUNK: u64 = 4 << 20;
-/// The end of the name of a partial copy.
+/// The end of a part's name.
 const PART: &str = ".flamenco-part";
-/// So many bytes of a name are kept. A name may have 255 bytes, so that what is added to it fits.
+/// A name may have 255 bytes; this many of it, and what is put around it, fit.
 const NAME_KEPT: usize = 200;
-/// So many times a partial copy of another process may be in the way before this gives up.
+/// How often a part that somebody else left, or is just leaving, is met before this gives up.
 const CLAIMS: usize = 3;
 
-/// The destination while it is being made, under another name in the same folder. Dropping this removes it.
+/// The destination while it is being made, beside its place. Dropped, it is removed.
 #[derive(Debug)]
 pub(super) struct PartialCopy {
     path: PathBuf,
-    /// Holds a lock, if the file system has locks, so that two workers do not share a partial copy.
+    /// Holds a lock, where the file system has locks, so that two workers do not share a part.
     file: File,
     published: bool,
 }
@@ -84,7 +84,7 @@ impl PartialCopy {
         &self.path
     }
 
-    /// Where the contents of a file are written.
+    /// For the contents, if this is a file.
     pub(super) fn writer(&self) -> &File {
         &self.file
     }
@@ -102,7 +102,7 @@ impl PartialCopy {
         } else {
             self.file.sync_all()?;
             match fs::hard_link(&self.path, dest) {
-                // Dropping this removes the other name.
+                // Dropped, the other name goes.
                 Ok(()) => return Ok(()),
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => return Err(error),
                 // FAT and some network file systems have no hard links.
@@ -122,7 +122,7 @@ impl Drop for PartialCopy {
     fn drop(&mut self) {
         if !self.published {
             // What cannot be removed now is removed by the next copy to this name.
-            remove(&self.path).ok();
+            let _left = remove(&self.path);
         }
     }
 }
@@ -135,7 +135,7 @@ pub(super) fn hidden_name(path: &Path, end: &str) -> io::Result<PathBuf> {
     Ok(path.with_file_name(OsString::from_vec(hidden)))
 }
 
-/// Removes a partial copy that a killed worker left. One that is in use is an error.
+/// Removes a part that a killed worker left; one that is in use is an error.
 fn remove_leftover(path: &Path) -> io::Result<()> {
     let flags = (OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits();
     if let Ok(file) = OpenOptions::new().read(true).custom_flags(flags).open(path)
@@ -153,7 +153,7 @@ fn busy_error() -> io::Error {
     )
 }
 
-/// Copies from the position of `src` to its end. The kernel copies if both file systems support that.
+/// Copies from where `src` stands to its end. Uses the kernel's own copying where both sides have it.
 pub(super) fn copy_contents(src: &File, dest: &File, work: &FileWork) -> Result<io::Result<()>, FileWorkError> {
     let mut dest = dest;
     loop {
@@ -166,7 +166,7 @@ pub(super) fn copy_contents(src: &File, dest: &File, work: &FileWork) -> Result<
     }
 }
 
-/// Opens a file for reading without blocking, as opening a FIFO would.
+/// Opens a file for reading without waiting for anybody, as a FIFO would.
 pub(super) fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new()
         .read(true)
@@ -203,7 +203,7 @@ pub(super) fn copy_tree(src: &Path, dest: &Path, work: &FileWork) -> Result<Attr
             entry.copy(&to, &mut attributes, work)?;
         }
     }
-    // This comes last, because a folder's time changes with its entries and its mode may forbid new ones.
+    // Only now: a folder's time changes with its entries, and its mode may forbid new ones.
     for (folder, metadata) in folders.iter().rev() {
         sync_folder(folder);
         match File::open(folder) {
@@ -228,15 +228,15 @@ fn names(folder: &PathHandle) -> io::Result<Vec<PathBuf>> {
     Ok(names)
 }
 
-/// Writes the names in a folder to the disk.
+/// Has the names in a folder written to the disk. Not every network file system can; then they are
+/// there already.
 pub(super) fn sync_folder(folder: &Path) {
     if let Ok(folder) = File::open(folder) {
-        // Not every network file system supports this; then the names are on the server already.
-        folder.sync_all().ok();
+        let _cannot = folder.sync_all();
     }
 }
 
-/// A file or link that is to be copied.
+/// A file or link that is copied.
 struct TreeEntry {
     opened: PathHandle,
     metadata: Metadata,
@@ -268,21 +268,21 @@ impl TreeEntry {
     }
 }
 
-/// Copies owners, modes and times as far as a file system supports them. FAT, SMB and many FUSE file systems do not, or not for
-/// every user; only the data matters.
+/// Owners, modes and times, as far as a file system takes them. FAT, SMB and many that are mounted with FUSE do not, or
+/// not from everybody; the data is what counts.
 #[derive(Debug, Default)]
 pub(super) struct AttributeCopy {
-    /// How many files and folders did not get their mode or time.
+    /// How many files and folders have not got theirs.
     without: u64,
-    /// What the system reported for the first one.
+    /// What the system said of the first one.
     first: Option<io::Error>,
 }
 
 impl AttributeCopy {
     /// Those of `metadata` for the open `file` at `path`. The owner first: a change of it takes bits away.
     pub(super) fn give(&mut self, path: &Path, file: &File, metadata: &Metadata) {
-        // Only root may give files away; the copies of other users stay theirs.
-        lchown(path, Some(metadata.uid()), Some(metadata.gid())).ok();
+        // Only root may give files away; others keep what they copied.
+        let _not_root = lchown(path, Some(metadata.uid()), Some(metadata.gid()));
         let mode = file.set_permissions(Permissions::from_mode(metadata.mode() & 0o7777));
         let times = metadata.accessed().and_then(|accessed| {
             let times = FileTimes::new().set_accessed(accessed);
@@ -294,7 +294,7 @@ impl AttributeCopy {
         }
     }
 
-    /// A remark for the log, if something could not be copied.
+    /// What a person should know of it.
     pub(super) fn remark(&self) -> Option<String> {
         let first = self.first.as_ref()?;
         Some(format!(

@@ -8,7 +8,7 @@ use super::text::{plain, quoted};
 
 /// The parameter `message` may be any value, also `null`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Echo {
+pub(crate) struct Echo {
     /// The message as text.
     pub message: String,
 }

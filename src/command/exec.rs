@@ -9,7 +9,7 @@ use crate::outcome::Outcome;
 
 /// The parameters are `exe` and `args`, which may be missing.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Exec {
+pub(crate) struct Exec {
     /// The program.
     pub exe: String,
     /// Its arguments.

@@ -15,7 +15,7 @@ use crate::outcome::Outcome;
 /// The command line is `exe`, the words of `exeArgs`, `argsBefore`, `-r FPS -pattern_type glob -i GLOB`,
 /// `args`, `-r FPS`, `outputFile`. The first `-r` is for the input, for which FFmpeg would assume 25.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FramesToVideo {
+pub(crate) struct FramesToVideo {
     /// The program.
     pub exe: String,
     /// Everything after `exe`, in order.

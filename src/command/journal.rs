@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! Keeps on disk what the next start has to know about a run of Blender, in case worker and guard die with it. There is one file
-//! for each run while it lasts, with a line at its beginning and one for each picture that was saved.
+//! What the next start has to know of a run of Blender, should worker and guard die with it: a file while it runs,
+//! with a line at its beginning and one for each picture that was saved.
 //!
 //! ```text
 //! HOME/rendering/<begun>: {"task": ..., "arguments": [...], "before": [...]}
 //!                         "/render/0001.png"
-//!                         {"tried": 1700000000}    its pictures could not be set aside yet
+//!                         {"tried": 1700000000}    it could not be seen to yet
 //! ```
 //!
-//! The file is written beside the event loop. If a line is lost, that picture is only checked once more for completeness.
+//! Written beside the event loop. A line that was lost costs nothing but the look whether that picture is whole.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -31,26 +31,26 @@ use crate::clock;
 
 /// How long a home that does not answer may hold up a run.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// So many bytes of one file are read, and so many files.
+/// More is not read, of one file and of how many.
 const READ_MOST: u64 = 64 << 20;
 const FILES_MOST: usize = 100;
-/// A journal whose pictures could not be examined for so long is given up.
+/// One whose pictures could not be looked at for so long is given up.
 const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
-/// How much clocks may differ, in seconds, for what was written just before an attempt.
+/// What clocks may differ, in seconds, for what was written just before a try.
 const CLOCKS: u64 = 2;
-/// So many bytes wait for a slow disk at most.
+/// What waits for a disk, at most.
 const WAITING_MOST: usize = 1 << 20;
 /// After the host is up again, what was on its way to a file server may still arrive, and clocks differ.
 const AFTER_BOOT: Duration = Duration::from_secs(30);
 
-/// The first line of a journal.
+/// Its first line.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct JournalHeader {
     pub(super) task: String,
-    /// The id of the boot of the host in which the run began.
+    /// Of which life of the host it was.
     pub(super) boot: String,
     pub(super) arguments: Vec<String>,
-    /// The working directory, to which relative paths are relative.
+    /// What relative paths were relative to.
     pub(super) directory: PathBuf,
     pub(super) before: Vec<(PathBuf, FileStamp)>,
     /// Where the file systems of the pictures were mounted.
@@ -58,12 +58,12 @@ pub(super) struct JournalHeader {
     pub(super) mounts: Vec<PathBuf>,
 }
 
-/// Each other line of a journal.
+/// Each other line.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(untagged)]
 enum JournalEntry {
     Saved(PathBuf),
-    /// The run had ended by this time, in seconds since 1970.
+    /// The run was over by then, in seconds since 1970.
     Tried {
         tried: u64,
     },
@@ -72,7 +72,7 @@ enum JournalEntry {
 impl JournalEntry {
     fn tried() -> Self {
         Self::Tried {
-            // The run wrote everything before this time, by the clock of its file system.
+            // Whatever it wrote was written before, by the clock of its file system.
             tried: clock::since_1970().as_secs().saturating_add(CLOCKS),
         }
     }
@@ -81,28 +81,28 @@ impl JournalEntry {
         let text = serde_json::to_string(self).unwrap_or_default();
         match self {
             Self::Saved(_) => format!("{text}\n"),
-            // The line before may be incomplete.
+            // After a line that may be half.
             Self::Tried { .. } => format!("\n{text}\n"),
         }
         .into_bytes()
     }
 }
 
-/// A run of Blender that was cut off with its worker.
+/// What a killed worker left.
 #[derive(Debug)]
 pub(super) struct CutOffRun {
     pub(super) path: PathBuf,
     pub(super) head: JournalHeader,
     pub(super) saved: Vec<PathBuf>,
-    /// The run had ended by this time.
+    /// It had ended by then.
     pub(super) not_after: Option<SystemTime>,
-    /// This is the first attempt to set its pictures aside.
+    /// Nobody has tried to see to it before.
     pub(super) is_new: bool,
-    /// This is the last attempt.
+    /// It is not to be tried again.
     pub(super) is_old: bool,
 }
 
-/// The journal of one run.
+/// The file of one run.
 #[derive(Debug, Clone)]
 pub(super) struct Journal(Arc<JournalWriter>);
 
@@ -119,8 +119,7 @@ struct WriteQueue {
 }
 
 impl Journal {
-    /// Creates the file, which is on disk when this returns if the disk is not too slow. A failure is logged, and the run goes on
-    /// without a journal.
+    /// On return it is on disk, if the disk is not too slow. One that cannot be written is said, and done without.
     pub(super) async fn begin(folder: &Path, head: &JournalHeader) -> Self {
         let journal = Self(Arc::new(JournalWriter {
             path: folder.join(clock::since_1970().as_nanos().to_string()),
@@ -130,7 +129,7 @@ impl Journal {
         line.push(b'\n');
         let path = journal.0.path.clone();
         match run_blocking_within(sleep(PATIENCE), move || create(&path, &line)).await {
-            // This protects against a power cut, but no program waits for a slow disk.
+            // A power cut may come; no program waits for a slow disk.
             Some(Ok(file)) => {
                 let folder = folder.to_owned();
                 drop(spawn_blocking(move || sync(&file, &folder)));
@@ -146,7 +145,7 @@ impl Journal {
         self.add(&JournalEntry::Saved(path.to_owned()));
     }
 
-    /// Notes that the run has ended, and that its unfinished pictures are still to be set aside.
+    /// The run is over, and what it did not finish is still to be seen to.
     pub(super) fn keep(&self) {
         self.add(&JournalEntry::tried());
     }
@@ -164,15 +163,15 @@ impl Journal {
         }
     }
 
-    /// Removes the file, because nothing is left to do for the run.
+    /// The run is over, and all was done for it.
     pub(super) async fn end(self) {
-        // A file that stays is found by the next start, which finds all pictures complete.
+        // One that stays is found by the next start, which sees that the pictures are whole.
         run_blocking_within(sleep(PATIENCE), move || fs::remove_file(&self.0.path)).await;
     }
 }
 
 impl JournalWriter {
-    /// Writes until nothing waits. What cannot be written is dropped.
+    /// Until nothing waits. What cannot be written is let go.
     fn write(&self) {
         loop {
             let bytes = {
@@ -211,8 +210,7 @@ fn sync(file: &File, folder: &Path) -> io::Result<()> {
     folder.parent().map_or(Ok(()), |home| File::open(home)?.sync_all())
 }
 
-/// Reads the journals in `folder`, the oldest first, and notes in each that it was tried. A journal that cannot be read is
-/// removed, and that is logged.
+/// What is in `folder`, oldest first; noted there as tried. A file that tells nothing is removed, and said.
 pub(super) fn read_cut_off_runs(folder: &Path) -> Vec<CutOffRun> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let mut paths: Vec<_> = entries.map(|entry| entry.path()).collect();
@@ -254,7 +252,7 @@ fn read(path: &Path) -> io::Result<CutOffRun> {
         .unwrap_or_else(|| Err(io::ErrorKind::UnexpectedEof.into()))?;
     let head: JournalHeader = serde_json::from_slice(&first)?;
     let (mut saved, mut tried) = (Vec::new(), None);
-    // The last line may be incomplete.
+    // The last line may be half.
     for entry in lines
         .map_while(Result::ok)
         .filter_map(|line| serde_json::from_slice(&line).ok())
@@ -267,7 +265,7 @@ fn read(path: &Path) -> io::Result<CutOffRun> {
         }
     }
     let up = (head.boot != clock::boot_id()).then(|| booted() + AFTER_BOOT);
-    // The file has not changed since the first attempt.
+    // It has not changed since it was tried first.
     let age = found
         .modified()
         .ok()

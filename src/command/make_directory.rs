@@ -18,7 +18,7 @@ const MODE: u32 = 0o775;
 
 /// The parameter is `path`, which may exist already. It is relative to the worker's directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MakeDirectory {
+pub(crate) struct MakeDirectory {
     /// The folder.
     pub path: PathBuf,
 }

@@ -42,24 +42,25 @@ mod tests;
 use crate::outcome::Outcome;
 use crate::protocol::WireCommand;
 
-pub use blender::BlenderRender;
-pub use context::{CommandContext, CommandTools, TaskEnvironment};
-pub use copy_file::CopyFile;
-pub use echo::Echo;
-pub use exec::Exec;
+pub(crate) use blender::BlenderRender;
+pub(crate) use blender_lines::parse_line;
+pub(crate) use context::{CommandContext, CommandTools, TaskEnvironment};
+pub(crate) use copy_file::CopyFile;
+pub(crate) use echo::Echo;
+pub(crate) use exec::Exec;
 pub(crate) use ffmpeg::candidates as ffmpeg_beside;
-pub use frames_to_video::FramesToVideo;
-pub use make_directory::MakeDirectory;
-pub use move_directory::MoveDirectory;
-pub use parameters::ParameterError;
+pub(crate) use frames_to_video::FramesToVideo;
+pub(crate) use make_directory::MakeDirectory;
+pub(crate) use move_directory::MoveDirectory;
+pub(crate) use parameters::ParameterError;
 pub(crate) use program::{conclude, end_summary};
 pub(crate) use render_tracker::set_aside_leftovers;
-pub use sleep::Sleep;
+pub(crate) use sleep::Sleep;
 pub(crate) use start_hint::{find_program, is_program};
 
 /// One command of a task, ready to run.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Command {
+pub(crate) enum Command {
     /// `blender-render`
     BlenderRender(BlenderRender),
     /// `frames-to-video`
@@ -80,7 +81,7 @@ pub enum Command {
 
 /// A command that cannot be run as it is.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CommandError {
+pub(crate) enum CommandError {
     /// There is no command of this name. Case and blanks count.
     #[error("unknown command: {}", text::quoted(.0))]
     Unknown(String),
@@ -115,7 +116,7 @@ impl Command {
     /// # Errors
     /// Whatever is not success; the log has the details, the text of a failure is for the task's
     /// activity and the last line of its log, and is not yet said.
-    pub async fn run(&self, context: &mut CommandContext<'_>) -> Outcome {
+    pub(crate) async fn run(&self, context: &mut CommandContext<'_>) -> Outcome {
         match self {
             Self::BlenderRender(command) => command.run(context).await,
             Self::FramesToVideo(command) => command.run(context).await,

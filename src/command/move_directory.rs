@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! `move-directory` gives a folder (or file, or link) another name. What had that name before is kept under a third name.
+//! `move-directory`: a folder (or file, or link) gets another name; what had that name is kept under a third.
 //!
 //! ```text
 //! dest ──► dest-2026-11-23_214624[-001]        if there is one
 //! src  ──► dest                                one rename; across file systems: copy, swap, remove
 //! ```
 //!
-//! After an error or an abort both names are what they were before.
+//! Whatever goes wrong on the way, and after an abort, both names are what they were.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -26,12 +26,12 @@ use crate::clock;
 use crate::outcome::Outcome;
 use crate::trees::remove;
 
-/// The end of the name that a source has while it is removed.
+/// The end of the name a source has while it is removed.
 const GONE: &str = ".flamenco-gone";
 
-/// The parameter `src` must exist, and so must the folder of `dest`. Both are relative to the worker's directory.
+/// `src`: must exist; `dest`: its folder must exist. Relative to the worker's directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MoveDirectory {
+pub(crate) struct MoveDirectory {
     /// What is moved.
     pub src: PathBuf,
     /// Its new name.
@@ -51,7 +51,7 @@ impl MoveDirectory {
         run_file_work(context, move |work| this.check()?.run(work)).await
     }
 
-    /// Checks everything that can be known before anything is changed.
+    /// Everything that can be known before anything is touched.
     fn check(&self) -> Result<DirectoryMove, FileWorkError> {
         let (src, dest) = (shown(&self.src), shown(&self.dest));
         if fs::symlink_metadata(&self.src).is_err_and(|error| error.kind() == ErrorKind::NotFound) {
@@ -105,7 +105,7 @@ impl DirectoryMove {
         Err(self.failed(&self.src, &self.dest, &error))
     }
 
-    /// Gives what is at the destination another name, and returns it.
+    /// Gives what is at the destination another name, and says which.
     fn back_up(&self, work: &FileWork) -> Result<Option<PathBuf>, FileWorkError> {
         if fs::symlink_metadata(&self.dest).is_err() {
             return Ok(None);
@@ -134,15 +134,15 @@ impl DirectoryMove {
         }
     }
 
-    /// Moves to another file system. The source disappears only when the destination exists completely on the disk. It
-    /// disappears at once, by getting another name under which it is then removed.
+    /// The way across file systems. The source goes only when the destination is there, copy and on the
+    /// disk, and it goes at once, by another name under which it is then removed.
     fn copy(&self, work: &FileWork) -> Result<(), FileWorkError> {
         let copy = CompleteCopy::copy(&self.src, &self.dest, work).map_err(|trouble| self.not_copied(trouble))?;
         work.check()?;
         let gone = copying::hidden_name(&self.src, GONE).map_err(|error| self.failed(&self.src, &self.dest, &error))?;
         let backup = self.back_up(work)?;
         let put = copy.publish(&self.dest);
-        // If there is such a name, a killed worker left it after its destination was complete.
+        // A predecessor that was killed left such a name, if any, after its destination was there.
         let left = put.and_then(|()| {
             remove(&gone)
                 .map_err(io::Error::from)
@@ -190,7 +190,7 @@ impl DirectoryMove {
     }
 }
 
-/// A complete copy of the source that does not have its name yet.
+/// A copy copy of the source, not yet in its place.
 enum CompleteCopy {
     PartialCopy(PartialCopy),
     /// A link has nothing to be copied.
@@ -231,14 +231,14 @@ impl CompleteCopy {
     }
 }
 
-/// Logs once what the other file system does not support.
+/// Says once what the other file system did not take.
 fn log_remark(attributes: &AttributeCopy, work: &FileWork) {
     if let Some(remark) = attributes.remark() {
         work.log(format!("move-directory: {remark}"));
     }
 }
 
-/// The path without links in the folders above it. A link at its end stays one.
+/// Where `path` is, with no link in the folders above it; a link at its end stays one.
 fn resolve(path: &Path) -> io::Result<PathBuf> {
     let absolute = std::path::absolute(path)?;
     match (absolute.parent(), absolute.file_name()) {
@@ -250,7 +250,7 @@ fn resolve(path: &Path) -> io::Result<PathBuf> {
 
 /// `DEST-YYYY-MM-DD_HHMMSS` by the local time of its last change, and a number if that is taken too.
 fn backup_name(dest: &Path) -> io::Result<PathBuf> {
-    // The time of a link's target counts, as in the Go worker. Of a link to nothing its own time counts.
+    // A link's target counts, as in the Go worker; a link to nothing has a time of its own.
     let metadata = fs::metadata(dest).or_else(|_| fs::symlink_metadata(dest))?;
     let stamped = suffixed(dest, &stamp(clock::timestamp_of(metadata.modified()?), &clock::zone()));
     if fs::symlink_metadata(&stamped).is_err_and(|error| error.kind() == ErrorKind::NotFound) {
@@ -268,7 +268,7 @@ fn backup_name(dest: &Path) -> io::Result<PathBuf> {
 /// Rounded half up to seconds.
 fn stamp(changed: Timestamp, zone: &TimeZone) -> String {
     let seconds = TimestampRound::new().smallest(Unit::Second).mode(RoundMode::HalfCeil);
-    // The last second of the calendar cannot be rounded up.
+    // The calendar's last second cannot be rounded up.
     let rounded = changed.round(seconds).unwrap_or(changed);
     let zoned = rounded.to_zoned_datetime(zone.clone());
     zoned.strftime("%Y-%m-%d_%H%M%S").to_string()

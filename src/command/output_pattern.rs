@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! Derives from a command line which pictures Blender will write, as far as the command line tells. Blender handles its arguments
-//! in order: only what precedes `-f` or `-a` applies to it. This was tested with Blender 3.4:
+//! Which pictures a command line makes Blender write, as far as it says so. Blender reads its arguments in order: what
+//! holds for `-f` or `-a` is what stands before it. Tried with Blender 3.4:
 //!
 //! ```text
 //! -o //out/a##_b##c -F PNG -f 1..2    beside the .blend: out/a##_b01c.png, out/a##_b02c.png
@@ -14,7 +14,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::picture_format::{PICTURES, endings};
 
-/// So many digits are appended to a name without `#`.
+/// Blender appends these where a name has no `#`.
 const DIGITS: usize = 4;
 /// What Blender puts between name and ending for each eye, and nothing for a picture that is not stereoscopic.
 const VIEWS: [&str; 3] = ["", "_L", "_R"];
@@ -42,7 +42,7 @@ const WITH_VALUE: [&str; 20] = [
     "--env-system-python",
 ];
 
-/// The pictures that one `-f` or `-a` makes Blender write.
+/// Pictures that Blender was told to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct OutputPattern {
     pub(super) folder: PathBuf,
@@ -51,11 +51,11 @@ pub(super) struct OutputPattern {
     digits: usize,
     /// What may follow the number.
     tails: Vec<String>,
-    /// Empty if only the .blend tells which frames.
+    /// Empty where the .blend says which.
     frames: Vec<FrameRange>,
 }
 
-/// A range of frames; the step is at least 1.
+/// Some frames; the step is at least 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct FrameRange {
     first: u32,
@@ -63,7 +63,7 @@ struct FrameRange {
     step: u32,
 }
 
-/// The settings of the arguments so far.
+/// What the arguments have settings so far.
 #[derive(Debug, Default)]
 struct RenderArguments<'a> {
     blendfile: Option<&'a str>,
@@ -74,7 +74,8 @@ struct RenderArguments<'a> {
     step: u32,
 }
 
-/// Parses a command line of Blender that runs in `directory`. A render whose output only the .blend tells has no pattern.
+/// Reads a command line of Blender that is run in `directory`. Nothing for a render whose output only the .blend
+/// knows.
 pub(super) fn output_patterns(arguments: &[String], directory: &Path) -> Vec<OutputPattern> {
     let mut settings = RenderArguments {
         step: 1,
@@ -90,7 +91,7 @@ pub(super) fn output_patterns(arguments: &[String], directory: &Path) -> Vec<Out
             "-s" | "--frame-start" => settings.start = words.next().and_then(number),
             "-e" | "--frame-end" => settings.end = words.next().and_then(number),
             "-j" | "--frame-jump" => settings.step = words.next().and_then(number).unwrap_or(1).max(1),
-            // The names with and without the extension are expected anyway.
+            // Its names are among those that are expected anyway.
             "-x" | "--use-extension" => drop(words.next()),
             // Another scene has another output.
             "-S" | "--scene" => {
@@ -104,7 +105,7 @@ pub(super) fn output_patterns(arguments: &[String], directory: &Path) -> Vec<Out
             }
             option if WITH_VALUE.contains(&option) => drop(words.next()),
             file if !file.starts_with('-') && file.contains(".blend") => {
-                // The file has settings of its own.
+                // It brings settings of its own.
                 settings = RenderArguments {
                     blendfile: Some(file),
                     step: 1,
@@ -150,7 +151,7 @@ impl RenderArguments<'_> {
 }
 
 impl OutputPattern {
-    /// The number of names.
+    /// How many names there are.
     pub(super) fn name_count(&self) -> usize {
         let frames: u64 = self.frames.iter().map(FrameRange::count).sum();
         usize::try_from(frames)
@@ -167,14 +168,14 @@ impl OutputPattern {
         })
     }
 
-    /// Whether `name` is one of the names.
+    /// Whether it is one of these names.
     pub(super) fn matches(&self, name: &str) -> bool {
         let Some(rest) = name.strip_prefix(&self.before) else {
             return false;
         };
         let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
         let (digits, tail) = rest.split_at(digits);
-        // A number has as many digits as the pattern has `#`, or more without a zero in front.
+        // A number is as long as the pattern wants it, or longer without a zero in front.
         let is_number = digits.len() == self.digits || (digits.len() > self.digits && !digits.starts_with('0'));
         let Some(frame) = number(digits).filter(|_| is_number) else {
             return false;
@@ -201,7 +202,7 @@ impl FrameRange {
     }
 }
 
-/// Parses `1,3..5`. Frames relative to the range of the .blend (`+1`, `-1`) are not known, and left out.
+/// `1,3..5`. What is relative to the .blend's own range (`+1`, `-1`) is not known, and left out.
 fn frames(list: &str) -> Vec<FrameRange> {
     let one = |item: &str| {
         let (first, last) = item.split_once("..").unwrap_or((item, item));
@@ -214,7 +215,7 @@ fn frames(list: &str) -> Vec<FrameRange> {
     list.split(',').filter_map(one).collect()
 }
 
-/// Parses a number of digits alone, up to nine of them; Blender counts to 1048574.
+/// A number of digits alone, as far as Blender counts (1048574).
 fn number(text: &str) -> Option<u32> {
     let plain = !text.is_empty() && text.len() <= 9 && text.bytes().all(|byte| byte.is_ascii_digit());
     plain.then(|| text.parse().ok()).flatten()
@@ -246,7 +247,7 @@ fn tails(after: &str, format: Option<&str>) -> Vec<String> {
     tails
 }
 
-/// The path without `..`, which Blender removes from a path with `//`.
+/// Without `..`, as Blender takes them out of a path with `//`.
 fn normalized(path: &Path) -> PathBuf {
     let mut normalized = PathBuf::new();
     for part in path.components() {

@@ -15,7 +15,7 @@ const SHOWN: usize = 200;
 
 /// A parameter that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ParameterError {
+pub(crate) struct ParameterError {
     /// The command's name.
     pub command: String,
     /// The parameter's name.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! Runs the program of a command, and describes in the log how it ended.
+//! Runs the program of a command, and puts into words what became of it.
 //!
 //! ```text
 //! going to run:
@@ -28,13 +28,13 @@ use crate::outcome::{Incomplete, Outcome, RequeueReason, names};
 use crate::process::{Exit, Finished, KillSequence, OpenFile, ProcessEvent, ProcessSpec, StartError, Stray, Usage};
 use crate::report::TaskLog;
 
-/// The command line is longer than the kernel accepts.
+/// The program's own words are longer than any kernel takes them.
 const TOO_LONG: [Errno; 2] = [Errno::E2BIG, Errno::ENAMETOOLONG];
-/// The node has no process or descriptor free at the moment.
+/// The node has no process or descriptor to give just now.
 const NO_ROOM: [Errno; 3] = [Errno::EAGAIN, Errno::ENFILE, Errno::EMFILE];
-/// How long the search for a hint may take: PATH and programs may be on a file system that hangs.
+/// How long a look around for a hint may take: PATH and programs may be on a file system that hangs.
 const HINT: Duration = Duration::from_secs(5);
-/// So many characters of the name of a program that could not be run are shown.
+/// So many characters of a program's name are shown where it could not be run.
 const SHOWN: usize = 200;
 
 /// What a command does with each line of its program, besides the log.
@@ -60,7 +60,7 @@ impl CommandProgram {
         }
     }
 
-    /// Runs the program to its end. When this returns, its output is in the log and none of its processes is left.
+    /// Runs it to its end. Its lines are in the log when this returns, and nothing of it is left.
     pub(super) async fn run(self, context: &mut CommandContext<'_>, on_line: LineHandler<'_>) -> Outcome {
         self.run_with_open_files(context, on_line).await.0
     }
@@ -101,7 +101,7 @@ impl CommandProgram {
         }
     }
 
-    /// The program in the form in which the process room starts it.
+    /// The same as the process room wants it.
     pub(super) fn spec(&self, context: &CommandContext<'_>) -> ProcessSpec {
         ProcessSpec {
             args: self.args.iter().map(OsString::from).collect(),
@@ -120,7 +120,7 @@ impl CommandProgram {
         }
     }
 
-    /// The name of the program in quotes, cut to a readable length.
+    /// Its name in quotes, as far as a person reads it.
     fn shown(&self) -> String {
         match self.exe.char_indices().nth(SHOWN) {
             Some((end, _)) => format!("{}...", quoted(&self.exe[..end])),
@@ -169,7 +169,7 @@ fn left_running(strays: &[Stray]) -> String {
     )
 }
 
-/// Logs how a program ended, whatever its exit.
+/// What the log says of a program that ended, whatever its exit.
 fn log_end(finished: &Finished, context: &mut CommandContext<'_>) {
     let Finished {
         pid: _,
@@ -215,7 +215,7 @@ pub(crate) fn end_summary(finished: &Finished) -> String {
 /// A program that is killed within `crash` of its start has hardly begun.
 pub(crate) fn conclude(finished: Finished, crash: Duration) -> Outcome {
     match finished.exit {
-        // This holds also if unkillable processes are left, because the program itself has done its work.
+        // Also with unkillable processes left: the program itself has done its work.
         Exit::Success => Ok(()),
         Exit::Code(code) => Err(Incomplete::Failed(format!(
             "command exited abnormally with code {code}"
@@ -241,7 +241,7 @@ pub(crate) fn conclude(finished: Finished, crash: Duration) -> Outcome {
     }
 }
 
-/// Describes an exit.
+/// How it ended, by name.
 fn describe_exit(exit: &Exit) -> String {
     match exit {
         Exit::Success => "ended with code 0".to_owned(),

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! Tracks the pictures of a run of Blender: which existed before, which were saved, and, unless the run succeeds, which are to
-//! be set aside.
+//! A run of Blender, as far as its pictures go: what was there before, what was saved, and, unless it ends well, what
+//! is to be set aside.
 //!
 //! ```text
-//! begin: stamps ─► journal on disk ─► Blender: `Saved:` ─► journal ─► end: unfinished set aside, journal gone
+//! begin: stamp ─► journal on disk ─► Blender: `Saved:` ─► journal ─► end: unfinished set aside, journal gone
 //!                    └─ the worker was killed: the next start sets aside
 //! ```
 //!
-//! A disk that does not answer delays a run by seconds but does not make it fail.
+//! A disk that does not answer delays a run by seconds, and fails nothing.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -29,14 +29,14 @@ use crate::clock;
 use crate::outcome::Outcome;
 use crate::process::OpenFile;
 
-/// How long the look into the output's folder may delay Blender's start, and the search after its end the task.
+/// How long a stamp at the output's folder may hold up Blender's start, and a search after its end the task.
 const LOOK_PATIENCE: Duration = Duration::from_secs(5);
 /// How long the same may hold up a start of the worker.
 const START_PATIENCE: Duration = Duration::from_secs(30);
-/// The time between two looks at a file, by which a process that still writes it is noticed.
+/// Between two looks at a file: whoever writes it is seen by that.
 const MOMENT: Duration = Duration::from_millis(200);
 
-/// What is remembered while Blender runs.
+/// What is kept in mind while Blender runs.
 #[derive(Debug)]
 pub(super) struct RenderTracker {
     arguments: Vec<String>,
@@ -50,7 +50,7 @@ pub(super) struct RenderTracker {
 }
 
 impl RenderTracker {
-    /// Starts tracking, before Blender starts.
+    /// Before Blender starts.
     pub(super) async fn begin(context: &mut CommandContext<'_>, arguments: &[String]) -> Self {
         see_to_earlier_runs(context).await;
         let directory = std::env::current_dir().unwrap_or_default();
@@ -70,7 +70,7 @@ impl RenderTracker {
         }
         let looked = tokio::select! {
             looked = run_blocking_within(sleep(LOOK_PATIENCE), move || Ok((stamp_pictures(&outputs)?, mounts_of(&outputs)))) => looked,
-            // The command was aborted, so Blender will not run.
+            // Nothing will run.
             _reason = context.abort.raised() => return rendering,
         };
         match looked {
@@ -99,7 +99,7 @@ impl RenderTracker {
         rendering
     }
 
-    /// Notes that Blender has reported a file as saved.
+    /// Blender says that it has written this.
     pub(super) fn saved(&mut self, path: PathBuf) {
         if let Some(journal) = &self.journal {
             journal.saved(&path);
@@ -107,7 +107,7 @@ impl RenderTracker {
         self.saved.push(path);
     }
 
-    /// Sets aside what Blender did not finish, after its end.
+    /// After Blender's end: sets aside what it did not finish.
     pub(super) async fn end(self, ended: &Outcome, writing: Vec<OpenFile>, context: &mut CommandContext<'_>) {
         let mut is_done = true;
         if ended.is_err() {
@@ -133,7 +133,7 @@ impl RenderTracker {
     }
 }
 
-/// Sets aside the pictures of earlier runs whose storage did not answer then: this run would take them for done.
+/// What could not be looked at when its run was over may be there now: this run would take it for done.
 async fn see_to_earlier_runs(context: &mut CommandContext<'_>) {
     let Some(journals) = context.tools.journals() else {
         return;
@@ -147,12 +147,12 @@ async fn see_to_earlier_runs(context: &mut CommandContext<'_>) {
     }
 }
 
-/// The result of setting pictures aside.
+/// What came of setting aside.
 #[derive(Debug, Default)]
 struct SetAsideReport {
-    /// What was done, as lines for a log.
+    /// What was done, in lines for a log.
     done: Vec<String>,
-    /// What could not be done; without any, nothing is left to do.
+    /// What could not be; without any, there is nothing left to do.
     problems: Vec<String>,
     /// The storage did not answer.
     is_late: bool,
@@ -203,7 +203,7 @@ impl SetAsideReport {
         }
     }
 
-    /// Reports problems only at the first and at the last attempt.
+    /// FileWorkError is told the first time, and the last.
     fn bound(&mut self, is_new: bool, is_old: bool) {
         if is_old && !self.problems.is_empty() {
             self.problems.push("This was the last try".to_owned());

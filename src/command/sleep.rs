@@ -15,7 +15,7 @@ const LONGEST: f64 = 9_223_372_036.0;
 
 /// The parameter is `duration_in_seconds`, a number that is cut to whole seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sleep {
+pub(crate) struct Sleep {
     /// Whole seconds, 0 to 292 years.
     pub duration: Duration,
 }

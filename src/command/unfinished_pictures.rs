@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! Finds the pictures that a run of Blender began and did not finish, and renames them. Under their own names the next run
-//! would take them for done, because Flamenco's jobs do not overwrite: `skipping existing frame`.
+//! PictureStamps that a run of Blender began and did not finish. Under their own names the next run would take them for
+//! done, for Flamenco's jobs do not overwrite: `skipping existing frame`. So they get another name.
 //!
 //! ```text
 //! before ─► Blender ─► after, who was open for writing ─► find ─ a moment ─► set_aside ─► NAME.partial
 //! ```
 //!
-//! The files that existed before are remembered by inode, size and time rather than compared by time alone, because a file
-//! server has a clock of its own. Times are compared only where nothing else tells: for files outside the pattern, and for what
-//! was written after the run. All of this blocks. It works within one opened folder, by names that are no links.
+//! What was there before is remembered as it was, rather than told by its time: a file server has a clock of its own. Times
+//! are compared where nothing else tells, for files outside the pattern and for what was written after the run. All of
+//! it blocks; all of it is done within one opened folder, by names that are no links.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -35,14 +35,14 @@ use super::program::size;
 use crate::mounts::{is_mounted, mount_of};
 use crate::process::OpenFile;
 
-/// Up to so many names are looked up one by one; for more names the folder is read.
+/// Up to so many names are asked for one by one; above, the folder is read.
 const NAMES_MOST: usize = 500;
-/// How far the clock of a file server may be behind ours, for files that may have existed before the run.
+/// What the clock of a file server may be behind ours, for files of which nobody knows whether they were there before.
 const CLOCK_SKEW: Duration = Duration::from_secs(60);
-/// Appended to the name of an unfinished picture.
+/// Added to the name of what was not finished.
 const PARTIAL: &str = ".partial";
 
-/// What a file looked like at one moment. Any write changes one of the fields.
+/// A file as it was seen once. Whoever writes it changes one of these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct FileStamp {
     inode: u64,
@@ -51,37 +51,37 @@ pub(super) struct FileStamp {
     modified: (i64, i64),
 }
 
-/// The pictures that existed, by path.
+/// The pictures of an output that were there, by path.
 pub(super) type PictureStamps = BTreeMap<PathBuf, FileStamp>;
 
-/// What is known about a run that did not succeed.
+/// What is known of a run that did not end well.
 #[derive(Debug)]
 pub(super) struct RenderRun {
     pub(super) outputs: Vec<OutputPattern>,
-    /// The pictures that existed when it began; `None` if that is not known.
+    /// What was there when it began; `None` where that is not known.
     pub(super) before: Option<PictureStamps>,
-    /// Where the file systems of the outputs were mounted. If one of them is not mounted, what is found does not count.
+    /// Where the file systems of the outputs were mounted: without them nothing that is seen counts.
     pub(super) mounts: Vec<PathBuf>,
-    /// The absolute paths that Blender reported as saved.
+    /// What Blender said it had saved; absolute.
     pub(super) saved: Vec<PathBuf>,
-    /// The files that were open for writing at its end.
+    /// What was open for writing at its end.
     pub(super) writing: Vec<OpenFile>,
-    /// The task's temporary directory, which is removed after the task.
+    /// The task's own, which goes with it.
     pub(super) tmpdir: PathBuf,
     pub(super) began: SystemTime,
-    /// A file that was written later belongs to another node.
+    /// What was written later is another node's.
     pub(super) not_after: Option<SystemTime>,
 }
 
-/// The result of a search for unfinished pictures.
+/// What a search for the pictures of a run has found.
 #[derive(Debug, Default)]
 pub(super) struct UnfinishedSearch {
     pub(super) unfinished: Vec<UnfinishedPicture>,
-    /// What hindered the search, as lines for a log. Without any, everything was examined.
+    /// What hindered it, in lines for a log. Without any, all was looked at.
     pub(super) problems: Vec<String>,
 }
 
-/// A picture that was not finished.
+/// A file that was not finished.
 #[derive(Debug)]
 pub(super) struct UnfinishedPicture {
     folder: Arc<OwnedFd>,
@@ -133,7 +133,7 @@ fn folder_flags() -> OFlag {
 }
 
 impl FileStamp {
-    /// The stamp of the regular file of this name. Links are not followed.
+    /// A regular file of this name, not what a link leads to.
     fn by_name(folder: impl AsFd, name: impl AsRef<OsStr>) -> Option<Self> {
         let stat = fstatat(folder, Path::new(name.as_ref()), AtFlags::AT_SYMLINK_NOFOLLOW).ok()?;
         let is_file = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG;
@@ -144,7 +144,7 @@ impl FileStamp {
         })
     }
 
-    /// The stamp of an open file, for which a file server is asked again.
+    /// The same of an open file, which a file server is asked for anew.
     fn of_file(file: &File) -> io::Result<Option<Self>> {
         let data = file.metadata()?;
         Ok(data.is_file().then_some(Self {
@@ -161,7 +161,7 @@ impl FileStamp {
 }
 
 impl RenderRun {
-    /// Finds the pictures that this run began and did not finish.
+    /// What this run began and did not finish.
     pub(super) fn find(&self) -> UnfinishedSearch {
         let UnfinishedSearch {
             unfinished: mut found,
@@ -220,7 +220,7 @@ impl RenderRun {
             .map_err(|error| cannot(path, &error))
     }
 
-    /// The pictures of the pattern that have changed since the run began.
+    /// PictureStamps of the pattern that are not as they were.
     fn changed(&self) -> io::Result<Vec<PathBuf>> {
         let Some(before) = &self.before else {
             return Ok(Vec::new());
@@ -244,7 +244,7 @@ impl RenderRun {
             .map_err(|error| cannot(path, &error))
     }
 
-    /// The file in `folder`, unless it is a link, is complete, or was reported as saved.
+    /// The file in `folder`, unless it is a link, is whole, or was announced as saved.
     fn unfinished(&self, folder: OwnedFd, path: &Path) -> io::Result<Option<UnfinishedPicture>> {
         let Some(name) = path.file_name() else { return Ok(None) };
         let Some((file, stamp)) = open_file(&folder, name)? else {
@@ -270,10 +270,10 @@ impl RenderRun {
 }
 
 impl UnfinishedPicture {
-    /// Renames the picture, unless it was changed since it was found. Returns a line for a log; `None` if the picture is gone.
+    /// Gives it its other name, if nobody has touched it since it was found. A line for a log; `None` if it is gone.
     ///
     /// # Errors
-    /// Returns a line for a log.
+    /// A line for a log as well.
     pub(super) fn set_aside(self) -> Result<Option<String>, String> {
         self.try_to_set_aside().map_err(|error| cannot(&self.path, &error))
     }
@@ -291,7 +291,7 @@ impl UnfinishedPicture {
                 "Left alone: {path} was not finished here, and somebody else writes it now"
             )));
         }
-        // The last check before the name is used: it must still be the name of this file.
+        // The last stamp before the name is used: it is still this file's.
         if FileStamp::by_name(&self.folder, name) != Some(stamp) {
             return Ok(None);
         }
@@ -313,7 +313,7 @@ impl UnfinishedPicture {
 
 /// A regular file; `None` where there is none, or a link.
 fn open_file(folder: &OwnedFd, name: &OsStr) -> io::Result<Option<(File, FileStamp)>> {
-    // Another kind of file, such as a FIFO, must not block the open.
+    // Whatever else is there must not hold us.
     let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
     if FileStamp::by_name(folder, name).is_none() {
         return Ok(None);

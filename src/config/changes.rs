@@ -9,7 +9,7 @@ use super::table::Key;
 impl Config {
     /// What differs, named as in the file: the keys above the first table and those of `[timings]` one by one, any other
     /// table as a whole.
-    pub fn changes(&self, other: &Self) -> Vec<String> {
+    pub(crate) fn changes(&self, other: &Self) -> Vec<String> {
         let mut changed = Vec::new();
         for table in &TABLES {
             match table.name {

@@ -8,7 +8,7 @@ use super::{Config, SettingOrigin, headers};
 
 /// A table of the configuration, as it is in effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EffectiveTable<'a> {
+pub(crate) struct EffectiveTable<'a> {
     /// Empty for the keys above the first table.
     pub name: &'static str,
     /// The keys in the order of the manual.
@@ -17,7 +17,7 @@ pub struct EffectiveTable<'a> {
 
 /// A key with its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EffectiveValue<'a> {
+pub(crate) struct EffectiveValue<'a> {
     /// The name in its table.
     pub name: String,
     /// The value.
@@ -28,7 +28,7 @@ pub struct EffectiveValue<'a> {
 
 /// A value as a file would have it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ShownValue {
+pub(crate) enum ShownValue {
     /// In TOML.
     Toml(String),
     /// There is none.
@@ -39,7 +39,7 @@ pub enum ShownValue {
 
 impl Config {
     /// All values, in the order of the manual.
-    pub fn effective(&self) -> Vec<EffectiveTable<'_>> {
+    pub(crate) fn effective(&self) -> Vec<EffectiveTable<'_>> {
         let table = |table: &Table| EffectiveTable {
             name: table.name,
             values: match table.name {

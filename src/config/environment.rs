@@ -11,7 +11,7 @@ use nix::unistd::{Uid, User, gethostname};
 
 /// Variables, current directory and host, as they were at the start.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Environment {
+pub(crate) struct Environment {
     /// The environment variables.
     pub variables: BTreeMap<OsString, OsString>,
     /// The current directory: relative paths are meant from here.
@@ -28,7 +28,7 @@ pub struct Environment {
 
 impl Environment {
     /// The environment of this process.
-    pub fn capture() -> Self {
+    pub(crate) fn capture() -> Self {
         Self {
             variables: env::vars_os().collect(),
             // Without a current directory (it was deleted) there is nothing to find in it either.
@@ -41,7 +41,7 @@ impl Environment {
     }
 
     /// The value of a variable. An empty one counts as not set: that is what `VARIABLE=` in a unit means.
-    pub fn get(&self, name: &str) -> Option<&OsStr> {
+    pub(crate) fn get(&self, name: &str) -> Option<&OsStr> {
         self.variables
             .get(OsStr::new(name))
             .map(OsString::as_os_str)
@@ -49,18 +49,18 @@ impl Environment {
     }
 
     /// A path that the operator gave, made absolute.
-    pub fn absolute(&self, path: impl AsRef<Path>) -> PathBuf {
+    pub(crate) fn absolute(&self, path: impl AsRef<Path>) -> PathBuf {
         self.directory.join(path)
     }
 
     /// The user's home directory: `$HOME` if it is an absolute path, else what the user database says.
-    pub fn home(&self) -> Option<PathBuf> {
+    pub(crate) fn home(&self) -> Option<PathBuf> {
         self.absolute_variable("HOME").or_else(|| self.user_home.clone())
     }
 
     /// A base directory of the XDG specification, `variable` or `fallback` in the home directory. A relative
     /// value is ignored, as the specification asks.
-    pub fn xdg(&self, variable: &str, fallback: &str) -> Option<PathBuf> {
+    pub(crate) fn xdg(&self, variable: &str, fallback: &str) -> Option<PathBuf> {
         self.absolute_variable(variable)
             .or_else(|| Some(self.home()?.join(fallback)))
     }

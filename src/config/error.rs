@@ -7,7 +7,7 @@ use crate::document::Problem;
 /// The configuration cannot be used. Everything that is wrong in one file is reported at once.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", self.text())]
-pub struct ConfigError {
+pub(crate) struct ConfigError {
     /// At least one.
     pub problems: Vec<Problem>,
 }
@@ -34,4 +34,4 @@ impl From<Problem> for ConfigError {
 }
 
 /// Something that the operator should know of and that the worker can live with. `{:#}` keeps it to one line.
-pub type Warning = Problem;
+pub(crate) type Warning = Problem;

@@ -22,7 +22,7 @@ mod error;
 mod formats;
 mod headers;
 mod keys;
-pub mod manual;
+pub(crate) mod manual;
 mod origin;
 mod reader;
 mod search;
@@ -32,29 +32,29 @@ mod units;
 use tracing::Level;
 use tracing_subscriber::EnvFilter;
 
-pub use self::effective::{EffectiveTable, EffectiveValue, ShownValue};
-pub use self::environment::Environment;
+pub(crate) use self::effective::{EffectiveValue, ShownValue};
+pub(crate) use self::environment::Environment;
 pub(crate) use self::environment::hostname;
-pub use self::error::{ConfigError, Warning};
-pub use self::keys::{Config, LogSettings, NodeNeeds, SpoolLimits, TlsSettings};
-pub use self::origin::SettingOrigin;
+pub(crate) use self::error::{ConfigError, Warning};
+pub(crate) use self::keys::{Config, LogSettings};
+pub(crate) use self::origin::SettingOrigin;
 use self::search::{ConfigFile, FileFormat};
-pub use self::units::MemoryLimit;
+pub(crate) use self::units::MemoryLimit;
 use crate::cli::Arguments;
-pub use crate::document::{Location, Problem};
+pub(crate) use crate::document::Problem;
 
 impl Config {
     /// Reads the file, the environment and the command line. It changes nothing.
     ///
     /// # Errors
     /// A file that cannot be read, and a value in it or in a variable that makes no sense. The process then ends with 78.
-    pub fn load(arguments: &Arguments, environment: &Environment) -> Result<(Self, Vec<Warning>), ConfigError> {
+    pub(crate) fn load(arguments: &Arguments, environment: &Environment) -> Result<(Self, Vec<Warning>), ConfigError> {
         let (config, warnings, wrong) = Self::load_what_is_valid(arguments, environment);
         wrong.map_or(Ok((config, warnings)), Err)
     }
 
     /// Reads what [`load`](Self::load) reads, and goes on past errors for `doctor`: what cannot be used keeps its default.
-    pub fn load_what_is_valid(
+    pub(crate) fn load_what_is_valid(
         arguments: &Arguments,
         environment: &Environment,
     ) -> (Self, Vec<Warning>, Option<ConfigError>) {
@@ -130,7 +130,7 @@ impl Config {
     }
 
     /// Where the value of a key comes from. Keys have their full names: `manager`, `log.level`, `timings.grace`.
-    pub fn origin(&self, key: &str) -> &SettingOrigin {
+    pub(crate) fn origin(&self, key: &str) -> &SettingOrigin {
         self.origins.get(key).unwrap_or(&SettingOrigin::Default)
     }
 

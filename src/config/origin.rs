@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 /// Where the value of a key was set.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SettingOrigin {
+pub(crate) enum SettingOrigin {
     /// An argument.
     CommandLine,
     /// The variable's name.

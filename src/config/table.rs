@@ -220,7 +220,7 @@ macro_rules! table {
     ) => {
         $(#[doc = $table_about])+
         #[derive(Debug, Clone, PartialEq, Eq)]
-        pub struct $Struct {
+        pub(crate) struct $Struct {
             $($(#[doc = $about])+ pub $name: $Type,)*
             $($($(#[doc = $beside_about])+ $beside_visibility $beside: $BesideType,)*)?
         }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
+use super::keys::SpoolLimits;
 use std::fs;
 use std::time::Duration;
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 /// How much memory the programs of a task may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MemoryLimit {
+pub(crate) enum MemoryLimit {
     /// So many bytes.
     Bytes(u64),
     /// A share of the machine's memory, 1 to 100.

@@ -10,13 +10,15 @@ use std::path::PathBuf;
 /// A file with its text.
 #[derive(Debug)]
 pub(crate) struct SourceFile {
+    /// Where it is.
     pub(crate) path: PathBuf,
+    /// All of it.
     pub(crate) text: String,
 }
 
 /// A place in a file, ready to be shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Location {
+pub(crate) struct Location {
     /// The file.
     pub path: PathBuf,
     /// Counts from 1.

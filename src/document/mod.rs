@@ -16,7 +16,7 @@ pub(crate) mod toml;
 mod tree;
 pub(crate) mod yaml;
 
-pub use self::location::Location;
+pub(crate) use self::location::Location;
 pub(crate) use self::location::SourceFile;
-pub use self::problem::Problem;
+pub(crate) use self::problem::Problem;
 pub(crate) use self::tree::{Diagnostic, TableEntry, TreeNode, Value};

@@ -8,7 +8,7 @@ use super::location::Location;
 
 /// One thing that is wrong, where it is, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
+pub(crate) struct Problem {
     location: Option<Location>,
     what: String,
     advice: Option<String>,
@@ -37,7 +37,7 @@ impl Problem {
     }
 
     /// Where it is, if it is in a file.
-    pub fn location(&self) -> Option<&Location> {
+    pub(crate) fn location(&self) -> Option<&Location> {
         self.location.as_ref()
     }
 }

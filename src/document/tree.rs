@@ -7,15 +7,20 @@ use std::ops::{Range, RangeInclusive};
 /// A value, and which bytes of the file it is.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct TreeNode {
+    /// What is written.
     pub(crate) value: Value,
+    /// Bytes from the start of the file.
     pub(crate) span: Range<usize>,
 }
 
 /// A key of a table with its value. Tables keep the order of the file.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct TableEntry {
+    /// The key, without quotes.
     pub(crate) key: String,
+    /// The key's bytes in the file.
     pub(crate) key_span: Range<usize>,
+    /// The value.
     pub(crate) node: TreeNode,
 }
 
@@ -26,12 +31,17 @@ pub(crate) enum Value {
     Text(String),
     /// YAML without quotes: it is a text or a number, whichever is wanted.
     Plain(String),
+    /// A whole number.
     Integer(i64),
     /// Any other number as it is written, and an integer that is too large for 64 bits.
     Number(String),
+    /// `true` or `false`.
     Boolean(bool),
+    /// A date or a time, which no key takes.
     Date,
+    /// Values in order.
     List(Vec<TreeNode>),
+    /// Keys with their values.
     Table(Vec<TableEntry>),
     /// YAML's `null`, `~` or nothing at all. It counts as if the key were not there.
     Nothing,
@@ -40,6 +50,7 @@ pub(crate) enum Value {
 /// What is wrong with a value, and what could be written instead.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Diagnostic {
+    /// The bytes in the file that are wrong.
     pub(crate) span: Range<usize>,
     /// The end of a sentence that starts with the key.
     pub(crate) what: String,

@@ -20,14 +20,14 @@ use std::path::Path;
 use nix::libc;
 use nix::sys::statvfs::statvfs;
 
-pub use self::replace::{UNFINISHED, create_anew, remove_if_there, replace, replace_durably, sync_directory_of};
-pub use self::thread::{Thread, is_standstill};
+pub(crate) use self::replace::{UNFINISHED, create_anew, remove_if_there, replace, replace_durably, sync_directory_of};
+pub(crate) use self::thread::{Thread, is_standstill};
 
 /// Opens a file to be read.
 ///
 /// # Errors
 /// What the system says; `InvalidInput` for what is no regular file, with what it is instead.
-pub fn open(path: &Path) -> io::Result<File> {
+pub(crate) fn open(path: &Path) -> io::Result<File> {
     open_with(path, OpenOptions::new().read(true))
 }
 
@@ -35,7 +35,7 @@ pub fn open(path: &Path) -> io::Result<File> {
 ///
 /// # Errors
 /// As [`open`].
-pub fn open_with(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+pub(crate) fn open_with(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     // Before it is opened: to open a device may do something (a watchdog begins to count). After: it may have changed.
     if let Ok(found) = fs::metadata(path) {
         regular(found.file_type())?;
@@ -50,7 +50,7 @@ pub fn open_with(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
 ///
 /// # Errors
 /// As [`open`]; `FileTooLarge`.
-pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+pub(crate) fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     open(path)?.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > most {
@@ -66,7 +66,7 @@ pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 /// As [`read`]; `InvalidData`.
-pub fn read_to_string(path: &Path, most: u64) -> io::Result<String> {
+pub(crate) fn read_to_string(path: &Path, most: u64) -> io::Result<String> {
     String::from_utf8(read(path, most)?)
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not text in UTF-8"))
 }
@@ -75,13 +75,13 @@ pub fn read_to_string(path: &Path, most: u64) -> io::Result<String> {
 ///
 /// # Errors
 /// What statvfs(3) says: the path is not there, or the file system does not tell.
-pub fn free_space(path: &Path) -> nix::Result<u64> {
+pub(crate) fn free_space(path: &Path) -> nix::Result<u64> {
     let found = statvfs(path)?;
     Ok(found.blocks_available().saturating_mul(found.fragment_size()))
 }
 
 /// Whether an error means that the disk has no room, or none for this user: that passes.
-pub fn is_full(error: &io::Error) -> bool {
+pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 

@@ -8,7 +8,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 /// End of the name of a file or folder that is not finished; one that is found at a start is a leftover.
-pub const UNFINISHED: &str = ".new";
+pub(crate) const UNFINISHED: &str = ".new";
 
 /// Puts `bytes` in the place of a file. Other users of the machine cannot read it (mode 0600). After a crash of this
 /// process there is the old file or the new one. After a power cut that holds only once the file was synced, or on a
@@ -17,7 +17,7 @@ pub const UNFINISHED: &str = ".new";
 ///
 /// # Errors
 /// Whatever the file system says; the old file is then as it was.
-pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     write_and_rename(path, bytes, |_| Ok(()))
 }
 
@@ -25,7 +25,7 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 ///
 /// # Errors
 /// Whatever the file system says; the old file is then as it was, unless only the folder could not be synced.
-pub fn replace_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn replace_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
     write_and_rename(path, bytes, File::sync_all)?;
     sync_directory_of(path)
 }
@@ -50,7 +50,7 @@ fn write_and_rename(path: &Path, bytes: &[u8], finish: impl FnOnce(&File) -> io:
 ///
 /// # Errors
 /// Whatever the file system says.
-pub fn create_anew(path: &Path) -> io::Result<File> {
+pub(crate) fn create_anew(path: &Path) -> io::Result<File> {
     remove_if_there(path)?;
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
@@ -59,7 +59,7 @@ pub fn create_anew(path: &Path) -> io::Result<File> {
 ///
 /// # Errors
 /// Whatever the file system says.
-pub fn sync_directory_of(path: &Path) -> io::Result<()> {
+pub(crate) fn sync_directory_of(path: &Path) -> io::Result<()> {
     match path.parent() {
         Some(directory) => File::open(directory)?.sync_all(),
         None => Ok(()),
@@ -70,7 +70,7 @@ pub fn sync_directory_of(path: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// Whatever the file system says but that there is no such file.
-pub fn remove_if_there(path: &Path) -> io::Result<()> {
+pub(crate) fn remove_if_there(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),

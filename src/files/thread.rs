@@ -28,7 +28,7 @@ type Job = Box<dyn FnOnce() + Send>;
 
 /// Clones lead to the same thread. It ends with the last of them.
 #[derive(Debug, Clone)]
-pub struct Thread {
+pub(crate) struct Thread {
     jobs: Sender<Job>,
     /// Calls that were given to the thread.
     given: Arc<AtomicU64>,
@@ -41,7 +41,7 @@ impl Thread {
     ///
     /// # Errors
     /// When there can be no more threads.
-    pub fn start() -> io::Result<Self> {
+    pub(crate) fn start() -> io::Result<Self> {
         let (jobs, todo) = channel::<Job>();
         // It is never joined: it may not come back, and the process ends without it.
         Builder::new()
@@ -63,7 +63,7 @@ impl Thread {
     ///
     /// # Errors
     /// `TimedOut` when an earlier call has not come back yet.
-    pub fn ready(&self) -> io::Result<()> {
+    pub(crate) fn ready(&self) -> io::Result<()> {
         match self.given.load(Ordering::SeqCst) == self.done.load(Ordering::SeqCst) {
             true => Ok(()),
             false => Err(standstill()),
@@ -74,7 +74,10 @@ impl Thread {
     ///
     /// # Errors
     /// What `work` says; `TimedOut` when it has not come back yet, or an earlier one has not.
-    pub fn run<T: Send + 'static>(&self, work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    pub(crate) fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
         self.ready()?;
         let (answer, answered) = channel();
         let done = Arc::clone(&self.done);
@@ -97,7 +100,7 @@ fn standstill() -> io::Error {
 }
 
 /// Whether an error means that the file system stands still.
-pub fn is_standstill(error: &io::Error) -> bool {
+pub(crate) fn is_standstill(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::TimedOut
 }
 

@@ -36,7 +36,7 @@ const MAX_FILE_BYTES: u64 = 64 << 10;
 
 /// What the Manager knows this worker by.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Credentials {
+pub(crate) struct Credentials {
     /// The UUID it was given at its registration.
     pub id: String,
     /// What it chose at its registration; at most 72 bytes.
@@ -54,7 +54,7 @@ impl fmt::Debug for Credentials {
 
 /// The credentials cannot be read or written. Exit code 78 at the start.
 #[derive(Debug, thiserror::Error)]
-pub enum CredentialsError {
+pub(crate) enum CredentialsError {
     /// `file:line:column`, what is wrong and what to do; never the line itself.
     #[error("{0:#}")]
     Broken(Problem),
@@ -76,7 +76,7 @@ pub enum CredentialsError {
 
 impl CredentialsError {
     /// The disk has no room, or none for us: that passes.
-    pub fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         match self {
             Self::Io { source, .. } => files::is_full(source),
             Self::Broken(_) | Self::Random(_) => false,
@@ -89,7 +89,7 @@ impl Credentials {
     ///
     /// # Errors
     /// [`CredentialsError::Random`], on kernels that have none.
-    pub fn new_secret() -> Result<String, CredentialsError> {
+    pub(crate) fn new_secret() -> Result<String, CredentialsError> {
         let mut bytes = [0u8; SECRET_DIGITS / 2];
         getrandom::fill(&mut bytes).map_err(CredentialsError::Random)?;
         Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
@@ -99,7 +99,7 @@ impl Credentials {
     ///
     /// # Errors
     /// A file that is there and cannot be used, whatever is wrong with it.
-    pub fn of(dir: &Path) -> Result<Option<Self>, CredentialsError> {
+    pub(crate) fn of(dir: &Path) -> Result<Option<Self>, CredentialsError> {
         let path = dir.join(NAME);
         let Some(text) = read(&path).map_err(|source| io_error("read", &path, source))? else {
             return Ok(None);
@@ -192,13 +192,13 @@ fn offset(text: &str, line: usize, column: usize) -> usize {
 }
 
 /// Whether a worker registered in the home `dir`. Blocks.
-pub fn has_credentials(dir: &Path) -> bool {
+pub(crate) fn has_credentials(dir: &Path) -> bool {
     dir.join(NAME).exists()
 }
 
 impl Home {
     /// Where the credentials are, or would be.
-    pub fn credentials_file(&self) -> PathBuf {
+    pub(crate) fn credentials_file(&self) -> PathBuf {
         self.dir.join(NAME)
     }
 
@@ -207,7 +207,7 @@ impl Home {
     ///
     /// # Errors
     /// A file that is there and cannot be used, whatever is wrong with it.
-    pub async fn credentials(&self) -> Result<Option<Credentials>, CredentialsError> {
+    pub(crate) async fn credentials(&self) -> Result<Option<Credentials>, CredentialsError> {
         let (path, dir) = (self.credentials_file(), self.dir.clone());
         run_blocking(move || {
             // Where it is not ours to change (a mounted secret) nothing is said of it.
@@ -224,7 +224,7 @@ impl Home {
     ///
     /// # Errors
     /// Whatever the file system says; the old file is then as it was.
-    pub async fn save_credentials(&self, credentials: &Credentials) -> Result<(), CredentialsError> {
+    pub(crate) async fn save_credentials(&self, credentials: &Credentials) -> Result<(), CredentialsError> {
         let (path, text, machine) = (self.credentials_file(), credentials.text(), self.machine_file());
         run_blocking(move || {
             // First, so that the new credentials never stand beside another machine's name.
@@ -239,7 +239,7 @@ impl Home {
     ///
     /// # Errors
     /// Whatever the file system says.
-    pub async fn has_room_for_credentials(&self) -> Result<(), CredentialsError> {
+    pub(crate) async fn has_room_for_credentials(&self) -> Result<(), CredentialsError> {
         let path = self.dir.join(TRIAL);
         run_blocking(move || {
             let tried = files::replace_durably(&path, &[b'\n'; TRIAL_BYTES]);
@@ -255,7 +255,7 @@ impl Home {
     ///
     /// # Errors
     /// Whatever the file system says.
-    pub async fn set_aside_credentials(&self) -> Result<Option<PathBuf>, CredentialsError> {
+    pub(crate) async fn set_aside_credentials(&self) -> Result<Option<PathBuf>, CredentialsError> {
         let path = self.credentials_file();
         let now = clock::timestamp().strftime("%Y%m%dT%H%M%SZ").to_string();
         run_blocking(move || set_aside(&path, &now).map_err(|source| io_error("set aside", &path, source))).await

@@ -10,7 +10,7 @@ use super::lock_holder::LockHolder;
 /// The home cannot be used. All but [`InUse`](Self::InUse) and [`Copied`](Self::Copied) are for the operator to
 /// repair (exit code 78).
 #[derive(Debug, thiserror::Error)]
-pub enum HomeError {
+pub(crate) enum HomeError {
     /// Neither a setting nor a user's home directory to derive one from.
     #[error("there is no place for this worker's home: set FLAMENCO_HOME to a directory it can write to")]
     NoPlace,

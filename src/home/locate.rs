@@ -13,7 +13,7 @@ use crate::config::{Config, Environment};
 ///
 /// # Errors
 /// [`HomeError::NoPlace`].
-pub fn locate(config: &Config, environment: &Environment) -> Result<PathBuf, HomeError> {
+pub(crate) fn locate(config: &Config, environment: &Environment) -> Result<PathBuf, HomeError> {
     if let Some(home) = chosen(config, environment) {
         return Ok(home);
     }

@@ -23,7 +23,7 @@ const MAX_BYTES: u64 = 4096;
 
 /// Who holds a home, as the holder itself has written it into the lock file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LockHolder {
+pub(crate) struct LockHolder {
     /// In that host's (or container's) own numbering.
     pub pid: i32,
     /// The name of its host.
@@ -52,25 +52,25 @@ impl LockHolder {
     }
 
     /// Whether this holder runs on this host, as far as a name can tell.
-    pub fn is_here(&self) -> bool {
+    pub(crate) fn is_here(&self) -> bool {
         self.host == hostname()
     }
 
     /// Who has used the home `dir` last, by the text of its lock; the lock itself is left alone. `None` for a home
     /// that nobody used.
-    pub fn of(dir: &Path) -> Option<Self> {
+    pub(crate) fn of(dir: &Path) -> Option<Self> {
         Self::read(&mut files::open(&dir.join(NAME)).ok()?)
     }
 
     /// Whether a process with its pid runs on this host, and the host was not started anew since; the pid may have been given
     /// to another process.
-    pub fn is_alive(&self) -> bool {
+    pub(crate) fn is_alive(&self) -> bool {
         self.is_here() && self.boot == clock::boot_id() && Path::new("/proc").join(self.pid.to_string()).exists()
     }
 
     /// Whether the process of that number has the lock file of `dir` open: another process that has the number now, here or
     /// in another container, does not. Another user's files cannot be seen.
-    pub fn has_open(&self, dir: &Path) -> bool {
+    pub(crate) fn has_open(&self, dir: &Path) -> bool {
         let identity = |path: PathBuf| fs::metadata(path).map(|file| (file.dev(), file.ino())).ok();
         let Some(lock) = identity(dir.join(NAME)) else {
             return false;

@@ -24,7 +24,7 @@ impl Home {
     ///
     /// # Errors
     /// Whatever the file system says. A worker can go on without this.
-    pub async fn of_another_machine(&self) -> io::Result<Option<PathBuf>> {
+    pub(crate) async fn of_another_machine(&self) -> io::Result<Option<PathBuf>> {
         let path = self.machine_file();
         run_blocking(move || {
             let Some(here) = machine_id() else { return Ok(None) };
@@ -51,7 +51,7 @@ pub(super) fn note(path: &Path) -> io::Result<()> {
 }
 
 /// What tells this machine from others: its id, its name. A copy may keep one of them.
-pub fn this_machine() -> String {
+pub(crate) fn this_machine() -> String {
     let name = nix::unistd::gethostname().unwrap_or_default();
     format!("{} {}", machine_id().unwrap_or_default(), name.to_string_lossy())
 }

@@ -29,12 +29,12 @@ mod signed_on;
 #[cfg(test)]
 mod tests;
 
-pub use self::credentials::{Credentials, CredentialsError, has_credentials};
-pub use self::error::HomeError;
-pub use self::locate::locate;
-pub use self::lock_holder::LockHolder;
-pub use self::machine::this_machine;
-pub use self::open::{Home, mark_of, spool_of};
-pub use self::owner::{describe_owner, open_to_others};
+pub(crate) use self::credentials::{Credentials, CredentialsError, has_credentials};
+pub(crate) use self::error::HomeError;
+pub(crate) use self::locate::locate;
+pub(crate) use self::lock_holder::LockHolder;
+pub(crate) use self::machine::this_machine;
+pub(crate) use self::open::{Home, mark_of, spool_of};
+pub(crate) use self::owner::{describe_owner, open_to_others};
 pub(crate) use self::owner::{group_name, user_name};
-pub use self::search::{SearchError, search};
+pub(crate) use self::search::{SearchError, search};

@@ -23,7 +23,7 @@ use crate::files;
 
 /// A home that is ours: the lock is held until this is dropped, or the process ends in whatever way.
 #[derive(Debug)]
-pub struct Home {
+pub(crate) struct Home {
     pub(super) dir: PathBuf,
     mark: String,
     lock: HomeLock,
@@ -40,7 +40,7 @@ impl Home {
     ///
     /// # Errors
     /// [`HomeError`], but for `NoPlace` and `Copied`.
-    pub async fn open(dir: PathBuf, patience: Duration) -> Result<Self, HomeError> {
+    pub(crate) async fn open(dir: PathBuf, patience: Duration) -> Result<Self, HomeError> {
         // On a network file system any of this may hang; the event loop must not.
         let made = dir.clone();
         let mark = run_blocking(move || prepare(&made)).await?;
@@ -59,7 +59,7 @@ impl Home {
     ///
     /// # Errors
     /// [`HomeError::Copied`]. Where it cannot be told there is none.
-    pub fn claim(&self, id: &str) -> Result<(), HomeError> {
+    pub(crate) fn claim(&self, id: &str) -> Result<(), HomeError> {
         // The claim of an earlier id, if there was one, ends here.
         self.claim.take();
         match IdentityClaim::take(id) {
@@ -86,12 +86,12 @@ impl Home {
     }
 
     /// The directory itself.
-    pub fn dir(&self) -> &Path {
+    pub(crate) fn dir(&self) -> &Path {
         &self.dir
     }
 
     /// Tells a worker that waits for this home that it will be free soon. May be called more than once.
-    pub fn note_leaving(&self) {
+    pub(crate) fn note_leaving(&self) {
         let noting = self.lock.clone();
         if let Err(error) = self.files.run(move || noting.note_leaving()) {
             debug!(error = chain(&error), "cannot note that this worker leaves");
@@ -99,12 +99,12 @@ impl Home {
     }
 
     /// Where the spool of this home is; the spool makes it.
-    pub fn spool_dir(&self) -> PathBuf {
+    pub(crate) fn spool_dir(&self) -> PathBuf {
         spool_of(&self.dir)
     }
 
     /// Where journals of runs of Blender that are not over are kept; the one who fills it makes it.
-    pub fn rendering_dir(&self) -> PathBuf {
+    pub(crate) fn rendering_dir(&self) -> PathBuf {
         self.dir.join("rendering")
     }
 
@@ -113,13 +113,13 @@ impl Home {
     /// know; a renamed one is still the same, which the path would not know. The device number of a network
     /// mount can change when it is mounted anew: the marked processes of a worker that died before that
     /// are not recognised after it, and only those.
-    pub fn mark(&self) -> &str {
+    pub(crate) fn mark(&self) -> &str {
         &self.mark
     }
 }
 
 /// The spool of a home, ours or another worker's.
-pub fn spool_of(dir: &Path) -> PathBuf {
+pub(crate) fn spool_of(dir: &Path) -> PathBuf {
     dir.join("spool")
 }
 
@@ -186,7 +186,7 @@ fn prepare(dir: &Path) -> Result<String, HomeError> {
 }
 
 /// The mark of a home, of its directory's metadata: see [`Home::mark`].
-pub fn mark_of(found: &fs::Metadata) -> String {
+pub(crate) fn mark_of(found: &fs::Metadata) -> String {
     format!("{:x}-{:x}", found.dev(), found.ino())
 }
 

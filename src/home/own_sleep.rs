@@ -17,7 +17,7 @@ const NAME: &str = "resting";
 
 impl Home {
     /// Whether the last sleep was by itself, and is not over; `false` where that cannot be told.
-    pub fn sleeps_by_itself(&self) -> bool {
+    pub(crate) fn sleeps_by_itself(&self) -> bool {
         let path = self.dir.join(NAME);
         self.files.run(move || path.try_exists()).unwrap_or(false)
     }
@@ -27,7 +27,7 @@ impl Home {
     ///
     /// # Errors
     /// Whatever the file system says. A worker can go on without the mark.
-    pub fn remember_own_sleep(&self) -> io::Result<()> {
+    pub(crate) fn remember_own_sleep(&self) -> io::Result<()> {
         let path = self.dir.join(NAME);
         self.files.run(move || {
             let mut options = OpenOptions::new();
@@ -40,7 +40,7 @@ impl Home {
     ///
     /// # Errors
     /// Whatever the file system says.
-    pub fn forget_own_sleep(&self) -> io::Result<()> {
+    pub(crate) fn forget_own_sleep(&self) -> io::Result<()> {
         let path = self.dir.join(NAME);
         self.files.run(move || files::remove_if_there(&path))
     }

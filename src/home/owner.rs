@@ -9,7 +9,7 @@ use std::path::Path;
 use nix::unistd::{Gid, Group, Uid, User, geteuid};
 
 /// Describes who may use a path: `/var/lib: owner root, group root, mode 0755; we are user render`.
-pub fn describe_owner(path: &Path) -> String {
+pub(crate) fn describe_owner(path: &Path) -> String {
     let we = user_name(geteuid());
     match fs::metadata(path) {
         Ok(found) => format!(
@@ -24,7 +24,7 @@ pub fn describe_owner(path: &Path) -> String {
 }
 
 /// How others can change what is in a home: `mode 0777`; `None` when they cannot.
-pub fn open_to_others(home: &Metadata) -> Option<String> {
+pub(crate) fn open_to_others(home: &Metadata) -> Option<String> {
     if home.mode() & 0o022 != 0 {
         return Some(format!("mode {:04o}", home.mode() & 0o7777));
     }

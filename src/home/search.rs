@@ -23,7 +23,7 @@ const BETWEEN: [char; 3] = ['@', '.', '-'];
 
 /// Why no home is meant.
 #[derive(Debug, thiserror::Error)]
-pub enum SearchError {
+pub(crate) enum SearchError {
     /// There is no place for a home at all.
     #[error(transparent)]
     Nowhere(#[from] HomeError),
@@ -41,7 +41,7 @@ fn paths(paths: &[PathBuf]) -> String {
 ///
 /// # Errors
 /// See [`SearchError`].
-pub fn search(config: &Config, environment: &Environment) -> Result<PathBuf, SearchError> {
+pub(crate) fn search(config: &Config, environment: &Environment) -> Result<PathBuf, SearchError> {
     let own = locate(config, environment)?;
     if chosen(config, environment).is_some() || LockHolder::of(&own).is_some_and(|holder| holder.is_alive()) {
         return Ok(own);

@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 impl Home {
     /// Whether a run signed on and did not sign off: the Manager may still think it has a task. Where this
     /// cannot be told it is taken to be so; to sign off once more costs one request.
-    pub fn signed_on(&self) -> bool {
+    pub(crate) fn signed_on(&self) -> bool {
         let path = self.dir.join(NAME);
         self.files.run(move || path.try_exists()).unwrap_or(true)
     }
@@ -29,7 +29,7 @@ impl Home {
     ///
     /// # Errors
     /// Whatever the file system says. A worker can go on without the mark.
-    pub async fn remember_signed_on(&self) -> io::Result<()> {
+    pub(crate) async fn remember_signed_on(&self) -> io::Result<()> {
         let path = self.dir.join(NAME);
         let text = format!(
             "pid: {}\nboot: {}\ntime: {}\n",
@@ -47,7 +47,7 @@ impl Home {
     ///
     /// # Errors
     /// Whatever the file system says.
-    pub fn forget_signed_on(&self) -> io::Result<()> {
+    pub(crate) fn forget_signed_on(&self) -> io::Result<()> {
         let path = self.dir.join(NAME);
         self.files.run(move || files::remove_if_there(&path))
     }

@@ -12,7 +12,7 @@ use crate::protocol::{
 
 /// What the Manager says about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ManagerInfo {
+pub(crate) struct ManagerInfo {
     /// Its name and version.
     pub version: ManagerVersion,
     /// The time on its clock when it answered, in whole seconds, if the answer has it.
@@ -21,7 +21,7 @@ pub struct ManagerInfo {
 
 /// The answer to a request for a task.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Assignment {
+pub(crate) enum Assignment {
     /// A task to run.
     Task(Box<AssignedTask>),
     /// A task that this worker cannot parse.
@@ -44,7 +44,7 @@ pub enum Assignment {
 
 /// The answer to the question whether a task may go on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// The task may go on.
     Continue,
     /// The task must stop, for the reason that is given.
@@ -53,7 +53,7 @@ pub enum Verdict {
 
 /// The answer to a task update.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Delivery {
+pub(crate) enum Delivery {
     /// The Manager has the update.
     Accepted,
     /// The Manager's own 409: another worker has the task.
@@ -68,7 +68,7 @@ pub enum Delivery {
 
 /// The answer to a picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PictureAnswer {
+pub(crate) enum PictureAnswer {
     /// The Manager has the picture.
     Taken,
     /// The Manager's queue is full, the picture is too large, or the task is unknown. The picture is to be dropped, because
@@ -78,7 +78,7 @@ pub enum PictureAnswer {
 
 /// A picture that is ready to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Picture {
+pub(crate) struct Picture {
     /// `image/jpeg` or `image/png`; the Manager accepts no other type.
     pub mime: &'static str,
     /// The content of the file.
@@ -91,8 +91,7 @@ pub struct Picture {
 /// # Errors
 /// Every operation fails with the [`ManagerError`] that tells what came instead of an answer. An operation that needs
 /// credentials fails with [`ManagerError::Denied`] if the Manager does not know them, or cannot read its database.
-#[expect(async_fn_in_trait, reason = "one thread; nothing here needs to be Send")]
-pub trait Manager {
+pub(crate) trait Manager {
     /// Sets the credentials for all later operations.
     fn identify(&self, credentials: &Credentials);
 

@@ -13,7 +13,7 @@ use crate::random::random;
 /// Pauses that double up to a limit. Each is drawn evenly from zero to its full length ("full jitter"), so that
 /// many workers that lost the Manager together do not come back together.
 #[derive(Debug)]
-pub struct Backoff {
+pub(crate) struct Backoff {
     min: Duration,
     max: Duration,
     failures: u32,
@@ -21,18 +21,18 @@ pub struct Backoff {
 
 impl Backoff {
     /// The first pause is `min` at most, and no pause is longer than `max`.
-    pub fn new(min: Duration, max: Duration) -> Self {
+    pub(crate) fn new(min: Duration, max: Duration) -> Self {
         Self { min, max, failures: 0 }
     }
 
     /// How often it failed since the last success.
-    pub fn failures(&self) -> u32 {
+    pub(crate) fn failures(&self) -> u32 {
         self.failures
     }
 
     /// Notes a failure of `what` and returns the pause before the next try, which is never shorter than the other side asked
     /// for with `Retry-After`. The first failure is logged as a warning, the others for debugging.
-    pub fn failed(&mut self, what: &str, error: &ManagerError) -> Duration {
+    pub(crate) fn failed(&mut self, what: &str, error: &ManagerError) -> Duration {
         let mut pause = self.pause(random()).max(error.retry_after().unwrap_or_default());
         if error.needs_operator() {
             // Spread over time like the other pauses.
@@ -47,7 +47,7 @@ impl Backoff {
     }
 
     /// Notes a success of `what`, and logs it if there were failures before.
-    pub fn succeeded(&mut self, what: &str) {
+    pub(crate) fn succeeded(&mut self, what: &str) {
         if self.failures > 0 {
             info!(failures = self.failures, "{what}: works again");
             self.failures = 0;

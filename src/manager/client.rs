@@ -21,7 +21,7 @@ pub(super) const AGENT: &str = concat!("flamenco-worker/", env!("CARGO_PKG_VERSI
 
 /// The options of every connection to the Manager.
 #[derive(Debug, Clone, Default)]
-pub struct ConnectionOptions {
+pub(crate) struct ConnectionOptions {
     /// From [`tls_config`](super::tls_config); `None` for plain HTTP.
     pub tls: Option<Arc<ClientConfig>>,
     /// Sent with every request, for a proxy in front of the Manager. Secret values are marked as such.
@@ -31,7 +31,7 @@ pub struct ConnectionOptions {
 /// The HTTP client could not be made.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot prepare HTTP")]
-pub struct ClientError(#[source] reqwest::Error);
+pub(crate) struct ClientError(#[source] reqwest::Error);
 
 /// Makes an HTTP client.
 ///

@@ -12,7 +12,7 @@ use crate::clock;
 
 /// Why a call has no answer that means anything.
 #[derive(Debug, thiserror::Error)]
-pub enum ManagerError {
+pub(crate) enum ManagerError {
     /// There is no connection, or it broke.
     #[error("cannot reach the Manager: {}", obstacle(.0))]
     Unreachable(reqwest::Error),
@@ -62,7 +62,7 @@ pub enum ManagerError {
 
 impl ManagerError {
     /// An answer with a status that is no answer to the call, and without `Retry-After`.
-    pub fn from_status(code: u16, message: impl Into<String>) -> Self {
+    pub(crate) fn from_status(code: u16, message: impl Into<String>) -> Self {
         Self::Status {
             code,
             message: message.into(),
@@ -70,22 +70,8 @@ impl ManagerError {
         }
     }
 
-    /// Whether the same call may succeed later. Only a request that is itself wrong never does.
-    pub fn is_transient(&self) -> bool {
-        match self {
-            Self::Unreachable(_)
-            | Self::Untrusted(_)
-            | Self::TimedOut(_)
-            | Self::Denied
-            | Self::Intermediary { .. }
-            | Self::Redirected { .. }
-            | Self::NotTheManager(_) => true,
-            Self::Status { code, .. } => *code != 400,
-        }
-    }
-
     /// How long the other side asked to wait.
-    pub fn retry_after(&self) -> Option<Duration> {
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Status { retry_after, .. } | Self::Intermediary { retry_after, .. } => *retry_after,
             Self::Unreachable(_)
@@ -98,7 +84,7 @@ impl ManagerError {
     }
 
     /// Whether the error stays until an operator changes something, so that frequent retries are of no use.
-    pub fn needs_operator(&self) -> bool {
+    pub(crate) fn needs_operator(&self) -> bool {
         match self {
             Self::Untrusted(_) | Self::Redirected { .. } => true,
             Self::Intermediary { code, .. } => matches!(code, 401 | 403 | 407),

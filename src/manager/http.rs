@@ -35,7 +35,7 @@ const LARGEST_ANSWER: usize = 1 << 20;
 
 /// The Manager at one URL.
 #[derive(Debug)]
-pub struct HttpManager {
+pub(crate) struct HttpManager {
     client: RefCell<Client>,
     options: RefCell<ConnectionOptions>,
     /// Ends in `/`, so that paths are joined below a prefix.
@@ -62,7 +62,7 @@ impl HttpManager {
     ///
     /// # Errors
     /// Fails if the HTTP client cannot be made.
-    pub fn new(base: &Url, options: ConnectionOptions, timings: &Timings) -> Result<Self, ClientError> {
+    pub(crate) fn new(base: &Url, options: ConnectionOptions, timings: &Timings) -> Result<Self, ClientError> {
         let mut base = base.clone();
         if !base.path().ends_with('/') {
             base.set_path(&format!("{}/", base.path()));
@@ -93,35 +93,35 @@ impl HttpManager {
     ///
     /// # Errors
     /// Fails if the HTTP client cannot be made; then nothing has changed.
-    pub fn set_connection_options(&self, options: ConnectionOptions) -> Result<(), ClientError> {
+    pub(crate) fn set_connection_options(&self, options: ConnectionOptions) -> Result<(), ClientError> {
         *self.client.borrow_mut() = client(&self.base, &options, &self.timings)?;
         *self.options.borrow_mut() = options;
         Ok(())
     }
 
     /// The options of new connections.
-    pub fn connection_options(&self) -> ConnectionOptions {
+    pub(crate) fn connection_options(&self) -> ConnectionOptions {
         self.options.borrow().clone()
     }
 
     /// The URL of the Manager and why it did not answer the last call; `None` while it answers.
-    pub fn last_error(&self) -> Option<String> {
+    pub(crate) fn last_error(&self) -> Option<String> {
         let error = self.contact.last_error()?;
         Some(format!("{}: {error}", self.base))
     }
 
     /// Waits until a call gets no answer of the Manager's. Cancel safe.
-    pub async fn failure(&self) {
+    pub(crate) async fn failure(&self) {
         self.contact.failure().await;
     }
 
     /// The URL of the Manager.
-    pub fn url(&self) -> &Url {
+    pub(crate) fn url(&self) -> &Url {
         &self.base
     }
 
     /// The time since the Manager's last answer; `None` before the first.
-    pub fn since_last_answer(&self) -> Option<Duration> {
+    pub(crate) fn since_last_answer(&self) -> Option<Duration> {
         self.contact.since_last_answer()
     }
 

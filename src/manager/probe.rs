@@ -38,7 +38,7 @@ const OWN_PATHS: [&str; 2] = ["app", "api"];
 
 /// The step of a probe that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ProbeStep {
+pub(crate) enum ProbeStep {
     /// Resolving the name.
     Address,
     /// Connecting with TCP.
@@ -51,7 +51,7 @@ pub enum ProbeStep {
 
 /// What is wrong and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Diagnosis {
+pub(crate) struct Diagnosis {
     /// The step that failed.
     pub step: ProbeStep,
     /// What was observed.
@@ -62,11 +62,12 @@ pub struct Diagnosis {
 
 /// A Manager that has answered.
 #[derive(Debug)]
-pub struct ReachedManager {
+pub(crate) struct ReachedManager {
     /// The address that answered.
     pub address: SocketAddr,
     /// The Manager, with short time limits.
     pub manager: HttpManager,
+    /// What it says about itself.
     pub info: ManagerInfo,
     /// When it was asked, and when the answer was here.
     pub asked: (Timestamp, Timestamp),
@@ -76,7 +77,11 @@ pub struct ReachedManager {
 ///
 /// # Errors
 /// Returns what is wrong with the step that failed.
-pub async fn probe(url: &Url, options: ConnectionOptions, patience: Duration) -> Result<ReachedManager, Diagnosis> {
+pub(crate) async fn probe(
+    url: &Url,
+    options: ConnectionOptions,
+    patience: Duration,
+) -> Result<ReachedManager, Diagnosis> {
     let found = match addresses(url, patience).await {
         Ok(addresses) => reach(url, &addresses, options, patience).await,
         Err(unknown) => Err(unknown),
@@ -91,7 +96,7 @@ pub async fn probe(url: &Url, options: ConnectionOptions, patience: Duration) ->
 }
 
 /// What is wrong with a Manager whose worker API was never tested; `None` if it was.
-pub fn version_problem(info: &ManagerInfo) -> Option<Diagnosis> {
+pub(crate) fn version_problem(info: &ManagerInfo) -> Option<Diagnosis> {
     let version = &info.version.version;
     (!is_known(version)).then(|| Diagnosis {
         step: ProbeStep::Answer,
@@ -104,7 +109,7 @@ pub fn version_problem(info: &ManagerInfo) -> Option<Diagnosis> {
 }
 
 /// The name and the version that a Manager states.
-pub fn describe_manager(info: &ManagerInfo) -> String {
+pub(crate) fn describe_manager(info: &ManagerInfo) -> String {
     let version = &info.version;
     format!("the Manager {:?} has version {}", version.name, version.version)
 }

@@ -32,7 +32,7 @@ const SYSTEM_FILE: &str = "SSL_CERT_FILE";
 
 /// The files that the operator configured, all in the PEM format.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct TlsFiles {
+pub(crate) struct TlsFiles {
     /// Authorities to trust besides the system's.
     pub ca_file: Option<PathBuf>,
     /// The client certificate, for a proxy that asks for one.
@@ -41,7 +41,7 @@ pub struct TlsFiles {
 
 /// A client certificate and its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClientIdentity {
+pub(crate) struct ClientIdentity {
     /// The file with the client certificate first, then the certificates between it and the authority.
     pub certificate: PathBuf,
     /// The file with the private key.
@@ -50,7 +50,7 @@ pub struct ClientIdentity {
 
 /// TLS cannot be set up with what is configured. At the start of the worker this leads to exit code 78.
 #[derive(Debug, thiserror::Error)]
-pub enum TlsError {
+pub(crate) enum TlsError {
     /// The host has no authorities, and none are configured.
     #[error(
         "https needs authorities to trust, and this host has none: install the package ca-certificates, or set \
@@ -110,7 +110,7 @@ pub enum TlsError {
 ///
 /// # Errors
 /// See [`TlsError`].
-pub fn tls_config(url: &Url, trust: &TlsFiles) -> Result<Option<Arc<ClientConfig>>, TlsError> {
+pub(crate) fn tls_config(url: &Url, trust: &TlsFiles) -> Result<Option<Arc<ClientConfig>>, TlsError> {
     if url.scheme() != "https" {
         return Ok(None);
     }

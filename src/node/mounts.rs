@@ -15,7 +15,7 @@ const FSTAB: &str = "/etc/fstab";
 /// The file system that `home` is to be on and that is not mounted yet: one that the operator names as `needed`. Before
 /// a worker has registered in the home also one of fstab(5): an empty home may then be the mount point. One that is in use
 /// is not asked for it, as a line of that file may be older than the home. Blocks on the file systems.
-pub fn not_mounted_yet(home: &Path, needed: &[PathBuf], in_use: bool) -> Option<PathBuf> {
+pub(crate) fn not_mounted_yet(home: &Path, needed: &[PathBuf], in_use: bool) -> Option<PathBuf> {
     let listed = match in_use {
         true => Vec::new(),
         false => listed(&fs::read(FSTAB).unwrap_or_default()),

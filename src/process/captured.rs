@@ -14,7 +14,7 @@ const LINES_KEPT: usize = 20;
 
 /// What became of such a program.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Captured {
+pub(crate) struct Captured {
     /// How the program ended; [`Exit::Aborted`] when the limit was over before.
     pub exit: Exit,
     /// The first lines of its output, at most 20.
@@ -26,7 +26,7 @@ impl Launcher {
     ///
     /// # Errors
     /// When the program could not be started at all.
-    pub async fn run_within(
+    pub(crate) async fn run_within(
         &self,
         spec: &ProcessSpec,
         limit: impl Future<Output = ()>,

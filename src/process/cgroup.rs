@@ -47,7 +47,7 @@ pub(super) struct DelegatedGroup {
 
 /// What of cgroup v2 is delegated to a process, for a caller that only looks.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Delegation {
+pub(crate) struct Delegation {
     /// The folder of the delegated group.
     pub group: PathBuf,
     /// All of a group can be killed at once (since Linux 5.14).
@@ -58,7 +58,7 @@ pub struct Delegation {
 
 impl Delegation {
     /// What the process `pid` has, as far as this user may see and write; `mark` is its own if it is a worker.
-    pub fn of(pid: i32, mark: &str) -> Option<Self> {
+    pub(crate) fn of(pid: i32, mark: &str) -> Option<Self> {
         let delegated = DelegatedGroup::of(&pid.to_string(), mark)?;
         Some(Self {
             can_kill: delegated.base.join(KILL).exists(),

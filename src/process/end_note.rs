@@ -28,7 +28,7 @@ const LARGEST: u64 = 1 << 20;
 
 /// Where a guard notes how its program ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EndNote {
+pub(crate) struct EndNote {
     /// The file's absolute path, in a folder that exists.
     pub file: OsString,
     /// What the next worker has to know of the program, in a form of its own.
@@ -37,7 +37,7 @@ pub struct EndNote {
 
 /// What such a file tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NotedEnd {
+pub(crate) struct NotedEnd {
     /// [`EndNote::about`].
     pub about: String,
     /// When the program ended, in milliseconds since 1970.
@@ -94,7 +94,7 @@ impl NotedEnd {
     ///
     /// # Errors
     /// When the file cannot be read, or is none that a guard wrote.
-    pub fn read(file: &Path) -> io::Result<Option<Self>> {
+    pub(crate) fn read(file: &Path) -> io::Result<Option<Self>> {
         let text = match files::read(file, LARGEST) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             text => text?,

@@ -12,7 +12,7 @@ use crate::abort::AbortReason;
 
 /// What a running program says, as it comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ProcessEvent<'a> {
+pub(crate) enum ProcessEvent<'a> {
     /// The program runs. This comes first, and only if the program could be started.
     Started {
         /// The program's process id.
@@ -27,7 +27,7 @@ pub enum ProcessEvent<'a> {
 
 /// What became of a program, once nothing of it is left.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finished {
+pub(crate) struct Finished {
     /// The program's process id.
     pub pid: i32,
     /// How the program ended.
@@ -45,7 +45,7 @@ pub struct Finished {
 
 /// How a program ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Exit {
+pub(crate) enum Exit {
     /// The exit code was 0.
     Success,
     /// The exit code, 1 to 255.
@@ -65,7 +65,7 @@ pub enum Exit {
 
 /// What a program used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Usage {
+pub(crate) struct Usage {
     /// The time from start to the program's own exit.
     pub wall: Duration,
     /// User and system time of the program and of every descendant that was waited for.

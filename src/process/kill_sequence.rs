@@ -8,11 +8,11 @@ use nix::sys::signal::Signal;
 
 /// The signals an abort sends, each with the time that the program has to end after it. SIGKILL comes last.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct KillSequence(pub Vec<(Signal, Duration)>);
+pub(crate) struct KillSequence(pub Vec<(Signal, Duration)>);
 
 impl KillSequence {
     /// The time from the first signal to SIGKILL.
-    pub fn length(&self) -> Duration {
+    pub(crate) fn length(&self) -> Duration {
         self.0.iter().map(|(_, grace)| *grace).sum()
     }
 }

@@ -53,7 +53,7 @@ const PIPE_SIZE: i32 = 1024 * 1024;
 
 /// What is the same for all programs of a node.
 #[derive(Debug, Clone)]
-pub struct LauncherOptions {
+pub(crate) struct LauncherOptions {
     /// The program that plays the guard: `/proc/self/exe`, unless that is no worker (as in tests).
     pub guard: PathBuf,
     /// What tells this worker's programs from another's: the id of its home.
@@ -70,7 +70,7 @@ pub struct LauncherOptions {
 
 /// How programs are started on this node. One for the whole worker; clones are the same launcher.
 #[derive(Debug, Clone)]
-pub struct Launcher(Rc<LauncherState>);
+pub(crate) struct Launcher(Rc<LauncherState>);
 
 #[derive(Debug)]
 struct LauncherState {
@@ -88,7 +88,7 @@ impl Launcher {
     ///
     /// # Errors
     /// When the kernel refuses, which it does in no known circumstance.
-    pub fn new(options: LauncherOptions) -> io::Result<(Self, Reaper)> {
+    pub(crate) fn new(options: LauncherOptions) -> io::Result<(Self, Reaper)> {
         let delegated = DelegatedGroup::find(&options.mark);
         if let Some(delegated) = &delegated {
             tracing::info!(
@@ -111,7 +111,7 @@ impl Launcher {
     ///
     /// # Errors
     /// As [`new`](Self::new).
-    pub fn without_groups(options: LauncherOptions) -> io::Result<(Self, Reaper)> {
+    pub(crate) fn without_groups(options: LauncherOptions) -> io::Result<(Self, Reaper)> {
         Self::with(options, None)
     }
 
@@ -154,7 +154,7 @@ impl Launcher {
     ///
     /// # Errors
     /// When the program could not be started at all.
-    pub async fn run(
+    pub(crate) async fn run(
         &self,
         spec: &ProcessSpec,
         abort: &mut Abort,
@@ -168,7 +168,7 @@ impl Launcher {
     ///
     /// # Errors
     /// As [`run`](Self::run).
-    pub async fn run_noted(
+    pub(crate) async fn run_noted(
         &self,
         spec: &ProcessSpec,
         note: Option<EndNote>,
@@ -195,7 +195,7 @@ impl Launcher {
     }
 
     /// Lets go of the guards that wait: how their programs ended is on disk, or of no interest any more.
-    pub async fn release(&self) {
+    pub(crate) async fn release(&self) {
         for run in self.0.noted.take() {
             run.release().await;
         }
@@ -203,7 +203,7 @@ impl Launcher {
 
     /// Ends every process that bears our mark, within `limit`. Call it with the home's lock held, before anything is run.
     /// Those that cannot be ended count among the [`Launcher::survivors`] from now on.
-    pub async fn end_predecessors(&self, limit: Duration) -> Strays {
+    pub(crate) async fn end_predecessors(&self, limit: Duration) -> Strays {
         let strays = end_marked(&self.0.options.mark, limit).await;
         self.0.children.borrow_mut().inherit(&strays.unkillable);
         strays
@@ -212,7 +212,7 @@ impl Launcher {
     /// The processes below the worker that should not be there: the guard of a tree that cannot be killed or that nobody
     /// waits for any more, what a lost guard left, and what an earlier life left that could not be ended. An empty list
     /// means: fit for a new task. Programs whose [`Launcher::run`] goes on do not count.
-    pub fn survivors(&self) -> Vec<Stray> {
+    pub(crate) fn survivors(&self) -> Vec<Stray> {
         self.0.children.borrow().survivors()
     }
 

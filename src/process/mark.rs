@@ -18,7 +18,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::geteuid;
 
 /// The environment variable that carries the mark.
-pub const MARK: &str = "FLAMENCO_WORKER_MARK";
+pub(crate) const MARK: &str = "FLAMENCO_WORKER_MARK";
 /// The name of the resource limit in `/proc/PID/limits` (proc_pid_limits(5)).
 const LIMIT: &str = "Max file locks";
 

@@ -38,18 +38,17 @@ mod sweep;
 mod wait_status;
 mod walk;
 
-pub use captured::Captured;
-pub use cgroup::Delegation;
-pub use end_note::{EndNote, NotedEnd};
-pub use finished::{Exit, Finished, ProcessEvent, Usage};
-pub use guard::{GUARD_ROLE, guard_main};
-pub use kill_sequence::KillSequence;
-pub use launcher::{Launcher, LauncherOptions};
-pub use mark::MARK;
-pub use open_files::OpenFile;
-pub use reaper::Reaper;
-pub use spec::{ProcessSpec, StartError};
-pub use stray::{Stray, Strays};
+pub(crate) use captured::Captured;
+pub(crate) use cgroup::Delegation;
+pub(crate) use end_note::{EndNote, NotedEnd};
+pub(crate) use finished::{Exit, Finished, ProcessEvent, Usage};
+pub(crate) use guard::{GUARD_ROLE, guard_main};
+pub(crate) use kill_sequence::KillSequence;
+pub(crate) use launcher::{Launcher, LauncherOptions};
+pub(crate) use open_files::OpenFile;
+pub(crate) use reaper::Reaper;
+pub(crate) use spec::{ProcessSpec, StartError};
+pub(crate) use stray::{Stray, Strays};
 
 /// A launcher whose reaper does not run. It is for tests that start no program, in a process whose children are other
 /// tests'.

@@ -26,7 +26,7 @@ const PROCESSES_MOST: usize = 256;
 
 /// A file that was open for writing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OpenFile {
+pub(crate) struct OpenFile {
     /// The absolute path without links, as the process saw it.
     pub path: String,
     /// The inode number; `None` before Linux 5.14, which does not tell it.

@@ -15,7 +15,7 @@ use super::children::SharedChildren;
 /// Waits for this process's children, as long as it lives. Poll [`Reaper::run`] beside everything else:
 /// without it no [`Launcher::run`](super::Launcher::run) ends.
 #[derive(Debug)]
-pub struct Reaper {
+pub(crate) struct Reaper {
     children: SharedChildren,
     sigchld: Signal,
     wake: Rc<Notify>,
@@ -36,7 +36,7 @@ impl Reaper {
     }
 
     /// Reaps for ever. When this is dropped, nothing but the reaping ends.
-    pub async fn run(mut self) -> Infallible {
+    pub(crate) async fn run(mut self) -> Infallible {
         loop {
             let pause = self.children.borrow_mut().turn();
             tokio::select! {

@@ -15,7 +15,7 @@ use crate::abort::AbortReason;
 
 /// A program to run. Its `Display` can be pasted into a shell.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ProcessSpec {
+pub(crate) struct ProcessSpec {
     /// The program as the task gave it: with a `/` it is used as it is, else searched on PATH as execvp does.
     pub program: OsString,
     /// `argv[0]` where it is not `program`.
@@ -34,7 +34,7 @@ pub struct ProcessSpec {
 
 impl ProcessSpec {
     /// A program without arguments or label, in the worker's environment and directory, that an abort kills at once.
-    pub fn new(program: impl Into<OsString>) -> Self {
+    pub(crate) fn new(program: impl Into<OsString>) -> Self {
         Self {
             program: program.into(),
             argv0: None,
@@ -71,7 +71,7 @@ fn quoted(word: &str) -> String {
 
 /// Why a program could not be started.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
+pub(crate) enum StartError {
     /// The kernel refused to execute it.
     #[error("{}", .0.desc())]
     Exec(Errno),

@@ -11,7 +11,7 @@ const HIDDEN: &str = "a hidden process";
 
 /// A process that outlived its program.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stray {
+pub(crate) struct Stray {
     /// Its process id, or 0 where it cannot be known.
     pub pid: i32,
     /// The name in `/proc/PID/comm`.
@@ -20,7 +20,7 @@ pub struct Stray {
 
 /// What outlived the program.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Strays {
+pub(crate) struct Strays {
     /// Those that were ended by us.
     pub ended: Vec<Stray>,
     /// Those that are still there: hung in the kernel, or another user's. The guard stays with them and tries on.

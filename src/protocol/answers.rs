@@ -10,14 +10,14 @@ use crate::bounded;
 
 /// The answer to `register-worker`. Its other fields repeat what was sent, or are empty.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Registered {
+pub(crate) struct Registered {
     /// The id of the new worker.
     pub uuid: Id,
 }
 
 /// The answer to `sign-on`, to `state` and, with 423, to the fetch of a task.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct StateChange {
+pub(crate) struct StateChange {
     /// The status that the worker is to have.
     pub status_requested: WorkerStatus,
 }
@@ -25,7 +25,7 @@ pub struct StateChange {
 /// The answer to `may-i-run`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct MayKeepRunning {
+pub(crate) struct MayKeepRunning {
     /// Whether the task may go on.
     pub may_keep_running: bool,
     /// Why it may not, for people.
@@ -38,7 +38,7 @@ pub struct MayKeepRunning {
 
 /// The answer to `version`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct ManagerVersion {
+pub(crate) struct ManagerVersion {
     /// The name that the Manager was given.
     #[serde(default, deserialize_with = "words")]
     pub name: String,
@@ -50,7 +50,7 @@ pub struct ManagerVersion {
 /// The body of an error of the Manager's. Its validator, router and authentication leave `code` out, and one
 /// answer is a bare string.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ErrorBody {
+pub(crate) struct ErrorBody {
     /// Repeats the HTTP status.
     pub code: Option<u16>,
     /// What is wrong, for people.
@@ -59,7 +59,7 @@ pub struct ErrorBody {
 
 impl ErrorBody {
     /// Parses the body of an error; `None` if it does not look like one of the Manager's.
-    pub fn parse(body: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(body: &[u8]) -> Option<Self> {
         #[derive(Deserialize)]
         #[serde(untagged)]
         enum ErrorForm {

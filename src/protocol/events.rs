@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// The content of the first packet of a connection.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-pub struct Handshake {
+pub(crate) struct Handshake {
     /// The time between two pings, in milliseconds; the Manager sends 30000.
     pub ping_interval: Option<u64>,
 }
@@ -17,7 +17,7 @@ pub struct Handshake {
 /// A `/workers` event: a change of any worker of the farm.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
 #[serde(default)]
-pub struct WorkerEvent {
+pub(crate) struct WorkerEvent {
     /// The worker's UUID.
     pub id: Option<String>,
     /// May be the status before the change that caused the event.
@@ -31,7 +31,7 @@ pub struct WorkerEvent {
 /// A `/jobs` event: a new job, a change of a job's status, a step of one of its tasks, a new priority or tag, a deletion.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(default)]
-pub struct JobEvent {
+pub(crate) struct JobEvent {
     /// The job's UUID.
     pub id: Option<String>,
     /// Empty for a deleted job.
@@ -43,7 +43,7 @@ pub struct JobEvent {
 /// A `/task` event: a change of a single task's status, or a step of the task.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(default)]
-pub struct TaskEvent {
+pub(crate) struct TaskEvent {
     /// The task's UUID.
     pub id: Option<String>,
     /// The task's new status.
@@ -55,7 +55,7 @@ pub struct TaskEvent {
 /// The worker in a [`TaskEvent`].
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(default)]
-pub struct TaskOwner {
+pub(crate) struct TaskOwner {
     /// The worker's UUID.
     pub uuid: Option<String>,
 }
@@ -63,7 +63,7 @@ pub struct TaskOwner {
 /// A `/lifecycle` event.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(default)]
-pub struct LifecycleEvent {
+pub(crate) struct LifecycleEvent {
     /// `manager-startup` or `manager-shutdown`.
     #[serde(rename = "type")]
     pub kind: Option<String>,
@@ -71,7 +71,7 @@ pub struct LifecycleEvent {
 
 /// The argument of `/subscription`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Subscription<'a> {
+pub(crate) struct Subscription<'a> {
     /// Whether a room is entered or left.
     pub op: SubscriptionChange,
     /// Which kind of room it is.
@@ -85,7 +85,7 @@ pub struct Subscription<'a> {
 /// Whether a room is entered or left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum SubscriptionChange {
+pub(crate) enum SubscriptionChange {
     /// Enter the room.
     Subscribe,
     /// Leave the room.

@@ -21,9 +21,11 @@ mod requests;
 mod status;
 mod task;
 
-pub use answers::{ErrorBody, ManagerVersion, MayKeepRunning, Registered, StateChange};
-pub use events::{Handshake, JobEvent, LifecycleEvent, Subscription, SubscriptionChange, TaskEvent, WorkerEvent};
-pub use id::{Id, NotAnId};
-pub use requests::{Registration, SignOn, StateChanged, TaskUpdate};
-pub use status::{TaskStatus, WorkerStatus};
-pub use task::{AssignedTask, LARGEST_TASK, TASK_END, UnreadableTask, WireCommand};
+pub(crate) use answers::{ErrorBody, ManagerVersion, MayKeepRunning, Registered, StateChange};
+pub(crate) use events::{
+    Handshake, JobEvent, LifecycleEvent, Subscription, SubscriptionChange, TaskEvent, WorkerEvent,
+};
+pub(crate) use id::Id;
+pub(crate) use requests::{Registration, SignOn, StateChanged, TaskUpdate};
+pub(crate) use status::{TaskStatus, WorkerStatus};
+pub(crate) use task::{AssignedTask, LARGEST_TASK, TASK_END, UnreadableTask, WireCommand};

@@ -8,7 +8,7 @@ use super::status::{TaskStatus, WorkerStatus};
 
 /// The body of `register-worker`.
 #[derive(Clone, PartialEq, Eq, Serialize)]
-pub struct Registration {
+pub(crate) struct Registration {
     /// The worker's name in the Manager's page.
     pub name: String,
     /// The secret that the worker chose. The Manager refuses more than 72 bytes (bcrypt's limit).
@@ -30,7 +30,7 @@ impl std::fmt::Debug for Registration {
 
 /// The body of `sign-on`. Every field overwrites what the Manager knew.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct SignOn {
+pub(crate) struct SignOn {
     /// The worker's name in the Manager's page.
     pub name: String,
     /// The task types that this worker accepts.
@@ -43,14 +43,14 @@ pub struct SignOn {
 
 /// The body of `state-changed`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct StateChanged<'a> {
+pub(crate) struct StateChanged<'a> {
     /// The status that the worker has now.
     pub status: &'a WorkerStatus,
 }
 
 /// The body of a task update. A field that is `None` is left out, because the Manager refuses `null`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct TaskUpdate {
+pub(crate) struct TaskUpdate {
     /// The task's final status.
     #[serde(rename = "taskStatus", skip_serializing_if = "Option::is_none")]
     pub status: Option<TaskStatus>,

@@ -76,7 +76,7 @@ impl fmt::Display for WorkerStatus {
 /// The final status of a task. `active` is left out on purpose: sent late, it would reactivate a canceled job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum TaskStatus {
+pub(crate) enum TaskStatus {
     /// All commands succeeded.
     Completed,
     /// A command failed.

@@ -20,18 +20,18 @@ const MAX_DEPTH: usize = 512;
 const LAYERS: u32 = 2;
 
 /// The largest task that is parsed, in bytes. The largest that was seen had a script of 4 KB.
-pub const LARGEST_TASK: usize = 32 << 20;
+pub(crate) const LARGEST_TASK: usize = 32 << 20;
 
 /// So many values and names of values are parsed at most, which is more words than the kernel allows in a command line. The
 /// shortest value takes two bytes of an answer and some hundred bytes of memory.
 const MOST_VALUES: usize = 1 << 18;
 
 /// So many bytes of the end of an answer that is too long are enough to find the task's id, which comes last in it.
-pub const TASK_END: usize = 4 << 10;
+pub(crate) const TASK_END: usize = 4 << 10;
 
 /// A task to run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct AssignedTask {
+pub(crate) struct AssignedTask {
     /// The task's id.
     pub uuid: Id,
     /// The job's UUID.
@@ -56,7 +56,7 @@ pub struct AssignedTask {
 
 /// One command of a task, before its parameters are parsed.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct WireCommand {
+pub(crate) struct WireCommand {
     /// The command's name, such as `blender-render`.
     #[serde(default, deserialize_with = "null_is_empty")]
     pub name: String,
@@ -70,7 +70,7 @@ pub struct WireCommand {
 
 /// An answer that should be a task, and cannot be parsed as one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UnreadableTask {
+pub(crate) struct UnreadableTask {
     /// The task's id, if it can be found in the answer.
     pub task: Option<Id>,
     /// What is wrong with the answer.
@@ -83,7 +83,7 @@ impl AssignedTask {
     /// # Errors
     /// Fails if the answer is not a task that could be run, or holds too many values. No value is too deep, and no number is
     /// too large.
-    pub fn parse(body: &[u8]) -> Result<Self, UnreadableTask> {
+    pub(crate) fn parse(body: &[u8]) -> Result<Self, UnreadableTask> {
         #[derive(Deserialize)]
         struct OnlyId {
             uuid: Id,
@@ -101,10 +101,10 @@ impl AssignedTask {
     }
 
     /// The most bytes that a parsed task takes when it is written.
-    pub const LONGEST_WRITTEN: usize = longest_written(LARGEST_TASK, MOST_VALUES);
+    pub(crate) const LONGEST_WRITTEN: usize = longest_written(LARGEST_TASK, MOST_VALUES);
 
     /// A task of which only the id is known.
-    pub fn unread(task: Id) -> Self {
+    pub(crate) fn unread(task: Id) -> Self {
         Self {
             uuid: task,
             job: String::new(),
@@ -119,7 +119,7 @@ impl AssignedTask {
 
 impl UnreadableTask {
     /// An answer that was longer than `most` bytes, so that only its `end` was kept.
-    pub fn too_long(end: &[u8], most: usize) -> Self {
+    pub(crate) fn too_long(end: &[u8], most: usize) -> Self {
         Self {
             task: id_at_the_end(end),
             why: format!("it has more than {most} bytes"),

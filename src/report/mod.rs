@@ -17,8 +17,8 @@ mod program_end;
 mod task_log;
 mod task_reporter;
 
-pub use orphaned_run::OrphanedRunEnd;
-pub use preview::{PreviewQueue, PreviewSender};
-pub use preview_process::{PREVIEW_ROLE, preview_main};
-pub use task_log::TaskLog;
-pub use task_reporter::TaskReporter;
+pub(crate) use orphaned_run::OrphanedRunEnd;
+pub(crate) use preview::PreviewQueue;
+pub(crate) use preview_process::{PREVIEW_ROLE, preview_main};
+pub(crate) use task_log::TaskLog;
+pub(crate) use task_reporter::TaskReporter;

@@ -34,7 +34,7 @@ struct NoteSubject {
 
 /// A run that ended with its worker, and how its program ended.
 #[derive(Debug)]
-pub struct OrphanedRunEnd {
+pub(crate) struct OrphanedRunEnd {
     run: OrphanedRun,
     about: NoteSubject,
     ended: u64,
@@ -56,7 +56,7 @@ pub(super) fn note(file: &Path, run: u64, program: &str, is_last: bool) -> EndNo
 
 impl OrphanedRunEnd {
     /// Reads what was noted of this run, if anything.
-    pub async fn read(run: &OrphanedRun) -> Option<Self> {
+    pub(crate) async fn read(run: &OrphanedRun) -> Option<Self> {
         let file = run.note.clone();
         let noted = match run_blocking_within(sleep(PATIENCE), move || NotedEnd::read(&file)).await? {
             Ok(noted) => noted?,
@@ -75,18 +75,18 @@ impl OrphanedRunEnd {
     }
 
     /// Whether the task is done if this program has ended well.
-    pub fn is_last(&self) -> bool {
+    pub(crate) fn is_last(&self) -> bool {
         self.about.is_last
     }
 
     /// How its last program ended.
-    pub fn finished(&self) -> &Finished {
+    pub(crate) fn finished(&self) -> &Finished {
         &self.finished
     }
 
     /// The task has ended so: failed for the reason `failure`, or else completed. `how` is the line for the task's log that
     /// says how the program ended.
-    pub fn settle(self, spool: &Spool, failure: Option<&str>, how: &str) {
+    pub(crate) fn settle(self, spool: &Spool, failure: Option<&str>, how: &str) {
         let mut lines = vec![
             "The worker was killed when this program had ended: what it said last may be missing here".to_owned(),
             how.to_owned(),

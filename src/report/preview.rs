@@ -33,11 +33,11 @@ struct Candidate {
 
 /// The newest picture that a task wrote, until the sender takes it. Clones lead to the same sender.
 #[derive(Debug, Clone)]
-pub struct PreviewQueue(Rc<watch::Sender<Option<Candidate>>>);
+pub(crate) struct PreviewQueue(Rc<watch::Sender<Option<Candidate>>>);
 
 /// Makes small pictures of them, in a process of its own, and sends them.
 #[derive(Debug)]
-pub struct PreviewSender {
+pub(crate) struct PreviewSender {
     newest: watch::Receiver<Option<Candidate>>,
     /// The small picture. There is never more than one.
     output: PathBuf,
@@ -47,7 +47,7 @@ pub struct PreviewSender {
 
 impl PreviewQueue {
     /// The sender keeps the picture it works on in `folder`, which is ours and exists.
-    pub fn new(folder: &Path, timings: &Timings) -> (Self, PreviewSender) {
+    pub(crate) fn new(folder: &Path, timings: &Timings) -> (Self, PreviewSender) {
         let (queue, newest) = watch::channel(None);
         let sender = PreviewSender {
             newest,
@@ -68,7 +68,7 @@ impl PreviewQueue {
 
 impl PreviewSender {
     /// Sends one after the other, until it is dropped. Of those that come while one is in work only the newest is sent.
-    pub async fn run<M: Manager>(mut self, manager: &M, launcher: &Launcher) -> Infallible {
+    pub(crate) async fn run<M: Manager>(mut self, manager: &M, launcher: &Launcher) -> Infallible {
         loop {
             let candidate = self.next().await;
             match self.make(launcher, &candidate).await {

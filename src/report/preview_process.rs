@@ -20,7 +20,7 @@ use nix::sys::resource::{Resource, setrlimit};
 use crate::files;
 
 /// First argument that makes a `flamenco-worker` this process; then the image, then where the small one goes.
-pub const PREVIEW_ROLE: &str = "__flamenco-picture";
+pub(crate) const PREVIEW_ROLE: &str = "__flamenco-picture";
 
 /// What the Manager makes of it; more would be scaled down there.
 const FITS: (u32, u32) = (1920, 1080);
@@ -45,7 +45,7 @@ enum PreviewExit {
 }
 
 /// Runs the process. `args` follow [`PREVIEW_ROLE`]. Blocks; needs no runtime.
-pub fn preview_main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+pub(crate) fn preview_main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
     let end = match args.as_slice() {
         [input, output] => limited(Path::new(input), Path::new(output)),

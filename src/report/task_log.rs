@@ -8,7 +8,7 @@ use super::TaskReporter;
 use crate::process::{EndNote, Finished};
 
 /// What a running command can say. Nothing here waits.
-pub trait TaskLog {
+pub(crate) trait TaskLog {
     /// One line of log, without its end; line ends inside make several lines of it.
     fn line(&mut self, text: &str);
     /// One line of a program's output: `pid=N > text`.

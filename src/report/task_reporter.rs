@@ -21,7 +21,7 @@ const SHORT: usize = 8;
 /// The report of one task. It is lent to the commands of the task; the outcome consumes it, so that nothing can be reported
 /// after it. Dropped without one, the task counts as cut off.
 #[derive(Debug)]
-pub struct TaskReporter {
+pub(crate) struct TaskReporter {
     task: String,
     name: String,
     writer: TaskWriter,
@@ -38,7 +38,7 @@ impl TaskReporter {
     ///
     /// # Errors
     /// As [`Spool::begin`]; then the task must not be run.
-    pub fn begin(spool: &Spool, pictures: &PreviewQueue, task: &AssignedTask) -> Result<Self, SpoolError> {
+    pub(crate) fn begin(spool: &Spool, pictures: &PreviewQueue, task: &AssignedTask) -> Result<Self, SpoolError> {
         let writer = spool.begin(task)?;
         Ok(Self {
             task: task.uuid.to_string(),
@@ -52,12 +52,12 @@ impl TaskReporter {
     }
 
     /// Adds one line to the log, without its end; line ends inside make several lines of it. Never waits.
-    pub fn line(&mut self, text: &str) {
+    pub(crate) fn line(&mut self, text: &str) {
         self.writer.line("", text);
     }
 
     /// Adds one line of a program's output: `pid=N > text`, as the Go worker writes it. Never waits.
-    pub fn output(&mut self, pid: i32, text: &str) {
+    pub(crate) fn output(&mut self, pid: i32, text: &str) {
         if self.prefix.0 != pid {
             self.prefix = (pid, format!("pid={pid} > "));
             self.error_line = ErrorLine::default();
@@ -67,29 +67,29 @@ impl TaskReporter {
     }
 
     /// Tells what is being done now, in place of what was told before. Shown on the Manager's page, as one line.
-    pub fn activity(&mut self, text: &str) {
+    pub(crate) fn activity(&mut self, text: &str) {
         self.writer.activity(one_line(text));
     }
 
     /// Counts one more step as done.
-    pub fn step(&mut self) {
+    pub(crate) fn step(&mut self) {
         self.steps = self.steps.saturating_add(1);
         self.writer.steps(self.steps);
     }
 
     /// Tells of a picture that was written: a candidate for the "last rendered" view. A relative path is the worker's.
-    pub fn produced(&mut self, path: &Path) {
+    pub(crate) fn produced(&mut self, path: &Path) {
         self.pictures.produced(&self.task, path);
     }
 
     /// Remembers what became of a program of the task; `name` is the task's own word for it.
-    pub fn ended(&mut self, name: &str, finished: &Finished) {
+    pub(crate) fn ended(&mut self, name: &str, finished: &Finished) {
         self.writer.program(program_end(name, finished));
     }
 
     /// Where the end of a program is to be noted should the worker go before it is told; the task is done if the program
     /// `is_last` and ends well.
-    pub fn end_note(&self, name: &str, is_last: bool) -> EndNote {
+    pub(crate) fn end_note(&self, name: &str, is_last: bool) -> EndNote {
         let (file, run) = self.writer.end_note();
         orphaned_run::note(&file, run, &one_line(name), is_last)
     }
@@ -97,7 +97,7 @@ impl TaskReporter {
     /// Ends the report. On return the end is on disk and on its way, not yet with the Manager, which is told only of a task
     /// that is completed or has failed; of a failed one, only if it still wants the task run. The last line of the log says
     /// why a task is not completed, and so does the activity, but for a task that was stopped.
-    pub fn close(mut self, outcome: &Outcome) {
+    pub(crate) fn close(mut self, outcome: &Outcome) {
         let cause = match outcome {
             Ok(()) => Cause::Completed,
             Err(Incomplete::Failed(why) | Incomplete::SuspectNode(why)) => {

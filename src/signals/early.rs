@@ -22,7 +22,7 @@ const WAIT: [Signal; 3] = [Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGUSR2];
 
 /// The signals of a process that has just begun, and what was with them before.
 #[derive(Debug)]
-pub struct Early {
+pub(crate) struct Early {
     actions: Vec<(Signal, SigAction)>,
     mask: SigSet,
 }
@@ -30,7 +30,7 @@ pub struct Early {
 impl Early {
     /// Call it first of all, and before there is a second thread. None of it can fail for these signals.
     #[must_use]
-    pub fn take() -> Self {
+    pub(crate) fn take() -> Self {
         let leave = SigAction::new(SigHandler::Handler(leave), SaFlags::empty(), SigSet::all());
         let actions = LEAVE.iter().filter_map(|signal| Some((*signal, set(*signal, &leave)?)));
         let actions = actions.collect();
@@ -40,7 +40,7 @@ impl Early {
     }
 
     /// As it was before, for who only looks or says something and is to be interrupted as any program.
-    pub fn give_back(self) {
+    pub(crate) fn give_back(self) {
         for (signal, action) in &self.actions {
             set(*signal, action);
         }

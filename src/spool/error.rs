@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 /// Why something cannot be kept in the spool.
 #[derive(Debug, thiserror::Error)]
-pub enum SpoolError {
+pub(crate) enum SpoolError {
     /// The folder of the spool cannot be made, read or written.
     #[error("cannot use the spool folder {}", path.display())]
     Folder {

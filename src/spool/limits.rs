@@ -5,7 +5,7 @@
 /// Bounds of the spool. A task's waiting log takes at most `segment_bytes * waiting_segments` on disk, and
 /// as much again of what was delivered already.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Limits {
+pub(crate) struct Limits {
     /// A log is cut into files of this many bytes.
     pub segment_bytes: u64,
     /// So many of them wait for the Manager, at least 2; past that the second oldest is dropped and counted.

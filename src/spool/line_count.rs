@@ -9,7 +9,7 @@ pub(super) const NOTE: &str = "[... ";
 
 /// Lines of a log, counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LineCount {
+pub(crate) struct LineCount {
     /// How many; one without its end counts.
     pub lines: u64,
     /// Their bytes, line ends included.

@@ -19,7 +19,7 @@ use super::run_end::RunEnd;
 
 /// A task that ran here, or runs, as its folder tells.
 #[derive(Debug)]
-pub struct StoredTask {
+pub(crate) struct StoredTask {
     /// The id of the task.
     pub task: String,
     /// The name of the task.
@@ -44,7 +44,7 @@ pub struct StoredTask {
 
 /// What a spool holds, oldest first, and the folders that cannot be read.
 #[derive(Debug, Default)]
-pub struct SpoolListing {
+pub(crate) struct SpoolListing {
     /// The tasks; one that ran several times is several.
     pub tasks: Vec<StoredTask>,
     /// Folders that cannot be read, and why.
@@ -55,7 +55,7 @@ pub struct SpoolListing {
 ///
 /// # Errors
 /// When it cannot be read.
-pub fn list(folder: &Path) -> io::Result<SpoolListing> {
+pub(crate) fn list(folder: &Path) -> io::Result<SpoolListing> {
     let paths = SpoolPaths::of(folder);
     let mut listing = SpoolListing::default();
     let mut seen = BTreeSet::new();
@@ -129,7 +129,7 @@ impl StoredTask {
     ///
     /// # Errors
     /// When the folder cannot be read.
-    pub fn log(&self) -> io::Result<Vec<LogSpan>> {
+    pub(crate) fn log(&self) -> io::Result<Vec<LogSpan>> {
         spans(&self.folder)
     }
 }

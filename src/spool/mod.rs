@@ -51,23 +51,24 @@ use crate::blocking::run_blocking;
 use crate::protocol::AssignedTask;
 use crate::timings::Timings;
 
-pub use self::error::SpoolError;
-pub use self::limits::Limits;
-pub use self::line_count::LineCount;
-pub use self::listing::{SpoolListing, StoredTask, list};
-pub use self::log::LogSpan;
-pub use self::notices::Notice;
-pub use self::records::ReportState;
-pub use self::run_end::{Cause, ProgramEnd, RunEnd, millis};
-pub use self::sender::Sender;
-pub use self::shared::{Contents, OrphanedRun, PendingReports};
-pub use self::task_writer::TaskWriter;
+pub(crate) use self::error::SpoolError;
+pub(crate) use self::limits::Limits;
+pub(crate) use self::line_count::LineCount;
+pub(crate) use self::listing::{SpoolListing, StoredTask, list};
+pub(crate) use self::log::LogSpan;
+pub(crate) use self::notices::Notice;
+pub(crate) use self::records::ReportState;
+pub(crate) use self::run_end::{Cause, ProgramEnd, RunEnd, millis};
+pub(crate) use self::sender::Sender;
+pub(crate) use self::shared::{Contents, OrphanedRun, PendingReports};
+pub(crate) use self::task_writer::TaskWriter;
 
 /// The spool of this home. Clones are handles to the same one.
 #[derive(Debug, Clone)]
-pub struct Spool(Rc<Shared>);
+pub(crate) struct Spool(Rc<Shared>);
 
 impl Spool {
+    #[cfg(test)]
     /// Opens the spool in `folder`, made if it is not there, and finds what earlier processes left. A damaged
     /// folder is moved to `damaged/` and reported; it never keeps the worker from starting. Blocks on the disk.
     ///
@@ -86,7 +87,7 @@ impl Spool {
     ///
     /// # Errors
     /// As [`open`](Self::open).
-    pub async fn read(folder: &Path, limits: Limits, timings: &Timings) -> Result<Contents, SpoolError> {
+    pub(crate) async fn read(folder: &Path, limits: Limits, timings: &Timings) -> Result<Contents, SpoolError> {
         let (path, timings) = (folder.to_owned(), timings.clone());
         let read = run_blocking(move || Contents::read(&path, limits, &timings)).await;
         read.map_err(|source| SpoolError::Folder {
@@ -96,13 +97,13 @@ impl Spool {
     }
 
     /// The spool with what [`read`](Self::read) found.
-    pub fn of(contents: Contents) -> (Self, Sender) {
+    pub(crate) fn of(contents: Contents) -> (Self, Sender) {
         let shared = Rc::new(Shared::of(contents));
         (Self(Rc::clone(&shared)), Sender::new(shared))
     }
 
     /// A task was handed out: notices from now on are about this run of it, and earlier ones are forgotten.
-    pub fn handed_out(&self, task: &str) {
+    pub(crate) fn handed_out(&self, task: &str) {
         self.0.notices.forget(task);
     }
 
@@ -112,28 +113,34 @@ impl Spool {
     /// # Errors
     /// [`SpoolError::Held`] for a task that must not run, [`SpoolError::Task`] when the disk says no,
     /// [`SpoolError::TooMuchWaits`] and [`SpoolError::NoRoom`] before it would.
-    pub fn begin(&self, task: &AssignedTask) -> Result<TaskWriter, SpoolError> {
+    pub(crate) fn begin(&self, task: &AssignedTask) -> Result<TaskWriter, SpoolError> {
         let folder = self.0.begin(task)?;
         Ok(TaskWriter::new(Rc::clone(&self.0), folder))
     }
 
     /// Adds a line of the worker's own to the log of a task that runs.
-    pub fn remark(&self, task: &str, line: &str) {
+    pub(crate) fn remark(&self, task: &str, line: &str) {
         self.0.remark(task, line);
     }
 
     /// Adds a line of the worker's own to the log of a task that an earlier process left, if not all of it is sent.
-    pub fn remark_later(&self, task: &str, line: &str) {
+    pub(crate) fn remark_later(&self, task: &str, line: &str) {
         self.0.remark_later(task, line);
     }
 
     /// Runs that ended with an earlier worker, and that were not settled or counted since. Each is to be.
-    pub fn orphaned_runs(&self) -> Vec<OrphanedRun> {
+    pub(crate) fn orphaned_runs(&self) -> Vec<OrphanedRun> {
         self.0.orphaned_runs()
     }
 
     /// An orphaned run is over all the same: its outcome waits from now on, with the time of its end and its last program.
-    pub fn settle(&self, run: &OrphanedRun, cause: Cause, (ended, program): (u64, ProgramEnd), lines: &[String]) {
+    pub(crate) fn settle(
+        &self,
+        run: &OrphanedRun,
+        cause: Cause,
+        (ended, program): (u64, ProgramEnd),
+        lines: &[String],
+    ) {
         let end = RunEnd {
             cause,
             ended,
@@ -144,57 +151,57 @@ impl Spool {
     }
 
     /// Nothing is known of the end of an orphaned run: it counts for [`interruptions`](Self::interruptions).
-    pub fn count_orphaned(&self, run: &OrphanedRun) {
+    pub(crate) fn count_orphaned(&self, run: &OrphanedRun) {
         self.0.count_orphaned(run);
     }
 
     /// Whether this task is completed, and the Manager does not know that yet.
-    pub fn is_completed(&self, task: &str) -> bool {
+    pub(crate) fn is_completed(&self, task: &str) -> bool {
         self.0.is_completed(task)
     }
 
     /// How often in a row the worker ended while it ran this task: killed, or told to stop as soon as it had begun.
-    pub fn interruptions(&self, task: &str) -> u32 {
+    pub(crate) fn interruptions(&self, task: &str) -> u32 {
         self.0.interrupted.borrow().times(task)
     }
 
     /// Counts for [`interruptions`](Self::interruptions) that the worker has to end, and this task had hardly begun.
-    pub fn count_interruption(&self, task: &str) {
+    pub(crate) fn count_interruption(&self, task: &str) {
         self.0.interrupted.borrow_mut().add(task);
     }
 
     /// A run of this task ended, and the worker did not end with it.
-    pub fn forget_interruptions(&self, task: &str) {
+    pub(crate) fn forget_interruptions(&self, task: &str) {
         self.0.interrupted.borrow_mut().forget(task);
     }
 
     /// Steps that a task has done so far; none for one that is not here.
-    pub fn steps(&self, task: &str) -> u32 {
+    pub(crate) fn steps(&self, task: &str) -> u32 {
         self.0.steps(task)
     }
 
     /// How much waits for the Manager now.
-    pub fn pending(&self) -> PendingReports {
+    pub(crate) fn pending(&self) -> PendingReports {
         *self.0.pending.borrow()
     }
 
     /// Returns when no outcome waits; at once if none does. Cancel safe.
-    pub async fn outcomes_delivered(&self) {
+    pub(crate) async fn outcomes_delivered(&self) {
         self.wait_until(|pending| pending.outcomes == 0).await;
     }
 
     /// Returns when nothing waits of tasks that are over; at once if nothing does. Cancel safe.
-    pub async fn drained(&self) {
+    pub(crate) async fn drained(&self) {
         self.wait_until(|pending| pending.tasks == 0).await;
     }
 
     /// The next notice about a running task. Cancel safe; for one listener.
-    pub async fn next_notice(&self) -> Notice {
+    pub(crate) async fn next_notice(&self) -> Notice {
         self.0.notices.next().await
     }
 
     /// Whether a task could begin now. Waits for the disk, shortly.
-    pub fn is_writable(&self) -> bool {
+    pub(crate) fn is_writable(&self) -> bool {
         let spool = self.0.paths.spool.clone();
         self.0.room().is_ok() && self.0.context.files.run(move || paths::try_write(&spool)).is_ok()
     }

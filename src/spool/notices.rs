@@ -11,7 +11,7 @@ use crate::protocol::Id;
 
 /// What the Manager answered about a running task when it was sent an update of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Notice {
+pub(crate) enum Notice {
     /// Another worker has it. With the task's id.
     NotOurs(Id),
     /// It was deleted. With the task's id.
@@ -27,7 +27,7 @@ pub(super) struct Notices {
 
 impl Notice {
     /// The id of the task it is about.
-    pub fn task(&self) -> &str {
+    pub(crate) fn task(&self) -> &str {
         match self {
             Self::NotOurs(task) | Self::Gone(task) => task,
         }

@@ -63,7 +63,7 @@ impl ReportRecord {
 /// What became of the report of a task.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum ReportState {
+pub(crate) enum ReportState {
     /// Not all of it is with the Manager. The record of a folder in the history says this of one that was delivered.
     #[default]
     Waiting,
@@ -83,7 +83,7 @@ pub enum ReportState {
 
 impl ReportState {
     /// One word, as `history --json` shows it.
-    pub fn as_str(&self) -> &'static str {
+    pub(crate) fn as_str(&self) -> &'static str {
         match self {
             Self::Waiting => "waiting",
             Self::Delivered => "delivered",

@@ -14,7 +14,7 @@ const PROGRAMS_MOST: usize = 100;
 /// Why a task's run is over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "cause", content = "why", rename_all = "kebab-case")]
-pub enum Cause {
+pub(crate) enum Cause {
     /// All its commands have ended well.
     Completed,
     /// It failed. One line, for the Manager's page.
@@ -29,7 +29,7 @@ pub enum Cause {
 
 /// The end of one run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RunEnd {
+pub(crate) struct RunEnd {
     /// Why it is over.
     #[serde(flatten)]
     pub cause: Cause,
@@ -43,7 +43,7 @@ pub struct RunEnd {
 
 /// What became of one program of a task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ProgramEnd {
+pub(crate) struct ProgramEnd {
     /// As the task named it.
     pub program: String,
     /// Its process id.
@@ -85,7 +85,7 @@ impl Cause {
 }
 
 /// Milliseconds, as records have them.
-pub fn millis(duration: Duration) -> u64 {
+pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 

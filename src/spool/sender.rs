@@ -39,7 +39,7 @@ const TELL_STEPS: usize = 20;
 
 /// Sends what the spool holds, for as long as [`run`](Self::run) is polled.
 #[derive(Debug)]
-pub struct Sender {
+pub(crate) struct Sender {
     shared: Rc<Shared>,
     /// Log bytes in one request; less after an answer 413.
     most: usize,
@@ -89,7 +89,7 @@ impl Sender {
 
     /// Sends until it is dropped. It may be dropped at any point, and nothing is lost: what was on its way is sent again by
     /// the next process that opens the spool.
-    pub async fn run<M: Manager>(mut self, manager: &M) -> Infallible {
+    pub(crate) async fn run<M: Manager>(mut self, manager: &M) -> Infallible {
         let shared = Rc::clone(&self.shared);
         tokio::select! {
             never = self.deliver(manager) => never,

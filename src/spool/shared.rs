@@ -32,7 +32,7 @@ pub(super) type SharedFolder = Rc<RefCell<TaskFolder>>;
 
 /// How much waits for the Manager, of tasks that do not run any more.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct PendingReports {
+pub(crate) struct PendingReports {
     /// Tasks with anything unsent; those with an outcome are among them.
     pub tasks: usize,
     /// Outcomes that were not delivered.
@@ -41,7 +41,7 @@ pub struct PendingReports {
 
 /// A run that ended with its worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OrphanedRun {
+pub(crate) struct OrphanedRun {
     /// The id of its task.
     pub task: Id,
     /// Tells it from other runs of the same task.
@@ -326,7 +326,7 @@ impl Shared {
 
 /// What was found in the folder of a spool.
 #[derive(Debug)]
-pub struct Contents {
+pub(crate) struct Contents {
     paths: SpoolPaths,
     context: SpoolContext,
     found: Vec<TaskFolder>,

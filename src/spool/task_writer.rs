@@ -14,7 +14,7 @@ use super::task_folder::TaskFolder;
 /// What a running task says goes in here. Nothing of it waits for the Manager, and only a full buffer of log
 /// touches the disk. Dropped, the task counts as cut off.
 #[derive(Debug)]
-pub struct TaskWriter {
+pub(crate) struct TaskWriter {
     shared: Rc<Shared>,
     folder: Rc<RefCell<TaskFolder>>,
 }
@@ -26,7 +26,7 @@ impl TaskWriter {
 
     /// One line of log: `prefix`, then `text`, without an end. A text with line ends in it becomes several lines,
     /// each with the prefix; so does one of more than 64 KiB.
-    pub fn line(&mut self, prefix: &str, text: &str) {
+    pub(crate) fn line(&mut self, prefix: &str, text: &str) {
         if self
             .folder
             .borrow_mut()
@@ -37,30 +37,30 @@ impl TaskWriter {
     }
 
     /// What is being done; one line.
-    pub fn activity(&mut self, text: String) {
+    pub(crate) fn activity(&mut self, text: String) {
         self.folder.borrow_mut().set_activity(text);
         self.shared.work.notify_one();
     }
 
     /// Steps done so far, all of them.
-    pub fn steps(&mut self, done: u32) {
+    pub(crate) fn steps(&mut self, done: u32) {
         self.folder.borrow_mut().set_steps(done);
         self.shared.work.notify_one();
     }
 
     /// What became of a program of the task.
-    pub fn program(&mut self, program: ProgramEnd) {
+    pub(crate) fn program(&mut self, program: ProgramEnd) {
         self.folder.borrow_mut().remember(program);
     }
 
     /// The file for the end of a program, and what tells this run from others in the same folder.
-    pub fn end_note(&self) -> (PathBuf, u64) {
+    pub(crate) fn end_note(&self) -> (PathBuf, u64) {
         let folder = self.folder.borrow();
         (folder.path.join(END_NOTE), folder.begun)
     }
 
     /// The task is over. On return that is on disk (if the disk takes it), and an outcome counted as waiting.
-    pub fn close(self, cause: Cause) {
+    pub(crate) fn close(self, cause: Cause) {
         self.end(cause);
     }
 

@@ -33,7 +33,7 @@ use crate::printable::{self, EscapingWriter};
 ///
 /// # Errors
 /// How the process is to end. Why is said on stderr.
-pub fn run(subcommand: &Subcommand, arguments: &Arguments) -> Result<(), Departure> {
+pub(crate) fn run(subcommand: &Subcommand, arguments: &Arguments) -> Result<(), Departure> {
     match subcommand {
         Subcommand::History(wanted) => {
             let home = home(arguments)?;

@@ -24,21 +24,26 @@ use crate::protocol::{AssignedTask, WireCommand};
 use crate::report::TaskLog;
 
 pub(crate) use crate::command::set_aside_leftovers;
-pub use orphaned_runs::settle;
-pub use scratch::{ScratchDirs, WarnedOnce};
-pub use tmpdir::Leftovers;
-pub use tools::Tools;
+pub(crate) use orphaned_runs::settle;
+pub(crate) use scratch::{ScratchDirs, WarnedOnce};
+pub(crate) use tmpdir::Leftovers;
+pub(crate) use tools::Tools;
 
 use tmpdir::TaskDir;
 
 /// What is still to be done for a task once its report is closed.
 #[derive(Debug)]
 #[must_use = "the guard would wait, and the task's temporary directory stay until the next start"]
-pub struct Cleanup(Option<TaskDir>);
+pub(crate) struct Cleanup(Option<TaskDir>);
 
 /// Runs the commands of a task to its end. The report is still open when this returns: the outcome is the worker's to
 /// judge. Dropped on the way, the task's temporary directory stays until [`Leftovers`] are looked for.
-pub async fn run(task: &AssignedTask, tools: &Tools, abort: &mut Abort, log: &mut impl TaskLog) -> (Outcome, Cleanup) {
+pub(crate) async fn run(
+    task: &AssignedTask,
+    tools: &Tools,
+    abort: &mut Abort,
+    log: &mut impl TaskLog,
+) -> (Outcome, Cleanup) {
     if let Some(reason) = abort.reason() {
         return (Err(Incomplete::Aborted(reason)), Cleanup(None));
     }
@@ -64,7 +69,7 @@ pub async fn run(task: &AssignedTask, tools: &Tools, abort: &mut Abort, log: &mu
 impl Cleanup {
     /// Lets the guard of the last program go, and removes the temporary directory; what takes long goes on by itself.
     /// Only for when the outcome is on disk: the guard is what would note it otherwise.
-    pub async fn run(self, tools: &Tools, abort: &Abort) {
+    pub(crate) async fn run(self, tools: &Tools, abort: &Abort) {
         let Some(dir) = self.0 else { return };
         tools.launcher().release().await;
         dir.remove(tools.launcher(), abort).await;

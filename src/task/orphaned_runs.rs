@@ -13,7 +13,7 @@ use crate::spool::Spool;
 
 /// Gives each run that ended with its worker the outcome that its program's end has for it; the others are counted. For
 /// the start, when nothing of them runs any more and before a task can be given out again.
-pub async fn settle(spool: &Spool) {
+pub(crate) async fn settle(spool: &Spool) {
     for run in spool.orphaned_runs() {
         let end = OrphanedRunEnd::read(&run).await;
         let judged = end.and_then(|end| Some((verdict(&end)?, end)));

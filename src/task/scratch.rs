@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 /// Where tasks get their temporary directories.
 #[derive(Debug, Clone)]
-pub struct ScratchDirs {
+pub(crate) struct ScratchDirs {
     /// The folder in which they are made, e.g. `/tmp`.
     pub folder: PathBuf,
     /// The folder for when they cannot be made there. It is created if need be.
@@ -22,11 +22,11 @@ pub struct ScratchDirs {
 
 /// Which problems were logged, so that each task does not log them again.
 #[derive(Debug, Clone, Default)]
-pub struct WarnedOnce(Arc<Mutex<HashSet<(&'static str, ErrorKind)>>>);
+pub(crate) struct WarnedOnce(Arc<Mutex<HashSet<(&'static str, ErrorKind)>>>);
 
 impl WarnedOnce {
     /// Whether this problem is logged for the first time.
-    pub fn is_new(&self, what: &'static str, cause: ErrorKind) -> bool {
+    pub(crate) fn is_new(&self, what: &'static str, cause: ErrorKind) -> bool {
         self.0.lock().is_ok_and(|mut warned| warned.insert((what, cause)))
     }
 }

@@ -85,11 +85,11 @@ impl TaskDir {
 
 /// The temporary directories that a predecessor of the same mark left.
 #[derive(Debug, Default)]
-pub struct Leftovers(Vec<PathBuf>);
+pub(crate) struct Leftovers(Vec<PathBuf>);
 
 impl Leftovers {
     /// Looks for them. For the start, when nothing of it runs any more, and before a task has a directory here.
-    pub async fn find(scratch: &ScratchDirs) -> Self {
+    pub(crate) async fn find(scratch: &ScratchDirs) -> Self {
         let mut found = Vec::new();
         for folder in [&scratch.folder, &scratch.spare] {
             let (inside, prefix) = (folder.clone(), prefix(scratch));
@@ -105,7 +105,7 @@ impl Leftovers {
     }
 
     /// Removes them, however long it takes; nothing needs to wait for it. What cannot be removed is said in the daemon's log.
-    pub async fn remove(self, launcher: &Launcher) {
+    pub(crate) async fn remove(self, launcher: &Launcher) {
         let mut staying = 0;
         let mut first = None;
         for path in self.0 {

@@ -8,24 +8,24 @@ use crate::process::Launcher;
 
 /// What every task on this node needs: the tools of its commands, and places for its temporary directory.
 #[derive(Debug, Clone)]
-pub struct Tools {
+pub(crate) struct Tools {
     pub(super) commands: CommandTools,
     pub(super) scratch: ScratchDirs,
 }
 
 impl Tools {
     /// Tools for the commands of tasks, and places for the tasks' temporary directories.
-    pub fn new(commands: CommandTools, scratch: ScratchDirs) -> Self {
+    pub(crate) fn new(commands: CommandTools, scratch: ScratchDirs) -> Self {
         Self { commands, scratch }
     }
 
     /// Starts the programs of tasks.
-    pub fn launcher(&self) -> &Launcher {
+    pub(crate) fn launcher(&self) -> &Launcher {
         self.commands.launcher()
     }
 
     /// Where tasks get their temporary directories.
-    pub fn scratch(&self) -> &ScratchDirs {
+    pub(crate) fn scratch(&self) -> &ScratchDirs {
         &self.scratch
     }
 }

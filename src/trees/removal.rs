@@ -34,7 +34,9 @@ const LONGEST_TOLD: usize = 20;
 /// What could not be removed, of several the first; everything else is gone.
 #[derive(Debug)]
 pub(crate) struct NotRemoved {
+    /// What stays.
     pub(crate) path: PathBuf,
+    /// What the system says.
     pub(crate) why: io::Error,
 }
 

@@ -17,7 +17,7 @@ use crate::systemd::{Heartbeat, Systemd};
 
 /// The orders as they come, for one reader.
 #[derive(Debug)]
-pub struct Interrupts {
+pub(crate) struct Interrupts {
     orders: UnboundedReceiver<Order>,
     heartbeat: Heartbeat,
     /// When the first order came that leaves no time for a task.
@@ -28,7 +28,7 @@ pub struct Interrupts {
 
 impl Interrupts {
     /// `systemd` gets its signs of life out of the waits for `orders`.
-    pub fn new(orders: UnboundedReceiver<Order>, systemd: Systemd) -> Self {
+    pub(crate) fn new(orders: UnboundedReceiver<Order>, systemd: Systemd) -> Self {
         Self {
             orders,
             heartbeat: Heartbeat::new(systemd),

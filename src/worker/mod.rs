@@ -51,17 +51,17 @@ use crate::task::Tools;
 use crate::timings::Timings;
 
 use crash_loop::CrashLoopBreaker;
-pub use interrupts::Interrupts;
+pub(crate) use interrupts::Interrupts;
 use pace::{IdleInterval, TransitionLimit};
 use repeats::RepeatLimit;
-pub use session::Introduction;
+pub(crate) use session::Introduction;
 use session::{Deleted, Session, TELL_STATE};
-pub use state::{SleepReason, State};
-pub use status::{Status, StatusDetails};
+pub(crate) use state::{SleepReason, State};
+pub(crate) use status::{Status, StatusDetails};
 
 /// What a worker works with.
 #[derive(Debug)]
-pub struct WorkerContext<'a> {
+pub(crate) struct WorkerContext<'a> {
     /// The directory of this worker, locked.
     pub home: &'a Home,
     /// What the Manager is told at sign-on.
@@ -86,7 +86,7 @@ pub struct WorkerContext<'a> {
 
 /// The worker. One task at a time.
 #[derive(Debug)]
-pub struct Worker<'a, M> {
+pub(crate) struct Worker<'a, M> {
     manager: &'a M,
     session: Session<'a, M>,
     context: WorkerContext<'a>,
@@ -101,7 +101,7 @@ pub struct Worker<'a, M> {
 
 impl<'a, M: Manager> Worker<'a, M> {
     /// A worker that has not begun.
-    pub fn new(manager: &'a M, context: WorkerContext<'a>) -> Self {
+    pub(crate) fn new(manager: &'a M, context: WorkerContext<'a>) -> Self {
         let timings = &context.timings;
         Self {
             manager,
@@ -117,13 +117,13 @@ impl<'a, M: Manager> Worker<'a, M> {
     }
 
     /// What it does, from now on.
-    pub fn status(&self) -> watch::Receiver<Status> {
+    pub(crate) fn status(&self) -> watch::Receiver<Status> {
         self.status.subscribe()
     }
 
     /// Runs until it is time to leave, and says why. `before` is seen through before anything is asked of the Manager,
     /// unless an order to leave comes first.
-    pub async fn run(mut self, mut interrupts: Interrupts, before: impl Future<Output = ()>) -> Departure {
+    pub(crate) async fn run(mut self, mut interrupts: Interrupts, before: impl Future<Output = ()>) -> Departure {
         let mut state = State::Starting;
         if let Err(ordered) = interrupts.run(&state, before).await {
             self.enter(&ordered, &mut interrupts);

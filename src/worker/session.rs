@@ -28,7 +28,7 @@ const DENIALS: u32 = 3;
 
 /// What the Manager is told about this worker.
 #[derive(Debug, Clone)]
-pub struct Introduction {
+pub(crate) struct Introduction {
     /// As the Manager's page shows it.
     pub name: String,
     /// The types of tasks to be given.

@@ -17,7 +17,7 @@ use crate::signals::Order;
 
 /// What this worker is. Data lives in the variant where it is valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum State {
+pub(crate) enum State {
     /// Signing on; also the way back after a registration was lost, or a restart without a code.
     Starting,
     /// Asking for tasks, or running one.
@@ -30,7 +30,7 @@ pub enum State {
 
 /// Why we sleep, and what we tell the Manager.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SleepReason {
+pub(crate) enum SleepReason {
     /// The Manager asked for it. Acknowledged with exactly the word it used: it would ask for ever otherwise.
     Requested(WorkerStatus),
     /// Somebody on this machine asked for it (SIGUSR1).
@@ -41,7 +41,7 @@ pub enum SleepReason {
 
 impl State {
     /// Where a request of the Manager's leads. `code` is the operator's restart exit code.
-    pub fn requested(status: &WorkerStatus, code: Option<RestartCode>) -> Self {
+    pub(crate) fn requested(status: &WorkerStatus, code: Option<RestartCode>) -> Self {
         match status {
             WorkerStatus::Awake => Self::Awake,
             WorkerStatus::Offline => Self::Leaving(Departure::ShutDown),
@@ -59,7 +59,7 @@ impl State {
     }
 
     /// Where an order leads; `None` changes nothing. While a task runs this is asked of the state after it.
-    pub fn ordered(&self, order: Order) -> Option<Self> {
+    pub(crate) fn ordered(&self, order: Order) -> Option<Self> {
         match (order, self) {
             (Order::Leave(_), _) => Some(Self::Leaving(Departure::Signalled)),
             // One that sleeps for a reason of its own would else wake by itself.
@@ -74,7 +74,7 @@ impl State {
 
     /// Where the answer to a sign-on leads. A restart is fulfilled already (this process is new): `None`, sign off and
     /// on again, which clears it.
-    pub fn welcomed(status: &WorkerStatus) -> Option<Self> {
+    pub(crate) fn welcomed(status: &WorkerStatus) -> Option<Self> {
         match status {
             WorkerStatus::Restart => None,
             WorkerStatus::Awake
@@ -90,7 +90,7 @@ impl State {
 
 impl SleepReason {
     /// What the Manager is told.
-    pub fn status(&self) -> WorkerStatus {
+    pub(crate) fn status(&self) -> WorkerStatus {
         match self {
             Self::Requested(status) => status.clone(),
             Self::Local | Self::Requeued(_) => WorkerStatus::Asleep,

@@ -19,7 +19,7 @@ const LONGEST_NAME: usize = 200;
 
 /// The status as the worker itself has it.
 #[derive(Debug, Clone)]
-pub struct Status {
+pub(crate) struct Status {
     state: State,
     task: Option<RunningTask>,
     /// When the last task ended.
@@ -48,7 +48,7 @@ pub(super) enum TaskPhase {
 
 /// What others know of it.
 #[derive(Debug, Default)]
-pub struct StatusDetails {
+pub(crate) struct StatusDetails {
     /// Steps that the running task has done.
     pub steps: u32,
     /// Tasks that are over, and have not told the Manager everything.
@@ -71,7 +71,7 @@ impl Status {
     }
 
     /// The id of the task that runs.
-    pub fn task(&self) -> Option<&str> {
+    pub(crate) fn task(&self) -> Option<&str> {
         self.task.as_ref().map(|task| task.id.as_str())
     }
 
@@ -94,7 +94,7 @@ impl Status {
     }
 
     /// One line.
-    pub fn line(&self, details: &StatusDetails) -> String {
+    pub(crate) fn line(&self, details: &StatusDetails) -> String {
         let mut line = match (&self.task, &self.state, &details.trouble) {
             (Some(task), _, _) => task.line(details.steps),
             (None, State::Starting, Some(trouble)) => format!("waiting for {trouble}"),

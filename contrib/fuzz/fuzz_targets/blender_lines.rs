@@ -8,14 +8,4 @@
 
 use libfuzzer_sys::fuzz_target;
 
-/// Not public, and it needs nothing of the rest.
-#[path = "../../../src/command/blender_lines.rs"]
-mod blender_lines;
-
-fuzz_target!(|text: &str| {
-    for line in text.lines() {
-        let parsed = blender_lines::parse_line(line);
-        // A name lies within its line.
-        assert!(parsed.saved.is_none_or(|name| line.contains(name)));
-    }
-});
+fuzz_target!(|text: &str| flamenco_worker::fuzzing::blender_lines(text));

@@ -6,20 +6,6 @@
 
 #![no_main]
 
-use std::path::PathBuf;
-
-use flamenco_worker::cli::Arguments;
-use flamenco_worker::config::{Config, Environment};
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|text: &[u8]| {
-    for ending in ["toml", "yaml"] {
-        let path = PathBuf::from(format!("/dev/shm/fuzz-{}.{ending}", std::process::id()));
-        std::fs::write(&path, text).expect("there is memory");
-        let words = ["flamenco-worker".into(), "--config".into(), path.into_os_string()];
-        let arguments = Arguments::parse(words).expect("such a command line is fine");
-        if let Err(error) = Config::load(&arguments, &Environment::capture()) {
-            assert!(!error.to_string().is_empty());
-        }
-    }
-});
+fuzz_target!(|text: &[u8]| flamenco_worker::fuzzing::configuration(text));

@@ -50,7 +50,7 @@ pub(super) struct Endpoint {
 
 /// Why there is no connection, or no longer.
 #[derive(Debug, thiserror::Error)]
-pub enum PushError {
+pub(crate) enum PushError {
     /// No TCP or TLS connection could be made.
     #[error("cannot connect")]
     Unreachable(#[source] io::Error),

@@ -12,7 +12,7 @@ use crate::protocol::{JobEvent, LifecycleEvent, TaskEvent, WorkerEvent};
 
 /// What an event suggests to this worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Hint {
+pub(crate) enum Hint {
     /// Something happened to this worker, or to the task it runs: ask now.
     AskNow,
     /// The Manager has put this worker in `error`, as after a time-out.
@@ -27,19 +27,19 @@ pub enum Hint {
 
 /// Decides which events matter to this worker.
 #[derive(Debug, Clone)]
-pub struct EventFilter {
+pub(crate) struct EventFilter {
     worker_id: String,
     interest: Interest,
 }
 
 impl EventFilter {
     /// A filter for the worker with the UUID `worker_id`.
-    pub fn new(worker_id: String, interest: Interest) -> Self {
+    pub(crate) fn new(worker_id: String, interest: Interest) -> Self {
         Self { worker_id, interest }
     }
 
     /// What the worker wants hints about.
-    pub fn interest(&self) -> &Interest {
+    pub(crate) fn interest(&self) -> &Interest {
         &self.interest
     }
 
@@ -48,7 +48,7 @@ impl EventFilter {
     }
 
     /// What the event `name` suggests. An event that cannot be read suggests nothing.
-    pub fn hint(&self, name: &str, payload: &str) -> Option<Hint> {
+    pub(crate) fn hint(&self, name: &str, payload: &str) -> Option<Hint> {
         match name {
             "/workers" if mentions(payload, &self.worker_id) => self.hint_of_worker(&parse(payload)?),
             "/jobs" => match &self.interest {

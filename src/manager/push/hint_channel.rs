@@ -18,7 +18,7 @@ const BURST: u32 = 3;
 
 /// How well hints can reach the worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Link {
+pub(crate) enum Link {
     /// No connection exists.
     #[default]
     Down,
@@ -40,7 +40,7 @@ struct HintState {
 
 /// How long to wait before asking the Manager if no hint comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PollInterval {
+pub(crate) struct PollInterval {
     /// The interval while hints may be missed.
     pub without_hints: Duration,
     /// The interval while every hint arrives.
@@ -59,7 +59,7 @@ impl From<Duration> for PollInterval {
 
 /// The worker's end of the channel.
 #[derive(Debug)]
-pub struct HintReceiver {
+pub(crate) struct HintReceiver {
     interest: watch::Sender<Interest>,
     state: watch::Sender<HintState>,
     changes: watch::Receiver<HintState>,
@@ -71,13 +71,13 @@ pub struct HintReceiver {
 
 /// The listener's end of the channel.
 #[derive(Debug, Clone)]
-pub struct HintSender {
+pub(crate) struct HintSender {
     interest: watch::Receiver<Interest>,
     state: watch::Sender<HintState>,
 }
 
 /// Makes both ends. While nothing is sent, the receiver only waits for its intervals.
-pub fn hint_channel(timings: &Timings) -> (HintReceiver, HintSender) {
+pub(crate) fn hint_channel(timings: &Timings) -> (HintReceiver, HintSender) {
     let interest = watch::Sender::new(Interest::Nothing);
     let (state, changes) = watch::channel(HintState::default());
     let sender = HintSender {
@@ -97,7 +97,7 @@ pub fn hint_channel(timings: &Timings) -> (HintReceiver, HintSender) {
 impl HintReceiver {
     /// Sets what hints are wanted from now on. A hint that came before stays: it may have come during the call to the Manager
     /// after which the interest changed.
-    pub fn set_interest(&mut self, interest: Interest) {
+    pub(crate) fn set_interest(&mut self, interest: Interest) {
         if self.interest.send_if_modified(|current| {
             let changes = *current != interest;
             *current = interest;
@@ -109,7 +109,7 @@ impl HintReceiver {
 
     /// Wants no more hints, and waits until the connection is gone. A sign-on or a sign-off is broadcast, and a broadcast
     /// that meets a connection on its way out can stop the Manager for everybody: see `push::closing`.
-    pub async fn stop_listening(&mut self) {
+    pub(crate) async fn stop_listening(&mut self) {
         self.set_interest(Interest::Nothing);
         // An error means that the listener is gone, and its connection with it.
         self.changes.wait_for(|state| state.link == Link::Down).await.ok();
@@ -117,7 +117,7 @@ impl HintReceiver {
 
     /// Waits until the Manager is to be asked next: after `interval`, or at once on a hint. After many hints in a row
     /// [`Timings::hint_pause`] lies between two of them. Cancel safe: a hint that has come is kept.
-    pub async fn next_poll(&mut self, interval: impl Into<PollInterval>) {
+    pub(crate) async fn next_poll(&mut self, interval: impl Into<PollInterval>) {
         let interval = interval.into();
         let began = Instant::now();
         let hint = loop {
@@ -143,32 +143,32 @@ impl HintReceiver {
     }
 
     /// Whether a hint said, since the last call of this, that the Manager has put this worker in `error`.
-    pub fn was_marked_error(&self) -> bool {
+    pub(crate) fn was_marked_error(&self) -> bool {
         self.state.send_if_modified(|state| take(&mut state.marked_error))
     }
 }
 
 impl HintSender {
     /// What the worker wants hints about now.
-    pub fn interest(&mut self) -> Interest {
+    pub(crate) fn interest(&mut self) -> Interest {
         self.interest.borrow_and_update().clone()
     }
 
     /// Waits until the worker's interest changes; for ever once the receiver is gone.
-    pub async fn interest_changed(&mut self) {
+    pub(crate) async fn interest_changed(&mut self) {
         if self.interest.changed().await.is_err() {
             pending::<()>().await;
         }
     }
 
     /// Notes how well hints can reach the worker from now on.
-    pub fn set_link(&self, link: Link) {
+    pub(crate) fn set_link(&self, link: Link) {
         self.state
             .send_if_modified(|state| replace(&mut state.link, link) != link);
     }
 
     /// Makes the worker ask the Manager at `at`, or earlier.
-    pub fn ask_at(&self, at: Instant) {
+    pub(crate) fn ask_at(&self, at: Instant) {
         self.state.send_if_modified(|state| {
             let sooner = state.ask_at.is_none_or(|other| at < other);
             if sooner {
@@ -179,7 +179,7 @@ impl HintSender {
     }
 
     /// Tells the worker that the Manager has put it in `error`.
-    pub fn mark_error(&self) {
+    pub(crate) fn mark_error(&self) {
         self.state.send_modify(|state| state.marked_error = true);
         self.ask_at(Instant::now());
     }

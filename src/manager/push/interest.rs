@@ -4,7 +4,7 @@
 
 /// What the worker wants hints about. Every variant but [`Nothing`](Self::Nothing) includes what concerns the worker itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Interest {
+pub(crate) enum Interest {
     /// No hints and no connection: before the sign-on, and while leaving.
     #[default]
     Nothing,

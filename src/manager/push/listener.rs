@@ -32,7 +32,7 @@ const REPORTED_FAILURES: u32 = 3;
 
 /// Brings the Manager's hints to the worker.
 #[derive(Debug)]
-pub struct PushListener {
+pub(crate) struct PushListener {
     hints: HintSender,
     timings: Timings,
     farm: FarmLoad,
@@ -64,7 +64,7 @@ enum ConnectionEvent {
 
 impl PushListener {
     /// A listener that sends its hints to `hints`.
-    pub fn new(hints: HintSender, timings: &Timings) -> Self {
+    pub(crate) fn new(hints: HintSender, timings: &Timings) -> Self {
         Self {
             hints,
             timings: timings.clone(),
@@ -77,7 +77,7 @@ impl PushListener {
     }
 
     /// Listens whenever the worker wants hints. No failure here keeps the worker from its work.
-    pub async fn run(mut self, manager: &HttpManager) -> Infallible {
+    pub(crate) async fn run(mut self, manager: &HttpManager) -> Infallible {
         loop {
             if self.hints.interest() == Interest::Nothing {
                 self.hints.interest_changed().await;
@@ -212,7 +212,11 @@ async fn unwanted_for(mut hints: HintSender, limit: Duration) {
 ///
 /// # Errors
 /// Returns why no hints could come.
-pub async fn test_connection(manager: &HttpManager, timings: &Timings, limit: Duration) -> Result<(), PushError> {
+pub(crate) async fn test_connection(
+    manager: &HttpManager,
+    timings: &Timings,
+    limit: Duration,
+) -> Result<(), PushError> {
     let (connection, _handshake) = open(manager, limit).await?;
     close_when_quiet(connection, manager, timings.push_quiet, timings).await;
     Ok(())

@@ -31,9 +31,9 @@ mod progress;
 mod rooms;
 
 pub(crate) use closing::longest_close;
-pub use connection::PushError;
-pub use event_filter::{EventFilter, Hint};
-pub use hint_channel::{HintReceiver, HintSender, Link, PollInterval, hint_channel};
-pub use interest::Interest;
-pub use listener::{PushListener, test_connection};
-pub use packet::ServerPacket;
+pub(crate) use connection::PushError;
+pub(crate) use event_filter::EventFilter;
+pub(crate) use hint_channel::{HintReceiver, HintSender, Link, PollInterval, hint_channel};
+pub(crate) use interest::Interest;
+pub(crate) use listener::{PushListener, test_connection};
+pub(crate) use packet::ServerPacket;

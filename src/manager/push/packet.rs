@@ -8,7 +8,7 @@ use crate::protocol::{Handshake, Subscription, SubscriptionChange};
 
 /// A packet that the Manager sent. Parsing never fails: what is not understood is [`ServerPacket::Other`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ServerPacket<'a> {
+pub(crate) enum ServerPacket<'a> {
     /// `0{...}`: the first packet of a connection.
     Open(Handshake),
     /// `3`: the answer to a ping.
@@ -52,7 +52,7 @@ pub(super) enum ClientPacket {
 
 impl<'a> ServerPacket<'a> {
     /// Reads one text of the websocket.
-    pub fn parse(text: &'a str) -> Self {
+    pub(crate) fn parse(text: &'a str) -> Self {
         if let Some(rest) = text.strip_prefix("42") {
             return Self::event(rest).unwrap_or(Self::Other);
         }

@@ -53,7 +53,7 @@ use super::procfs::{Reaped, now, reap_some};
 use crate::clock;
 
 /// The hidden first argument that makes this binary a guard.
-pub const GUARD_ROLE: &str = "guard-role";
+pub(crate) const GUARD_ROLE: &str = "guard-role";
 /// The exit code of a guard that never had a program.
 const NO_REQUEST: u8 = 2;
 
@@ -61,7 +61,7 @@ const NO_REQUEST: u8 = 2;
 /// with [`GUARD_ROLE`], and before anything else.
 ///
 /// The exit code is 0 when nothing of the program is left, which is then proved.
-pub fn guard_main() -> ExitCode {
+pub(crate) fn guard_main() -> ExitCode {
     match Guard::begin() {
         Ok(Some(guard)) => guard.watch(),
         Ok(None) => ExitCode::SUCCESS,

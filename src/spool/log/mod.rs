@@ -23,5 +23,5 @@ mod tests;
 pub(super) use chunk::LogChunk;
 pub(super) use scan::scan;
 pub(super) use segmented::SegmentedLog;
-pub use spans::LogSpan;
+pub(crate) use spans::LogSpan;
 pub(super) use spans::spans;

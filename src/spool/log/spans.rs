@@ -11,7 +11,7 @@ use crate::spool::disk;
 
 /// One span of a log.
 #[derive(Debug, PartialEq, Eq)]
-pub enum LogSpan {
+pub(crate) enum LogSpan {
     /// Lines, in this file.
     Lines(PathBuf),
     /// A line that says what is not here.

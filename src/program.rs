@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! Where the program begins: a worker, one of its subcommands, or one of the two hidden roles a worker starts itself in.
+
+use std::process::ExitCode;
+
+use crate::app;
+use crate::cli::Arguments;
+use crate::departure::USAGE_ERROR;
+use crate::process::{self, GUARD_ROLE};
+use crate::report::{self, PREVIEW_ROLE};
+use crate::signals::Early;
+use crate::subcommand;
+
+/// All of the program.
+pub fn main() -> ExitCode {
+    let words: Vec<_> = std::env::args_os().collect();
+    match words.get(1) {
+        Some(role) if role == GUARD_ROLE => return process::guard_main(),
+        Some(role) if role == PREVIEW_ROLE => return report::preview_main(words.into_iter().skip(2)),
+        Some(_) | None => {}
+    }
+    let early = Early::take();
+    match Arguments::parse(words) {
+        Ok(arguments) => match &arguments.subcommand {
+            None => app::run(&arguments, early).into(),
+            Some(subcommand) => {
+                early.give_back();
+                subcommand::run(subcommand, &arguments).map_or_else(ExitCode::from, |()| ExitCode::SUCCESS)
+            }
+        },
+        Err(error) => {
+            // Help goes to stdout, errors to stderr. It does not matter if that is closed.
+            error.print().ok();
+            ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(USAGE_ERROR))
+        }
+    }
+}
