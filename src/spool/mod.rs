@@ -74,7 +74,7 @@ impl Spool {
     ///
     /// # Errors
     /// [`SpoolError::Folder`], when the folder cannot be used at all.
-    pub fn open(folder: &Path, limits: Limits, timings: &Timings) -> Result<(Self, Sender), SpoolError> {
+    pub(crate) fn open(folder: &Path, limits: Limits, timings: &Timings) -> Result<(Self, Sender), SpoolError> {
         let read = Contents::read(folder, limits, timings);
         read.map(Self::of).map_err(|source| SpoolError::Folder {
             path: folder.to_owned(),
