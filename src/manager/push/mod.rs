@@ -15,8 +15,8 @@
 //! Hints do not queue up: however many arrive, all that is kept is "ask at this instant".
 //!
 //! Two mistakes here would harm the whole farm. The first is a packet that starts with `43`: four bytes of it end the
-//! Manager. Everything that is sent is therefore a [`ClientPacket`](packet::ClientPacket), and none of those starts so. The
-//! second is to close a connection that is still in a room: see [`closing`].
+//! Manager. Everything that is sent is therefore a `ClientPacket`, and none of those starts so. The
+//! second is to close a connection that is still in a room: see `closing`.
 
 mod closing;
 mod connection;
