@@ -68,12 +68,8 @@ pub(crate) use self::task_writer::TaskWriter;
 pub(crate) struct Spool(Rc<Shared>);
 
 impl Spool {
+    /// Opens the spool in `folder`. Blocks on the disk.
     #[cfg(test)]
-    /// Opens the spool in `folder`, made if it is not there, and finds what earlier processes left. A damaged
-    /// folder is moved to `damaged/` and reported; it never keeps the worker from starting. Blocks on the disk.
-    ///
-    /// # Errors
-    /// [`SpoolError::Folder`], when the folder cannot be used at all.
     pub(crate) fn open(folder: &Path, limits: Limits, timings: &Timings) -> Result<(Self, Sender), SpoolError> {
         let read = Contents::read(folder, limits, timings);
         read.map(Self::of).map_err(|source| SpoolError::Folder {
@@ -82,11 +78,12 @@ impl Spool {
         })
     }
 
-    /// The part of [`open`](Self::open) that blocks, done in another thread: it may take long or, where the home stands
-    /// still, for ever.
+    /// Reads the spool in `folder`, made if it is not there, and finds what earlier processes left. A damaged folder is moved
+    /// to `damaged/` and reported; it never keeps the worker from starting. Done in another thread: it may take long or,
+    /// where the home stands still, for ever.
     ///
     /// # Errors
-    /// As [`open`](Self::open).
+    /// [`SpoolError::Folder`], when the folder cannot be used at all.
     pub(crate) async fn read(folder: &Path, limits: Limits, timings: &Timings) -> Result<Contents, SpoolError> {
         let (path, timings) = (folder.to_owned(), timings.clone());
         let read = run_blocking(move || Contents::read(&path, limits, &timings)).await;
