@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! Why this process ends, and with which exit code: the only file with exit codes.
+//! Why this process ends, and with which exit code.
 
 use std::fmt;
 use std::num::NonZeroU8;

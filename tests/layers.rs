@@ -195,9 +195,9 @@ fn references(text: &str) -> Vec<(usize, String, String)> {
     found
 }
 
-/// Whether a source file defines a function, a type, a constant, a module or a macro of this name.
+/// Whether a source file defines a function, a type, a constant or a macro of this name.
 fn defines(text: &str, name: &str) -> bool {
-    const KEYWORDS: [&str; 9] = [
+    const KEYWORDS: [&str; 8] = [
         "fn",
         "struct",
         "enum",
@@ -205,7 +205,6 @@ fn defines(text: &str, name: &str) -> bool {
         "type",
         "const",
         "static",
-        "mod",
         "macro_rules!",
     ];
     text.lines()

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! WireCommand ─ parameters ─► Command ─ run(CommandContext) ─┬─► program ────► process (Blender, FFmpeg, anything)
-//!    (task)                                         └─► aside ────► copying (work on files, in a thread)
+//!    (task)                                         └─► file_work ► copying (work on files, in a thread)
 //!                    lines, steps, pictures ◄───────── TaskLog
 //! ```
 //!

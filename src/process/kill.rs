@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! sweep         ─► control_group, group, children, process   everything below a guard, or a lost guard
-//! reaper        ─► child                                     a guard that does not answer
+//! children      ─► child, process_that_began                 a guard that does not answer; what no guard looks after
 //! predecessors  ─► control_group, process                    what an earlier life of the worker left
 //! guard::spawn  ─► with_parent                               the program, when its guard dies
 //! ```

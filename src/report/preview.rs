@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! PreviewQueue for the Manager's "last rendered" view: the newest wins, and any failure just drops it.
+//! Pictures for the Manager's "last rendered" view: the newest wins, and any failure just drops it.
 
 use std::convert::Infallible;
 use std::future::pending;

@@ -8,15 +8,21 @@ use tokio::time::timeout;
 use tracing::{debug, info};
 
 use super::session::{ASK_STATUS, Retry};
-use super::{SleepReason, State, Worker};
+use super::{Interrupts, SleepReason, State, Worker};
 use crate::chain::chain;
 use crate::manager::push::Interest;
 use crate::manager::{Backoff, Manager};
 use crate::outcome::RequeueReason;
 
 impl<M: Manager> Worker<'_, M> {
-    pub(super) async fn asleep(&mut self, reason: &SleepReason) -> Result<State, State> {
+    pub(super) async fn asleep(&mut self, reason: &SleepReason, interrupts: &mut Interrupts) -> Result<State, State> {
+        // First, whatever is ordered: leaving depends on it.
         self.note_sleep(reason);
+        let here = State::Asleep(reason.clone());
+        interrupts.run(&here, self.wait_to_wake(reason)).await?
+    }
+
+    async fn wait_to_wake(&mut self, reason: &SleepReason) -> Result<State, State> {
         let timings = &self.context.timings;
         let mut backoff = Backoff::new(timings.backoff_min, timings.asleep_backoff_max);
         // To the Manager a worker that sleeps has not finished its task, which goes to somebody else: it should hear before
@@ -24,8 +30,8 @@ impl<M: Manager> Worker<'_, M> {
         timeout(timings.leave_flush, self.context.spool.drained()).await.ok();
         self.tell_state(&reason.status()).await?;
         self.context.hints.set_interest(Interest::StatusRequests);
-        let pause = self.pause(reason);
-        let mut next = pause;
+        let mut next = self.pause(reason);
+        let pause = next.max(self.context.timings.idle_min);
         loop {
             self.context.hints.next_poll(next).await;
             if let SleepReason::Requeued(cause) = reason
@@ -61,7 +67,7 @@ impl<M: Manager> Worker<'_, M> {
         }
     }
 
-    /// How long until the first look, and between looks.
+    /// How long until the first look.
     fn pause(&self, reason: &SleepReason) -> Duration {
         let timings = &self.context.timings;
         match reason {

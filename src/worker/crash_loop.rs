@@ -67,7 +67,9 @@ impl CrashLoopBreaker {
     }
 
     fn is_last_straw(&self, why: &str) -> bool {
-        self.limit > 0 && self.in_a_row + 1 >= self.limit && self.trouble == why
+        let in_a_row = self.limit > 0 && self.in_a_row + 1 >= self.limit && self.trouble == why;
+        // What loses one guard after the other is the task's fault.
+        in_a_row && self.guards_lost < LOST_BY_CHANCE
     }
 
     fn count(&mut self, outcome: &Outcome) {

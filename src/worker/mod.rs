@@ -35,6 +35,8 @@ mod status;
 #[cfg(test)]
 mod tests;
 
+use std::time::Duration;
+
 use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::{info, warn};
@@ -68,7 +70,7 @@ pub(crate) struct WorkerContext<'a> {
     pub introduction: Introduction,
     /// Where the reports of tasks wait.
     pub spool: Spool,
-    /// PreviewQueue for "last rendered".
+    /// Pictures for the "last rendered" view.
     pub previews: PreviewQueue,
     /// What tasks are run with.
     pub tools: Tools,
@@ -126,44 +128,44 @@ impl<'a, M: Manager> Worker<'a, M> {
     pub(crate) async fn run(mut self, mut interrupts: Interrupts, before: impl Future<Output = ()>) -> Departure {
         let mut state = State::Starting;
         if let Err(ordered) = interrupts.run(&state, before).await {
-            self.enter(&ordered, &mut interrupts);
-            state = ordered;
+            state = self.enter(&state, ordered, &mut interrupts);
         }
         loop {
             let left = match &state {
                 State::Starting => self.starting(&mut interrupts).await,
                 State::Awake => self.awake(&mut interrupts).await,
-                State::Asleep(reason) => interrupts.run(&state, self.asleep(reason)).await.flatten(),
+                State::Asleep(reason) => self.asleep(reason, &mut interrupts).await,
                 State::Leaving(departure) => return self.leaving(*departure, &mut interrupts).await,
             };
             let (Ok(next) | Err(next)) = left;
-            self.enter(&next, &mut interrupts);
-            state = match interrupts.run(&next, self.pause_before(&next)).await {
-                Ok(()) => next,
-                Err(ordered) => ordered,
-            };
+            state = self.enter(&state, next, &mut interrupts);
+            if let Some(pause) = self.pause_before(&state)
+                && let Err(ordered) = interrupts.run(&state, sleep(pause)).await
+            {
+                state = self.enter(&state, ordered, &mut interrupts);
+            }
         }
     }
 
-    fn enter(&mut self, next: &State, interrupts: &mut Interrupts) {
+    fn enter(&mut self, from: &State, next: State, interrupts: &mut Interrupts) -> State {
         info!(state = %next, "now {next}");
         self.status.send_modify(|status| status.enter(next.clone()));
-        if *next == State::Starting {
+        if next == State::Starting && *from != State::Starting {
             // What came before this state has been obeyed; what comes while we wait in it is kept for its end.
             interrupts.take_sleep();
         }
+        next
     }
 
-    /// Takes its time where one state follows the other without end: a Manager that says `awake` to who is awake, or
-    /// asks for a restart at each fetch, would else be obeyed as fast as it answers.
-    async fn pause_before(&mut self, next: &State) {
-        match (next, self.transitions.take()) {
-            (State::Leaving(_), _) | (_, None) => {}
-            (State::Starting | State::Awake | State::Asleep(_), Some(pause)) => {
-                warn!(?pause, "one state follows the other without end: taking time");
-                sleep(pause).await;
-            }
+    /// How long to wait in front of a state where one follows the other without end: a Manager that says `awake` to who is
+    /// awake, or asks for a restart at each fetch, would else be obeyed as fast as it answers. Nothing holds up leaving.
+    fn pause_before(&mut self, next: &State) -> Option<Duration> {
+        let pause = self.transitions.take()?;
+        if matches!(next, State::Leaving(_)) {
+            return None;
         }
+        warn!(?pause, "one state follows the other without end: taking time");
+        Some(pause)
     }
 
     /// Tells the Manager which state we are in, until it accepts it.

@@ -210,7 +210,7 @@ impl RunResult {
 /// Does what is planned. Stopped meanwhile, the task does not begin.
 async fn carry_out(plan: RunPlan, task: &AssignedTask, context: RunContext<'_>, abort: &mut Abort) -> RunResult {
     if let Some((pause, _)) = &plan.pause {
-        let _raised = timeout(*pause, abort.raised()).await;
+        timeout(*pause, abort.raised()).await.ok();
     }
     let fit = context.node.check().await;
     // Not sooner: to the next start, a folder that is open is one whose task ran.

@@ -139,8 +139,13 @@ impl<'a, M: Manager> Session<'a, M> {
                 if self.is_deleted().await {
                     return Err(Retry::RegisterAnew);
                 }
-                backoff.failed(what, &error);
-                Err(Retry::After(self.timings.reregister_after / DENIALS))
+                let pause = backoff.failed(what, &error);
+                // The first may be a hiccup. Those after it are spread over the time that tells a deletion from one.
+                let spread = match self.denials.count {
+                    1 => Duration::ZERO,
+                    _ => self.timings.reregister_after / DENIALS,
+                };
+                Err(Retry::After(pause + spread))
             }
             Err(error) => Err(Retry::After(backoff.failed(what, &error))),
         }

@@ -159,6 +159,8 @@ pub(crate) fn steps(count: i64) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use console::strip_ansi_codes;
+
     use super::*;
 
     fn row(status: WorkerStatus) -> Row {
@@ -170,8 +172,9 @@ mod tests {
         }
     }
 
+    /// Without the colours that a terminal gets.
     fn text(line: &Line) -> String {
-        format!("{}{}", line.start, line.text)
+        strip_ansi_codes(&format!("{}{}", line.start, line.text)).into_owned()
     }
 
     fn asked(status: WorkerStatus, when: When) -> Option<RequestedAction> {

@@ -190,6 +190,31 @@ async fn b11_an_unclean_end_is_made_up_for_and_a_forgotten_shutdown_obeyed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn c10_a_denial_that_stands_is_met_ever_less_often() {
+    let manager = Scripted::new();
+    manager
+        .sign_ons
+        .borrow_mut()
+        .extend(std::iter::repeat_n(Err(403), 1000));
+    live(&manager, 600, &[]).await;
+    let calls = manager.times("sign-on");
+    assert!(calls[1] < 2_000, "the first may be a hiccup: {calls:?}");
+    assert!((15..60).contains(&calls.len()), "{calls:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn e4_a_sleep_during_a_start_is_kept_while_the_worker_registers_anew() {
+    let manager = Scripted::new();
+    manager.registered.set(false);
+    manager.sign_ons.borrow_mut().extend(std::iter::repeat_n(Err(403), 30));
+    live(&manager, 100, &[(5, Order::Sleep)]).await;
+    let words = manager.words();
+    assert_eq!(manager.times("register").len(), 1, "{words:?}");
+    assert_eq!(manager.times("now asleep").len(), 1, "{words:?}");
+    assert_eq!(manager.times("fetch").len(), 0, "{words:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn c10_only_a_denial_that_stands_and_a_row_that_is_gone_lead_to_a_new_registration() {
     let manager = Scripted::new();
     manager.sign_ons.borrow_mut().extend(std::iter::repeat_n(Err(403), 6));
