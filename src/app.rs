@@ -136,7 +136,6 @@ async fn serve(running: RunningConfig<'_>, early: Early) -> Result<Departure, De
     let listener = config.push.then(|| PushListener::new(source, &config.timings));
     let context = WorkerContext {
         home: &home,
-        introduction: introduction(config),
         spool: spool.clone(),
         previews,
         tools: tools(config, &launcher, &home),
@@ -146,7 +145,7 @@ async fn serve(running: RunningConfig<'_>, early: Early) -> Result<Departure, De
         restart_code: config.restart_exit_code,
         timings: config.timings.clone(),
     };
-    let worker = Worker::new(&manager, context);
+    let worker = Worker::new(&manager, introduction(config), context);
     let status = StatusReporter {
         systemd,
         status: worker.status(),

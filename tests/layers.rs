@@ -163,13 +163,10 @@ fn imports(text: &str) -> Vec<(usize, String)> {
         for start in ["crate::", "use flamenco_worker::"] {
             for rest in code.split(start).skip(1) {
                 let names = match rest.strip_prefix('{') {
-                    Some(group) => group.split('}').next().unwrap_or_default(),
-                    None => rest,
+                    Some(group) => group.split('}').next(),
+                    None => rest.split([',', ';']).next(),
                 };
-                for name in names
-                    .split(',')
-                    .take(if rest.starts_with('{') { usize::MAX } else { 1 })
-                {
+                for name in names.unwrap_or_default().split(',') {
                     let name = name.trim_start();
                     let end = name.find(|c: char| !(c.is_alphanumeric() || c == '_'));
                     found.push((line, name[..end.unwrap_or(name.len())].to_owned()));

@@ -11,6 +11,7 @@ use tokio::time::sleep;
 use tracing::{info, warn};
 
 use crate::chain::chain;
+use crate::files::is_full;
 use crate::systemd::Systemd;
 
 /// How a start waits for the disk.
@@ -63,10 +64,7 @@ impl DiskWait<'_> {
 
 /// Whether a full disk, one without inodes, or a quota is at the bottom of an error.
 fn is_disk_full(error: &(dyn Error + 'static)) -> bool {
-    let full = |error: &(dyn Error + 'static)| {
-        let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
-        matches!(kind, Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
-    };
+    let full = |error: &(dyn Error + 'static)| error.downcast_ref::<io::Error>().is_some_and(is_full);
     successors(Some(error), |error| (**error).source()).any(full)
 }
 

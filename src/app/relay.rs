@@ -22,7 +22,9 @@ pub(super) async fn leave_before_worker(signals: &mut Signals, tell: &UnboundedS
             // The configuration was read just now.
             Order::Reload => {}
             // The worker listens from its start on.
-            Order::Sleep | Order::Wake => tell.send(order).unwrap_or_default(),
+            Order::Sleep | Order::Wake => {
+                tell.send(order).ok();
+            }
         }
     }
 }

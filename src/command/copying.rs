@@ -282,7 +282,8 @@ impl AttributeCopy {
     /// Those of `metadata` for the open `file` at `path`. The owner first: a change of it takes bits away.
     pub(super) fn give(&mut self, path: &Path, file: &File, metadata: &Metadata) {
         // Only root may give files away; others keep what they copied.
-        let _not_root = lchown(path, Some(metadata.uid()), Some(metadata.gid()));
+        // Only root may give a file away.
+        lchown(path, Some(metadata.uid()), Some(metadata.gid())).ok();
         let mode = file.set_permissions(Permissions::from_mode(metadata.mode() & 0o7777));
         let times = metadata.accessed().and_then(|accessed| {
             let times = FileTimes::new().set_accessed(accessed);

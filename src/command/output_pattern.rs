@@ -92,7 +92,9 @@ pub(super) fn output_patterns(arguments: &[String], directory: &Path) -> Vec<Out
             "-e" | "--frame-end" => settings.end = words.next().and_then(number),
             "-j" | "--frame-jump" => settings.step = words.next().and_then(number).unwrap_or(1).max(1),
             // Its names are among those that are expected anyway.
-            "-x" | "--use-extension" => drop(words.next()),
+            "-x" | "--use-extension" => {
+                words.next();
+            }
             // Another scene has another output.
             "-S" | "--scene" => {
                 words.next();
@@ -103,7 +105,9 @@ pub(super) fn output_patterns(arguments: &[String], directory: &Path) -> Vec<Out
                 let frames = words.next().map(frames).unwrap_or_default();
                 outputs.extend(settings.output(frames, directory));
             }
-            option if WITH_VALUE.contains(&option) => drop(words.next()),
+            option if WITH_VALUE.contains(&option) => {
+                words.next();
+            }
             file if !file.starts_with('-') && file.contains(".blend") => {
                 // It brings settings of its own.
                 settings = RenderArguments {
@@ -252,7 +256,9 @@ fn normalized(path: &Path) -> PathBuf {
     let mut normalized = PathBuf::new();
     for part in path.components() {
         match part {
-            Component::ParentDir => drop(normalized.pop()),
+            Component::ParentDir => {
+                normalized.pop();
+            }
             Component::CurDir => {}
             Component::Prefix(_) | Component::RootDir | Component::Normal(_) => normalized.push(part),
         }

@@ -11,9 +11,7 @@
 //! program did by itself while its worker lived is noted: the death of the worker breaks the pipe of its output.
 
 use std::ffi::OsString;
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -70,21 +68,7 @@ impl EndNote {
             pid,
             report,
         };
-        let text = serde_json::to_vec(&content)?;
-        let mut unfinished = self.file.clone();
-        unfinished.push(".new");
-        // A task could have put anything there.
-        fs::remove_file(&unfinished).ok();
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&unfinished)?;
-        let written = file.write_all(&text).and_then(|()| fs::rename(&unfinished, &self.file));
-        if written.is_err() {
-            fs::remove_file(&unfinished).ok();
-        }
-        written
+        files::replace(Path::new(&self.file), &serde_json::to_vec(&content)?)
     }
 }
 
@@ -116,6 +100,8 @@ impl NotedEnd {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::process::finished::{Exit, Usage};
     use crate::process::stray::Strays;

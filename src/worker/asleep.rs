@@ -40,11 +40,11 @@ impl<M: Manager> Worker<'_, M> {
                 info!("what kept this worker from its tasks is gone");
                 return Ok(State::Awake);
             }
-            let answer = self.manager.requested_status().await;
+            let answer = self.session.manager.requested_status().await;
             next = match self.session.settle(answer, &ASK_STATUS, &mut backoff).await {
                 Ok(Some(status)) => return Ok(State::requested(&status, self.context.restart_code)),
                 Ok(None) => {
-                    if self.manager.was_out_of_contact() | self.context.hints.was_marked_error() {
+                    if self.session.manager.was_out_of_contact() | self.context.hints.was_marked_error() {
                         self.tell_state(&reason.status()).await?;
                     }
                     pause

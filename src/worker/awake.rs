@@ -10,15 +10,15 @@ use super::{Interrupts, SleepReason, State, Worker};
 use crate::manager::push::Interest;
 use crate::manager::{Assignment, Backoff, Manager, ManagerError};
 use crate::outcome::RequeueReason;
-use crate::protocol::{AssignedTask, Id, WorkerStatus};
+use crate::protocol::{AssignedTask, WorkerStatus};
 use crate::random::random;
 
 /// A task that was handed out.
 #[derive(Debug)]
-pub(super) enum HandedOut {
-    Readable(Box<AssignedTask>),
-    /// One that nothing here can read; why.
-    Unreadable(Id, String),
+pub(super) struct HandedOut {
+    pub(super) task: Box<AssignedTask>,
+    /// Why nothing here can read it, if that is so.
+    pub(super) unreadable: Option<String>,
 }
 
 impl<M: Manager> Worker<'_, M> {
@@ -43,15 +43,18 @@ impl<M: Manager> Worker<'_, M> {
             self.nothing_is_left()?;
             match self.fetch().await? {
                 Assignment::Task(task) => {
-                    refused.succeeded("fetching tasks");
-                    return Ok(HandedOut::Readable(task));
+                    refused.succeeded(FETCH.doing);
+                    return Ok(HandedOut { task, unreadable: None });
                 }
                 Assignment::Unreadable { task, why } => {
-                    refused.succeeded("fetching tasks");
-                    return Ok(HandedOut::Unreadable(task, why));
+                    refused.succeeded(FETCH.doing);
+                    return Ok(HandedOut {
+                        task: Box::new(AssignedTask::unread(task)),
+                        unreadable: Some(why),
+                    });
                 }
                 Assignment::Nothing => {
-                    refused.succeeded("fetching tasks");
+                    refused.succeeded(FETCH.doing);
                     self.context.hints.set_interest(Interest::Work);
                     let pause = self.interval.pause(random());
                     self.context.hints.next_poll(pause).await;
@@ -59,7 +62,7 @@ impl<M: Manager> Worker<'_, M> {
                 Assignment::GoTo(status) => return Err(State::requested(&status, self.context.restart_code)),
                 Assignment::NotAwake(words) => self.say_awake(refused, &words).await?,
                 Assignment::Refused(words) => {
-                    let pause = refused.failed("fetch a task", &ManagerError::from_status(400, &*words));
+                    let pause = refused.failed(FETCH.what, &ManagerError::from_status(400, &*words));
                     warn!(words, "the Manager refuses to hand out tasks: signing off and on again");
                     sleep(pause).await;
                     return Err(State::Starting);
@@ -74,7 +77,7 @@ impl<M: Manager> Worker<'_, M> {
         let answer = self.session.insist(&FETCH, fetch).await?;
         // After a gap the Manager may have us in `error`; a 409 would say so, and any other answer came from a Manager
         // that has us as awake.
-        self.manager.was_out_of_contact();
+        self.session.manager.was_out_of_contact();
         self.context.hints.was_marked_error();
         Ok(answer)
     }
@@ -84,7 +87,7 @@ impl<M: Manager> Worker<'_, M> {
     async fn say_awake(&mut self, refused: &mut Backoff, words: &str) -> Result<(), Deleted> {
         let error = ManagerError::from_status(409, words);
         let again = refused.failures() > 0;
-        let pause = refused.failed("fetch a task", &error);
+        let pause = refused.failed(FETCH.what, &error);
         if again {
             sleep(pause).await;
         }
@@ -113,7 +116,7 @@ impl<M: Manager> Worker<'_, M> {
             if looks == 2 {
                 info!("no new task until the outcome of the last one is delivered");
             }
-            let answer = self.manager.requested_status().await;
+            let answer = self.session.manager.requested_status().await;
             match self.session.settle(answer, &ASK_STATUS, &mut backoff).await {
                 Ok(Some(status)) => {
                     let next = State::requested(&status, self.context.restart_code);

@@ -189,6 +189,15 @@ mod tests {
     }
 
     #[test]
+    fn what_loses_one_guard_after_the_other_is_no_crash_loop_of_the_node() {
+        let mut breaker = CrashLoopBreaker::new(3, Duration::ZERO, Duration::ZERO);
+        let lost = || requeued(RequeueReason::GuardLost);
+        for outcome in [crashed(), crashed(), lost(), lost(), crashed()] {
+            assert_eq!(breaker.judge(outcome.clone()), outcome);
+        }
+    }
+
+    #[test]
     fn a_program_that_ran_ends_the_row_and_a_limit_of_zero_never_trips() {
         let mut breaker = CrashLoopBreaker::new(2, Duration::ZERO, Duration::ZERO);
         let failed = || Err(Incomplete::Failed("exit code 1".into()));

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
-use super::session::Session;
+use super::session::{SIGN_OFF, Session};
 use super::{Interrupts, Worker};
 use crate::departure::Departure;
 use crate::manager::push::{Interest, longest_close};
@@ -79,14 +79,14 @@ impl<M: Manager> Worker<'_, M> {
 async fn sign_off<M: Manager>(session: &Session<'_, M>, mut backoff: Backoff, patience: Option<Duration>) {
     let Some(patience) = patience else {
         if let Err(error) = session.sign_off().await {
-            backoff.failed("sign off", &error);
+            backoff.failed(SIGN_OFF.what, &error);
         }
         return;
     };
     loop {
         match timeout(patience, session.sign_off()).await {
             Ok(Ok(())) => return,
-            Ok(Err(error)) => sleep(backoff.failed("sign off", &error)).await,
+            Ok(Err(error)) => sleep(backoff.failed(SIGN_OFF.what, &error)).await,
             // The time is up for this try, not for the whole.
             Err(_) => warn!("no answer to the sign-off within {patience:?}"),
         }

@@ -66,8 +66,6 @@ pub(crate) use status::{Status, StatusDetails};
 pub(crate) struct WorkerContext<'a> {
     /// The directory of this worker, locked.
     pub home: &'a Home,
-    /// What the Manager is told at sign-on.
-    pub introduction: Introduction,
     /// Where the reports of tasks wait.
     pub spool: Spool,
     /// Pictures for the "last rendered" view.
@@ -89,7 +87,6 @@ pub(crate) struct WorkerContext<'a> {
 /// The worker. One task at a time.
 #[derive(Debug)]
 pub(crate) struct Worker<'a, M> {
-    manager: &'a M,
     session: Session<'a, M>,
     context: WorkerContext<'a>,
     interval: IdleInterval,
@@ -103,11 +100,10 @@ pub(crate) struct Worker<'a, M> {
 
 impl<'a, M: Manager> Worker<'a, M> {
     /// A worker that has not begun.
-    pub(crate) fn new(manager: &'a M, context: WorkerContext<'a>) -> Self {
+    pub(crate) fn new(manager: &'a M, introduction: Introduction, context: WorkerContext<'a>) -> Self {
         let timings = &context.timings;
         Self {
-            manager,
-            session: Session::new(manager, context.home, context.introduction.clone(), timings),
+            session: Session::new(manager, context.home, introduction, timings),
             interval: IdleInterval::new(timings.idle_min, timings.idle_max),
             transitions: TransitionLimit::new(timings.idle_min),
             breaker: CrashLoopBreaker::new(context.strikes, timings.strike_pause_min, timings.strike_pause_max),

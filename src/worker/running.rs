@@ -76,10 +76,7 @@ struct RunContext<'a> {
 impl<M: Manager> Worker<'_, M> {
     /// Sees a task through. `Ok`: fetch again, its answer says where to.
     pub(super) async fn run_task(&mut self, handed_out: HandedOut, interrupts: &mut Interrupts) -> Result<(), State> {
-        let (task, unread) = match handed_out {
-            HandedOut::Readable(task) => (task, None),
-            HandedOut::Unreadable(id, why) => (Box::new(AssignedTask::unread(id)), Some(why)),
-        };
+        let HandedOut { task, unreadable } = handed_out;
         info!(
             task = task.uuid.as_str(),
             name = task.name,
@@ -88,7 +85,7 @@ impl<M: Manager> Worker<'_, M> {
             task.name
         );
         self.context.spool.handed_out(&task.uuid);
-        let plan = self.plan(&task.uuid, unread);
+        let plan = self.plan(&task.uuid, unreadable);
         if let Some((pause, why)) = &plan.pause {
             warn!(task = task.uuid.as_str(), ?pause, "{why}");
         }
@@ -112,9 +109,10 @@ impl<M: Manager> Worker<'_, M> {
     }
 
     /// What the past of a task says of it. One that cannot be read would come again for as long as we ask for tasks.
-    fn plan(&mut self, task: &Id, unread: Option<String>) -> RunPlan {
+    fn plan(&mut self, task: &Id, unreadable: Option<String>) -> RunPlan {
         let timings = &self.context.timings;
-        let unread = unread.map(|why| format!("this worker cannot read what the Manager says of the task: {why}"));
+        let unreadable =
+            unreadable.map(|why| format!("this worker cannot read what the Manager says of the task: {why}"));
         let repeated = self.repeats.handed_out(task);
         let repeated = repeated.map(|pause| (pause, "the Manager hands this task out again and again".to_owned()));
         let times = self.context.spool.interruptions(task);
@@ -132,7 +130,7 @@ impl<M: Manager> Worker<'_, M> {
         });
         RunPlan {
             pause: repeated.max(cut_short),
-            refusal: unread.or(deadly),
+            refusal: unreadable.or(deadly),
         }
     }
 

@@ -41,16 +41,28 @@ pub(crate) struct Introduction {
 
 /// What is asked of the Manager, in the log's words for its failure and for its success after that.
 #[derive(Debug)]
-pub(super) struct Operation(&'static str, &'static str);
+pub(super) struct Operation {
+    /// As in "cannot sign on".
+    pub(super) what: &'static str,
+    /// As in "signing on: works again".
+    pub(super) doing: &'static str,
+}
 
-pub(super) const SIGN_ON: Operation = Operation("sign on", "signing on");
-pub(super) const SIGN_OFF: Operation = Operation("sign off", "signing off");
-pub(super) const TELL_STATE: Operation = Operation("tell the Manager our state", "telling the Manager our state");
+impl Operation {
+    const fn new(what: &'static str, doing: &'static str) -> Self {
+        Self { what, doing }
+    }
+}
+
+pub(super) const REGISTER: Operation = Operation::new("register at the Manager", "registration");
+pub(super) const SIGN_ON: Operation = Operation::new("sign on", "signing on");
+pub(super) const SIGN_OFF: Operation = Operation::new("sign off", "signing off");
+pub(super) const TELL_STATE: Operation = Operation::new("tell the Manager our state", "telling the Manager our state");
 pub(super) const ASK_STATUS: Operation =
-    Operation("ask the Manager what it wishes", "asking the Manager what it wishes");
-pub(super) const FETCH: Operation = Operation("fetch a task", "fetching tasks");
+    Operation::new("ask the Manager what it wishes", "asking the Manager what it wishes");
+pub(super) const FETCH: Operation = Operation::new("fetch a task", "fetching tasks");
 pub(super) const MAY_I_RUN: Operation =
-    Operation("ask whether the task may go on", "asking whether the task may go on");
+    Operation::new("ask whether the task may go on", "asking whether the task may go on");
 
 /// What to do about a call that was not answered as it should be.
 #[derive(Debug)]
@@ -126,7 +138,7 @@ impl<'a, M: Manager> Session<'a, M> {
     pub(super) async fn settle<T>(
         &mut self,
         answer: Result<T, ManagerError>,
-        Operation(what, doing): &Operation,
+        Operation { what, doing }: &Operation,
         backoff: &mut Backoff,
     ) -> Result<T, Retry> {
         match answer {

@@ -7,7 +7,7 @@ use std::pin::pin;
 use tokio::time::{sleep, timeout};
 use tracing::{error, info};
 
-use super::session::{IdentityError, SIGN_OFF, Session};
+use super::session::{ASK_STATUS, IdentityError, REGISTER, SIGN_OFF, Session};
 use super::{Interrupts, SleepReason, State, Worker};
 use crate::chain::chain;
 use crate::departure::Departure;
@@ -48,7 +48,7 @@ impl<M: Manager> Worker<'_, M> {
         loop {
             // Lost, the answer to a registration would be made up for by a second one, and the first stays at the Manager
             // for ever: what is on its way is waited for a moment when we are told to go.
-            let mut request = pin!(self.manager.register(&registration));
+            let mut request = pin!(self.session.manager.register(&registration));
             let answer = match interrupts.run(&here, request.as_mut()).await {
                 Ok(answer) => answer,
                 Err(next) => {
@@ -64,12 +64,12 @@ impl<M: Manager> Worker<'_, M> {
             };
             match answer {
                 Ok(registered) => {
-                    backoff.succeeded("registration");
+                    backoff.succeeded(REGISTER.doing);
                     let kept = interrupts.run(&here, self.session.keep(registered, &registration));
                     return kept.await?.map_err(|error| unable(&error));
                 }
                 Err(error) => {
-                    let pause = backoff.failed("register at the Manager", &error);
+                    let pause = backoff.failed(REGISTER.what, &error);
                     interrupts.run(&here, sleep(pause)).await?;
                 }
             }
@@ -118,10 +118,10 @@ impl<M: Manager> Worker<'_, M> {
     async fn requested_before(&self) -> Option<WorkerStatus> {
         let mut backoff = self.backoff();
         loop {
-            match self.manager.requested_status().await {
+            match self.session.manager.requested_status().await {
                 Ok(requested) => return requested,
                 Err(ManagerError::Denied) => return None,
-                Err(error) => sleep(backoff.failed("ask the Manager what it wishes", &error)).await,
+                Err(error) => sleep(backoff.failed(ASK_STATUS.what, &error)).await,
             }
         }
     }

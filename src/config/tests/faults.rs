@@ -274,7 +274,7 @@ proptest::proptest! {
         for (name, format) in [("a.toml", FileFormat::Toml), ("a.yaml", FileFormat::Yaml)] {
             let source = SourceFile { path: name.into(), text: text.clone() };
             if let Err(error) = reader::read(&source, format, &mut Config::defaults(&environment), &mut Vec::new()) {
-                let _ = error.to_string();
+                assert!(!error.to_string().is_empty());
             }
         }
     }

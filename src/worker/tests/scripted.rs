@@ -44,6 +44,8 @@ pub(super) struct Scripted {
     gap: Cell<bool>,
     /// How long each call takes.
     pub(super) delay: Cell<Duration>,
+    /// How long a sign-off takes.
+    pub(super) sign_off: Cell<Duration>,
     /// In this order.
     pub(super) push: RefCell<VecDeque<Pushed>>,
     /// What the worker was interested in, one after the other.
@@ -63,6 +65,7 @@ impl Scripted {
             registered: Cell::new(true),
             gap: Cell::new(false),
             delay: Cell::default(),
+            sign_off: Cell::default(),
             push: RefCell::default(),
             interests: RefCell::default(),
         }
@@ -155,6 +158,7 @@ impl Manager for Scripted {
     }
     async fn sign_off(&self) -> Result<(), ManagerError> {
         self.called("sign-off");
+        tokio::time::sleep(self.sign_off.get()).await;
         Ok(())
     }
     async fn requested_status(&self) -> Result<Option<WorkerStatus>, ManagerError> {
@@ -232,7 +236,6 @@ pub(super) async fn live_in(home: &Home, manager: &Scripted, seconds: u64, order
     };
     let context = WorkerContext {
         home,
-        introduction,
         spool,
         previews,
         tools: Tools::new(commands, scratch),
@@ -242,7 +245,7 @@ pub(super) async fn live_in(home: &Home, manager: &Scripted, seconds: u64, order
         restart_code: RestartCode::parse(47).unwrap(),
         timings: timings.clone(),
     };
-    let worker = Worker::new(manager, context);
+    let worker = Worker::new(manager, introduction, context);
     let interrupts = Interrupts::new(orders_in, Systemd::default());
     let script = tell_in_time(tell, orders, seconds);
     tokio::select! {
@@ -256,7 +259,10 @@ pub(super) async fn live_in(home: &Home, manager: &Scripted, seconds: u64, order
 async fn tell_in_time(tell: UnboundedSender<Order>, orders: &[(u64, Order)], end: u64) {
     let mut now = 0;
     for (at, order) in orders.iter().copied().chain([(end, Order::Leave(Urgency::Now))]) {
-        tokio::time::sleep(Duration::from_secs(at - now)).await;
+        // What comes at the same moment is queued before anybody can obey.
+        if at > now {
+            tokio::time::sleep(Duration::from_secs(at - now)).await;
+        }
         now = at;
         tell.send(order).unwrap();
     }

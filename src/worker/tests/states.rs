@@ -5,13 +5,14 @@
 use std::time::Duration;
 
 use tempfile::TempDir;
+use tokio::time::Instant;
 
 use super::scripted::{Scripted, echo_task, live, live_in};
 use crate::departure::Departure;
 use crate::home::{Credentials, Home};
 use crate::manager::Assignment;
 use crate::protocol::WorkerStatus;
-use crate::signals::Order;
+use crate::signals::{Order, Urgency};
 
 #[tokio::test(start_paused = true)]
 async fn an_idle_worker_signs_on_says_awake_asks_ever_less_often_and_signs_off() {
@@ -187,6 +188,21 @@ async fn b11_an_unclean_end_is_made_up_for_and_a_forgotten_shutdown_obeyed() {
     assert_eq!(live_in(&home, &manager, 5, &[]).await, Departure::ShutDown);
     assert_eq!(manager.words(), ["identify old-id", "status?", "sign-off"]);
     assert!(!home.signed_on());
+}
+
+#[tokio::test(start_paused = true)]
+async fn e3_a_second_stop_of_the_same_moment_cuts_leaving_short() {
+    let leaves = async |orders: &[(u64, Order)]| {
+        let manager = Scripted::new();
+        manager.sign_off.set(Duration::from_secs(3600));
+        let began = Instant::now();
+        live(&manager, 100, orders).await;
+        began.elapsed().as_secs()
+    };
+    let (now, at_once) = (Order::Leave(Urgency::Now), Order::Leave(Urgency::AtOnce));
+    let patient = leaves(&[(10, now)]).await;
+    let hurried = leaves(&[(10, now), (10, at_once)]).await;
+    assert!(hurried < 13 && patient >= 15, "{hurried} s and {patient} s");
 }
 
 #[tokio::test(start_paused = true)]
