@@ -185,6 +185,10 @@ impl Node {
 
     /// The living processes of this node's tasks, guards included.
     pub fn marked(&self) -> Vec<Process> {
+        // The mark is made of the home: a worker that ended before it had one has started nothing.
+        if !self.home().exists() {
+            return Vec::new();
+        }
         let mark = self.mark();
         processes()
             .into_iter()
