@@ -36,6 +36,7 @@ mod outcome;
 mod printable;
 mod process;
 mod program;
+mod progress;
 mod protocol;
 mod random;
 mod report;

@@ -52,7 +52,7 @@ impl StatusReporter<'_> {
         let status = self.status.borrow_and_update();
         let task = status.task();
         let details = StatusDetails {
-            steps: task.map_or(0, |task| self.spool.steps(task)),
+            progress: task.and_then(|task| self.spool.progress(task)),
             waiting: self.spool.pending().tasks,
             trouble: self.manager.last_error(),
         };

@@ -26,7 +26,6 @@ pub(crate) struct TaskReporter {
     name: String,
     writer: TaskWriter,
     pictures: PreviewQueue,
-    steps: u32,
     /// Why the last program failed, as it printed.
     error_line: ErrorLine,
     /// `pid=N > ` of the program that printed last.
@@ -45,7 +44,6 @@ impl TaskReporter {
             name: task.name.clone(),
             writer,
             pictures: pictures.clone(),
-            steps: 0,
             error_line: ErrorLine::default(),
             prefix: (0, String::new()),
         })
@@ -73,8 +71,7 @@ impl TaskReporter {
 
     /// Counts one more step as done.
     pub(crate) fn step(&mut self) {
-        self.steps = self.steps.saturating_add(1);
-        self.writer.steps(self.steps);
+        self.writer.step();
     }
 
     /// Tells of a picture that was written: a candidate for the "last rendered" view. A relative path is the worker's.

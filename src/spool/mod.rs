@@ -48,6 +48,7 @@ use std::rc::Rc;
 
 use self::shared::Shared;
 use crate::blocking::run_blocking;
+use crate::progress::Progress;
 use crate::protocol::AssignedTask;
 use crate::timings::Timings;
 
@@ -172,9 +173,9 @@ impl Spool {
         self.0.interrupted.borrow_mut().forget(task);
     }
 
-    /// Steps that a task has done so far; none for one that is not here.
-    pub(crate) fn steps(&self, task: &str) -> u32 {
-        self.0.steps(task)
+    /// How far a task is; `None` for one that does not run here.
+    pub(crate) fn progress(&self, task: &str) -> Option<Progress> {
+        self.0.progress(task)
     }
 
     /// How much waits for the Manager now.

@@ -25,6 +25,7 @@ use super::run_end::RunEnd;
 use super::task_folder::TaskFolder;
 use crate::chain::chain;
 use crate::files::{self, Thread};
+use crate::progress::Progress;
 use crate::protocol::{AssignedTask, Id};
 use crate::timings::Timings;
 
@@ -124,7 +125,7 @@ impl Shared {
                 let known = path.join(ASSIGNED);
                 let noted = self.context.files.run(move || files::replace(&known, &assigned));
                 noted.map_err(failed)?;
-                folder.borrow_mut().reopen(begun);
+                folder.borrow_mut().reopen(task, begun);
                 self.publish();
                 return Ok(folder);
             }
@@ -133,7 +134,7 @@ impl Shared {
         let paths = self.paths.clone();
         let made = self.context.files.run(move || paths.make_folder(&name, &assigned));
         made.map_err(failed)?;
-        let folder = Rc::new(RefCell::new(TaskFolder::new(id, &path, begun, &self.context)));
+        let folder = Rc::new(RefCell::new(TaskFolder::new(task, &path, begun, &self.context)));
         self.folders.borrow_mut().push(Rc::clone(&folder));
         Ok(folder)
     }
@@ -227,8 +228,8 @@ impl Shared {
         self.folder(task).is_some_and(|folder| folder.borrow().has_outcome()) || set_aside()
     }
 
-    pub(super) fn steps(&self, task: &str) -> u32 {
-        self.folder(task).map_or(0, |folder| folder.borrow().steps())
+    pub(super) fn progress(&self, task: &str) -> Option<Progress> {
+        self.folder(task)?.borrow().progress()
     }
 
     /// The Manager asks for a task whose outcome it did not take: perhaps it takes it now.

@@ -3,7 +3,7 @@
 //! One task's folder: what was reported so far, and what of that the Manager has.
 //!
 //! ```text
-//! TaskWriter: append, set_steps, ..., close ──► TaskFolder ──► next_batch ──► Sender ──► accepted, refused, give_back
+//! TaskWriter: append, step, ..., close ──► TaskFolder ──► next_batch ──► Sender ──► accepted, refused, give_back
 //! ```
 //!
 //! The task fills it, the sender empties it. Both are on one thread and hold it for no longer than
@@ -28,9 +28,14 @@ use super::records::{ASSIGNED, AssignmentRecord, REPORT, ReportRecord, ReportSta
 use super::run_end::{self, Cause, ProgramEnd, RunEnd};
 use crate::chain::chain;
 use crate::files::{self, is_full};
-use crate::protocol::Id;
+use crate::progress::{Progress, Unit};
+use crate::protocol::{AssignedTask, Id};
 use crate::timings::Timings;
 
+/// The progress is told as the activity at most this often.
+const PROGRESS_EVERY: Duration = Duration::from_secs(10);
+
+/// A folder, in memory.
 #[derive(Debug)]
 pub(super) struct TaskFolder {
     pub(super) task: Id,
@@ -43,6 +48,8 @@ pub(super) struct TaskFolder {
     record: ReportRecord,
     run: RunState,
     unsent: Unsent,
+    /// When the progress was last told as the activity.
+    progress_told: Option<Instant>,
     pub(super) delivery: DeliveryState,
 }
 
@@ -50,7 +57,7 @@ pub(super) struct TaskFolder {
 #[derive(Debug)]
 enum RunState {
     Running {
-        since: Instant,
+        progress: Progress,
         /// What became of its programs so far.
         programs: Vec<ProgramEnd>,
     },
@@ -67,6 +74,8 @@ enum RunState {
 struct Unsent {
     steps: Option<u32>,
     activity: Option<String>,
+    /// When the progress is to be told as the activity.
+    progress_at: Option<Instant>,
     /// Since when one of these two waits, or is on its way.
     since: Option<Instant>,
     /// Bytes printed since the last delivery; enough of them are sent early.
@@ -83,9 +92,9 @@ pub(super) enum SendTime {
 }
 
 impl RunState {
-    fn begun() -> Self {
+    fn begun(task: &AssignedTask) -> Self {
         Self::Running {
-            since: Instant::now(),
+            progress: Progress::of(task),
             programs: Vec::new(),
         }
     }
@@ -100,7 +109,14 @@ impl RunState {
 
 impl TaskFolder {
     /// The folder of a task that is about to run.
-    pub(super) fn new(task: &Id, path: &Path, begun: u64, context: &SpoolContext) -> Self {
+    pub(super) fn new(task: &AssignedTask, path: &Path, begun: u64, context: &SpoolContext) -> Self {
+        Self {
+            run: RunState::begun(task),
+            ..Self::idle(&task.uuid, path, begun, context)
+        }
+    }
+
+    fn idle(task: &Id, path: &Path, begun: u64, context: &SpoolContext) -> Self {
         Self {
             task: task.clone(),
             path: path.to_owned(),
@@ -108,8 +124,9 @@ impl TaskFolder {
             log: SegmentedLog::new(path, &context.limits, context.files.clone()),
             files: context.files.clone(),
             record: ReportRecord::default(),
-            run: RunState::begun(),
+            run: RunState::over(),
             unsent: Unsent::default(),
+            progress_told: None,
             delivery: DeliveryState::new(&context.timings),
         }
     }
@@ -125,17 +142,16 @@ impl TaskFolder {
         }
         let assigned: AssignmentRecord<TaskId> = disk::read(&path.join(ASSIGNED))?.ok_or(io::ErrorKind::NotFound)?;
         let record: ReportRecord = disk::read(&path.join(REPORT))?.unwrap_or_default();
-        let mut folder = Self::new(&assigned.task.uuid, path, assigned.begun, context);
+        let mut folder = Self::idle(&assigned.task.uuid, path, assigned.begun, context);
         folder.log = log::scan(path, folder.log, record.log)?;
-        folder.run = RunState::over();
         folder.record = record;
         Ok(folder)
     }
 
     /// The task runs again here before the rest of its log was sent: it goes on in the same folder.
-    pub(super) fn reopen(&mut self, begun: u64) {
+    pub(super) fn reopen(&mut self, task: &AssignedTask, begun: u64) {
         self.begun = begun;
-        self.run = RunState::begun();
+        self.run = RunState::begun(task);
         self.record.end = None;
         self.record.orphan_noted = false;
         self.log.reopen();
@@ -223,15 +239,29 @@ impl TaskFolder {
         self.unsent.since.get_or_insert_with(Instant::now);
     }
 
-    /// Steps done so far.
-    pub(super) fn steps(&self) -> u32 {
-        self.record.steps
+    /// How far the task is, while it runs.
+    pub(super) fn progress(&self) -> Option<Progress> {
+        match self.run {
+            RunState::Running { progress, .. } => Some(progress),
+            RunState::Over { .. } => None,
+        }
     }
 
-    pub(super) fn set_steps(&mut self, steps: u32) {
-        self.record.steps = steps;
-        self.unsent.steps = Some(steps);
-        self.unsent.since.get_or_insert_with(Instant::now);
+    /// One more step is done.
+    pub(super) fn step(&mut self) {
+        let RunState::Running { progress, .. } = &mut self.run else {
+            return;
+        };
+        progress.step();
+        self.record.steps = progress.done;
+        self.unsent.steps = Some(progress.done);
+        let now = Instant::now();
+        self.unsent.since.get_or_insert(now);
+        // Of a single step there is nothing to tell but its end.
+        if progress.unit == Unit::Frame && progress.all != 1 || progress.all > 1 {
+            let next = self.progress_told.map_or(now, |told| told + PROGRESS_EVERY);
+            self.unsent.progress_at.get_or_insert(next.max(now));
+        }
     }
 
     /// Remembers what became of a program of the run.
@@ -244,7 +274,7 @@ impl TaskFolder {
     /// The run is over. Writes its end to disk; where that fails it is kept in memory.
     pub(super) fn close(&mut self, cause: Cause) {
         let (took, programs) = match mem::replace(&mut self.run, RunState::over()) {
-            RunState::Running { since, programs } => (since.elapsed(), programs),
+            RunState::Running { progress, programs } => (progress.began().elapsed(), programs),
             RunState::Over { .. } => Default::default(),
         };
         self.log.close();
@@ -322,7 +352,7 @@ impl TaskFolder {
         }
         let log = self.unsent.log_since.map(|since| since + timings.log_flush);
         let rest = self.unsent.since.map(|since| since + timings.said_flush);
-        let first = log.into_iter().chain(rest).min();
+        let first = log.into_iter().chain(rest).chain(self.unsent.progress_at).min();
         first.map_or(SendTime::Never, SendTime::At)
     }
 
@@ -340,7 +370,7 @@ impl TaskFolder {
             ..ProgressUpdate::default()
         };
         if together && !self.has_outcome() {
-            update.activity = self.unsent.activity.take();
+            update.activity = self.told_progress().or_else(|| self.unsent.activity.take());
             update.steps = self.unsent.steps.take();
         }
         if !update.is_empty() {
@@ -350,8 +380,23 @@ impl TaskFolder {
             return Batch::Outcome(update);
         }
         // What was printed past the limit of the log wakes the sender too.
-        self.unsent = Unsent::default();
+        self.unsent = Unsent {
+            progress_at: self.unsent.progress_at,
+            ..Unsent::default()
+        };
         Batch::Empty
+    }
+
+    /// The progress, when it is time to tell it.
+    fn told_progress(&mut self) -> Option<String> {
+        let now = Instant::now();
+        let at = self.unsent.progress_at.filter(|at| *at <= now)?;
+        let activity = self.progress()?.to_string();
+        self.unsent.progress_at = None;
+        self.unsent.activity = None;
+        self.progress_told = Some(at.max(now));
+        self.record.activity.clone_from(&activity);
+        Some(activity)
     }
 
     /// The Manager has it.

@@ -42,9 +42,9 @@ impl TaskWriter {
         self.shared.work.notify_one();
     }
 
-    /// Steps done so far, all of them.
-    pub(crate) fn steps(&mut self, done: u32) {
-        self.folder.borrow_mut().set_steps(done);
+    /// One more step is done.
+    pub(crate) fn step(&mut self) {
+        self.folder.borrow_mut().step();
         self.shared.work.notify_one();
     }
 

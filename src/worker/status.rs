@@ -9,10 +9,8 @@ use tokio::time::Instant;
 use super::State;
 use crate::abort::AbortReason;
 use crate::bounded;
+use crate::progress::{Progress, Unit};
 use crate::protocol::AssignedTask;
-
-/// What renders: its steps are frames.
-const RENDERER: &str = "blender-render";
 
 /// So much of a task's name is shown, in bytes.
 const LONGEST_NAME: usize = 200;
@@ -32,9 +30,8 @@ struct RunningTask {
     phase: TaskPhase,
     id: String,
     name: String,
-    /// 0: nobody knows.
-    steps: u32,
-    renders: bool,
+    /// As it was handed out: nothing is done.
+    progress: Progress,
 }
 
 /// What is decided of the task that runs.
@@ -49,8 +46,8 @@ pub(super) enum TaskPhase {
 /// What others know of it.
 #[derive(Debug, Default)]
 pub(crate) struct StatusDetails {
-    /// Steps that the running task has done.
-    pub steps: u32,
+    /// How far the running task is; `None` before it has begun to report.
+    pub progress: Option<Progress>,
     /// Tasks that are over, and have not told the Manager everything.
     pub waiting: usize,
     /// Why the last call got no answer.
@@ -96,7 +93,7 @@ impl Status {
     /// One line.
     pub(crate) fn line(&self, details: &StatusDetails) -> String {
         let mut line = match (&self.task, &self.state, &details.trouble) {
-            (Some(task), _, _) => task.line(details.steps),
+            (Some(task), _, _) => task.line(details.progress.unwrap_or(task.progress)),
             (None, State::Starting, Some(trouble)) => format!("waiting for {trouble}"),
             (None, State::Starting, None) => "signing on".to_owned(),
             (None, State::Awake, _) => self.idle(),
@@ -135,19 +132,17 @@ impl RunningTask {
             phase: TaskPhase::Running,
             id: task.uuid.to_string(),
             name: bounded::shorten(name, LONGEST_NAME).into_owned(),
-            steps: u32::try_from(task.steps_total.max(0)).unwrap_or(u32::MAX),
-            renders: !task.commands.is_empty() && task.commands.iter().all(|command| command.name == RENDERER),
+            progress: Progress::of(task),
         }
     }
 
-    fn line(&self, done: u32) -> String {
-        let (name, all) = (&self.name, self.steps);
-        let now = done.saturating_add(1).min(all);
-        let what = match (self.renders, all) {
-            (true, 0) => format!("rendering {name}"),
-            (true, _) => format!("rendering frame {now} of {all} of {name}"),
-            (false, 0 | 1) => format!("running {name}"),
-            (false, _) => format!("running step {now} of {all} of {name}"),
+    fn line(&self, progress: Progress) -> String {
+        let (name, all, now) = (&self.name, progress.all, progress.current());
+        let what = match (progress.unit, all) {
+            (Unit::Frame, 0) => format!("rendering {name}"),
+            (Unit::Frame, _) => format!("rendering frame {now} of {all} of {name}"),
+            (Unit::Step, 0 | 1) => format!("running {name}"),
+            (Unit::Step, _) => format!("running step {now} of {all} of {name}"),
         };
         match &self.phase {
             TaskPhase::Running => what,
@@ -175,12 +170,18 @@ mod tests {
     use crate::protocol::WorkerStatus;
     use crate::worker::SleepReason;
 
-    fn task(command: &str, steps: u32) -> Status {
+    const RENDERER: &str = "blender-render";
+
+    fn assigned(command: &str, steps: u32) -> AssignedTask {
         let text = format!(
             r#"{{"uuid":"t","job":"j","name":"shot_010","commands":[{{"name":"{command}"}}],"steps_total":{steps}}}"#
         );
+        serde_json::from_str(&text).unwrap()
+    }
+
+    fn task(command: &str, steps: u32) -> Status {
         Status {
-            task: Some(RunningTask::new(&serde_json::from_str(&text).unwrap())),
+            task: Some(RunningTask::new(&assigned(command, steps))),
             ..Status::new(State::Awake)
         }
     }
@@ -192,10 +193,14 @@ mod tests {
     #[test]
     fn a_task_is_told_with_its_frames_or_steps_and_where_it_goes() {
         let mut render = task(RENDERER, 240);
-        let at = |steps, waiting| StatusDetails {
-            steps,
-            waiting,
-            trouble: None,
+        let at = |steps, waiting| {
+            let mut progress = Progress::of(&assigned(RENDERER, 240));
+            (0..steps).for_each(|_| progress.step());
+            StatusDetails {
+                progress: Some(progress),
+                waiting,
+                trouble: None,
+            }
         };
         let told = render.line(&at(11, 3));
         assert_eq!(told, "rendering frame 12 of 240 of shot_010, 3 updates waiting");

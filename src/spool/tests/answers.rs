@@ -122,7 +122,7 @@ async fn c14_h4_a_refused_piece_of_log_is_set_aside_and_said() {
     stage
         .during(async |_, manager| {
             entry.line("", "poison");
-            entry.steps(3);
+            (0..3).for_each(|_| entry.step());
             seconds(5).await;
             assert_eq!(
                 manager.words(),

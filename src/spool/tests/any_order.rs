@@ -190,7 +190,7 @@ impl World {
             }
             Deed::Steps(task) => {
                 if let Some(entry) = self.entry(task) {
-                    entry.steps(1);
+                    entry.step();
                     entry.activity("x".into());
                 }
             }

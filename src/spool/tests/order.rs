@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::fake::{OTHER, Stage, TASK, accepted_log, assigned, completed, failed, holds, seconds, status};
 use crate::manager::Delivery;
+use crate::protocol::{AssignedTask, TaskUpdate};
 use crate::spool::{Limits, PendingReports, SpoolError};
 
 #[tokio::test(start_paused = true)]
@@ -16,7 +17,7 @@ async fn h5_all_of_a_log_is_accepted_before_the_outcome_and_at_once() {
     for number in 0..30_000 {
         entry.line("pid=1 > ", &format!("line {number} of the log of a task"));
     }
-    entry.steps(7);
+    (0..7).for_each(|_| entry.step());
     entry.close(completed());
     assert_eq!(stage.spool.pending(), PendingReports { tasks: 1, outcomes: 1 });
     stage.drain().await;
@@ -58,18 +59,82 @@ async fn h3_a_line_of_a_program_that_fell_silent_is_sent_within_the_flush_interv
         .await;
 }
 
+/// A render as the Manager hands it out.
+fn frames(all: u32) -> AssignedTask {
+    let text = format!(
+        r#"{{"uuid":"{TASK}","job":"j","name":"n","commands":[{{"name":"blender-render"}}],"steps_total":{all}}}"#
+    );
+    serde_json::from_str(&text).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_progress_is_told_at_most_every_ten_seconds_and_is_then_the_newest() {
+    let mut stage = Stage::new();
+    let mut entry = stage.spool.begin(&frames(240)).unwrap();
+    entry.activity("Started".into());
+    stage
+        .during(async |_, manager| {
+            for _ in 0..5 {
+                seconds(3).await;
+                entry.step();
+            }
+            // The next frame takes its time.
+            seconds(60).await;
+            let told = |update: &TaskUpdate| update.activity.clone();
+            let activities = || -> Vec<String> {
+                manager
+                    .updates
+                    .borrow()
+                    .iter()
+                    .filter_map(|(_, _, update)| told(update))
+                    .collect()
+            };
+            assert_eq!(
+                activities(),
+                [
+                    "Started",
+                    "frame 2 of 240, 3.0 s each, about 12 min left",
+                    "frame 5 of 240, 3.0 s each, about 12 min left",
+                    "frame 6 of 240, 3.0 s each, about 12 min left",
+                ]
+            );
+            entry.step();
+            entry.step();
+            entry.close(failed());
+            seconds(60).await;
+            assert_eq!(
+                activities().last().unwrap(),
+                "Failed: why",
+                "nothing after the outcome: {:?}",
+                activities()
+            );
+        })
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_of_one_frame_tells_no_progress() {
+    let mut stage = Stage::new();
+    let mut entry = stage.spool.begin(&frames(1)).unwrap();
+    stage
+        .during(async |_, manager| {
+            entry.step();
+            seconds(20).await;
+            assert_eq!(manager.words(), ["+1"]);
+        })
+        .await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn steps_and_activity_are_prompt_and_joined() {
     let mut stage = Stage::new();
     let mut entry = stage.begin(TASK);
     stage
         .during(async |_, manager| {
-            for step in 1..=5 {
-                entry.steps(step);
-            }
+            (0..5).for_each(|_| entry.step());
             entry.activity("rendering".into());
             seconds(1).await;
-            entry.steps(6);
+            entry.step();
             seconds(1).await;
             assert_eq!(manager.words(), ["(rendering) +5", "+6"]);
             assert_eq!(manager.times(), [250, 1250]);

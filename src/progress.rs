@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! How far a running task is: frames or steps, how long each takes, how much longer the rest will.
+
+use std::fmt;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::protocol::AssignedTask;
+
+/// What renders: its steps are frames.
+const RENDERER: &str = "blender-render";
+
+const MINUTE: u64 = 60;
+const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
+
+/// What a task counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unit {
+    /// Pictures of one scene: each takes about as long as the one before.
+    Frame,
+    /// Whatever commands count; nothing can be said of the next one's length.
+    Step,
+}
+
+/// How far a task is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Progress {
+    /// What is counted.
+    pub unit: Unit,
+    /// So many are done.
+    pub done: u32,
+    /// So many there are; 0: nobody knows.
+    pub all: u32,
+    began: Instant,
+    first: Option<Instant>,
+    last: Option<Instant>,
+}
+
+impl Progress {
+    /// The progress of a task that begins now.
+    pub(crate) fn of(task: &AssignedTask) -> Self {
+        let renders = !task.commands.is_empty() && task.commands.iter().all(|command| command.name == RENDERER);
+        Self {
+            unit: if renders { Unit::Frame } else { Unit::Step },
+            done: 0,
+            all: u32::try_from(task.steps_total.max(0)).unwrap_or(u32::MAX),
+            began: Instant::now(),
+            first: None,
+            last: None,
+        }
+    }
+
+    /// Counts one more as done.
+    pub(crate) fn step(&mut self) {
+        let now = Instant::now();
+        self.done = self.done.saturating_add(1);
+        self.first.get_or_insert(now);
+        self.last = Some(now);
+    }
+
+    /// The number of the one that is worked on, from 1.
+    pub(crate) fn current(&self) -> u32 {
+        let next = self.done.saturating_add(1);
+        if self.all == 0 { next } else { next.min(self.all) }
+    }
+
+    /// When the task began.
+    pub(crate) fn began(&self) -> Instant {
+        self.began
+    }
+
+    /// How long one frame takes, in the mean. The first counts only as long as it is the only one: it took the start of the
+    /// program, too. `None` before it is done, and of what has no equal steps.
+    pub(crate) fn each(&self) -> Option<Duration> {
+        let (first, last) = self.first.zip(self.last).filter(|_| self.unit == Unit::Frame)?;
+        match self.done {
+            0 | 1 => Some(first - self.began),
+            done => Some((last - first) / (done - 1)),
+        }
+    }
+
+    /// How much longer the task will take, as far as that can be told from what was.
+    pub(crate) fn left(&self) -> Option<Duration> {
+        let rest = self.all.checked_sub(self.done).filter(|_| self.all > 0)?;
+        let each = self.each()?;
+        let under_way = self.last?.elapsed().min(each);
+        Some(each.saturating_mul(rest).saturating_sub(under_way))
+    }
+}
+
+/// `frame 12 of 240, 3.2 s each, about 12 min left`, with what of it is known.
+impl fmt::Display for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unit = match self.unit {
+            Unit::Frame => "frame",
+            Unit::Step => "step",
+        };
+        write!(f, "{unit} {}", self.current())?;
+        if self.all > 0 {
+            write!(f, " of {}", self.all)?;
+        }
+        if let Some(each) = self.each() {
+            write!(f, ", {} each", precise(each))?;
+        }
+        match self.left() {
+            Some(left) if self.done < self.all => write!(f, ", about {} left", rough(left)),
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+/// A time as it was measured: `0.08 s`, `3.2 s`, `48 s`, `12 min 48 s`, `3 h 5 min`, `2 d 4 h`.
+pub(crate) fn precise(time: Duration) -> String {
+    match time.as_secs() {
+        0 => format!("{:.2} s", time.as_secs_f64()),
+        1..10 => format!("{:.1} s", time.as_secs_f64()),
+        seconds @ 10..MINUTE => format!("{seconds} s"),
+        seconds @ MINUTE..HOUR => format!("{} min {} s", seconds / MINUTE, seconds % MINUTE),
+        seconds @ HOUR..DAY => format!("{} h {} min", seconds / HOUR, seconds % HOUR / MINUTE),
+        seconds => format!("{} d {} h", seconds / DAY, seconds % DAY / HOUR),
+    }
+}
+
+/// A time that is only estimated, rounded up: `40 s`, `12 min`, `3 h 30 min`, `2 d 4 h`.
+fn rough(time: Duration) -> String {
+    let seconds = time.as_secs() + u64::from(time.subsec_nanos() > 0);
+    let up = |unit: u64| seconds.div_ceil(unit) * unit;
+    match seconds {
+        ..10 => format!("{} s", seconds.max(1)),
+        10..=55 => format!("{} s", up(5)),
+        56..=5400 => format!("{} min", up(MINUTE) / MINUTE),
+        5401..172_800 => precise(Duration::from_secs(up(10 * MINUTE))).replace(" 0 min", ""),
+        _ => precise(Duration::from_secs(up(HOUR))).replace(" 0 h", ""),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn progress(command: &str, all: i64) -> Progress {
+        let text = format!(r#"{{"uuid":"t","commands":[{{"name":"{command}"}}],"steps_total":{all}}}"#);
+        Progress::of(&serde_json::from_str(&text).unwrap())
+    }
+
+    async fn frames(progress: &mut Progress, times: &[f64]) {
+        for time in times {
+            tokio::time::advance(Duration::from_secs_f64(*time)).await;
+            progress.step();
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn frames_tell_how_long_each_takes_and_the_rest_will() {
+        let mut render = progress(RENDERER, 240);
+        assert_eq!(render.to_string(), "frame 1 of 240");
+        frames(&mut render, &[63.2]).await;
+        let first = "frame 2 of 240, 1 min 3 s each, about 4 h 20 min left";
+        assert_eq!(render.to_string(), first);
+        // The first one took as long as the file took to load.
+        frames(&mut render, &[3.2; 10]).await;
+        let told = "frame 12 of 240, 3.2 s each, about 13 min left";
+        assert_eq!(render.to_string(), told);
+        tokio::time::advance(Duration::from_secs(600)).await;
+        let long = "frame 12 of 240, 3.2 s each, about 13 min left";
+        assert_eq!(render.to_string(), long, "one frame more than the mean counts as one");
+        frames(&mut render, &[3.2; 229]).await;
+        assert_eq!((render.done, render.left()), (240, Some(Duration::ZERO)));
+        let whole = render.to_string();
+        assert!(
+            whole.starts_with("frame 240 of 240, ") && !whole.contains("left"),
+            "{whole}"
+        );
+        frames(&mut render, &[1.0]).await;
+        assert_eq!(render.left(), None, "more than there should be");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_not_known_is_left_out() {
+        let mut unknown = progress(RENDERER, 0);
+        assert_eq!(unknown.to_string(), "frame 1");
+        frames(&mut unknown, &[0.08, 0.08]).await;
+        assert_eq!(unknown.to_string(), "frame 3, 0.08 s each");
+        // Two commands of a task have nothing in common.
+        let mut steps = progress("exec", 5);
+        frames(&mut steps, &[4.0]).await;
+        assert_eq!(steps.to_string(), "step 2 of 5");
+        assert_eq!(progress("exec", -7).to_string(), "step 1");
+        assert_eq!(progress("exec", i64::MAX).to_string(), "step 1 of 4294967295");
+    }
+
+    #[test]
+    fn times_have_as_many_digits_as_they_are_worth() {
+        let told =
+            [0.004, 0.5, 3.25, 48.7, 768.0, 11_100.0, 187_200.0].map(|time| precise(Duration::from_secs_f64(time)));
+        assert_eq!(
+            told,
+            [
+                "0.00 s",
+                "0.50 s",
+                "3.2 s",
+                "48 s",
+                "12 min 48 s",
+                "3 h 5 min",
+                "2 d 4 h"
+            ]
+        );
+        let told = [0.0, 7.2, 31.0, 56.0, 700.0, 5401.0, 7200.0, 172_800.0, 1e9]
+            .map(|time| rough(Duration::from_secs_f64(time)));
+        assert_eq!(
+            told,
+            [
+                "1 s",
+                "8 s",
+                "35 s",
+                "1 min",
+                "12 min",
+                "1 h 40 min",
+                "2 h",
+                "2 d",
+                "11574 d 2 h"
+            ]
+        );
+    }
+}
