@@ -12,6 +12,7 @@
 
 mod disk_wait;
 mod explain;
+mod flush;
 mod open_home;
 mod relay;
 mod reload;
@@ -101,9 +102,11 @@ pub(crate) fn run(arguments: &Arguments, early: Early) -> Departure {
         log_level,
         systemd: systemd.clone(),
     };
-    let departure = runtime
-        .block_on(serve(running, early))
-        .unwrap_or_else(|departure| departure);
+    let served = match arguments.flush {
+        true => runtime.block_on(flush::flush(&running, early)),
+        false => runtime.block_on(serve(running, early)),
+    };
+    let departure = served.unwrap_or_else(|departure| departure);
     systemd.status(&format!("left: {departure}"));
     runtime.shutdown_timeout(RUNTIME_END);
     info!(code = departure.code(), "flamenco-worker ends: {departure}");
@@ -158,7 +161,8 @@ async fn serve(running: RunningConfig<'_>, early: Early) -> Result<Departure, De
     let (tell_left, left) = oneshot::channel();
     let interrupts = Interrupts::new(orders, systemd.clone());
     let before = async {
-        let left = end_predecessors(config, &launcher, &home, &spool).await;
+        end_predecessors(config, &launcher, &home, &spool).await;
+        let left = Leftovers::find(&scratch(&home)).await;
         // Whoever sends reports listens as long as the worker runs.
         tell_left.send(left).ok();
     };
@@ -201,9 +205,8 @@ fn introduction(config: &Config) -> Introduction {
     }
 }
 
-/// Whoever bears our mark is of a worker that died, guard and all; and so are the pictures that it began, and its temporary
-/// directories, which are answered.
-async fn end_predecessors(config: &Config, launcher: &Launcher, home: &Home, spool: &Spool) -> Leftovers {
+/// Whoever bears our mark is of a worker that died, guard and all; and so are the pictures that it began.
+async fn end_predecessors(config: &Config, launcher: &Launcher, home: &Home, spool: &Spool) {
     let ended = launcher.end_predecessors(config.timings.unkillable).await;
     if ended != Strays::default() {
         warn!(ended = ?ended.ended, unkillable = ?ended.unkillable, "ended what the last run left behind");
@@ -214,7 +217,6 @@ async fn end_predecessors(config: &Config, launcher: &Launcher, home: &Home, spo
         warn!(task, "{line}");
         spool.remark_later(&task, &line);
     }
-    Leftovers::find(&scratch(home)).await
 }
 
 /// Sends what tasks say: what became of the predecessors has its place in their logs. And removes what they left, which may

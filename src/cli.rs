@@ -78,6 +78,11 @@ pub(crate) struct Arguments {
     )]
     pub restart_exit_code: Option<RestartArgument>,
 
+    /// Delivers what waits in the home for the Manager and ends, with 0 when nothing is left; takes no task, and signs
+    /// neither on nor off
+    #[arg(long, help_heading = "Running")]
+    pub flush: bool,
+
     /// Reads this configuration file and looks for no other
     #[arg(long, value_name = "FILE", global = true, help_heading = "Running")]
     pub config: Option<PathBuf>,
@@ -180,7 +185,9 @@ impl Arguments {
 }
 
 /// Flags without a value. In Go they may have one all the same: `-debug=false`.
-const SWITCHES: [&str; 7] = ["register", "quiet", "debug", "trace", "help", "version", "json"];
+const SWITCHES: [&str; 8] = [
+    "register", "flush", "quiet", "debug", "trace", "help", "version", "json",
+];
 
 /// Adds the second dash where Go needs only one, resolves `-switch=true`, and drops `-manager ""`, which means to the Go
 /// worker that no Manager was given. Also returns the flags that came with a single dash.

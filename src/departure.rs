@@ -34,7 +34,10 @@ pub(crate) const THIRD_SIGNAL: u8 = 130;
 
 /// Every exit code but the operator's own, with its meaning.
 pub const EXIT_CODES: [(u8, &str); 8] = [
-    (0, "asked to end, by a signal or by the Manager"),
+    (
+        0,
+        "asked to end, by a signal or by the Manager; -flush: nothing is left",
+    ),
     (1, "something failed; the log says what"),
     (USAGE_ERROR, "the command line is wrong"),
     (69, "kept for a search that finds no Manager"),

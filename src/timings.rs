@@ -197,6 +197,9 @@ timings! {
     leave_flush = seconds(10), up to DAY;
     /// Leaving: how long the sign-off may take, three tries in all.
     leave_sign_off = seconds(6), up to DAY;
+    /// -flush: how long the home may take to answer, and how long it is tried to deliver while nothing gets through. More
+    /// than an update may take.
+    flush_patience = seconds(60), up to DAY;
     /// How long a picture may take to be read and scaled.
     picture = seconds(20), up to HOUR;
     /// 403 must stand this long, and be confirmed, before a registration counts as deleted.

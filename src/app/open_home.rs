@@ -6,12 +6,14 @@
 //! mounted? ─► room? ─► lock ─► credentials ─► claim ─► spool
 //! ```
 //!
+//! `-flush` opens a home that is there, and makes none.
+//!
 //! Everything that touches the home runs on a thread beside the event loop: its disk may hang, and signals must be obeyed
 //! all the same.
 
 use std::convert::Infallible;
 use std::mem;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::time::sleep;
@@ -63,6 +65,39 @@ async fn open_home(config: &Config, environment: &Environment, systemd: &Systemd
         pause: config.timings.idle_min,
     };
     wait_for_mount(&folder, config, &disk_wait).await;
+    lock_and_read(folder, config, &disk_wait).await
+}
+
+/// Opens a home for what waits in it. `None` where no worker of ours has been; nothing is made there then.
+///
+/// # Errors
+/// How the process is to end. Why is logged.
+pub(super) async fn open_existing(folder: PathBuf, config: &Config) -> Result<Option<OpenedHome>, Departure> {
+    let disk_wait = DiskWait {
+        systemd: &Systemd::default(),
+        pause: config.timings.idle_min,
+    };
+    wait_for_mount(&folder, config, &disk_wait).await;
+    let looked_at = folder.clone();
+    let found = run_blocking(move || (home::spool_of(&looked_at).is_dir(), home::is_another_users(&looked_at)));
+    match found.await {
+        (false, _) => Ok(None),
+        (true, Some(owner)) => Err(not_roots(&folder, &owner)),
+        (true, None) => lock_and_read(folder, config, &disk_wait).await.map(Some),
+    }
+}
+
+fn not_roots(folder: &Path, owner: &str) -> Departure {
+    error!(
+        home = %folder.display(),
+        "the home belongs to {owner}, and what root writes there its worker could not read: do this as {owner}, with \
+         `setpriv --reuid={owner} --regid={owner} --init-groups`, or `sudo -u {owner}`"
+    );
+    Departure::BadConfiguration
+}
+
+/// What follows when the home is where it is to be.
+async fn lock_and_read(folder: PathBuf, config: &Config, disk_wait: &DiskWait<'_>) -> Result<OpenedHome, Departure> {
     let home = disk_wait
         .retry_while_full(async || Home::open(folder.clone(), config.timings.lock_timeout).await)
         .await

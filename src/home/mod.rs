@@ -35,6 +35,6 @@ pub(crate) use self::locate::locate;
 pub(crate) use self::lock_holder::LockHolder;
 pub(crate) use self::machine::this_machine;
 pub(crate) use self::open::{Home, mark_of, spool_of};
-pub(crate) use self::owner::{describe_owner, open_to_others};
+pub(crate) use self::owner::{describe_owner, is_another_users, open_to_others};
 pub(crate) use self::owner::{group_name, user_name};
 pub(crate) use self::search::{SearchError, search};

@@ -32,6 +32,13 @@ pub(crate) fn open_to_others(home: &Metadata) -> Option<String> {
     (owner != geteuid() && !owner.is_root()).then(|| format!("it belongs to {}", user_name(owner)))
 }
 
+/// Whose home this is, where we are root and it is another user's: that user's worker cannot read what we would write.
+/// Blocks.
+pub(crate) fn is_another_users(home: &Path) -> Option<String> {
+    let owner = Uid::from_raw(fs::metadata(home).ok()?.uid());
+    (geteuid().is_root() && !owner.is_root()).then(|| user_name(owner))
+}
+
 /// The name of a user, or the number where it has none.
 pub(crate) fn user_name(id: Uid) -> String {
     User::from_uid(id)

@@ -183,6 +183,11 @@ impl Spool {
         *self.0.pending.borrow()
     }
 
+    /// Bytes of log that the Manager does not have.
+    pub(crate) fn unsent_log(&self) -> u64 {
+        self.0.unsent_log()
+    }
+
     /// Returns when no outcome waits; at once if none does. Cancel safe.
     pub(crate) async fn outcomes_delivered(&self) {
         self.wait_until(|pending| pending.outcomes == 0).await;

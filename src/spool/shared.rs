@@ -183,11 +183,16 @@ impl Shared {
         }
     }
 
+    /// Bytes of log that the Manager does not have, of all folders.
+    pub(super) fn unsent_log(&self) -> u64 {
+        let folders = self.folders.borrow();
+        folders.iter().map(|folder| folder.borrow().log.unsent()).sum()
+    }
+
     /// Whether there is room for one more task.
     pub(super) fn room(&self) -> Result<(), SpoolError> {
         const MB: u64 = 1_000_000;
-        let folders = self.folders.borrow();
-        let waiting: u64 = folders.iter().map(|folder| folder.borrow().log.unsent()).sum();
+        let waiting = self.unsent_log();
         if waiting > self.context.limits.waiting_bytes {
             return Err(SpoolError::TooMuchWaits {
                 waiting: waiting / MB,

@@ -14,7 +14,8 @@ use crate::history::history;
 use test_bed::{Farm, Node, bash, exec, file, lives, number, pass, until};
 
 /// Waits for `go` in its first run, and ends with 0 in any other.
-const WAITS: &str = "echo ran >> runs; [ -e go ] && exit 0; echo $$ > pid; until [ -e go ]; do sleep 0.01; done";
+pub(crate) const WAITS: &str =
+    "echo ran >> runs; [ -e go ] && exit 0; echo $$ > pid; until [ -e go ]; do sleep 0.01; done";
 
 fn runs(node: &Node) -> usize {
     fs::read_to_string(node.folder.join("runs")).map_or(0, |text| text.lines().count())
@@ -31,7 +32,7 @@ fn is_concluded(guard: i32, node: &Node) {
 }
 
 /// Runs this task, lets its program go while the worker stands still, and kills that when the program has ended.
-fn is_killed_after_the_end(farm: &Farm, node: &mut Node, commands: Vec<CommandSpec>) -> String {
+pub(crate) fn is_killed_after_the_end(farm: &Farm, node: &mut Node, commands: Vec<CommandSpec>) -> String {
     let commands = commands.into_iter();
     let task = commands.fold(TaskSpec::new("task").kind("blender"), TaskSpec::command);
     let task = farm.job(JobSpec::new("job").task(task)).remove(0);

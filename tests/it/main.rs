@@ -23,6 +23,7 @@ mod disk;
 mod doctor;
 mod end_notes;
 mod fighting;
+mod flush;
 mod frames;
 mod full_starts;
 mod guards;
