@@ -17,6 +17,8 @@ mod open_home;
 mod relay;
 mod reload;
 mod status_reporter;
+mod status_server;
+mod status_view;
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -31,8 +33,10 @@ use self::open_home::{OpenedHome, open};
 use self::relay::{leave_before_worker, relay};
 use self::reload::RunningConfig;
 use self::status_reporter::StatusReporter;
+use self::status_view::StatusView;
 use crate::chain::chain;
 use crate::cli::{Arguments, VERSION};
+use crate::clock;
 use crate::command::CommandTools;
 use crate::config::{Config, Environment};
 use crate::departure::Departure;
@@ -46,6 +50,7 @@ use crate::process::{Launcher, LauncherOptions, Reaper, Strays};
 use crate::report::PreviewQueue;
 use crate::setup::{OURSELVES, bytes_of_memory, connection_options, manager_url, requirements, tools_folder};
 use crate::signals::{Early, Signals};
+use crate::snapshot::Identity;
 use crate::spool::{Sender, Spool};
 use crate::systemd::Systemd;
 use crate::task::{self, Leftovers, ScratchDirs, Tools, WarnedOnce};
@@ -149,12 +154,12 @@ async fn serve(running: RunningConfig<'_>, early: Early) -> Result<Departure, De
         timings: config.timings.clone(),
     };
     let worker = Worker::new(&manager, introduction(config), context);
-    let status = StatusReporter {
-        systemd,
+    let view = StatusView {
         status: worker.status(),
         spool: spool.clone(),
         manager: &manager,
-        longest_silence: config.timings.watchdog_contact,
+        launcher: launcher.clone(),
+        identity: identity(config, &home, &manager),
     };
     // Before the Manager is reached: it may be away for long, and we are none the less up.
     systemd.ready();
@@ -171,10 +176,12 @@ async fn serve(running: RunningConfig<'_>, early: Early) -> Result<Departure, De
         never = reaper.run() => match never {},
         never = send_reports(left, &launcher, sender, &manager) => match never {},
         never = preview_sender.run(&manager, &launcher) => match never {},
-        never = status.run() => match never {},
+        never = show_status(&view, config, &home, systemd) => match never {},
         never = optional_services(listener, &manager, &config.task_types) => match never {},
         never = relay(signals, tell, running, &manager, &home) => match never {},
     };
+    // While the home is still ours.
+    home.remove_status_socket().ok();
     Ok(departure)
 }
 
@@ -202,6 +209,18 @@ fn introduction(config: &Config) -> Introduction {
         task_types: config.task_types.clone(),
         software_version: VERSION.to_owned(),
         can_restart: config.restart_exit_code.is_some(),
+    }
+}
+
+/// Who this worker is, to those who ask what it does.
+fn identity(config: &Config, home: &Home, manager: &HttpManager) -> Identity {
+    Identity {
+        name: config.worker_name.clone(),
+        pid: std::process::id(),
+        version: VERSION.to_owned(),
+        home: home.dir().to_string_lossy().into_owned(),
+        manager: manager.url().to_string(),
+        started: clock::timestamp(),
     }
 }
 
@@ -248,6 +267,19 @@ fn scratch(home: &Home) -> ScratchDirs {
         // Copies of one machine may have their temporary directories in one place.
         mark: format!("{} {}", home::this_machine(), home.mark()),
         warned: WarnedOnce::default(),
+    }
+}
+
+/// Shows what the worker does to whoever looks.
+async fn show_status(view: &StatusView<'_>, config: &Config, home: &Home, systemd: &Systemd) -> Infallible {
+    let reporter = StatusReporter {
+        systemd,
+        view: view.clone(),
+        longest_silence: config.timings.watchdog_contact,
+    };
+    tokio::select! {
+        never = reporter.run() => never,
+        never = status_server::answer(home, view) => never,
     }
 }
 

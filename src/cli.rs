@@ -115,6 +115,11 @@ pub(crate) enum Subcommand {
     ///
     /// It needs no Manager and disturbs nothing. The start of an id is enough.
     History(HistoryArguments),
+    /// Says what the worker of this home does: its task and frame, how long that takes, what waits, why it sleeps
+    ///
+    /// It ends with 0, with 3 when no worker runs, and with 1 when the worker does not answer or cannot be reached. It needs no
+    /// Manager and disturbs nothing. A worker is found as by `drain`.
+    Status(StatusArguments),
     /// Looks whether this node is fit to be a worker, and says what to do where it is not
     ///
     /// Run it as the worker's user, before the first start or beside a worker at work. It changes nothing, here or at the
@@ -154,6 +159,23 @@ pub(crate) struct HistoryArguments {
     pub json: bool,
 }
 
+/// How the status is to be told.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Args)]
+pub(crate) struct StatusArguments {
+    /// One JSON object instead of a line
+    ///
+    /// Its names stay. `state` is starting, awake, asleep or leaving; stuck, unknown or not running where no worker has answered.
+    /// `activity` is idle, running or ending, or null where that is not known. `task` has id, name, job, since, unit (frame or
+    /// step), done, of, mean_seconds, expected_end, is_last and ending, or is null. The others: why, processes_left,
+    /// updates_waiting, trouble, last_contact, last_task_ended, name, pid, version, home, manager, started, time.
+    #[arg(long)]
+    pub json: bool,
+
+    /// Goes on: shows each change until it is interrupted, whether a worker runs or not
+    #[arg(long)]
+    pub watch: bool,
+}
+
 /// How the doctor is to answer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Args)]
 pub(crate) struct DoctorArguments {
@@ -185,8 +207,8 @@ impl Arguments {
 }
 
 /// Flags without a value. In Go they may have one all the same: `-debug=false`.
-const SWITCHES: [&str; 8] = [
-    "register", "flush", "quiet", "debug", "trace", "help", "version", "json",
+const SWITCHES: [&str; 9] = [
+    "register", "flush", "quiet", "debug", "trace", "help", "version", "json", "watch",
 ];
 
 /// Adds the second dash where Go needs only one, resolves `-switch=true`, and drops `-manager ""`, which means to the Go

@@ -19,6 +19,8 @@ pub enum Departure {
     Failure,
     /// No Manager was found in time.
     NoManager,
+    /// `status` found no worker.
+    NotRunning,
     /// Another worker uses this home.
     HomeInUse,
     /// The configuration, or the home directory it names, cannot be used.
@@ -27,19 +29,22 @@ pub enum Departure {
 
 /// What `clap` answers to a wrong command line, and so do we.
 pub(crate) const USAGE_ERROR: u8 = 2;
+/// What `systemctl status` and the scripts before it answer when nothing runs.
+const NOT_RUNNING: u8 = 3;
 /// What a Rust program that panicked ends with.
 pub(crate) const PANIC: u8 = 101;
 /// The third signal: 128 + SIGINT, as a shell counts.
 pub(crate) const THIRD_SIGNAL: u8 = 130;
 
 /// Every exit code but the operator's own, with its meaning.
-pub const EXIT_CODES: [(u8, &str); 8] = [
+pub const EXIT_CODES: [(u8, &str); 9] = [
     (
         0,
         "asked to end, by a signal or by the Manager; -flush: nothing is left",
     ),
     (1, "something failed; the log says what"),
     (USAGE_ERROR, "the command line is wrong"),
+    (NOT_RUNNING, "`status`: no worker runs"),
     (69, "kept for a search that finds no Manager"),
     (75, "another worker uses this home"),
     (78, "the configuration or the home directory cannot be used"),
@@ -87,8 +92,10 @@ impl RestartCode {
     }
 }
 
+/// The codes that a worker itself ends with have their meaning. `status` is none, and 3 may be in use for a restart.
 fn reserved(code: u8) -> Option<&'static str> {
-    let taken = EXIT_CODES.iter().find(|(taken, _)| *taken == code);
+    let mut codes = EXIT_CODES.iter().filter(|(code, _)| *code != NOT_RUNNING);
+    let taken = codes.find(|(taken, _)| *taken == code);
     taken.map(|(_, meaning)| *meaning)
 }
 
@@ -99,6 +106,7 @@ impl Departure {
             Self::ShutDown | Self::Signalled => 0,
             Self::Restart(code) => code.code(),
             Self::Failure => 1,
+            Self::NotRunning => NOT_RUNNING,
             Self::NoManager => 69,
             Self::HomeInUse => 75,
             Self::BadConfiguration => 78,
@@ -119,6 +127,7 @@ impl fmt::Display for Departure {
             Self::Restart(_) => "restarting",
             Self::Signalled => "shutting down on a signal",
             Self::Failure => "failed",
+            Self::NotRunning => "no worker runs",
             Self::NoManager => "no Manager found",
             Self::HomeInUse => "home in use",
             Self::BadConfiguration => "configuration unusable",
@@ -134,6 +143,7 @@ mod tests {
     fn e7_a_restart_code_is_1_to_255_and_none_of_ours() {
         assert_eq!(RestartCode::parse(0), Ok(None));
         assert_eq!(RestartCode::parse(47).map(|c| c.map(RestartCode::code)), Ok(Some(47)));
+        assert_eq!(RestartCode::parse(3).map(|c| c.map(RestartCode::code)), Ok(Some(3)));
         assert_eq!(RestartCode::parse(255).map(|c| c.map(RestartCode::code)), Ok(Some(255)));
         for wrong in [-1, 256, 303] {
             assert_eq!(RestartCode::parse(wrong), Err(RestartCodeError::OutOfRange(wrong)));
@@ -145,8 +155,16 @@ mod tests {
 
     #[test]
     fn every_departure_but_a_restart_has_its_code_in_the_table() {
-        use Departure::{BadConfiguration, Failure, HomeInUse, NoManager, ShutDown, Signalled};
-        for departure in [ShutDown, Signalled, Failure, NoManager, HomeInUse, BadConfiguration] {
+        use Departure::{BadConfiguration, Failure, HomeInUse, NoManager, NotRunning, ShutDown, Signalled};
+        for departure in [
+            ShutDown,
+            Signalled,
+            Failure,
+            NotRunning,
+            NoManager,
+            HomeInUse,
+            BadConfiguration,
+        ] {
             let known = EXIT_CODES.iter().any(|(code, _)| *code == departure.code());
             assert!(known, "{departure}");
         }

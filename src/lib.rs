@@ -42,6 +42,7 @@ mod random;
 mod report;
 mod setup;
 mod signals;
+mod snapshot;
 mod spool;
 mod subcommand;
 mod systemd;

@@ -5,6 +5,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::protocol::AssignedTask;
@@ -17,7 +18,8 @@ const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
 
 /// What a task counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum Unit {
     /// Pictures of one scene: each takes about as long as the one before.
     Frame,
@@ -61,12 +63,6 @@ impl Progress {
         self.last = Some(now);
     }
 
-    /// The number of the one that is worked on, from 1.
-    pub(crate) fn current(&self) -> u32 {
-        let next = self.done.saturating_add(1);
-        if self.all == 0 { next } else { next.min(self.all) }
-    }
-
     /// When the task began.
     pub(crate) fn began(&self) -> Instant {
         self.began
@@ -89,26 +85,67 @@ impl Progress {
         let under_way = self.last?.elapsed().min(each);
         Some(each.saturating_mul(rest).saturating_sub(under_way))
     }
+
+    /// How far it is now.
+    pub(crate) fn estimate(&self) -> Estimate {
+        Estimate {
+            unit: self.unit,
+            done: self.done,
+            all: self.all,
+            each: self.each(),
+            left: self.left(),
+        }
+    }
+}
+
+/// How far a task is at one moment, without a clock of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Estimate {
+    /// What is counted.
+    pub unit: Unit,
+    /// So many are done.
+    pub done: u32,
+    /// So many there are; 0: nobody knows.
+    pub all: u32,
+    /// See [`Progress::each`].
+    pub each: Option<Duration>,
+    /// See [`Progress::left`].
+    pub left: Option<Duration>,
+}
+
+impl Estimate {
+    /// The number of the one that is worked on, from 1.
+    fn current(&self) -> u32 {
+        let next = self.done.saturating_add(1);
+        if self.all == 0 { next } else { next.min(self.all) }
+    }
+
+    /// `frame 12 of 240`.
+    pub(crate) fn position(&self) -> String {
+        let unit = match self.unit {
+            Unit::Frame => "frame",
+            Unit::Step => "step",
+        };
+        match self.all {
+            0 => format!("{unit} {}", self.current()),
+            all => format!("{unit} {} of {all}", self.current()),
+        }
+    }
+
+    /// `, 3.2 s each, about 12 min left`, with what of it is known.
+    pub(crate) fn pace(&self) -> String {
+        let each = self.each.map(|each| format!(", {} each", precise(each)));
+        let left = self.left.filter(|_| self.done < self.all);
+        let left = left.map(|left| format!(", about {} left", rough(left)));
+        each.unwrap_or_default() + &left.unwrap_or_default()
+    }
 }
 
 /// `frame 12 of 240, 3.2 s each, about 12 min left`, with what of it is known.
 impl fmt::Display for Progress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let unit = match self.unit {
-            Unit::Frame => "frame",
-            Unit::Step => "step",
-        };
-        write!(f, "{unit} {}", self.current())?;
-        if self.all > 0 {
-            write!(f, " of {}", self.all)?;
-        }
-        if let Some(each) = self.each() {
-            write!(f, ", {} each", precise(each))?;
-        }
-        match self.left() {
-            Some(left) if self.done < self.all => write!(f, ", about {} left", rough(left)),
-            Some(_) | None => Ok(()),
-        }
+        let estimate = self.estimate();
+        write!(f, "{}{}", estimate.position(), estimate.pace())
     }
 }
 

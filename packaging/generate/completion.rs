@@ -36,11 +36,12 @@ mod tests {
     use test_needs::missing;
 
     /// What is typed, and what must be offered for its last word.
-    const TYPED: [(&str, &str); 5] = [
+    const TYPED: [(&str, &str); 6] = [
         ("flamenco-worker hist", "history"),
         ("flamenco-worker --restart-e", "--restart-exit-code"),
         ("flamenco-worker doctor --js", "--json"),
         ("flamenco-worker history --js", "--json"),
+        ("flamenco-worker status --wa", "--watch"),
         ("flamenco-worker check-config --con", "--config"),
     ];
 

@@ -6,13 +6,10 @@ use std::convert::Infallible;
 use std::future::pending;
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use crate::manager::HttpManager;
-use crate::spool::Spool;
+use super::status_view::StatusView;
 use crate::systemd::Systemd;
-use crate::worker::{Status, StatusDetails};
 
 /// Shortest time between two reports.
 const SHORTEST: Duration = Duration::from_secs(1);
@@ -21,12 +18,10 @@ const SHORTEST: Duration = Duration::from_secs(1);
 /// waits to be sent, whether the Manager answers.
 const IDLE: Duration = Duration::from_secs(10);
 
-/// Those who know what there is to report.
+/// Reports what there is to see.
 pub(super) struct StatusReporter<'a> {
     pub(super) systemd: &'a Systemd,
-    pub(super) status: watch::Receiver<Status>,
-    pub(super) spool: Spool,
-    pub(super) manager: &'a HttpManager,
+    pub(super) view: StatusView<'a>,
     /// [`Timings::watchdog_contact`](crate::timings::Timings::watchdog_contact).
     pub(super) longest_silence: Duration,
 }
@@ -41,24 +36,17 @@ impl StatusReporter<'_> {
             let busy = self.report();
             sleep(SHORTEST).await;
             if !busy {
-                // A change and its absence are followed by the same; the worker lives as long as this runs.
-                timeout(IDLE, self.status.changed()).await.ok();
+                timeout(IDLE, self.view.changed()).await.ok();
             }
         }
     }
 
     /// Reports once. Returns whether there may soon be more to report.
     fn report(&mut self) -> bool {
-        let status = self.status.borrow_and_update();
-        let task = status.task();
-        let details = StatusDetails {
-            progress: task.and_then(|task| self.spool.progress(task)),
-            waiting: self.spool.pending().tasks,
-            trouble: self.manager.last_error(),
-        };
-        self.systemd.status(&status.line(&details));
-        let silence = self.manager.since_last_answer().unwrap_or_default();
+        let snapshot = self.view.newest();
+        self.systemd.status(&snapshot.line());
+        let silence = self.view.manager.since_last_answer().unwrap_or_default();
         self.systemd.withhold_heartbeat(silence > self.longest_silence);
-        task.is_some() || details.trouble.is_some()
+        snapshot.task.is_some() || snapshot.trouble.is_some()
     }
 }

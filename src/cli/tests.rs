@@ -100,6 +100,7 @@ fn a_subcommand_comes_after_the_flags_of_the_worker_and_has_its_own() {
         Some(
             Subcommand::CheckConfig
             | Subcommand::Doctor(_)
+            | Subcommand::Status(_)
             | Subcommand::Drain
             | Subcommand::Sleep
             | Subcommand::Wake
@@ -112,6 +113,14 @@ fn a_subcommand_comes_after_the_flags_of_the_worker_and_has_its_own() {
     assert_eq!(
         parse("-config a.toml drain").unwrap().subcommand,
         Some(Subcommand::Drain)
+    );
+    let status = StatusArguments {
+        json: true,
+        watch: true,
+    };
+    assert_eq!(
+        parse("status -json --watch").unwrap().subcommand,
+        Some(Subcommand::Status(status))
     );
     assert_eq!(history("history"), HistoryArguments::default());
     assert_eq!(history("history -json 3b24").task.as_deref(), Some("3b24"));

@@ -59,13 +59,25 @@ impl LockHolder {
     /// Who has used the home `dir` last, by the text of its lock; the lock itself is left alone. `None` for a home
     /// that nobody used.
     pub(crate) fn of(dir: &Path) -> Option<Self> {
-        Self::read(&mut files::open(&dir.join(NAME)).ok()?)
+        Self::look(dir).ok().flatten()
+    }
+
+    /// Who has used the home `dir` last, as [`of`](Self::of).
+    ///
+    /// # Errors
+    /// What the system says of the file, but that it is not there.
+    pub(crate) fn look(dir: &Path) -> io::Result<Option<Self>> {
+        match files::open(&dir.join(NAME)) {
+            Ok(mut file) => Ok(Self::read(&mut file)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Whether a process with its pid runs on this host, and the host was not started anew since; the pid may have been given
-    /// to another process.
+    /// to another process. One that is dead, and that its parent has not waited for, does not run.
     pub(crate) fn is_alive(&self) -> bool {
-        self.is_here() && self.boot == clock::boot_id() && Path::new("/proc").join(self.pid.to_string()).exists()
+        self.is_here() && self.boot == clock::boot_id() && lives(self.pid)
     }
 
     /// Whether the process of that number has the lock file of `dir` open: another process that has the number now, here or
@@ -119,4 +131,11 @@ impl LockHolder {
             leaving: text.ends_with(LEAVING),
         })
     }
+}
+
+/// The state of a process follows its name, which may have any character in it (proc_pid_stat(5)).
+fn lives(pid: i32) -> bool {
+    let stat = fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let name_end = stat.iter().rposition(|byte| *byte == b')');
+    name_end.is_some_and(|end| !matches!(stat.get(end + 2), None | Some(b'Z' | b'X' | b'x')))
 }

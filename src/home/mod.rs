@@ -4,10 +4,11 @@
 //!
 //! ```text
 //! locate ─► Home::open ─┬─ lock         flamenco-worker.lock: held as long as this process lives
-//!                       ├─ credentials  flamenco-worker-credentials.yaml: the Go worker's file
-//!                       ├─ signed-on    there = the last run did not sign off
-//!                       ├─ resting      there = asleep, and not because the Manager asked for it
-//!                       └─ spool/       for the spool to fill
+//!                       ├─ credentials    flamenco-worker-credentials.yaml: the Go worker's file
+//!                       ├─ signed-on      there = the last run did not sign off
+//!                       ├─ resting        there = asleep, and not because the Manager asked for it
+//!                       ├─ status socket  flamenco-worker.socket: what the worker does, for who asks
+//!                       └─ spool/         for the spool to fill
 //! ```
 //!
 //! Nothing here is rewritten in place: a file is replaced whole or not at all, so that a power cut leaves
@@ -25,6 +26,7 @@ mod own_sleep;
 mod owner;
 mod search;
 mod signed_on;
+mod status_socket;
 
 #[cfg(test)]
 mod tests;
@@ -38,3 +40,4 @@ pub(crate) use self::open::{Home, mark_of, spool_of};
 pub(crate) use self::owner::{describe_owner, is_another_users, open_to_others};
 pub(crate) use self::owner::{group_name, user_name};
 pub(crate) use self::search::{SearchError, search};
+pub(crate) use self::status_socket::{StatusAnswer, ask_for_status};

@@ -46,6 +46,7 @@ pub(crate) use guard::{GUARD_ROLE, guard_main};
 pub(crate) use kill_sequence::KillSequence;
 pub(crate) use launcher::{Launcher, LauncherOptions};
 pub(crate) use open_files::OpenFile;
+pub(crate) use predecessors::{is_stopped, marked};
 pub(crate) use reaper::Reaper;
 pub(crate) use spec::{ProcessSpec, StartError};
 pub(crate) use stray::{Stray, Strays};

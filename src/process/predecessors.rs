@@ -86,6 +86,34 @@ pub(super) fn end_escaped(mark: &str) -> Vec<Stray> {
     elsewhere.filter_map(|pid| end_one(pid, mark, Guards::End)).collect()
 }
 
+/// The processes that bear `mark` now, and all below their guards. Nothing is done to them.
+pub(crate) fn marked(mark: &str) -> Vec<Stray> {
+    let spared = ourselves_and_ancestors();
+    let mut found: Vec<Stray> = Vec::new();
+    let mut below_guards = GuardDescendants::default();
+    for pid in everybody().into_iter().filter(|pid| !spared.contains(pid)) {
+        if bears_mark(pid, mark)
+            && let Some(stat) = ProcessStat::read(pid).filter(|stat| !stat.is_dead())
+        {
+            let stray = Stray::from(&stat);
+            below_guards.add_below(&stray);
+            found.push(stray);
+        }
+    }
+    for (stray, _) in below_guards.0.into_values() {
+        if !found.iter().any(|known| known.pid == stray.pid) {
+            found.push(stray);
+        }
+    }
+    found.sort_by_key(|stray| stray.pid);
+    found
+}
+
+/// Whether a process is stopped, as by SIGSTOP.
+pub(crate) fn is_stopped(pid: i32) -> bool {
+    ProcessStat::read(pid).is_some_and(|stat| stat.is_stopped())
+}
+
 /// Ends a control group of a predecessor, and returns its members.
 fn end_group(group: &Cgroup) -> Vec<Stray> {
     let members = group.members().iter().map(Stray::from).collect();

@@ -5,7 +5,8 @@
 //! ```text
 //! check-config ─► configuration ─────────╮
 //! doctor       ─► configuration, host ───┼─► stdout; nothing is changed
-//! history      ─► home ─► spool ─────────╯
+//! history      ─► home ─► spool ─────────┤
+//! status       ─► home ─► socket ────────╯
 //! drain, sleep, wake, stop ─► home ─► control ─► a signal to the worker
 //! ```
 
@@ -13,6 +14,8 @@ mod check_config;
 mod control;
 mod doctor;
 mod history;
+mod running_worker;
+mod status;
 mod table;
 
 use std::error::Error;
@@ -39,6 +42,7 @@ pub(crate) fn run(subcommand: &Subcommand, arguments: &Arguments) -> Result<(), 
             let home = home(arguments)?;
             shown(|out| history::show(wanted, &home, out))
         }
+        Subcommand::Status(wanted) => status::tell(*wanted, &home(arguments)?),
         Subcommand::CheckConfig => check_config(arguments),
         // Also with a configuration that cannot be used: that is one of its findings.
         Subcommand::Doctor(wanted) => {

@@ -1,19 +1,25 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! The status of the worker, in a line for somebody who asks the service manager: pure, but for the clock.
+//! The status of the worker, as a snapshot for whoever shows it.
 
 use std::time::Duration;
 
-use tokio::time::Instant;
+use jiff::Timestamp;
 
 use super::State;
 use crate::abort::AbortReason;
-use crate::bounded;
-use crate::progress::{Progress, Unit};
+use crate::bounded::{shorten, shorten_message};
+use crate::clock;
+use crate::process::Stray;
+use crate::progress::Progress;
 use crate::protocol::AssignedTask;
+use crate::snapshot::{Activity, Identity, Snapshot, Stage, TaskSnapshot};
 
 /// So much of a task's name is shown, in bytes.
 const LONGEST_NAME: usize = 200;
+
+/// So many of the processes are named that are left of a task.
+const MOST_PROCESSES: usize = 20;
 
 /// The status as the worker itself has it.
 #[derive(Debug, Clone)]
@@ -21,7 +27,7 @@ pub(crate) struct Status {
     state: State,
     task: Option<RunningTask>,
     /// When the last task ended.
-    last_task: Option<Instant>,
+    last_task: Option<Timestamp>,
 }
 
 /// The task that runs.
@@ -30,6 +36,8 @@ struct RunningTask {
     phase: TaskPhase,
     id: String,
     name: String,
+    job: String,
+    since: Timestamp,
     /// As it was handed out: nothing is done.
     progress: Progress,
 }
@@ -44,14 +52,20 @@ pub(super) enum TaskPhase {
 }
 
 /// What others know of it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct StatusDetails {
+    /// Which worker this is.
+    pub identity: Identity,
     /// How far the running task is; `None` before it has begun to report.
     pub progress: Option<Progress>,
+    /// Processes of tasks that are over.
+    pub processes_left: Vec<Stray>,
     /// Tasks that are over, and have not told the Manager everything.
     pub waiting: usize,
     /// Why the last call got no answer.
     pub trouble: Option<String>,
+    /// The time since the last answer.
+    pub since_answer: Option<Duration>,
 }
 
 impl Status {
@@ -87,36 +101,56 @@ impl Status {
 
     pub(super) fn end(&mut self) {
         self.task = None;
-        self.last_task = Some(Instant::now());
+        self.last_task = Some(now());
     }
 
-    /// One line.
-    pub(crate) fn line(&self, details: &StatusDetails) -> String {
-        let mut line = match (&self.task, &self.state, &details.trouble) {
-            (Some(task), _, _) => task.line(details.progress.unwrap_or(task.progress)),
-            (None, State::Starting, Some(trouble)) => format!("waiting for {trouble}"),
-            (None, State::Starting, None) => "signing on".to_owned(),
-            (None, State::Awake, _) => self.idle(),
-            (None, State::Asleep(rest), _) => format!("asleep: {rest}"),
-            (None, State::Leaving(departure), _) => departure.to_string(),
-        };
-        line.push_str(&match details.waiting {
-            0 => String::new(),
-            1 => ", 1 update waiting".to_owned(),
-            many => format!(", {many} updates waiting"),
-        });
-        if let Some(trouble) = &details.trouble
-            && (self.task.is_some() || self.state != State::Starting)
-        {
-            line.push_str(&format!("; no answer from {trouble}"));
+    /// What the worker does now.
+    pub(crate) fn snapshot(&self, mut details: StatusDetails) -> Snapshot {
+        let time = now();
+        details.processes_left.truncate(MOST_PROCESSES);
+        let before = |ago: Duration| time.saturating_sub(in_millis(ago)).unwrap_or(time);
+        Snapshot {
+            state: self.stage(),
+            activity: self.activity(&details),
+            why: self.why().map(shorten_message),
+            task: self.task.as_ref().map(|task| task.snapshot(details.progress, time)),
+            last_task_ended: self.last_task,
+            processes_left: details.processes_left,
+            updates_waiting: details.waiting,
+            trouble: details.trouble.map(shorten_message),
+            last_contact: details.since_answer.map(before),
+            identity: details.identity,
+            time,
         }
-        line
     }
 
-    fn idle(&self) -> String {
-        match self.last_task {
-            Some(last) => format!("idle, last task {} ago", rough(last.elapsed())),
-            None => "idle, no task yet".to_owned(),
+    fn stage(&self) -> Stage {
+        match self.state {
+            State::Starting => Stage::Starting,
+            State::Awake => Stage::Awake,
+            State::Asleep(_) => Stage::Asleep,
+            State::Leaving(_) => Stage::Leaving,
+        }
+    }
+
+    fn why(&self) -> Option<String> {
+        match &self.state {
+            State::Starting | State::Awake => None,
+            State::Asleep(reason) => Some(reason.to_string()),
+            State::Leaving(departure) => Some(departure.to_string()),
+        }
+    }
+
+    /// A start may be left while it ends what an earlier worker left: only a state that comes after it knows that nothing is.
+    fn activity(&self, details: &StatusDetails) -> Option<Activity> {
+        match (&self.task, &self.state) {
+            (Some(task), _) => Some(match task.phase {
+                TaskPhase::Running | TaskPhase::Last => Activity::Running,
+                TaskPhase::Ending(_) => Activity::Ending,
+            }),
+            (None, _) if !details.processes_left.is_empty() => Some(Activity::Ending),
+            (None, State::Awake | State::Asleep(_)) => Some(Activity::Idle),
+            (None, State::Starting | State::Leaving(_)) => None,
         }
     }
 }
@@ -131,36 +165,42 @@ impl RunningTask {
         Self {
             phase: TaskPhase::Running,
             id: task.uuid.to_string(),
-            name: bounded::shorten(name, LONGEST_NAME).into_owned(),
+            name: shorten(name, LONGEST_NAME).into_owned(),
+            job: shorten(&task.job, LONGEST_NAME).into_owned(),
+            since: now(),
             progress: Progress::of(task),
         }
     }
 
-    fn line(&self, progress: Progress) -> String {
-        let (name, all, now) = (&self.name, progress.all, progress.current());
-        let what = match (progress.unit, all) {
-            (Unit::Frame, 0) => format!("rendering {name}"),
-            (Unit::Frame, _) => format!("rendering frame {now} of {all} of {name}"),
-            (Unit::Step, 0 | 1) => format!("running {name}"),
-            (Unit::Step, _) => format!("running step {now} of {all} of {name}"),
-        };
-        match &self.phase {
-            TaskPhase::Running => what,
-            TaskPhase::Last => format!("the last task before leaving: {what}"),
-            TaskPhase::Ending(reason) => format!("ending {name}: {reason}"),
+    fn snapshot(&self, progress: Option<Progress>, time: Timestamp) -> TaskSnapshot {
+        let estimate = progress.unwrap_or(self.progress).estimate();
+        let end = |left: Duration| time.saturating_add(in_millis(left)).unwrap_or(time);
+        TaskSnapshot {
+            id: self.id.clone(),
+            name: self.name.clone(),
+            job: self.job.clone(),
+            since: self.since,
+            unit: estimate.unit,
+            done: estimate.done,
+            of: (estimate.all > 0).then_some(estimate.all),
+            mean_seconds: estimate.each.map(|each| in_millis(each).as_secs_f64()),
+            expected_end: estimate.left.map(end),
+            is_last: self.phase == TaskPhase::Last,
+            ending: match &self.phase {
+                TaskPhase::Running | TaskPhase::Last => None,
+                TaskPhase::Ending(reason) => Some(shorten_message(reason.to_string())),
+            },
         }
     }
 }
 
-/// In the largest unit that is full, rounded down.
-fn rough(time: Duration) -> String {
-    let seconds = time.as_secs();
-    match seconds {
-        0..60 => "less than a minute".to_owned(),
-        60..3600 => format!("{} min", seconds / 60),
-        3600..172_800 => format!("{} h", seconds / 3600),
-        _ => format!("{} days", seconds / 86400),
-    }
+/// The present time, as exact as anybody needs it.
+fn now() -> Timestamp {
+    clock::timestamp_of_millis(clock::unix_millis())
+}
+
+fn in_millis(time: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]
@@ -186,50 +226,81 @@ mod tests {
         }
     }
 
-    fn line(status: &Status) -> String {
-        status.line(&StatusDetails::default())
+    fn details() -> StatusDetails {
+        StatusDetails {
+            identity: Identity {
+                name: "node-07".into(),
+                pid: 123,
+                version: "0.1.0 (commit x)".into(),
+                home: "/h".into(),
+                manager: "http://m/".into(),
+                started: Timestamp::UNIX_EPOCH,
+            },
+            progress: None,
+            processes_left: Vec::new(),
+            waiting: 0,
+            trouble: None,
+            since_answer: None,
+        }
     }
 
-    #[test]
-    fn a_task_is_told_with_its_frames_or_steps_and_where_it_goes() {
-        let mut render = task(RENDERER, 240);
-        let at = |steps, waiting| {
-            let mut progress = Progress::of(&assigned(RENDERER, 240));
-            (0..steps).for_each(|_| progress.step());
-            StatusDetails {
-                progress: Some(progress),
-                waiting,
-                trouble: None,
-            }
-        };
-        let told = render.line(&at(11, 3));
-        assert_eq!(told, "rendering frame 12 of 240 of shot_010, 3 updates waiting");
-        assert_eq!(render.line(&at(240, 0)), "rendering frame 240 of 240 of shot_010");
-        assert_eq!(line(&task(RENDERER, 0)), "rendering shot_010");
-        assert_eq!(line(&task("exec", 1)), "running shot_010");
-        assert_eq!(line(&task("exec", 5)), "running step 1 of 5 of shot_010");
-        render.set_phase(TaskPhase::Last);
-        let told = render.line(&at(11, 0));
-        assert_eq!(
-            told,
-            "the last task before leaving: rendering frame 12 of 240 of shot_010"
-        );
-        render.set_phase(TaskPhase::Ending(AbortReason::Shutdown));
-        assert_eq!(line(&render), "ending shot_010: the worker is shutting down");
-        render.set_phase(TaskPhase::Last);
-        assert_eq!(line(&render), "ending shot_010: the worker is shutting down");
+    fn line(status: &Status) -> String {
+        status.snapshot(details()).line()
+    }
+
+    fn activity(status: &Status) -> Option<Activity> {
+        status.snapshot(details()).activity
     }
 
     #[tokio::test(start_paused = true)]
-    async fn without_a_task_the_state_is_told() {
+    async fn a_task_is_told_with_its_frames_or_steps_and_where_it_goes() {
+        let mut render = task(RENDERER, 240);
+        let mut progress = Progress::of(&assigned(RENDERER, 240));
+        for _ in 0..11 {
+            tokio::time::advance(Duration::from_millis(3250)).await;
+            progress.step();
+        }
+        let at = |progress, waiting| StatusDetails {
+            progress: Some(progress),
+            waiting,
+            since_answer: Some(Duration::from_secs(2)),
+            ..details()
+        };
+        let told = render.snapshot(at(progress, 3));
+        let line = "rendering frame 12 of 240 of shot_010, 3.2 s each, about 13 min left, 3 updates waiting";
+        assert_eq!(told.line(), line);
+        assert_eq!(
+            told.whole_line(),
+            format!("node-07 (pid 123, 0.1.0): {line}; Manager answered 2 s ago")
+        );
+        (0..300).for_each(|_| progress.step());
+        let told = render.snapshot(at(progress, 0)).line();
+        assert!(told.starts_with("rendering frame 240 of 240 of shot_010, "), "{told}");
+        assert_eq!(self::line(&task(RENDERER, 0)), "rendering shot_010");
+        assert_eq!(self::line(&task("exec", 1)), "running shot_010");
+        assert_eq!(self::line(&task("exec", 5)), "running step 1 of 5 of shot_010");
+        render.set_phase(TaskPhase::Last);
+        assert_eq!(
+            self::line(&render),
+            "the last task before leaving: rendering frame 1 of 240 of shot_010"
+        );
+        assert_eq!(activity(&render), Some(Activity::Running));
+        render.set_phase(TaskPhase::Ending(AbortReason::Shutdown));
+        render.set_phase(TaskPhase::Last);
+        assert_eq!(self::line(&render), "ending shot_010: the worker is shutting down");
+        assert_eq!(activity(&render), Some(Activity::Ending));
+    }
+
+    #[test]
+    fn without_a_task_the_state_is_told() {
         let mut idle = Status::new(State::Awake);
         assert_eq!(line(&idle), "idle, no task yet");
-        idle.last_task = Some(Instant::now());
-        let mut told = Vec::new();
-        for seconds in [59, 1, 12 * 60, 3600, 72 * 3600] {
-            tokio::time::advance(Duration::from_secs(seconds)).await;
-            told.push(line(&idle));
-        }
+        idle.end();
+        let told = [0, 60, 13 * 60 + 5, 3601, 73 * 3600].map(|seconds| {
+            let mut later = idle.snapshot(details());
+            later.time += Duration::from_secs(seconds);
+            later.line()
+        });
         let times = ["less than a minute", "1 min", "13 min", "1 h", "3 days"];
         assert_eq!(told, times.map(|time| format!("idle, last task {time} ago")));
         let asleep = Status::new(State::Asleep(SleepReason::Requested(WorkerStatus::Asleep)));
@@ -238,19 +309,53 @@ mod tests {
     }
 
     #[test]
+    fn j12_idle_is_said_only_where_nothing_of_a_task_can_live() {
+        let leaving = State::Leaving(Departure::Signalled);
+        for unknown in [State::Starting, leaving] {
+            assert_eq!(activity(&Status::new(unknown)), None);
+        }
+        for state in [State::Awake, State::Asleep(SleepReason::Local)] {
+            let status = Status::new(state);
+            assert_eq!(activity(&status), Some(Activity::Idle));
+            let left = status.snapshot(StatusDetails {
+                processes_left: (1..100).map(|pid| Stray { pid, name: "x".into() }).collect(),
+                ..details()
+            });
+            assert_eq!(left.activity, Some(Activity::Ending));
+            assert_eq!(left.processes_left.len(), MOST_PROCESSES);
+            assert!(!left.line().contains("idle"), "{}", left.line());
+        }
+    }
+
+    #[test]
     fn an_absent_manager_is_what_a_start_waits_for_and_else_a_remark() {
-        let absent = StatusDetails {
+        let absent = || StatusDetails {
             waiting: 1,
             trouble: Some("http://m/: connection refused".into()),
-            ..StatusDetails::default()
+            since_answer: Some(Duration::from_secs(600)),
+            ..details()
         };
         assert_eq!(
-            Status::new(State::Starting).line(&absent),
+            Status::new(State::Starting).snapshot(absent()).line(),
             "waiting for http://m/: connection refused, 1 update waiting"
         );
-        assert_eq!(
-            task("exec", 0).line(&absent),
-            "running shot_010, 1 update waiting; no answer from http://m/: connection refused"
-        );
+        let running = task("exec", 0).snapshot(absent());
+        let told = "running shot_010, 1 update waiting; no answer from http://m/: connection refused";
+        assert_eq!(running.line(), told);
+        assert_eq!(running.whole_line(), format!("node-07 (pid 123, 0.1.0): {told}"));
+    }
+
+    #[test]
+    fn a_snapshot_is_the_same_after_its_way_as_json_and_has_every_name() {
+        let status = task(RENDERER, 240);
+        let said = serde_json::to_value(status.snapshot(details())).unwrap();
+        assert_eq!(said["task"]["unit"], "frame");
+        assert_eq!((&said["task"]["done"], &said["task"]["of"]), (&0.into(), &240.into()));
+        for nothing in ["why", "last_task_ended", "trouble", "last_contact"] {
+            assert!(said.as_object().unwrap().get(nothing).unwrap().is_null(), "{nothing}");
+        }
+        let read: Snapshot = serde_json::from_value(said.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&read).unwrap(), said);
+        assert_eq!(read.identity, details().identity);
     }
 }

@@ -52,4 +52,5 @@ mod push_trouble;
 mod restarts;
 mod signals;
 mod small_disk;
+mod status;
 mod tmpdir;

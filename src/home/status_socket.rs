@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! The socket in the home at which the worker says what it does.
+//!
+//! ```text
+//! status ── connects ──► flamenco-worker.socket (mode 0600) ──► the event loop: one answer, and the connection is closed
+//! ```
+//!
+//! A socket, and not a file that is written as things change: nothing is written while nobody asks, an answer is of this
+//! moment, the kernel says when there is no worker to answer, and a worker that hangs does not answer.
+//!
+//! An address has room for 107 bytes (unix(7)), and a home may be deeper: both sides go through their descriptor of the
+//! folder. What an earlier worker left is replaced: who listens has the lock of the home.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::socket::sockopt::{PeerCredentials, SendTimeout};
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, getsockopt, listen, setsockopt, socket,
+};
+use nix::sys::stat::{Mode, fchmod};
+use nix::sys::time::{TimeVal, TimeValLike};
+use tokio::time::Instant;
+
+use super::open::Home;
+use crate::blocking::run_blocking;
+use crate::files;
+
+const NAME: &str = "flamenco-worker.socket";
+
+/// How many may wait to be answered. More than that are not kept waiting, but told to come back.
+const WAITING: i32 = 64;
+
+/// Far more than a worker says of itself.
+const LONGEST: u64 = 64 << 10;
+
+/// What came of asking a worker.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum StatusAnswer {
+    /// What it said.
+    Said(Vec<u8>),
+    /// A process listens and has not answered in time. Its number is 0 where it has none here.
+    Silence {
+        /// Of the process.
+        pid: i32,
+    },
+    /// Nobody listens.
+    Nobody,
+}
+
+impl Home {
+    /// Listens at the status socket. It is bound in a thread: the home may hang, and nothing waits for it.
+    ///
+    /// # Errors
+    /// Whatever the file system says; some have no sockets. A worker can go on without it.
+    pub(crate) async fn listen_for_status(&self) -> io::Result<UnixListener> {
+        let dir = self.dir.clone();
+        run_blocking(move || listen_in(&dir)).await
+    }
+
+    /// Removes the status socket, while the lock of the home is held: it may be the successor's after that.
+    ///
+    /// # Errors
+    /// Whatever the file system says. What is left is in nobody's way.
+    pub(crate) fn remove_status_socket(&self) -> io::Result<()> {
+        let path = self.dir.join(NAME);
+        self.files.run(move || files::remove_if_there(&path))
+    }
+}
+
+/// Asks the worker of the home `dir` for its status, for as long as `patience`. Blocks.
+///
+/// # Errors
+/// `PermissionDenied` when the socket is another user's, and whatever else the system says.
+pub(crate) fn ask_for_status(dir: &Path, patience: Duration) -> io::Result<StatusAnswer> {
+    let deadline = Instant::now() + patience;
+    let asking = stream(SockFlag::SOCK_CLOEXEC)?;
+    // Of a listener that is stopped the queue may be full, and who connects would wait.
+    let limit = TimeVal::milliseconds(i64::try_from(patience.as_millis()).unwrap_or(i64::MAX));
+    setsockopt(&asking, SendTimeout, &limit)?;
+    let folder = match open_folder(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(StatusAnswer::Nobody),
+        opened => opened?,
+    };
+    match connect(asking.as_raw_fd(), &UnixAddr::new(&path_below(&folder))?) {
+        Ok(()) => {}
+        Err(Errno::ENOENT | Errno::ECONNREFUSED) => return Ok(StatusAnswer::Nobody),
+        Err(Errno::EAGAIN) => return Ok(StatusAnswer::Silence { pid: 0 }),
+        Err(errno) => return Err(errno.into()),
+    }
+    let pid = getsockopt(&asking, PeerCredentials).map_or(0, |peer| peer.pid());
+    match read_until(&mut UnixStream::from(asking), deadline) {
+        // It ended just now.
+        Ok(said) if said.is_empty() => Ok(StatusAnswer::Nobody),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(StatusAnswer::Nobody),
+        Ok(said) => Ok(StatusAnswer::Said(said)),
+        Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+            Ok(StatusAnswer::Silence { pid })
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// All that is said until the other side closes.
+fn read_until(stream: &mut UnixStream, deadline: Instant) -> io::Result<Vec<u8>> {
+    let mut said = Vec::new();
+    let mut piece = [0; 4096];
+    while (said.len() as u64) < LONGEST {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        stream.set_read_timeout(Some(left))?;
+        match stream.read(&mut piece) {
+            Ok(0) => return Ok(said),
+            Ok(length) => said.extend_from_slice(&piece[..length]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(io::ErrorKind::FileTooLarge.into())
+}
+
+fn listen_in(dir: &Path) -> io::Result<UnixListener> {
+    let folder = open_folder(dir)?;
+    let path = path_below(&folder);
+    files::remove_if_there(&path)?;
+    let socket = stream(SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK)?;
+    // The file gets the mode of the socket, so that it is never open to others.
+    fchmod(&socket, Mode::S_IRUSR | Mode::S_IWUSR)?;
+    bind(socket.as_raw_fd(), &UnixAddr::new(&path)?)?;
+    listen(&socket, Backlog::new(WAITING)?)?;
+    Ok(socket.into())
+}
+
+fn open_folder(dir: &Path) -> io::Result<File> {
+    let flags = libc::O_PATH | libc::O_DIRECTORY;
+    OpenOptions::new().read(true).custom_flags(flags).open(dir)
+}
+
+fn path_below(folder: &File) -> PathBuf {
+    Path::new("/proc/self/fd")
+        .join(folder.as_raw_fd().to_string())
+        .join(NAME)
+}
+
+fn stream(flags: SockFlag) -> io::Result<OwnedFd> {
+    Ok(socket(AddressFamily::Unix, SockType::Stream, flags, None)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::Write;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    const SHORT: Duration = Duration::from_millis(100);
+
+    #[test]
+    fn j10_a_home_of_any_depth_is_asked_and_what_a_killed_worker_left_is_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = dir.path().join("deep".repeat(50)).join("deeper".repeat(40));
+        assert_eq!(ask_for_status(&home, SHORT).unwrap(), StatusAnswer::Nobody);
+        fs::create_dir_all(&home).unwrap();
+        assert_eq!(ask_for_status(&home, SHORT).unwrap(), StatusAnswer::Nobody);
+        drop(listen_in(&home).unwrap());
+        assert_eq!(ask_for_status(&home, SHORT).unwrap(), StatusAnswer::Nobody);
+        let listener = listen_in(&home).unwrap();
+        let mode = fs::metadata(home.join(NAME)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let asked = std::thread::spawn(move || ask_for_status(&home, Duration::from_secs(30)).unwrap());
+        listener.set_nonblocking(false).unwrap();
+        listener.accept().unwrap().0.write_all(b"fine").unwrap();
+        assert_eq!(asked.join().unwrap(), StatusAnswer::Said(b"fine".to_vec()));
+    }
+
+    #[test]
+    fn j11_one_who_does_not_answer_is_told_from_nobody_also_with_a_full_queue() {
+        let dir = tempfile::tempdir().unwrap();
+        let _listener = listen_in(dir.path()).unwrap();
+        let pid = nix::unistd::getpid().as_raw();
+        assert_eq!(
+            ask_for_status(dir.path(), SHORT).unwrap(),
+            StatusAnswer::Silence { pid }
+        );
+        let path = dir.path().join(NAME);
+        let mut queue = Vec::new();
+        while queue.len() < 2 * WAITING as usize {
+            let one = stream(SockFlag::SOCK_NONBLOCK).unwrap();
+            if connect(one.as_raw_fd(), &UnixAddr::new(&path).unwrap()).is_err() {
+                break;
+            }
+            queue.push(one);
+        }
+        assert!(queue.len() < 2 * WAITING as usize);
+        assert_eq!(
+            ask_for_status(dir.path(), SHORT).unwrap(),
+            StatusAnswer::Silence { pid: 0 }
+        );
+    }
+
+    #[test]
+    fn what_never_ends_is_not_read_to_its_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let listener = listen_in(dir.path()).unwrap();
+        listener.set_nonblocking(false).unwrap();
+        let talks = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            while stream.write_all(&[b'x'; 1024]).is_ok() {}
+        });
+        assert!(ask_for_status(dir.path(), Duration::from_secs(30)).is_err());
+        talks.join().unwrap();
+    }
+}
