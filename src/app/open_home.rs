@@ -25,7 +25,7 @@ use crate::blocking::run_blocking;
 use crate::chain::chain;
 use crate::config::{Config, Environment};
 use crate::departure::Departure;
-use crate::home::{self, Credentials, Home, HomeError};
+use crate::home::{self, Credentials, GoUpdates, Home, HomeError};
 use crate::node;
 use crate::spool::{Contents, Limits, Spool};
 use crate::systemd::{Heartbeat, Systemd};
@@ -65,7 +65,9 @@ async fn open_home(config: &Config, environment: &Environment, systemd: &Systemd
         pause: config.timings.idle_min,
     };
     wait_for_mount(&folder, config, &disk_wait).await;
-    lock_and_read(folder, config, &disk_wait).await
+    let opened = lock_and_read(folder, config, &disk_wait).await?;
+    warn_of_go_updates(opened.home.dir()).await;
+    Ok(opened)
 }
 
 /// Opens a home for what waits in it. `None` where no worker of ours has been; nothing is made there then.
@@ -78,6 +80,7 @@ pub(super) async fn open_existing(folder: PathBuf, config: &Config) -> Result<Op
         pause: config.timings.idle_min,
     };
     wait_for_mount(&folder, config, &disk_wait).await;
+    warn_of_go_updates(&folder).await;
     let looked_at = folder.clone();
     let found = run_blocking(move || (home::spool_of(&looked_at).is_dir(), home::is_another_users(&looked_at)));
     match found.await {
@@ -177,6 +180,19 @@ async fn warn_of_copy(home: &Home) {
             error = chain(&error),
             "cannot tell on which machine the credentials were made"
         ),
+    }
+}
+
+/// Warns of what the Go worker was to tell the Manager, and did not.
+async fn warn_of_go_updates(home: &Path) {
+    let dir = home.to_owned();
+    if let Some(left) = run_blocking(move || GoUpdates::of(&dir)).await {
+        warn!(
+            file = %left.file.display(),
+            updates = left.count,
+            "Flamenco's own worker left updates of tasks that the Manager does not have: {}",
+            left.advice()
+        );
     }
 }
 

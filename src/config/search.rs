@@ -122,7 +122,7 @@ fn read(path: &Path) -> Result<Option<String>, Problem> {
         }
         Err(error) => return Err(cannot(error)),
     };
-    match String::from_utf8(bytes) {
+    match String::from_utf8(bytes).or_else(|error| from_utf16(error.as_bytes()).ok_or(error)) {
         // Windows editors start with a byte order mark.
         Ok(text) => Ok(Some(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))),
         Err(error) => {
@@ -134,4 +134,16 @@ fn read(path: &Path) -> Result<Option<String>, Problem> {
             Err(Problem::new("the file is not UTF-8").at(source.location(&(at..at))))
         }
     }
+}
+
+/// The text of a file that its first two bytes say is UTF-16, as some editors of Windows save; the Go worker reads it.
+fn from_utf16(bytes: &[u8]) -> Option<String> {
+    let word: fn([u8; 2]) -> u16 = match bytes {
+        [0xff, 0xfe, ..] => u16::from_le_bytes,
+        [0xfe, 0xff, ..] => u16::from_be_bytes,
+        _ => return None,
+    };
+    let (words, rest) = bytes.as_chunks::<2>();
+    let words: Vec<_> = words.iter().map(|bytes| word(*bytes)).collect();
+    rest.is_empty().then(|| String::from_utf16(&words).ok())?
 }

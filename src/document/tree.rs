@@ -109,11 +109,8 @@ impl TreeNode {
     pub(crate) fn integer(&self, range: RangeInclusive<i64>) -> Result<i64, Diagnostic> {
         let number = match &self.value {
             Value::Integer(number) => *number,
-            // To the Go worker's YAML 010 is eight, to most people ten.
-            Value::Plain(text) if text.len() > 1 && text.trim_start_matches(['+', '-']).starts_with('0') => {
-                return Err(self.diagnostic("must be written without a leading zero"));
-            }
-            Value::Plain(text) | Value::Number(text) => text
+            Value::Plain(text) => yaml_integer(text).map_err(|what| self.diagnostic(what))?,
+            Value::Number(text) => text
                 .parse()
                 .map_err(|_| self.diagnostic(format!("must be a whole number, not {text}")))?,
             Value::Text(_) | Value::Boolean(_) | Value::Date | Value::List(_) | Value::Table(_) | Value::Nothing => {
@@ -149,7 +146,7 @@ impl TreeNode {
         if let Value::List(nodes) = &self.value {
             return Ok(nodes);
         }
-        Err(self.wrong("a list"))
+        Err(self.wrong("a list in brackets"))
     }
 
     /// The entries of a table.
@@ -164,7 +161,50 @@ impl TreeNode {
     }
 }
 
+/// A whole number in one of the forms that the Go worker's YAML has for it: `47`, `+47`, `4_7`, `0x2F`, `0o57`, `0b101111`,
+/// `47.0`.
+fn yaml_integer(text: &str) -> Result<i64, String> {
+    let wrong = || format!("must be a whole number, not {text}");
+    let digits = text.replace('_', "");
+    let (sign, bare) = match digits.strip_prefix('-') {
+        Some(bare) => ("-", bare),
+        None => ("", digits.strip_prefix('+').unwrap_or(&digits)),
+    };
+    let bases = [("0x", 16), ("0o", 8), ("0b", 2)];
+    if let Some((number, base)) = bases
+        .iter()
+        .find_map(|(prefix, base)| Some((bare.strip_prefix(prefix)?, *base)))
+    {
+        return i64::from_str_radix(&format!("{sign}{number}"), base).map_err(|_| wrong());
+    }
+    let bare = bare.strip_suffix(".0").unwrap_or(bare);
+    if bare.is_empty() || !bare.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(wrong());
+    }
+    // To the Go worker's YAML 010 is eight, to most people ten.
+    if bare.len() > 1 && bare.starts_with('0') {
+        return Err("must be written without a leading zero".to_owned());
+    }
+    format!("{sign}{bare}").parse().map_err(|_| wrong())
+}
+
 impl Value {
+    /// How many values there are in it, itself included.
+    pub(super) fn count(&self) -> usize {
+        let within = |nodes: &mut dyn Iterator<Item = &TreeNode>| nodes.map(|node| node.value.count()).sum::<usize>();
+        1 + match self {
+            Self::List(nodes) => within(&mut nodes.iter()),
+            Self::Table(entries) => within(&mut entries.iter().map(|entry| &entry.node)),
+            Self::Text(_)
+            | Self::Plain(_)
+            | Self::Integer(_)
+            | Self::Number(_)
+            | Self::Boolean(_)
+            | Self::Date
+            | Self::Nothing => 0,
+        }
+    }
+
     fn kind(&self) -> &'static str {
         match self {
             Self::Text(_) => "a text",

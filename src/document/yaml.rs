@@ -3,9 +3,10 @@
 //! The Go worker's YAML files as a tree of [`TreeNode`]s.
 //!
 //! The tree is built from the parser's events and not through serde: `worker_name: 007` is the text `007` to the Go
-//! worker, and everything that is wrong needs its place. As in the Go worker, only the first document counts.
+//! worker, and everything that is wrong needs its place. As in the Go worker, only the first document counts, and `<<`
+//! puts the keys of other tables where it stands: of several the last counts.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle, ScanError, Span, StrInput};
@@ -14,6 +15,10 @@ use super::{Problem, SourceFile, TableEntry, TreeNode, Value};
 
 /// Deeper than any file of ours. The limit keeps a hostile file from using up the stack.
 const MAX_DEPTH: usize = 16;
+/// More values than a file of ours has, repeated by aliases: a few lines of nested ones can stand for gigabytes.
+const MAX_REPEATED: usize = 1000;
+/// The key that puts the keys of other tables in its place.
+const MERGE: &str = "<<";
 
 /// Parses the first document of the file; `None` when there is nothing in it but comments.
 ///
@@ -24,6 +29,7 @@ pub(crate) fn parse(source: &SourceFile) -> Result<Option<TreeNode>, Problem> {
         source,
         events: Parser::new_from_str(&source.text),
         anchors: HashMap::new(),
+        repeated: 0,
     };
     loop {
         match reader.event()? {
@@ -43,6 +49,8 @@ struct Reader<'s> {
     events: Parser<'s, StrInput<'s>>,
     /// The values that have an anchor, by its number: an alias repeats one.
     anchors: HashMap<usize, Value>,
+    /// Values that aliases have repeated so far.
+    repeated: usize,
 }
 
 impl<'s> Reader<'s> {
@@ -67,11 +75,7 @@ impl<'s> Reader<'s> {
             Event::Scalar(text, style, anchor, tag) => (scalar(&text, style, tag.is_some()), anchor),
             Event::SequenceStart(_, anchor, _) => (Value::List(self.list(&mut at, depth)?), anchor),
             Event::MappingStart(_, anchor, _) => (Value::Table(self.table(&mut at, depth)?), anchor),
-            Event::Alias(id) => match self.anchors.get(&id) {
-                // Only single values: a few lines of nested aliases can stand for gigabytes.
-                Some(value) if !matches!(value, Value::List(_) | Value::Table(_)) => (value.clone(), 0),
-                _ => return Err(self.problem("an alias of a list or table is not supported", &at)),
-            },
+            Event::Alias(id) => (self.repeat(id, &at)?, 0),
             Event::StreamStart
             | Event::StreamEnd
             | Event::DocumentStart(..)
@@ -84,6 +88,18 @@ impl<'s> Reader<'s> {
             self.anchors.insert(anchor, value.clone());
         }
         Ok(TreeNode { value, span: at })
+    }
+
+    fn repeat(&mut self, anchor: usize, at: &Range<usize>) -> Result<Value, Problem> {
+        // One within the value that it stands for is not known yet.
+        let Some(value) = self.anchors.get(&anchor) else {
+            return Err(self.problem("an alias cannot stand for what it is in", at));
+        };
+        self.repeated += value.count();
+        if self.repeated > MAX_REPEATED {
+            return Err(self.problem("the aliases stand for too much", at));
+        }
+        Ok(value.clone())
     }
 
     fn list(&mut self, at: &mut Range<usize>, depth: usize) -> Result<Vec<TreeNode>, Problem> {
@@ -102,6 +118,7 @@ impl<'s> Reader<'s> {
 
     fn table(&mut self, at: &mut Range<usize>, depth: usize) -> Result<Vec<TableEntry>, Problem> {
         let mut entries = Vec::new();
+        let mut merged = HashSet::new();
         loop {
             let key = match self.event()? {
                 Some((Event::MappingEnd, end)) => {
@@ -111,18 +128,51 @@ impl<'s> Reader<'s> {
                 Some((event, span)) => self.node(event, &span, depth + 1)?,
                 None => return Err(self.problem("the table has no end", at)),
             };
+            let is_merge = matches!(&key.value, Value::Plain(name) if name == MERGE);
             let (Value::Text(name) | Value::Plain(name)) = key.value else {
                 return Err(self.problem("a key must be a word", &key.span));
             };
             let Some((event, span)) = self.event()? else {
                 return Err(self.problem("a value is missing", &key.span));
             };
+            let node = self.node(event, &span, depth + 1)?;
+            if is_merge {
+                for entry in self.merged_entries(node)? {
+                    entries.retain(|other: &TableEntry| other.key != entry.key);
+                    merged.insert(entry.key.clone());
+                    entries.push(entry);
+                }
+                continue;
+            }
+            // It is no second one, but meant to go before the other.
+            if merged.remove(&name) {
+                entries.retain(|other| other.key != name);
+            }
             entries.push(TableEntry {
                 key: name,
                 key_span: key.span,
-                node: self.node(event, &span, depth + 1)?,
+                node,
             });
         }
+    }
+
+    /// The entries of one table, or of a list of them, in which the first goes before the others.
+    fn merged_entries(&self, node: TreeNode) -> Result<Vec<TableEntry>, Problem> {
+        let tables = match node {
+            TreeNode {
+                value: Value::List(nodes),
+                ..
+            } => nodes,
+            table => vec![table],
+        };
+        let mut merged = Vec::new();
+        for table in tables.into_iter().rev() {
+            let Value::Table(entries) = table.value else {
+                return Err(self.problem("`<<` takes tables", &table.span));
+            };
+            merged.extend(entries);
+        }
+        Ok(merged)
     }
 
     fn syntax(&self, error: &ScanError) -> Problem {
@@ -142,7 +192,11 @@ fn range(span: &Span) -> Range<usize> {
 
 fn scalar(text: &str, style: ScalarStyle, tagged: bool) -> Value {
     if tagged || style != ScalarStyle::Plain {
-        return Value::Text(text.to_owned());
+        // In quotes the Go worker does not take a number for one, and leaves it out without a word.
+        return match text.parse::<i64>() {
+            Ok(_) => Value::Plain(text.to_owned()),
+            Err(_) => Value::Text(text.to_owned()),
+        };
     }
     match text {
         "" | "~" | "null" | "Null" | "NULL" => Value::Nothing,

@@ -8,7 +8,8 @@
 //!                       ├─ signed-on      there = the last run did not sign off
 //!                       ├─ resting        there = asleep, and not because the Manager asked for it
 //!                       ├─ status socket  flamenco-worker.socket: what the worker does, for who asks
-//!                       └─ spool/         for the spool to fill
+//!                       ├─ spool/         for the spool to fill
+//!                       └─ flamenco-worker.sqlite: what the Go worker did not deliver, only counted
 //! ```
 //!
 //! Nothing here is rewritten in place: a file is replaced whole or not at all, so that a power cut leaves
@@ -16,6 +17,7 @@
 
 mod credentials;
 mod error;
+mod go_updates;
 mod identity_claim;
 mod locate;
 mod lock;
@@ -33,6 +35,7 @@ mod tests;
 
 pub(crate) use self::credentials::{Credentials, CredentialsError, has_credentials};
 pub(crate) use self::error::HomeError;
+pub(crate) use self::go_updates::GoUpdates;
 pub(crate) use self::locate::locate;
 pub(crate) use self::lock_holder::LockHolder;
 pub(crate) use self::machine::this_machine;

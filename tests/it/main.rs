@@ -26,6 +26,7 @@ mod fighting;
 mod flush;
 mod frames;
 mod full_starts;
+mod go_files;
 mod guards;
 mod history;
 mod homes;

@@ -78,7 +78,7 @@ const TOML_VALUES: &[(&str, &str)] = &[
     ("task_types = [\" \"]", "1:15: `task_types` has an empty entry"),
     (
         "task_types = \"blender\"",
-        "1:14: `task_types` must be a list, not a text",
+        "1:14: `task_types` must be a list in brackets, not a text",
     ),
     (
         "restart_exit_code = 303",
@@ -151,7 +151,7 @@ const TOML_VALUES: &[(&str, &str)] = &[
 const YAML_VALUES: &[(&str, &str)] = &[
     (
         "task_types: blender",
-        "1:13: `task_types` must be a list, not a single value",
+        "1:13: `task_types` must be a list in brackets, not a single value",
     ),
     (
         "restart_exit_code: soon",

@@ -4,7 +4,7 @@
 
 use super::CheckContext;
 use super::finding::{Finding, run_checks};
-use crate::home::spool_of;
+use crate::home::{GoUpdates, spool_of};
 use crate::spool::{ReportState, SpoolListing, list};
 
 const NAME: &str = "spool";
@@ -16,15 +16,28 @@ pub(super) async fn check(context: &CheckContext) -> Vec<Finding> {
     let spool = spool_of(home);
     let place = format!("the spool {}", spool.display());
     let works = context.subject.is_worker();
+    let home = home.clone();
     run_checks(NAME, &place, move || {
-        vec![match list(&spool) {
+        let own = match list(&spool) {
             Ok(found) => holds(&found, works),
             Err(error) => Finding::fail(
                 NAME,
                 format!("{} cannot be read: {error}", spool.display()),
                 "give the home and all in it to the user of the worker",
             ),
-        }]
+        };
+        let of_go_worker = GoUpdates::of(&home).map(|left| {
+            Finding::warn(
+                NAME,
+                format!(
+                    "{} updates that Flamenco's own worker did not deliver are in {}",
+                    left.count,
+                    left.file.display()
+                ),
+                left.advice(),
+            )
+        });
+        std::iter::once(own).chain(of_go_worker).collect()
     })
     .await
 }
@@ -55,7 +68,7 @@ fn holds(found: &SpoolListing, works: bool) -> Finding {
         (_, false) => Finding::warn(
             NAME,
             format!("{waiting} tasks wait for the Manager, and no worker sends them"),
-            "start the worker: it sends them before it takes a new task",
+            "start the worker, which sends them before it takes a new task; or `flamenco-worker -flush`",
         ),
     }
 }
