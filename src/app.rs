@@ -150,6 +150,7 @@ async fn serve(running: RunningConfig<'_>, early: Early) -> Result<Departure, De
         hints,
         node: Node::new(requirements(config, home.dir()), &config.timings),
         strikes: config.node.strikes,
+        register: running.arguments.register,
         restart_code: config.restart_exit_code,
         timings: config.timings.clone(),
     };

@@ -63,8 +63,9 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "URL", value_parser = manager_url, help_heading = "Manager")]
     pub manager: Option<Url>,
 
-    /// Accepted because the Go worker accepts it; like there, it does nothing
-    #[arg(long, help_heading = "Manager", hide_short_help = true)]
+    /// Registers as a new worker where the Manager refuses the credentials of this one, also when it knows it; a
+    /// registration that holds is kept
+    #[arg(long, help_heading = "Manager")]
     pub register: bool,
 
     /// Lets the Manager restart this worker: it then ends with CODE (1-255), and whatever supervises it starts it again

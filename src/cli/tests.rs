@@ -235,3 +235,40 @@ proptest! {
         Arguments::parse(std::iter::once("w".to_owned()).chain(words).map(OsString::from)).ok();
     }
 }
+
+/// The flags of Flamenco's own worker, 3.9.
+const GO_FLAGS: [&str; 9] = [
+    "version",
+    "flush",
+    "quiet",
+    "debug",
+    "trace",
+    "manager",
+    "register",
+    "find-manager",
+    "restart-exit-code",
+];
+
+#[test]
+fn each_flag_of_the_go_worker_is_here_and_in_the_document_about_it() {
+    let document = include_str!("../../COMING-FROM.md");
+    let command = Arguments::command();
+    let mut rows = Vec::new();
+    for line in document.lines().filter(|line| line.starts_with("| `-")) {
+        let first = line.split('|').nth(1).unwrap_or_default();
+        let words = first.split('`').filter_map(|word| word.strip_prefix('-'));
+        rows.extend(words.filter_map(|word| word.split(' ').next()));
+    }
+    for flag in GO_FLAGS {
+        assert!(rows.contains(&flag), "-{flag} is in no row");
+    }
+    for row in rows {
+        let known = command.get_arguments().any(|argument| {
+            let aliases = argument.get_all_aliases().unwrap_or_default();
+            let short = argument.get_short().map(String::from);
+            argument.get_long() == Some(row) || aliases.contains(&row) || short.as_deref() == Some(row)
+        });
+        // That one is not there yet.
+        assert!(known || row == "find-manager", "-{row} is no flag here");
+    }
+}

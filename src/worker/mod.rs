@@ -78,6 +78,8 @@ pub(crate) struct WorkerContext<'a> {
     pub node: Node,
     /// So many tasks in a row whose program cannot be started or crashes at once make the node pause; 0: never.
     pub strikes: u32,
+    /// Whether credentials that the Manager refuses are given up also where it knows their worker.
+    pub register: bool,
     /// The exit code for a restart, where there is somebody who restarts us.
     pub restart_code: Option<RestartCode>,
     /// How long things take.
@@ -103,7 +105,7 @@ impl<'a, M: Manager> Worker<'a, M> {
     pub(crate) fn new(manager: &'a M, introduction: Introduction, context: WorkerContext<'a>) -> Self {
         let timings = &context.timings;
         Self {
-            session: Session::new(manager, context.home, introduction, timings),
+            session: Session::new(manager, context.home, introduction, timings).registering_anew(context.register),
             interval: IdleInterval::new(timings.idle_min, timings.idle_max),
             transitions: TransitionLimit::new(timings.idle_min),
             breaker: CrashLoopBreaker::new(context.strikes, timings.strike_pause_min, timings.strike_pause_max),

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! The credentials are kept through every error. Only a denial that stands, confirmed by the Manager's own word that this
-//! worker was deleted, leads to a new registration.
+//! worker was deleted, leads to a new registration. `-register` does without that word, once: the Go worker takes that flag
+//! and does nothing with it, but registers anew at any denial, so that its users know no worker that stays out.
 
 use std::time::Duration;
 
@@ -87,6 +88,8 @@ pub(super) struct Session<'a, M> {
     home: &'a Home,
     introduction: Introduction,
     denials: Denials,
+    /// Whether a denial that stands is enough. Each registration stays in the Manager's list, so that it is once.
+    register: bool,
     timings: Timings,
     /// What the Manager said it is, at the last sign-on.
     version: Option<String>,
@@ -97,6 +100,8 @@ pub(super) struct Session<'a, M> {
 struct Denials {
     count: u32,
     since: Option<Instant>,
+    /// It was said what a person can do.
+    told: bool,
 }
 
 impl From<Deleted> for State {
@@ -112,9 +117,15 @@ impl<'a, M: Manager> Session<'a, M> {
             home,
             introduction,
             denials: Denials::default(),
+            register: false,
             timings: timings.clone(),
             version: None,
         }
+    }
+
+    /// The same, which does not insist on its credentials where they are refused.
+    pub(super) fn registering_anew(self, register: bool) -> Self {
+        Self { register, ..self }
     }
 
     /// Makes a call until it is answered as it should be.
@@ -293,8 +304,22 @@ impl<'a, M: Manager> Session<'a, M> {
             return false;
         }
         match self.manager.is_registered().await {
-            Ok(false) => self.set_credentials_aside().await,
-            Ok(true) => false,
+            Ok(false) => self.set_credentials_aside("the Manager has deleted this worker").await,
+            Ok(true) if self.register => {
+                self.register = false;
+                self.set_credentials_aside("the Manager refuses the credentials of this worker")
+                    .await
+            }
+            Ok(true) => {
+                if !std::mem::replace(&mut self.denials.told, true) {
+                    warn!(
+                        credentials = %self.home.credentials_file().display(),
+                        "the Manager knows this worker and refuses its credentials: restore the file, or start once with \
+                         -register to register as a new worker"
+                    );
+                }
+                false
+            }
             Err(error) => {
                 debug!(error = chain(&error), "cannot ask whether this worker was deleted");
                 false
@@ -302,13 +327,10 @@ impl<'a, M: Manager> Session<'a, M> {
         }
     }
 
-    async fn set_credentials_aside(&mut self) -> bool {
+    async fn set_credentials_aside(&mut self, why: &str) -> bool {
         match self.home.set_aside_credentials().await {
             Ok(aside) => {
-                warn!(
-                    ?aside,
-                    "the Manager has deleted this worker: registering as a new one, the old credentials are kept"
-                );
+                warn!(?aside, "{why}: registering as a new one, the old credentials are kept");
                 self.denials = Denials::default();
                 if let Err(error) = self.home.forget_signed_on() {
                     warn!(error = chain(&error), "cannot remove the signed-on mark");
@@ -318,7 +340,7 @@ impl<'a, M: Manager> Session<'a, M> {
             Err(error) => {
                 warn!(
                     error = chain(&error),
-                    "deleted at the Manager, but the old credentials cannot be set aside"
+                    "{why}, but the old credentials cannot be set aside"
                 );
                 false
             }

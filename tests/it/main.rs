@@ -27,6 +27,7 @@ mod flush;
 mod frames;
 mod full_starts;
 mod go_files;
+mod go_updates;
 mod guards;
 mod history;
 mod homes;

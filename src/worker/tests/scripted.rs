@@ -242,6 +242,7 @@ pub(super) async fn live_in(home: &Home, manager: &Scripted, seconds: u64, order
         hints,
         node: Node::new(Requirements::default(), &timings),
         strikes: 3,
+        register: false,
         restart_code: RestartCode::parse(47).unwrap(),
         timings: timings.clone(),
     };

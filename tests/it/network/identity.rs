@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::process::Command;
 
 use nix::sys::signal::Signal;
-use standin_manager::Endpoint;
+use standin_manager::{Endpoint, Fault, FaultKind, WorkerStatus};
 
 use super::count;
 use test_bed::{Farm, Node};
@@ -155,4 +155,48 @@ fn d3_a_home_that_cannot_be_used_is_refused_at_the_start() {
     assert_eq!(node.ended(), 78);
     assert!(node.log().contains("is not a directory"), "{}", node.log());
     assert_eq!(farm.manager.requests().len(), 0);
+}
+
+/// Makes the secret of a worker another one than the Manager knows.
+fn forget_secret(node: &Node) {
+    let file = node.home().join("flamenco-worker-credentials.yaml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let (before, secret) = text.split_once("worker_secret: \"").unwrap();
+    let other = if secret.starts_with('0') { "1" } else { "0" };
+    std::fs::write(&file, format!("{before}worker_secret: \"{other}{}", &secret[1..])).unwrap();
+}
+
+#[test]
+fn j9_register_gives_up_credentials_that_are_refused_once_and_keeps_those_that_hold() {
+    let (farm, mut node) = Farm::with_awake_node();
+    let old = farm.worker();
+    assert_eq!(node.stop(), 0);
+    node.arguments.push("-register".into());
+    farm.start(&mut node);
+    assert_eq!(node.stop(), 0);
+    assert_eq!((farm.worker(), count(&farm, Endpoint::Register)), (old.clone(), 1));
+
+    forget_secret(&node);
+    node.start();
+    farm.wait("a second worker", |farm| {
+        farm.workers()
+            .any(|worker| worker.id != old && worker.status == WorkerStatus::Awake)
+            .then_some(())
+    });
+    let beside = std::fs::read_dir(node.home()).unwrap().flatten();
+    let aside = beside.filter(|entry| entry.file_name().to_string_lossy().contains("-until-"));
+    assert_eq!(aside.count(), 1);
+    // Refused again it does not fill the Manager's list.
+    let refused = FaultKind::Status {
+        code: 403,
+        headers: Vec::new(),
+        body: "{\"message\":\"security requirements failed: authorization failed: no such worker known\"}\n".into(),
+    };
+    farm.fault(Fault::at(Endpoint::FetchTask, refused).forever());
+    node.until("what can be done to be said", || {
+        node.log().contains("start once with -register")
+    });
+    assert_eq!((farm.manager.workers().len(), count(&farm, Endpoint::Register)), (2, 2));
+    farm.manager.clear_faults();
+    node.finish();
 }
