@@ -13,6 +13,7 @@
 mod disk_wait;
 mod explain;
 mod flush;
+mod live_line;
 mod open_home;
 mod relay;
 mod reload;
@@ -41,7 +42,7 @@ use crate::command::CommandTools;
 use crate::config::{Config, Environment};
 use crate::departure::Departure;
 use crate::home::{self, Home};
-use crate::logging;
+use crate::logging::{self, LiveLineHandle};
 use crate::manager::push::{PushListener, hint_channel};
 use crate::manager::{HttpManager, Manager};
 use crate::node::Node;
@@ -79,7 +80,7 @@ pub(crate) fn run(arguments: &Arguments, early: Early) -> Departure {
             return Departure::BadConfiguration;
         }
     };
-    let log_level = logging::init(&config.log, &environment)
+    let log = logging::init(&config.log, &environment)
         .inspect_err(|error| {
             writeln!(std::io::stderr(), "flamenco-worker: no log: {error}").ok();
         })
@@ -104,7 +105,7 @@ pub(crate) fn run(arguments: &Arguments, early: Early) -> Departure {
         arguments,
         environment: &environment,
         config,
-        log_level,
+        log,
         systemd: systemd.clone(),
     };
     let served = match arguments.flush {
@@ -120,9 +121,9 @@ pub(crate) fn run(arguments: &Arguments, early: Early) -> Departure {
 
 /// `Err` is a departure too: one before there was a worker.
 async fn serve(running: RunningConfig<'_>, early: Early) -> Result<Departure, Departure> {
-    let (config, systemd) = (&running.config.clone(), &running.systemd.clone());
-    let environment = running.environment;
-    let mut signals = Signals::new(early).map_err(failure("take over the signals"))?;
+    let (config, systemd, environment) = (&running.config.clone(), &running.systemd.clone(), running.environment);
+    let live_line = running.log.as_ref().and_then(|log| log.live_line.clone());
+    let mut signals = signals(early, live_line.as_ref())?;
     let (tell, orders) = unbounded_channel();
     // The first thread for what may block, while it can be had.
     tokio::task::spawn_blocking(|| ())
@@ -177,13 +178,18 @@ async fn serve(running: RunningConfig<'_>, early: Early) -> Result<Departure, De
         never = reaper.run() => match never {},
         never = send_reports(left, &launcher, sender, &manager) => match never {},
         never = preview_sender.run(&manager, &launcher) => match never {},
-        never = show_status(&view, config, &home, systemd) => match never {},
+        never = show_status(&view, config, &home, systemd, live_line) => match never {},
         never = optional_services(listener, &manager, &config.task_types) => match never {},
         never = relay(signals, tell, running, &manager, &home) => match never {},
     };
     // While the home is still ours.
     home.remove_status_socket().ok();
     Ok(departure)
+}
+
+fn signals(early: Early, live_line: Option<&LiveLineHandle>) -> Result<Signals, Departure> {
+    let drawn = live_line.map(LiveLineHandle::is_drawn).unwrap_or_default();
+    Signals::new(early, &drawn).map_err(failure("take over the signals"))
 }
 
 fn launcher(config: &Config, home: &Home) -> std::io::Result<(Launcher, Reaper)> {
@@ -272,7 +278,13 @@ fn scratch(home: &Home) -> ScratchDirs {
 }
 
 /// Shows what the worker does to whoever looks.
-async fn show_status(view: &StatusView<'_>, config: &Config, home: &Home, systemd: &Systemd) -> Infallible {
+async fn show_status(
+    view: &StatusView<'_>,
+    config: &Config,
+    home: &Home,
+    systemd: &Systemd,
+    live_line: Option<LiveLineHandle>,
+) -> Infallible {
     let reporter = StatusReporter {
         systemd,
         view: view.clone(),
@@ -281,6 +293,7 @@ async fn show_status(view: &StatusView<'_>, config: &Config, home: &Home, system
     tokio::select! {
         never = reporter.run() => never,
         never = status_server::answer(home, view) => never,
+        never = live_line::draw(live_line, view.clone()) => never,
     }
 }
 

@@ -134,10 +134,38 @@ impl Estimate {
 
     /// `, 3.2 s each, about 12 min left`, with what of it is known.
     pub(crate) fn pace(&self) -> String {
-        let each = self.each.map(|each| format!(", {} each", precise(each)));
-        let left = self.left.filter(|_| self.done < self.all);
-        let left = left.map(|left| format!(", about {} left", rough(left)));
-        each.unwrap_or_default() + &left.unwrap_or_default()
+        let known = [self.each_in_words(), self.left_in_words()].into_iter().flatten();
+        known.map(|words| format!(", {words}")).collect()
+    }
+
+    /// `3.2 s each`.
+    pub(crate) fn each_in_words(&self) -> Option<String> {
+        self.each.map(|each| format!("{} each", precise(each)))
+    }
+
+    /// `about 12 min left`.
+    pub(crate) fn left_in_words(&self) -> Option<String> {
+        let left = self.left.filter(|_| self.done < self.all)?;
+        Some(format!("about {} left", rough(left)))
+    }
+
+    /// How much of it is done, from 0 to 1: of the time, where that is known. `None` where there is nothing to count.
+    pub(crate) fn share(&self) -> Option<f64> {
+        if self.all < 2 {
+            return None;
+        }
+        let done = f64::from(self.done) / f64::from(self.all);
+        let whole = self.each.map(|each| each.as_secs_f64() * f64::from(self.all));
+        let of_time = self
+            .left
+            .zip(whole)
+            .map(|(left, whole)| 1.0 - left.as_secs_f64() / whole);
+        Some(
+            of_time
+                .filter(|share| share.is_finite())
+                .unwrap_or(done)
+                .clamp(0.0, 1.0),
+        )
     }
 }
 

@@ -165,6 +165,11 @@ impl Snapshot {
 }
 
 impl TaskSnapshot {
+    /// How long it had run, at `time`.
+    pub(crate) fn elapsed(&self, time: Timestamp) -> Duration {
+        elapsed(self.since, time)
+    }
+
     /// How far it is, at `time`.
     pub(crate) fn estimate(&self, time: Timestamp) -> Estimate {
         Estimate {

@@ -15,7 +15,7 @@ use crate::blocking::run_blocking_within;
 use crate::chain::chain;
 use crate::cli::Arguments;
 use crate::config::{Config, Environment};
-use crate::logging::LogLevelHandle;
+use crate::logging::Log;
 use crate::manager::HttpManager;
 use crate::setup::connection_options;
 use crate::systemd::Systemd;
@@ -33,7 +33,7 @@ pub(super) struct RunningConfig<'a> {
     pub(super) environment: &'a Environment,
     pub(super) config: Config,
     /// `None` where there is no log.
-    pub(super) log_level: Option<LogLevelHandle>,
+    pub(super) log: Option<Log>,
     pub(super) systemd: Systemd,
 }
 
@@ -69,7 +69,7 @@ impl RunningConfig<'_> {
                 "the new configuration cannot be used, the old one stays"
             );
         }
-        if let Some(Err(error)) = self.log_level.as_ref().map(|log_level| log_level.set(&config.log)) {
+        if let Some(Err(error)) = self.log.as_ref().map(|log| log.level.set(&config.log)) {
             warn!(error = chain(&error), "the level of the log stays as it was");
         }
         self.config.log = config.log;

@@ -2,18 +2,17 @@
 
 use std::fs::File;
 use std::io::{Read, Seek};
-use std::sync::Arc;
 
 use super::*;
 
 /// What `act` logs, in a format.
 fn logged(format: LogFormat, level: Level, act: impl FnOnce()) -> String {
     let mut file = tempfile::tempfile().unwrap();
-    let destination = Destination::Descriptor(Arc::new(File::try_clone(&file).unwrap().into()));
+    let destination = Destination::Descriptor(File::try_clone(&file).unwrap().into());
     let layer = fmt::layer()
         .with_ansi(false)
         .event_format(LineFormatter::new(format))
-        .with_writer(StderrWriter::new(destination));
+        .with_writer(StderrWriter::new(destination, Kind::Lines));
     let log = LogSettings { level, filter: None };
     let subscriber = Registry::default().with(filter(&log)).with(layer);
     tracing::subscriber::with_default(subscriber, act);

@@ -55,4 +55,5 @@ mod restarts;
 mod signals;
 mod small_disk;
 mod status;
+mod terminal;
 mod tmpdir;

@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! tests ─► farm (StandIn, a folder) ─► node (one worker process, its files) ─┐
+//!      ├─► terminal (a window that is looked at)                               │
 //!      └─► means (users, control groups, strace)                             ├─► worker (how one is started, and built)
 //! bench, demo ───────────────────────────────────────────────────────────────┘      machine (processes, waiting for facts)
 //! ```
@@ -14,6 +15,7 @@ mod farm;
 mod machine;
 mod means;
 mod node;
+mod terminal;
 mod worker;
 
 pub use farm::{Farm, bash, exec};
@@ -23,4 +25,5 @@ pub use means::{
     start_through,
 };
 pub use node::{Config, Node};
+pub use terminal::Terminal;
 pub use worker::{Build, equip, mark_of, worker};

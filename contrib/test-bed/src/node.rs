@@ -14,6 +14,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::machine::{Process, children, processes, until};
+use crate::terminal::Terminal;
 use crate::worker::{equip, mark_of, worker};
 
 /// A file of ours, in a form tests can change.
@@ -124,6 +125,23 @@ impl Node {
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log);
+        self.process = Some(command.spawn().unwrap());
+        self
+    }
+
+    /// Starts the worker in a terminal, through another program if need be. What it writes is also its log.
+    pub fn start_in(&mut self, terminal: &Terminal, through: &[&str]) -> &mut Self {
+        let worker = self.command();
+        let words = through
+            .iter()
+            .map(OsString::from)
+            .chain([worker.get_program().to_owned()]);
+        let words: Vec<_> = words.chain(worker.get_args().map(OsString::from)).collect();
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).current_dir(&self.folder);
+        command.envs(worker.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        terminal.copy_to(&self.log_file());
+        terminal.lend(&mut command);
         self.process = Some(command.spawn().unwrap());
         self
     }
