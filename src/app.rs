@@ -125,10 +125,7 @@ async fn serve(running: RunningConfig<'_>, early: Early) -> Result<Departure, De
     let live_line = running.log.as_ref().and_then(|log| log.live_line.clone());
     let mut signals = signals(early, live_line.as_ref())?;
     let (tell, orders) = unbounded_channel();
-    // The first thread for what may block, while it can be had.
-    tokio::task::spawn_blocking(|| ())
-        .await
-        .map_err(failure("start a thread"))?;
+    start_first_thread().await?;
     let OpenedHome { home, known, contents } = tokio::select! {
         opened = open(config, environment, systemd) => opened?,
         () = leave_before_worker(&mut signals, &tell) => return Err(Departure::Signalled),
@@ -190,6 +187,12 @@ async fn serve(running: RunningConfig<'_>, early: Early) -> Result<Departure, De
 fn signals(early: Early, live_line: Option<&LiveLineHandle>) -> Result<Signals, Departure> {
     let drawn = live_line.map(LiveLineHandle::is_drawn).unwrap_or_default();
     Signals::new(early, &drawn).map_err(failure("take over the signals"))
+}
+
+/// Starts the first thread for what may block, while it can be had.
+async fn start_first_thread() -> Result<(), Departure> {
+    let started = tokio::task::spawn_blocking(|| ()).await;
+    started.map_err(failure("start a thread"))
 }
 
 fn launcher(config: &Config, home: &Home) -> std::io::Result<(Launcher, Reaper)> {
