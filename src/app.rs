@@ -12,6 +12,7 @@
 
 mod disk_wait;
 mod explain;
+mod find_manager;
 mod flush;
 mod live_line;
 mod open_home;
@@ -30,6 +31,7 @@ use tokio::sync::mpsc::unbounded_channel;
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
+use self::find_manager::find_manager;
 use self::open_home::{OpenedHome, open};
 use self::relay::{leave_before_worker, relay};
 use self::reload::RunningConfig;
@@ -49,7 +51,7 @@ use crate::node::Node;
 use crate::printable;
 use crate::process::{Launcher, LauncherOptions, Reaper, Strays};
 use crate::report::PreviewQueue;
-use crate::setup::{OURSELVES, bytes_of_memory, connection_options, manager_url, requirements, tools_folder};
+use crate::setup::{OURSELVES, bytes_of_memory, connection_options, requirements, tools_folder};
 use crate::signals::{Early, Signals};
 use crate::snapshot::Identity;
 use crate::spool::{Sender, Spool};
@@ -158,17 +160,15 @@ async fn serve(running: RunningConfig<'_>, early: Early) -> Result<Departure, De
         spool: spool.clone(),
         manager: &manager,
         launcher: launcher.clone(),
-        identity: identity(config, &home, &manager),
+        identity: identity(config, &home),
     };
     // Before the Manager is reached: it may be away for long, and we are none the less up.
     systemd.ready();
     let (tell_left, left) = oneshot::channel();
     let interrupts = Interrupts::new(orders, systemd.clone());
+    let look_after = look_after_predecessors(config, &launcher, &home, &spool, tell_left);
     let before = async {
-        end_predecessors(config, &launcher, &home, &spool).await;
-        let left = Leftovers::find(&scratch(&home)).await;
-        // Whoever sends reports listens as long as the worker runs.
-        tell_left.send(left).ok();
+        tokio::join!(look_after, find_manager(&manager, config));
     };
     let departure = tokio::select! {
         departure = worker.run(interrupts, before) => departure,
@@ -207,10 +207,12 @@ fn launcher(config: &Config, home: &Home) -> std::io::Result<(Launcher, Reaper)>
 }
 
 fn manager(config: &Config) -> Result<HttpManager, Departure> {
-    let url = manager_url(config).map_err(unusable)?;
+    let Some(url) = &config.manager else {
+        return Ok(HttpManager::not_found_yet(&config.timings));
+    };
     info!(manager = %url, name = config.worker_name, "using Manager");
-    HttpManager::new(url, connection_options(url, config).map_err(unusable)?, &config.timings)
-        .map_err(failure("prepare HTTP"))
+    let options = connection_options(url, config).map_err(unusable)?;
+    HttpManager::new(url.clone(), options, &config.timings).map_err(failure("prepare HTTP"))
 }
 
 fn introduction(config: &Config) -> Introduction {
@@ -223,15 +225,29 @@ fn introduction(config: &Config) -> Introduction {
 }
 
 /// Who this worker is, to those who ask what it does.
-fn identity(config: &Config, home: &Home, manager: &HttpManager) -> Identity {
+fn identity(config: &Config, home: &Home) -> Identity {
     Identity {
         name: config.worker_name.clone(),
         pid: std::process::id(),
         version: VERSION.to_owned(),
         home: home.dir().to_string_lossy().into_owned(),
-        manager: manager.url().to_string(),
+        manager: None,
         started: clock::timestamp(),
     }
+}
+
+/// Ends what is left of a worker that died, and tells which temporary directories it has left.
+async fn look_after_predecessors(
+    config: &Config,
+    launcher: &Launcher,
+    home: &Home,
+    spool: &Spool,
+    tell: oneshot::Sender<Leftovers>,
+) {
+    end_predecessors(config, launcher, home, spool).await;
+    let left = Leftovers::find(&scratch(home)).await;
+    // Whoever sends reports listens as long as the worker runs.
+    tell.send(left).ok();
 }
 
 /// Whoever bears our mark is of a worker that died, guard and all; and so are the pictures that it began.
@@ -257,7 +273,13 @@ async fn send_reports(
     manager: &HttpManager,
 ) -> Infallible {
     match left.await {
-        Ok(left) => tokio::join!(sender.run(manager), left.remove(launcher)).0,
+        Ok(left) => {
+            let send = async {
+                manager.found().await;
+                sender.run(manager).await
+            };
+            tokio::join!(send, left.remove(launcher)).0
+        }
         // Told to leave before.
         Err(_) => pending().await,
     }
@@ -312,7 +334,10 @@ async fn optional_services(listener: Option<PushListener>, manager: &HttpManager
 /// Listens to the Manager, unless that is turned off.
 async fn listen(listener: Option<PushListener>, manager: &HttpManager) -> Infallible {
     match listener {
-        Some(listener) => listener.run(manager).await,
+        Some(listener) => {
+            manager.found().await;
+            listener.run(manager).await
+        }
         None => pending().await,
     }
 }

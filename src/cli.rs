@@ -13,15 +13,14 @@
 pub(crate) mod help;
 
 use std::ffi::{OsStr, OsString};
-use std::net::Ipv6Addr;
 use std::path::PathBuf;
 
 use clap::error::{ContextKind, ContextValue};
 use clap::{ArgAction, Args, Parser};
 use tracing::Level;
-use url::Url;
 
 use crate::departure::RestartCode;
+use crate::manager_url::ManagerUrl;
 
 /// What `-version` says after the name, and what the Manager is shown.
 pub(crate) const VERSION: &str = concat!(
@@ -60,8 +59,12 @@ pub(crate) struct Arguments {
     pub subcommand: Option<Subcommand>,
 
     /// URL of the Flamenco Manager: http://host:8080/, or just host:8080
-    #[arg(long, value_name = "URL", value_parser = manager_url, help_heading = "Manager")]
-    pub manager: Option<Url>,
+    #[arg(long, value_name = "URL", value_parser = ManagerUrl::parse, help_heading = "Manager")]
+    pub manager: Option<ManagerUrl>,
+
+    /// Searches the networks for a Manager, prints its URL and ends; with 69 where there is not exactly one
+    #[arg(long, help_heading = "Manager", conflicts_with = "manager")]
+    pub find_manager: bool,
 
     /// Registers as a new worker where the Manager refuses the credentials of this one, also when it knows it; a
     /// registration that holds is kept
@@ -208,8 +211,17 @@ impl Arguments {
 }
 
 /// Flags without a value. In Go they may have one all the same: `-debug=false`.
-const SWITCHES: [&str; 9] = [
-    "register", "flush", "quiet", "debug", "trace", "help", "version", "json", "watch",
+const SWITCHES: [&str; 10] = [
+    "find-manager",
+    "register",
+    "flush",
+    "quiet",
+    "debug",
+    "trace",
+    "help",
+    "version",
+    "json",
+    "watch",
 ];
 
 /// Adds the second dash where Go needs only one, resolves `-switch=true`, and drops `-manager ""`, which means to the Go
@@ -303,75 +315,6 @@ fn restart_exit_code(text: &str) -> Result<RestartArgument, String> {
         .parse()
         .map_err(|_| "it must be a number between 1 and 255".to_owned())?;
     RestartCode::parse(number).map_err(|error| error.to_string())
-}
-
-/// Why a text is no URL of a Manager.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum ManagerUrlError {
-    /// It is no URL.
-    #[error("it is not a URL ({0}); write it like http://manager.example:8080/")]
-    Malformed(String),
-    /// It has another scheme than http and https.
-    #[error("the Manager speaks http, or https behind a proxy, not {0}")]
-    Scheme(String),
-    /// It has no host.
-    #[error("a host name is missing; write it like http://manager.example:8080/")]
-    NoHost,
-    /// It has a name or a password. The worker's own identity goes where they would go, in the `Authorization` header.
-    #[error("leave out the name and password; the worker registers by itself")]
-    Credentials,
-    /// It has a query or a fragment.
-    #[error("leave out what follows the `?` or `#`")]
-    Tail,
-}
-
-/// Reads a Manager's URL the way the Go worker does: `host` and `host:port` mean http. A path is kept as
-/// the prefix of every call, and ends with a slash after this.
-///
-/// # Errors
-/// What is wrong with it, as a [`ManagerUrlError`].
-pub(crate) fn manager_url(text: &str) -> Result<Url, ManagerUrlError> {
-    let text = text.trim();
-    if text.parse::<Ipv6Addr>().is_ok() {
-        return Err(ManagerUrlError::Malformed(format!("brackets are missing: [{text}]")));
-    }
-    let whole = match text.split_once("://") {
-        Some(_) => text.to_owned(),
-        None if ["http:", "https:"].iter().any(|scheme| starts_with(text, scheme)) => {
-            return Err(ManagerUrlError::Malformed("two slashes are missing".into()));
-        }
-        None => format!("http://{}", text.strip_prefix("//").unwrap_or(text)),
-    };
-    let mut url = match Url::parse(&whole) {
-        Ok(url) => url,
-        Err(url::ParseError::EmptyHost) => return Err(ManagerUrlError::NoHost),
-        Err(error) => return Err(ManagerUrlError::Malformed(error.to_string())),
-    };
-    // The parser of the web makes `http:///path` a host named `path`.
-    let host_given = whole
-        .split_once("://")
-        .is_some_and(|(_, rest)| !rest.starts_with(['/', '?', '#']));
-    match url.scheme() {
-        "http" | "https" if !host_given => return Err(ManagerUrlError::NoHost),
-        "http" | "https" => {}
-        other => return Err(ManagerUrlError::Scheme(other.to_owned())),
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(ManagerUrlError::Credentials);
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err(ManagerUrlError::Tail);
-    }
-    if !url.path().ends_with('/') {
-        let path = format!("{}/", url.path());
-        url.set_path(&path);
-    }
-    Ok(url)
-}
-
-fn starts_with(text: &str, prefix: &str) -> bool {
-    text.get(..prefix.len())
-        .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
 }
 
 #[cfg(test)]

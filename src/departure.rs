@@ -17,7 +17,7 @@ pub enum Departure {
     Signalled,
     /// Something went wrong at run time, and was said in the log.
     Failure,
-    /// No Manager was found in time.
+    /// A search for one Manager found none in time, or several.
     NoManager,
     /// `status` found no worker.
     NotRunning,
@@ -45,7 +45,7 @@ pub const EXIT_CODES: [(u8, &str); 9] = [
     (1, "something failed; the log says what"),
     (USAGE_ERROR, "the command line is wrong"),
     (NOT_RUNNING, "`status`: no worker runs"),
-    (69, "kept for a search that finds no Manager"),
+    (69, "-find-manager: there is no Manager, or more than one"),
     (75, "another worker uses this home"),
     (78, "the configuration or the home directory cannot be used"),
     (PANIC, "a panic"),

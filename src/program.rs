@@ -23,6 +23,10 @@ pub fn main() -> ExitCode {
     let early = Early::take();
     match Arguments::parse(words) {
         Ok(arguments) => match &arguments.subcommand {
+            None if arguments.find_manager => {
+                early.give_back();
+                subcommand::find_manager().map_or_else(ExitCode::from, |()| ExitCode::SUCCESS)
+            }
             None => app::run(&arguments, early).into(),
             Some(subcommand) => {
                 early.give_back();

@@ -6,45 +6,32 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{SysconfVar, sysconf};
-use url::Url;
+use reqwest::header::HeaderMap;
 
 use crate::config::{Config, MemoryLimit};
 use crate::manager::{self, ClientIdentity, ConnectionOptions, TlsError, TlsFiles};
+use crate::manager_url::ManagerUrl;
 use crate::node::Requirements;
 
 /// The program that is started as a guard and to read pictures: this one, also after its file was replaced.
 pub(crate) const OURSELVES: &str = "/proc/self/exe";
 
-/// No Manager is configured. A start then ends with exit code 78.
-#[derive(Debug, thiserror::Error)]
-#[error("no Manager is configured: {advice}")]
-pub(crate) struct NoManager {
-    /// What to do, with the file that was read if it can be written there.
-    pub(crate) advice: String,
+/// What to do where the search for a Manager does not find the one that is meant.
+pub(crate) fn how_to_name_a_manager(config: &Config) -> String {
+    let toml = config
+        .file
+        .as_deref()
+        .filter(|file| file.extension() == Some("toml".as_ref()));
+    let file = toml.unwrap_or(Path::new("flamenco-worker.toml")).display();
+    format!("start with -manager http://host:8080/, or set manager = \"http://host:8080/\" in {file}")
 }
 
-/// The URL of the Manager.
-///
-/// # Errors
-/// When none is configured.
-pub(crate) fn manager_url(config: &Config) -> Result<&Url, NoManager> {
-    config.manager.as_ref().ok_or_else(|| {
-        let toml = config
-            .file
-            .as_deref()
-            .filter(|file| file.extension() == Some("toml".as_ref()));
-        let file = toml.unwrap_or(Path::new("flamenco-worker.toml")).display();
-        NoManager {
-            advice: format!("start with -manager http://host:8080/, or set manager = \"http://host:8080/\" in {file}"),
-        }
-    })
-}
-
-/// How the Manager at `url` is reached. Reads files.
+/// How the Manager at `url` is reached. Reads files. The headers, which may be secret, are for a configured one: one that was
+/// found has answered without them.
 ///
 /// # Errors
 /// When what is configured for TLS cannot be used.
-pub(crate) fn connection_options(url: &Url, config: &Config) -> Result<ConnectionOptions, TlsError> {
+pub(crate) fn connection_options(url: &ManagerUrl, config: &Config) -> Result<ConnectionOptions, TlsError> {
     let identity = config.tls.client_certificate.clone().zip(config.tls.client_key.clone());
     let trust = TlsFiles {
         ca_file: config.tls.ca_file.clone(),
@@ -52,7 +39,10 @@ pub(crate) fn connection_options(url: &Url, config: &Config) -> Result<Connectio
     };
     Ok(ConnectionOptions {
         tls: manager::tls_config(url, &trust)?,
-        headers: config.headers.clone(),
+        headers: match config.manager {
+            Some(_) => config.headers.clone(),
+            None => HeaderMap::new(),
+        },
     })
 }
 

@@ -81,8 +81,8 @@ pub(crate) struct Identity {
     pub version: String,
     /// The directory it uses.
     pub home: String,
-    /// The URL of its Manager.
-    pub manager: String,
+    /// The URL of its Manager; `None` while one is searched for.
+    pub manager: Option<String>,
     /// When it started.
     pub started: Timestamp,
 }

@@ -31,7 +31,10 @@ pub(super) async fn explain_silence(manager: &HttpManager) -> Infallible {
     let mut logged = None;
     while manager.since_last_answer().is_none() {
         manager.failure().await;
-        let diagnosis = match probe(manager.url(), manager.connection_options(), STEP).await {
+        let Some((url, options)) = manager.place() else {
+            continue;
+        };
+        let diagnosis = match probe(&url, options, STEP).await {
             Ok(met) => version_problem(&met.info),
             Err(diagnosis) => Some(diagnosis),
         };

@@ -18,6 +18,7 @@ use tokio::sync::mpsc::unbounded_channel;
 use tokio::time::{sleep, timeout};
 use tracing::{error, info};
 
+use super::find_manager::find_manager;
 use super::open_home::{OpenedHome, open_existing};
 use super::relay::leave_before_worker;
 use super::reload::RunningConfig;
@@ -65,7 +66,10 @@ pub(super) async fn flush(running: &RunningConfig<'_>, early: Early) -> Result<D
     manager.identify(&known);
     let (launcher, reaper) = launcher(&running.config, &home).map_err(failure("look after what was left running"))?;
     let deliver = async {
-        end_predecessors(&running.config, &launcher, &home, &spool).await;
+        tokio::join!(
+            end_predecessors(&running.config, &launcher, &home, &spool),
+            find_manager(&manager, &running.config)
+        );
         tokio::select! {
             never = sender.run(&manager) => match never {},
             () = spool.drained() => {}

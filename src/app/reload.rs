@@ -2,7 +2,8 @@
 
 //! Reads the configuration again (SIGHUP without a terminal), whether a task is running or not.
 //!
-//! `log`, `tls` with the files it names, and `headers` are applied: each has one owner, which asks for it each time.
+//! `log`, `tls` with the files it names, and `headers` are applied: each has one owner, which asks for it each time. So is a
+//! `manager` while one is searched for.
 //! Everything else was handed out at the start, perhaps to a running task. What of it has changed is named in the log and
 //! waits for a restart. With a mistake anywhere nothing is applied.
 
@@ -41,13 +42,16 @@ impl RunningConfig<'_> {
     /// Reads the configuration again and applies what can be applied. What came of it is logged.
     pub(super) async fn reload(&mut self, manager: &HttpManager) {
         let (arguments, environment) = (self.arguments.clone(), self.environment.clone());
-        let manager_url = self.config.manager.clone();
+        let known = manager.place();
+        let searches = known.is_none();
         let read = run_blocking_within(sleep(READ_LIMIT), move || {
             let (config, warnings) = Config::load(&arguments, &environment).map_err(|error| error.line())?;
-            let options = manager_url.map(|url| connection_options(&url, &config)).transpose();
-            Ok::<_, String>((config, warnings, options.map_err(|error| chain(&error))?))
+            // A search that goes on ends with the Manager that is named now.
+            let url = known.map(|(url, _)| url).or_else(|| config.manager.clone());
+            let place = url.map(|url| connection_options(&url, &config).map(|options| (url, options)));
+            Ok::<_, String>((config, warnings, place.transpose().map_err(|error| chain(&error))?))
         });
-        let (config, warnings, options) = match read.await {
+        let (config, warnings, place) = match read.await {
             Some(Ok(read)) => read,
             Some(Err(error)) => return error!("the new configuration cannot be used, the old one stays: {error}"),
             None => return error!("the configuration cannot be read again within {READ_LIMIT:?}"),
@@ -59,10 +63,10 @@ impl RunningConfig<'_> {
             .config
             .changes(&config)
             .into_iter()
-            .partition(|key| APPLIED.contains(&key.as_str()));
+            .partition(|key| APPLIED.contains(&key.as_str()) || (searches && key == "manager"));
         // Also when nothing changed here: a certificate may have been renewed under its old name.
-        if let Some(options) = options
-            && let Err(error) = manager.set_connection_options(options)
+        if let Some((url, options)) = place
+            && let Err(error) = manager.set_place(url, options)
         {
             return error!(
                 error = chain(&error),
@@ -71,6 +75,9 @@ impl RunningConfig<'_> {
         }
         if let Some(Err(error)) = self.log.as_ref().map(|log| log.level.set(&config.log)) {
             warn!(error = chain(&error), "the level of the log stays as it was");
+        }
+        if searches {
+            self.config.manager = config.manager;
         }
         self.config.log = config.log;
         self.config.tls = config.tls;

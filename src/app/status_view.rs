@@ -17,6 +17,7 @@ pub(super) struct StatusView<'a> {
     pub(super) spool: Spool,
     pub(super) manager: &'a HttpManager,
     pub(super) launcher: Launcher,
+    /// All but its Manager, which may have to be found.
     pub(super) identity: Identity,
 }
 
@@ -26,7 +27,10 @@ impl StatusView<'_> {
     pub(super) fn snapshot(&self) -> Snapshot {
         let status = self.status.borrow();
         status.snapshot(StatusDetails {
-            identity: self.identity.clone(),
+            identity: Identity {
+                manager: self.manager.place().map(|(url, _)| url.to_string()),
+                ..self.identity.clone()
+            },
             progress: status.task().and_then(|task| self.spool.progress(task)),
             processes_left: self.launcher.survivors(),
             waiting: self.spool.pending().tasks,

@@ -9,20 +9,19 @@ use std::path::{Path, PathBuf};
 
 use ::toml::Value;
 use tracing::Level;
-use url::Url;
 
 use super::table::Format;
 use super::units::{MemoryLimit, memory_limit, memory_limit_text, size, size_text};
-use crate::cli::{ManagerUrlError, manager_url};
 use crate::departure::RestartCode;
 use crate::document::{Diagnostic, TreeNode};
+use crate::manager_url::{ManagerUrl, ManagerUrlError};
 
 const LEVELS: &str = "\"error\", \"warn\", \"info\", \"debug\" or \"trace\"";
 
-pub(super) const MANAGER: Format<Option<Url>> = Format {
+pub(super) const MANAGER: Format<Option<ManagerUrl>> = Format {
     takes: "a URL, or just host:port",
     read: |node| manager(node).map(Some),
-    write: |url| url.as_ref().map(|url| quoted(url.as_str())),
+    write: |url| url.as_ref().map(|url| quoted(url.to_string())),
 };
 
 pub(super) const WORKER_NAME: Format<String> = Format {
@@ -101,8 +100,8 @@ pub(super) fn blank(node: &TreeNode) -> bool {
     node.text().is_ok_and(|text| text.trim().is_empty())
 }
 
-fn manager(node: &TreeNode) -> Result<Url, Diagnostic> {
-    manager_url(node.text()?).map_err(|error| Diagnostic {
+fn manager(node: &TreeNode) -> Result<ManagerUrl, Diagnostic> {
+    ManagerUrl::parse(node.text()?).map_err(|error| Diagnostic {
         hide: error == ManagerUrlError::Credentials,
         ..node.diagnostic(format!("cannot be used: {error}"))
     })

@@ -10,7 +10,6 @@ use std::path::PathBuf;
 
 use reqwest::header::HeaderMap;
 use tracing::Level;
-use url::Url;
 
 use super::formats::{
     BOOLEAN, DIRECTORY, FILE, FREE_SPACE, LEVEL, MANAGER, MEMORY, PATHS, RESTART_EXIT_CODE, TASK_LOG_LIMIT, TASK_TYPES,
@@ -19,6 +18,7 @@ use super::formats::{
 use super::table::{ConfigSection, Format, Key, Setting, Table, table};
 use super::{MemoryLimit, SettingOrigin, headers};
 use crate::departure::RestartCode;
+use crate::manager_url::ManagerUrl;
 use crate::timings::Timings;
 
 /// All tables, in the order of the manual.
@@ -51,9 +51,9 @@ const DEFAULT_TASK_TYPES: [&str; 4] = ["blender", "ffmpeg", "file-management", "
 table! {
     /// Everything an operator can decide, each with a default.
     config => Config {
-        // It ends with a slash. Without it the Manager is to be discovered.
-        /// Where the Flamenco Manager is. The one key that a new node needs.
-        manager: Option<Url> = None, MANAGER, such as "\"http://manager.example:8080/\"";
+        /// Where the Flamenco Manager is. Without it the worker searches its networks for one, as the Go worker does, and
+        /// trusts whoever answers. A link-local address has its interface: http://[fe80::1%eth0]:8080/.
+        manager: Option<ManagerUrl> = None, MANAGER, such as "\"http://manager.example:8080/\"";
         // It is never empty in a configuration that was loaded.
         /// The name that the Manager's page shows; the host's name unless set.
         worker_name: String = String::new(), WORKER_NAME, such as "\"node-07\"";

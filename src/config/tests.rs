@@ -5,7 +5,6 @@ use std::fs;
 use std::time::Duration;
 
 use tempfile::TempDir;
-use url::Url;
 
 use super::*;
 use crate::departure::RestartCode;
@@ -113,7 +112,7 @@ fn every_key_of_the_toml_is_read() {
     let node = node().write("cwd/flamenco-worker.toml", text);
     let config = node.load("");
     assert_eq!(
-        config.manager.as_ref().map(Url::as_str),
+        config.manager.as_ref().map(ToString::to_string).as_deref(),
         Some("http://render-manager:8080/")
     );
     assert_eq!((config.worker_name.as_str(), config.task_types.len()), ("gpu 1", 2));
@@ -188,7 +187,10 @@ fn the_go_workers_yaml_is_read_as_it_is() {
                 task_types: [blender, Misc]\nrestart_exit_code: 47\noom_score_adjust: 500\n";
     let config = node().write("cwd/flamenco-worker.yaml", text).load("");
     assert_eq!(config.worker_name, "007");
-    assert_eq!(config.manager.as_ref().map(Url::as_str), Some("http://m:8080/"));
+    assert_eq!(
+        config.manager.as_ref().map(ToString::to_string).as_deref(),
+        Some("http://m:8080/")
+    );
     assert_eq!(config.task_types, ["blender", "misc"]);
     assert_eq!(config.restart_exit_code.map(RestartCode::code), Some(47));
     assert_eq!(config.oom_score_adjust, Some(500));
@@ -213,7 +215,10 @@ fn what_is_typed_goes_before_the_environment_and_that_before_the_file() {
         "manager = \"file\"\nrestart_exit_code = 3\nworker_name = \"file\"\nhome = \"/file\"\nlog.level = \"error\"\n";
     let node = node().write("cwd/flamenco-worker.toml", file);
     let config = node.load("-manager typed -restart-exit-code 0 -debug");
-    assert_eq!(config.manager.as_ref().map(Url::as_str), Some("http://typed/"));
+    assert_eq!(
+        config.manager.as_ref().map(ToString::to_string).as_deref(),
+        Some("http://typed/")
+    );
     assert_eq!((config.restart_exit_code, config.log.level), (None, Level::DEBUG));
     assert_eq!(config.origin("manager"), &SettingOrigin::CommandLine);
     let node = node

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Client;
-use reqwest::header::HeaderMap;
+use reqwest::header::{HOST, HeaderMap, HeaderValue};
 use rustls::ClientConfig;
-use url::Url;
+use url::Position;
 
 use super::dial::ReachableFirst;
+use crate::manager_url::ManagerUrl;
 use crate::timings::Timings;
 
 /// A connection that was idle for longer is not used again: proxies close idle connections silently after a minute.
@@ -41,15 +42,26 @@ pub(crate) struct ClientError(#[source] reqwest::Error);
 ///
 /// # Errors
 /// Returns what the HTTP library reports.
-pub(super) fn client(base: &Url, options: &ConnectionOptions, timings: &Timings) -> Result<Client, ClientError> {
+pub(super) fn client(
+    manager: &ManagerUrl,
+    options: &ConnectionOptions,
+    timings: &Timings,
+) -> Result<Client, ClientError> {
     // reqwest panics without a provider. A provider that is installed already is no error.
     rustls::crypto::ring::default_provider().install_default().ok();
+    let mut headers = options.headers.clone();
+    // Another host is asked for, see `dial`.
+    if manager.zone().is_some()
+        && let Ok(host) = HeaderValue::from_str(&manager.url()[Position::BeforeHost..Position::AfterPort])
+    {
+        headers.insert(HOST, host);
+    }
     let builder = Client::builder()
         .user_agent(AGENT)
-        .default_headers(options.headers.clone())
+        .default_headers(headers)
         .connect_timeout(timings.connect)
         .dns_resolver(ReachableFirst {
-            port: base.port_or_known_default().unwrap_or(80),
+            manager: manager.clone(),
             patience: timings.connect / 2,
         })
         .pool_idle_timeout(KEEP_IDLE)

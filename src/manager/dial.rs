@@ -8,14 +8,18 @@
 //! which one answers and returns it first. This costs one more connection, which sends nothing and is closed at once.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, SocketAddrV6};
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use nix::net::if_::if_nametoindex;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{sleep, timeout};
+use url::{Host, Url};
+
+use crate::manager_url::ManagerUrl;
 
 /// An address has this long before the next one is tried in parallel. RFC 8305 recommends it.
 const HEAD_START: Duration = Duration::from_millis(250);
@@ -45,17 +49,46 @@ pub(super) async fn connect(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
     }
 }
 
-/// The addresses of a host. An address is its own only one.
+/// The addresses of a Manager's host. An address is its own only one.
 ///
 /// # Errors
-/// Fails if the host has no address.
-pub(super) async fn lookup(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+/// Fails if the host has no address, or this machine not the interface of a link-local one: that may come yet, so it is
+/// looked up for each connection.
+pub(super) async fn lookup(manager: &ManagerUrl) -> io::Result<Vec<SocketAddr>> {
+    let port = manager.port();
+    if let (Some(zone), Some(Host::Ipv6(address))) = (manager.zone(), manager.url().host()) {
+        return Ok(vec![SocketAddrV6::new(address, port, 0, interface(zone)?).into()]);
+    }
+    let host = manager.url().host_str().unwrap_or_default();
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let addresses: Vec<_> = lookup_host((bare, port)).await?.collect();
     if addresses.is_empty() {
         return Err(io::Error::new(io::ErrorKind::NotFound, "it has no address"));
     }
     Ok(addresses)
+}
+
+/// The index of the network interface with this name, or written as its index.
+fn interface(zone: &str) -> io::Result<u32> {
+    let unknown = || {
+        let text = format!("this machine has no network interface {zone}");
+        io::Error::new(io::ErrorKind::NotFound, text)
+    };
+    if_nametoindex(zone).or_else(|_| zone.parse().map_err(|_| unknown()))
+}
+
+/// The host that reqwest is to ask for in place of a link-local address. It would connect to the bare address by itself, and
+/// ask [`ReachableFirst`] only for a name.
+const LINK_LOCAL: &str = "link-local.invalid";
+
+/// The URL by which reqwest is asked for a Manager.
+pub(super) fn request_url(manager: &ManagerUrl) -> Url {
+    let mut url = manager.url().clone();
+    if manager.zone().is_some() {
+        // It is a host as good as the address.
+        url.set_host(Some(LINK_LOCAL)).ok();
+    }
+    url
 }
 
 /// Sorts the addresses so that the families take turns, because a whole family may not work. The family of the first address
@@ -79,17 +112,17 @@ fn in_turns(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
 /// A resolver for reqwest that returns an address that answers first.
 #[derive(Debug)]
 pub(super) struct ReachableFirst {
-    /// The Manager's port, at which addresses are tried.
-    pub(super) port: u16,
+    /// The only one who is asked for.
+    pub(super) manager: ManagerUrl,
     /// How long trying addresses may take.
     pub(super) patience: Duration,
 }
 
 impl Resolve for ReachableFirst {
-    fn resolve(&self, name: Name) -> Resolving {
-        let (port, patience) = (self.port, self.patience);
+    fn resolve(&self, _name: Name) -> Resolving {
+        let (manager, patience) = (self.manager.clone(), self.patience);
         Box::pin(async move {
-            let mut addresses = lookup(name.as_str(), port).await?;
+            let mut addresses = lookup(&manager).await?;
             if addresses.len() > 1
                 && let Ok(Ok(stream)) = timeout(patience, connect(&addresses)).await
                 && let Ok(living) = stream.peer_addr()
@@ -114,6 +147,24 @@ mod tests {
         );
         assert_eq!(in_turns(&list("1.1.1.1:1 [::1]:1")), list("1.1.1.1:1 [::1]:1"));
         assert!(in_turns(&[]).is_empty());
+    }
+
+    #[tokio::test]
+    async fn j4_the_interface_of_a_link_local_address_is_looked_up_and_the_host_named_without_it() {
+        let url = ManagerUrl::parse("[fe80::1%lo]:8080").unwrap();
+        let index = if_nametoindex("lo").unwrap();
+        let found = lookup(&url).await.unwrap();
+        assert_eq!(
+            found,
+            [SocketAddrV6::new("fe80::1".parse().unwrap(), 8080, 0, index).into()]
+        );
+        assert_eq!(request_url(&url).as_str(), "http://link-local.invalid:8080/");
+        let numbered = ManagerUrl::parse(&format!("[fe80::1%{index}]:8080")).unwrap();
+        assert_eq!(lookup(&numbered).await.unwrap(), found);
+        let absent = lookup(&ManagerUrl::parse("[fe80::1%nosuch0]").unwrap())
+            .await
+            .unwrap_err();
+        assert_eq!(absent.to_string(), "this machine has no network interface nosuch0");
     }
 
     #[tokio::test]

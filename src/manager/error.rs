@@ -16,6 +16,9 @@ pub(crate) enum ManagerError {
     /// There is no connection, or it broke.
     #[error("cannot reach the Manager: {}", obstacle(.0))]
     Unreachable(reqwest::Error),
+    /// It is not known yet where the Manager is.
+    #[error("no Manager has been found yet")]
+    NotFound,
     /// The certificate of the other side is refused. An operator has to act.
     #[error("cannot trust the Manager's certificate: {}", advice(.0))]
     Untrusted(CertificateError),
@@ -75,6 +78,7 @@ impl ManagerError {
         match self {
             Self::Status { retry_after, .. } | Self::Intermediary { retry_after, .. } => *retry_after,
             Self::Unreachable(_)
+            | Self::NotFound
             | Self::Untrusted(_)
             | Self::TimedOut(_)
             | Self::Denied
@@ -88,9 +92,12 @@ impl ManagerError {
         match self {
             Self::Untrusted(_) | Self::Redirected { .. } => true,
             Self::Intermediary { code, .. } => matches!(code, 401 | 403 | 407),
-            Self::Unreachable(_) | Self::TimedOut(_) | Self::Denied | Self::Status { .. } | Self::NotTheManager(_) => {
-                false
-            }
+            Self::Unreachable(_)
+            | Self::NotFound
+            | Self::TimedOut(_)
+            | Self::Denied
+            | Self::Status { .. }
+            | Self::NotTheManager(_) => false,
         }
     }
 }

@@ -12,17 +12,18 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
+use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
-use reqwest::{Client, Method};
 use serde::Serialize;
-use url::Url;
 
 use super::broadcast_tracker::BroadcastTracker;
-use super::client::{ClientError, ConnectionOptions, client};
+use super::client::{ClientError, ConnectionOptions};
 use super::contact_monitor::ContactMonitor;
+use super::location::{ManagerLocation, Place};
 use super::response::{ApiResponse, ResponseBody};
 use super::{Assignment, Delivery, Manager, ManagerError, ManagerInfo, Picture, PictureAnswer, Verdict};
 use crate::home::Credentials;
+use crate::manager_url::ManagerUrl;
 use crate::protocol::{
     ErrorBody, LARGEST_TASK, MayKeepRunning, Registered, Registration, SignOn, StateChange, StateChanged, TaskUpdate,
     WorkerStatus,
@@ -33,13 +34,10 @@ use crate::timings::Timings;
 /// send anything.
 const LARGEST_ANSWER: usize = 1 << 20;
 
-/// The Manager at one URL.
+/// The Manager at one URL, which may have to be found first. Until then no call has an answer.
 #[derive(Debug)]
 pub(crate) struct HttpManager {
-    client: RefCell<Client>,
-    options: RefCell<ConnectionOptions>,
-    /// Ends in `/`, so that paths are joined below a prefix.
-    base: Url,
+    location: ManagerLocation,
     credentials: RefCell<Option<Credentials>>,
     contact: ContactMonitor,
     broadcasts: BroadcastTracker,
@@ -58,24 +56,37 @@ struct ApiRequest<'a> {
 }
 
 impl HttpManager {
-    /// The Manager at the URL `base`.
+    /// The Manager at this URL.
     ///
     /// # Errors
     /// Fails if the HTTP client cannot be made.
-    pub(crate) fn new(base: &Url, options: ConnectionOptions, timings: &Timings) -> Result<Self, ClientError> {
-        let mut base = base.clone();
-        if !base.path().ends_with('/') {
-            base.set_path(&format!("{}/", base.path()));
-        }
-        Ok(Self {
-            client: RefCell::new(client(&base, &options, timings)?),
-            options: RefCell::new(options),
-            base,
+    pub(crate) fn new(url: ManagerUrl, options: ConnectionOptions, timings: &Timings) -> Result<Self, ClientError> {
+        Ok(Self::at(Some(Place::new(url, options, timings)?), timings))
+    }
+
+    /// A Manager that is to be found.
+    pub(crate) fn not_found_yet(timings: &Timings) -> Self {
+        Self::at(None, timings)
+    }
+
+    fn at(place: Option<Place>, timings: &Timings) -> Self {
+        Self {
+            location: ManagerLocation::new(place),
             credentials: RefCell::new(None),
             contact: ContactMonitor::new(timings.contact_gap),
             broadcasts: BroadcastTracker::default(),
             timings: timings.clone(),
-        })
+        }
+    }
+
+    /// Waits until it is known where the Manager is. Cancel safe.
+    pub(crate) async fn found(&self) {
+        self.location.known().await;
+    }
+
+    /// Says what the search has come to, for [`last_error`](Self::last_error).
+    pub(crate) fn set_search_state(&self, text: impl Into<String>) {
+        self.location.set_search(text.into());
     }
 
     /// Waits until the Manager has had no change of this worker to broadcast for as long as `quiet`.
@@ -89,35 +100,34 @@ impl HttpManager {
         own.as_ref().map_or_else(String::new, |own| own.id.clone())
     }
 
-    /// Sets the options of new connections. Calls that are under way are not affected.
+    /// Says where the Manager is and how it is reached. Calls that are under way are not affected.
     ///
     /// # Errors
     /// Fails if the HTTP client cannot be made; then nothing has changed.
-    pub(crate) fn set_connection_options(&self, options: ConnectionOptions) -> Result<(), ClientError> {
-        *self.client.borrow_mut() = client(&self.base, &options, &self.timings)?;
-        *self.options.borrow_mut() = options;
+    pub(crate) fn set_place(&self, url: ManagerUrl, options: ConnectionOptions) -> Result<(), ClientError> {
+        self.location.set(Place::new(url, options, &self.timings)?);
         Ok(())
     }
 
-    /// The options of new connections.
-    pub(crate) fn connection_options(&self) -> ConnectionOptions {
-        self.options.borrow().clone()
+    /// The URL of the Manager and the options of new connections, once they are known.
+    pub(crate) fn place(&self) -> Option<(ManagerUrl, ConnectionOptions)> {
+        let place = self.location.place()?;
+        Some((place.url.clone(), place.options.clone()))
     }
 
-    /// The URL of the Manager and why it did not answer the last call; `None` while it answers.
+    /// What is waited for: the URL of the Manager and why it did not answer the last call, or what the search for it has
+    /// come to. `None` while it answers.
     pub(crate) fn last_error(&self) -> Option<String> {
+        let Some(place) = self.location.place() else {
+            return self.location.search();
+        };
         let error = self.contact.last_error()?;
-        Some(format!("{}: {error}", self.base))
+        Some(format!("{}: {error}", place.url))
     }
 
     /// Waits until a call gets no answer of the Manager's. Cancel safe.
     pub(crate) async fn failure(&self) {
         self.contact.failure().await;
-    }
-
-    /// The URL of the Manager.
-    pub(crate) fn url(&self) -> &Url {
-        &self.base
     }
 
     /// The time since the Manager's last answer; `None` before the first.
@@ -126,7 +136,8 @@ impl HttpManager {
     }
 
     async fn call(&self, call: ApiRequest<'_>) -> Result<ApiResponse, ManagerError> {
-        let response = self.exchange(call).await;
+        let place = self.location.place().ok_or(ManagerError::NotFound)?;
+        let response = self.exchange(call, &place).await;
         match &response {
             Ok(response) if response.is_of_the_manager() => self.contact.answered(),
             Ok(response) => self.contact.failed(&response.error()),
@@ -135,17 +146,13 @@ impl HttpManager {
         response
     }
 
-    async fn exchange(&self, call: ApiRequest<'_>) -> Result<ApiResponse, ManagerError> {
+    async fn exchange(&self, call: ApiRequest<'_>, place: &Place) -> Result<ApiResponse, ManagerError> {
         let _under_way = (call.method == Method::POST).then(|| self.broadcasts.track());
-        let url = self
+        let url = place
             .base
             .join(call.path)
             .map_err(|error| ManagerError::NotTheManager(error.to_string()))?;
-        let mut request = self
-            .client
-            .borrow()
-            .request(call.method, url.clone())
-            .timeout(call.limit);
+        let mut request = place.client.request(call.method, url.clone()).timeout(call.limit);
         if call.authenticated
             && let Some(own) = self.credentials.borrow().as_ref()
         {
@@ -162,7 +169,7 @@ impl HttpManager {
             body.add(&chunk);
         }
         let response = ApiResponse { status, headers, body };
-        if let Some(redirect) = response.redirect(&self.base, &url, call.path) {
+        if let Some(redirect) = response.redirect(&place.base, &url, call.path) {
             return Err(redirect);
         }
         Ok(response)

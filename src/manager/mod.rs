@@ -18,9 +18,11 @@ mod contact_monitor;
 mod dial;
 mod error;
 mod http;
+mod location;
 mod probe;
 pub(crate) mod push;
 mod response;
+mod suggestion;
 mod tls;
 
 pub(crate) use api::{Assignment, Delivery, Manager, ManagerInfo, Picture, PictureAnswer, Verdict};
@@ -28,5 +30,5 @@ pub(crate) use backoff::Backoff;
 pub(crate) use client::ConnectionOptions;
 pub(crate) use error::ManagerError;
 pub(crate) use http::HttpManager;
-pub(crate) use probe::{Diagnosis, ProbeStep, describe_manager, probe, version_problem};
+pub(crate) use probe::{Diagnosis, ProbeStep, ask_version, describe_manager, probe, version_problem};
 pub(crate) use tls::{ClientIdentity, TlsError, TlsFiles, tls_config};

@@ -14,27 +14,22 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use jiff::Timestamp;
-use reqwest::header::HeaderMap;
 use tokio::time::timeout;
-use url::Url;
 
 use super::dial::{connect, lookup};
-use super::{ConnectionOptions, HttpManager, Manager, ManagerError, ManagerInfo, TlsFiles, tls_config};
-use crate::blocking::run_blocking;
+use super::suggestion::suggestion;
+use super::{ConnectionOptions, HttpManager, Manager, ManagerError, ManagerInfo};
 use crate::chain::chain;
 use crate::clock;
+use crate::manager_url::ManagerUrl;
 use crate::timings::Timings;
 
 /// The Managers whose worker API was measured.
 const KNOWN: &str = "3.x";
 
 /// The port at which the Manager listens unless it is configured otherwise.
-const PORT: u16 = 8080;
-
-/// The first segments of the Manager's own pages and calls. What comes before them may be the prefix of a proxy.
-const OWN_PATHS: [&str; 2] = ["app", "api"];
+pub(super) const PORT: u16 = 8080;
 
 /// The step of a probe that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,7 +73,7 @@ pub(crate) struct ReachedManager {
 /// # Errors
 /// Returns what is wrong with the step that failed.
 pub(crate) async fn probe(
-    url: &Url,
+    url: &ManagerUrl,
     options: ConnectionOptions,
     patience: Duration,
 ) -> Result<ReachedManager, Diagnosis> {
@@ -92,6 +87,17 @@ pub(crate) async fn probe(
             Some(advice) => Diagnosis { advice, ..diagnosis },
             None => diagnosis,
         }),
+    }
+}
+
+/// Asks for the version once, with nothing of the configuration, which may be secret.
+///
+/// # Errors
+/// Why no Manager answers at this URL within `patience`.
+pub(crate) async fn ask_version(url: ManagerUrl, patience: Duration) -> Result<ManagerInfo, ManagerError> {
+    match impatient_manager(&url, ConnectionOptions::default(), patience) {
+        Some(manager) => manager.info().await.and_then(not_a_stranger),
+        None => Err(ManagerError::NotFound),
     }
 }
 
@@ -120,7 +126,7 @@ fn is_known(version: &str) -> bool {
 }
 
 async fn reach(
-    url: &Url,
+    url: &ManagerUrl,
     addresses: &[SocketAddr],
     options: ConnectionOptions,
     patience: Duration,
@@ -143,16 +149,20 @@ async fn reach(
 }
 
 /// A Manager whose calls take no longer than `patience`.
-fn impatient_manager(url: &Url, options: ConnectionOptions, patience: Duration) -> Option<HttpManager> {
+pub(super) fn impatient_manager(
+    url: &ManagerUrl,
+    options: ConnectionOptions,
+    patience: Duration,
+) -> Option<HttpManager> {
     let timings = Timings {
         connect: patience,
         question_timeout: patience,
         ..Timings::default()
     };
-    HttpManager::new(url, options, &timings).ok()
+    HttpManager::new(url.clone(), options, &timings).ok()
 }
 
-fn not_a_stranger(info: ManagerInfo) -> Result<ManagerInfo, ManagerError> {
+pub(super) fn not_a_stranger(info: ManagerInfo) -> Result<ManagerInfo, ManagerError> {
     match info.version.version.is_empty() {
         true => Err(ManagerError::NotTheManager(
             "it does not say which version it has".into(),
@@ -161,14 +171,20 @@ fn not_a_stranger(info: ManagerInfo) -> Result<ManagerInfo, ManagerError> {
     }
 }
 
-async fn addresses(url: &Url, patience: Duration) -> Result<Vec<SocketAddr>, Diagnosis> {
-    let host = url.host_str().unwrap_or_default();
-    let port = url.port_or_known_default().unwrap_or(PORT);
-    let why = match timeout(patience, lookup(host, port)).await {
+async fn addresses(url: &ManagerUrl, patience: Duration) -> Result<Vec<SocketAddr>, Diagnosis> {
+    let why = match timeout(patience, lookup(url)).await {
         Ok(Ok(addresses)) => return Ok(addresses),
         Ok(Err(error)) => error.to_string(),
         Err(_) => format!("no answer within {patience:?}"),
     };
+    let host = url.url().host_str().unwrap_or_default();
+    if url.zone().is_some() {
+        return Err(Diagnosis {
+            step: ProbeStep::Address,
+            seen: format!("{url} cannot be reached: {why}"),
+            advice: "what follows the `%` is the name of an interface here, as `ip address` shows it".to_owned(),
+        });
+    }
     Err(Diagnosis {
         step: ProbeStep::Address,
         seen: format!("the name {host} of the Manager cannot be resolved: {why}"),
@@ -176,7 +192,11 @@ async fn addresses(url: &Url, patience: Duration) -> Result<Vec<SocketAddr>, Dia
     })
 }
 
-async fn connect_to_one(url: &Url, addresses: &[SocketAddr], patience: Duration) -> Result<SocketAddr, Diagnosis> {
+async fn connect_to_one(
+    url: &ManagerUrl,
+    addresses: &[SocketAddr],
+    patience: Duration,
+) -> Result<SocketAddr, Diagnosis> {
     let connected = timeout(patience, connect(addresses)).await;
     let (why, advice) = match connected {
         Ok(Ok(stream)) => return Ok(stream.peer_addr().unwrap_or(addresses[0])),
@@ -194,8 +214,9 @@ async fn connect_to_one(url: &Url, addresses: &[SocketAddr], patience: Duration)
     })
 }
 
-fn nobody_there(url: &Url) -> String {
+fn nobody_there(url: &ManagerUrl) -> String {
     const LOG: &str = "does the Manager run there, and on this port? Its log names the URLs it can be reached by";
+    let url = url.url();
     match (url.port(), url.port_or_known_default()) {
         (None, Some(usual)) => format!(
             "the URL has no port, so {usual} was tried, that of {}; Flamenco's is {PORT} unless it is told otherwise: {LOG}",
@@ -205,13 +226,13 @@ fn nobody_there(url: &Url) -> String {
     }
 }
 
-fn refused(url: &Url, error: &ManagerError) -> Diagnosis {
+fn refused(url: &ManagerUrl, error: &ManagerError) -> Diagnosis {
     let (step, advice) = match error {
         ManagerError::Untrusted(_) => (
             ProbeStep::Tls,
             "until this is repaired the worker starts, and tries again every few minutes".to_owned(),
         ),
-        ManagerError::Unreachable(_) if url.scheme() == "https" => (
+        ManagerError::Unreachable(_) if url.url().scheme() == "https" => (
             ProbeStep::Tls,
             "is it https that is spoken there, and not http?".to_owned(),
         ),
@@ -237,7 +258,7 @@ fn refused(url: &Url, error: &ManagerError) -> Diagnosis {
             ProbeStep::Answer,
             format!("if it is a Manager, it has another version: this worker is made for version {KNOWN}"),
         ),
-        ManagerError::Denied | ManagerError::Status { .. } => {
+        ManagerError::Denied | ManagerError::NotFound | ManagerError::Status { .. } => {
             (ProbeStep::Answer, "look at the log of the Manager".to_owned())
         }
     };
@@ -248,111 +269,14 @@ fn refused(url: &Url, error: &ManagerError) -> Diagnosis {
     }
 }
 
-/// Tries the URLs that are often meant by one like this, and names the first at which a Manager answers.
-async fn suggestion(url: &Url, step: ProbeStep, patience: Duration) -> Option<String> {
-    let asked = alternatives(url, step).into_iter().map(async |other| {
-        let tls_url = other.clone();
-        let tls = run_blocking(move || tls_config(&tls_url, &TlsFiles::default()))
-            .await
-            .ok()?;
-        let headers = HeaderMap::new();
-        let manager = impatient_manager(&other, ConnectionOptions { tls, headers }, patience)?;
-        match manager.info().await.and_then(not_a_stranger) {
-            Ok(info) => Some(format!(
-                "a Flamenco Manager ({:?}, version {}) answers at {other}: set manager = \"{other}\"",
-                info.version.name, info.version.version
-            )),
-            Err(ManagerError::Untrusted(problem)) => Some(format!(
-                "https is spoken there (its certificate: {problem}): set manager = \"{other}\""
-            )),
-            Err(_) => None,
-        }
-    });
-    join_all(asked).await.into_iter().flatten().next()
-}
-
-/// The URLs that may be meant instead of `url`, the likeliest first.
-fn alternatives(url: &Url, step: ProbeStep) -> Vec<Url> {
-    let mut others = Vec::new();
-    let base = without_pages(url);
-    if matches!(step, ProbeStep::Tls | ProbeStep::Answer) {
-        others.push(base.clone());
-        if url.port().is_some() {
-            let scheme = if url.scheme() == "https" { "http" } else { "https" };
-            others.extend(with(&base, scheme, url.port()));
-        }
-        let mut bare = base.clone();
-        bare.set_path("/");
-        others.push(bare);
-    }
-    if step != ProbeStep::Address {
-        let mut bare = base;
-        bare.set_path("/");
-        others.extend(with(&bare, "http", Some(PORT)));
-    }
-    let mut seen = vec![url.clone()];
-    others.retain(|other| {
-        let new = !seen.contains(other);
-        seen.push(other.clone());
-        new
-    });
-    others
-}
-
-fn with(url: &Url, scheme: &str, port: Option<u16>) -> Option<Url> {
-    let mut other = url.clone();
-    other.set_scheme(scheme).ok()?;
-    other.set_port(port).ok()?;
-    Some(other)
-}
-
-/// The URL without the path of one of the Manager's own pages, with which it may have been copied from a browser.
-fn without_pages(url: &Url) -> Url {
-    let segments = url.path_segments().into_iter().flatten();
-    let before: Vec<_> = segments
-        .take_while(|segment| !segment.is_empty() && !OWN_PATHS.contains(segment))
-        .collect();
-    let mut base = url.clone();
-    base.set_path(&before.iter().map(|segment| format!("/{segment}")).collect::<String>());
-    if !base.path().ends_with('/') {
-        base.set_path(&format!("{}/", base.path()));
-    }
-    base
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::protocol::ManagerVersion;
 
-    fn others(url: &str, step: ProbeStep) -> Vec<String> {
-        let others = alternatives(&Url::parse(url).unwrap(), step);
-        others.iter().map(ToString::to_string).collect()
-    }
-
-    #[test]
-    fn what_may_be_meant_is_tried_in_order() {
-        assert_eq!(
-            others("http://m:8080/app/jobs/", ProbeStep::Answer),
-            ["http://m:8080/", "https://m:8080/"]
-        );
-        assert_eq!(
-            others("http://proxy/farm/app/workers/", ProbeStep::Answer),
-            ["http://proxy/farm/", "http://proxy/", "http://proxy:8080/"]
-        );
-        assert_eq!(others("https://m:8080/", ProbeStep::Tls), ["http://m:8080/"]);
-        assert_eq!(others("http://m/", ProbeStep::Connection), ["http://m:8080/"]);
-        assert_eq!(
-            others("https://[::1]/x/", ProbeStep::Connection),
-            ["http://[::1]:8080/"]
-        );
-        assert_eq!(others("http://m:8080/", ProbeStep::Connection), [""; 0]);
-        assert_eq!(others("http://m:80/app/", ProbeStep::Address), [""; 0]);
-    }
-
     #[test]
     fn a_broken_connection_points_at_the_scheme_and_a_certificate_at_tls() {
-        let at = |url: &str, error| refused(&Url::parse(url).unwrap(), &error);
+        let at = |url: &str, error| refused(&ManagerUrl::parse(url).unwrap(), &error);
         let slow = ManagerError::TimedOut(Duration::from_secs(2));
         assert_eq!(at("https://m/", slow).step, ProbeStep::Answer);
         let untrusted = ManagerError::Untrusted(rustls::CertificateError::Expired);
@@ -383,7 +307,7 @@ mod tests {
 
     #[test]
     fn a_port_that_was_not_given_is_named() {
-        let advice = |url: &str| nobody_there(&Url::parse(url).unwrap());
+        let advice = |url: &str| nobody_there(&ManagerUrl::parse(url).unwrap());
         assert!(advice("http://m/").contains("no port, so 80 was tried, that of http"));
         assert!(!advice("http://m:81/").contains("no port"));
     }

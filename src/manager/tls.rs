@@ -20,8 +20,8 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::time_provider::TimeProvider;
 use rustls::{ClientConfig, RootCertStore};
-use url::Url;
 
+use crate::manager_url::ManagerUrl;
 use crate::{clock, files};
 
 /// The largest file that is read, in bytes. All public authorities together are some 200 KB.
@@ -110,8 +110,8 @@ pub(crate) enum TlsError {
 ///
 /// # Errors
 /// See [`TlsError`].
-pub(crate) fn tls_config(url: &Url, trust: &TlsFiles) -> Result<Option<Arc<ClientConfig>>, TlsError> {
-    if url.scheme() != "https" {
+pub(crate) fn tls_config(url: &ManagerUrl, trust: &TlsFiles) -> Result<Option<Arc<ClientConfig>>, TlsError> {
+    if url.url().scheme() != "https" {
         return Ok(None);
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -220,14 +220,14 @@ mod tests {
             ca_file: Some("/nowhere".into()),
             identity: None,
         };
-        let http = Url::parse("http://manager:8080/").unwrap();
+        let http = ManagerUrl::parse("http://manager:8080/").unwrap();
         assert!(matches!(tls_config(&http, &trust), Ok(None)));
     }
 
     #[test]
     fn c25_a_file_that_cannot_be_used_is_named_with_its_key() {
         let dir = tempfile::tempdir().unwrap();
-        let https = Url::parse("https://manager/").unwrap();
+        let https = ManagerUrl::parse("https://manager/").unwrap();
         let text = |path: PathBuf| {
             let trust = TlsFiles {
                 ca_file: Some(path),

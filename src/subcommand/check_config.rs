@@ -13,13 +13,11 @@ use crate::config::{Config, EffectiveValue, Environment, ShownValue};
 use crate::home::{self, HomeError};
 use crate::manager::TlsError;
 use crate::printable;
-use crate::setup::{NoManager, connection_options, manager_url};
+use crate::setup::connection_options;
 
 /// Why a worker would not start, although each value by itself can be used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CheckConfigError {
-    #[error(transparent)]
-    NoManager(#[from] NoManager),
     #[error(transparent)]
     TlsFiles(#[from] TlsError),
     #[error(transparent)]
@@ -32,7 +30,9 @@ pub(super) enum CheckConfigError {
 /// What a worker would not start with.
 pub(super) fn check(config: &Config, environment: &Environment) -> Result<(), CheckConfigError> {
     home::locate(config, environment)?;
-    connection_options(manager_url(config)?, config)?;
+    if let Some(url) = &config.manager {
+        connection_options(url, config)?;
+    }
     Ok(())
 }
 
@@ -54,6 +54,12 @@ pub(super) fn show(config: &Config, environment: &Environment, out: &mut impl Wr
             out,
             "# the home is {}",
             printable::escape_line(&home.display().to_string())
+        )?;
+    }
+    if config.manager.is_none() {
+        writeln!(
+            out,
+            "# no Manager is configured: a worker searches its networks for one"
         )?;
     }
     if let Some(filter) = &config.log.filter {

@@ -8,11 +8,13 @@
 //! history      ─► home ─► spool ─────────┤
 //! status       ─► home ─► socket ────────╯
 //! drain, sleep, wake, stop ─► home ─► control ─► a signal to the worker
+//! -find-manager ─► the networks ─► stdout
 //! ```
 
 mod check_config;
 mod control;
 mod doctor;
+mod find_manager;
 mod history;
 mod running_worker;
 mod status;
@@ -24,6 +26,7 @@ use std::io::{self, BufWriter, StdoutLock, Write};
 use std::path::{Path, PathBuf};
 
 use self::control::ControlCommand;
+pub(crate) use self::find_manager::find_manager;
 use self::history::HistoryError;
 use crate::chain::chain;
 use crate::cli::{Arguments, Subcommand};

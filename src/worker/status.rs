@@ -233,7 +233,7 @@ mod tests {
                 pid: 123,
                 version: "0.1.0 (commit x)".into(),
                 home: "/h".into(),
-                manager: "http://m/".into(),
+                manager: Some("http://m/".into()),
                 started: Timestamp::UNIX_EPOCH,
             },
             progress: None,

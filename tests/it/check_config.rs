@@ -72,6 +72,19 @@ fn each_value_is_told_with_its_origin_and_the_whole_can_be_a_file() {
 }
 
 #[test]
+fn j2_without_a_manager_a_worker_starts_and_searches() {
+    let without_manager = folder("nice = 5\n");
+    let (code, text, err) = check(without_manager.path(), &[]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert!(
+        text.contains("# no Manager is configured: a worker searches its networks for one\n"),
+        "{text}"
+    );
+    assert!(text.contains("nice = 5"), "{text}");
+    assert!(text.contains("/.local/share/flamenco\n"), "the home is named: {text}");
+}
+
+#[test]
 fn what_a_worker_would_not_start_with_ends_with_78_and_why() {
     let broken = folder("manager = \"m:1\"\nnice = 50\n");
     let (code, text, err) = check(broken.path(), &[]);
@@ -80,13 +93,6 @@ fn what_a_worker_would_not_start_with_ends_with_78_and_why() {
         err.contains("flamenco-worker.toml:2:8: `nice` must be between"),
         "{err}"
     );
-
-    let without_manager = folder("nice = 5\n");
-    let (code, text, err) = check(without_manager.path(), &[]);
-    assert_eq!(code, 78);
-    assert!(err.contains("no Manager is configured"), "{err}");
-    assert!(text.contains("nice = 5"), "{text}");
-    assert!(text.contains("/.local/share/flamenco\n"), "the home is named: {text}");
 
     let without_authority = folder("manager = \"https://m/\"\ntls.ca_file = \"/nowhere/ca.pem\"\n");
     let (code, _, err) = check(without_authority.path(), &[]);

@@ -19,6 +19,7 @@ mod command_line;
 mod commands;
 mod control;
 mod deaths;
+mod discovery;
 mod disk;
 mod doctor;
 mod end_notes;

@@ -127,16 +127,17 @@ fn e15_a_broken_configuration_fails_once_and_is_explained() {
 }
 
 #[test]
-fn not_configured_it_says_what_to_set() {
+fn j2_not_configured_it_is_up_and_searches_and_says_so_where_one_looks() {
     let Some(node) = Node::new() else { return };
     node.machine.write(
         "/etc/flamenco/worker.toml",
         "# manager = \"http://manager.example:8080/\"\n",
     );
-    assert_ne!(node.machine.run(&["systemctl", "start", UNIT]).code, 0);
-    assert_eq!(node.machine.property(UNIT, "ExecMainStatus"), "78");
+    node.machine.ok(&["systemctl", "start", UNIT]);
+    node.machine.becomes(UNIT, "ActiveState", "active");
+    node.says("waiting for a Manager to answer on the networks of this machine");
     let journal = node.machine.journal(UNIT);
-    assert!(journal.contains("no Manager is configured"), "{journal}");
+    assert!(journal.contains("no Manager is configured: searching"), "{journal}");
 }
 
 #[test]

@@ -11,7 +11,7 @@
 //!                               requests seen, faults waiting
 //! ```
 //!
-//! `farm` the rules - `wire` the sockets - `push` the Socket.IO - `page` what people see -
+//! `farm` the rules - `wire` the sockets - `push` the Socket.IO - `ssdp` who is found - `page` what people see -
 //! `spec` what is handed in - `faults` what goes wrong - `seen` what was asked.
 
 mod farm;
@@ -21,6 +21,7 @@ mod push;
 mod seen;
 mod shared;
 mod spec;
+mod ssdp;
 mod standin;
 mod wire;
 mod words;
@@ -35,6 +36,7 @@ pub use self::{
     seen::{Outcome, Seen, SeenBody},
     shared::Snapshot,
     spec::{CommandSpec, JobSpec, Sample, TaskSpec},
+    ssdp::SsdpOptions,
     standin::StandIn,
     wire::route::Endpoint,
     words::{FarmStatus, JobStatus, TaskStatus, WorkerStatus},

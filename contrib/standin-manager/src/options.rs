@@ -4,6 +4,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use crate::spec::Sample;
+use crate::ssdp::SsdpOptions;
 
 /// Settings of one stand-in.
 #[derive(Clone, Debug)]
@@ -33,6 +34,8 @@ pub struct Options {
     pub name: String,
     pub version: Version,
     pub push: PushOptions,
+    /// How it can be found; `None`: not at all, `autodiscoverable: false` in the real one.
+    pub ssdp: Option<SsdpOptions>,
     /// A worker that signed on more often than this without a sign-off in between does not get back the task it has: it is
     /// failed softly, and the fetch answered with 400. `None`: as in the releases so far. Managers to come: 3.
     pub unclean_sign_ons: Option<u32>,
@@ -60,6 +63,7 @@ impl Default for Options {
             name: "Stand-in".to_owned(),
             version: Version::default(),
             push: PushOptions::default(),
+            ssdp: None,
             unclean_sign_ons: None,
             requests_kept: 100_000,
         }

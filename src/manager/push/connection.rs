@@ -26,6 +26,7 @@ use url::{Host, Url};
 use crate::manager::ConnectionOptions;
 use crate::manager::client::AGENT;
 use crate::manager::dial::{connect, lookup};
+use crate::manager_url::ManagerUrl;
 
 /// The largest text that is accepted, in bytes. Events are 200-350 bytes; a task's name of 140 kB was seen, and its activity
 /// is free text. A larger text ends the connection rather than filling our memory.
@@ -44,6 +45,7 @@ const FRAME_COST: usize = 256;
 /// Where the Manager's Socket.IO is, and how to connect to it.
 #[derive(Debug, Clone)]
 pub(super) struct Endpoint {
+    manager: ManagerUrl,
     url: Url,
     options: ConnectionOptions,
 }
@@ -51,6 +53,9 @@ pub(super) struct Endpoint {
 /// Why there is no connection, or no longer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PushError {
+    /// It is not known yet where the Manager is.
+    #[error("no Manager has been found yet")]
+    NotFound,
     /// No TCP or TLS connection could be made.
     #[error("cannot connect")]
     Unreachable(#[source] io::Error),
@@ -86,7 +91,12 @@ impl PushError {
     pub(super) fn is_open(&self) -> bool {
         match self {
             Self::Silent | Self::TooLarge | Self::TimedOut(_) | Self::AgainstTheRules(_) => true,
-            Self::Unreachable(_) | Self::Refused(_) | Self::Stranger | Self::Broken(_) | Self::Closed => false,
+            Self::NotFound
+            | Self::Unreachable(_)
+            | Self::Refused(_)
+            | Self::Stranger
+            | Self::Broken(_)
+            | Self::Closed => false,
         }
     }
 }
@@ -106,15 +116,16 @@ pub(super) struct Connection {
 }
 
 impl Endpoint {
-    /// `base` is the Manager's URL and ends in a slash.
-    pub(super) fn new(base: &Url, options: ConnectionOptions) -> Self {
+    /// The Socket.IO of `manager`.
+    pub(super) fn new(manager: ManagerUrl, options: ConnectionOptions) -> Self {
+        let base = manager.url();
         let mut url = base.clone();
         url.set_path(&format!("{}socket.io/", base.path()));
         url.set_query(Some("EIO=3&transport=websocket"));
         let scheme = if base.scheme() == "https" { "wss" } else { "ws" };
         // A change between two schemes of the same kind cannot fail. With the old scheme the upgrade would be refused.
         url.set_scheme(scheme).ok();
-        Self { url, options }
+        Self { manager, url, options }
     }
 
     /// Connects and upgrades within `limit`, which is then the time limit of each write.
@@ -141,8 +152,7 @@ impl Endpoint {
     }
 
     async fn connect(&self) -> io::Result<Box<dyn ByteStream>> {
-        let port = self.url.port_or_known_default().unwrap_or(80);
-        let tcp = connect(&lookup(self.url.host_str().unwrap_or_default(), port).await?).await?;
+        let tcp = connect(&lookup(&self.manager).await?).await?;
         tcp.set_nodelay(true)?;
         let Some(tls) = &self.options.tls else {
             return Ok(Box::new(tcp));
@@ -298,7 +308,7 @@ mod tests {
     #[test]
     fn c23_the_socket_is_below_the_managers_url() {
         let url = |base: &str| {
-            Endpoint::new(&Url::parse(base).unwrap(), ConnectionOptions::default())
+            Endpoint::new(ManagerUrl::parse(base).unwrap(), ConnectionOptions::default())
                 .url
                 .to_string()
         };
@@ -307,8 +317,8 @@ mod tests {
             "ws://m:8080/socket.io/?EIO=3&transport=websocket"
         );
         assert_eq!(
-            url("https://m/farm/?x#y"),
-            "wss://m/farm/socket.io/?EIO=3&transport=websocket#y"
+            url("https://m/farm/"),
+            "wss://m/farm/socket.io/?EIO=3&transport=websocket"
         );
         assert_eq!(url("http://[::1]/"), "ws://[::1]/socket.io/?EIO=3&transport=websocket");
     }

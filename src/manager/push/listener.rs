@@ -223,7 +223,8 @@ pub(crate) async fn test_connection(
 }
 
 async fn open(manager: &HttpManager, limit: Duration) -> Result<(Connection, Handshake), PushError> {
-    let endpoint = Endpoint::new(manager.url(), manager.connection_options());
+    let (url, options) = manager.place().ok_or(PushError::NotFound)?;
+    let endpoint = Endpoint::new(url, options);
     let mut connection = endpoint.open(limit).await?;
     let handshake = timeout(limit, read_handshake(&mut connection))
         .await

@@ -11,20 +11,24 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::timeout;
-use url::Url;
 
 use super::CheckContext;
 use super::finding::{Finding, run_check};
 use crate::chain::chain;
+use crate::discovery::{Search, SearchOutcome, SearchReport};
 use crate::home::Credentials;
 use crate::manager::push::{PushError, test_connection};
 use crate::manager::{
     Diagnosis, HttpManager, Manager, ManagerError, ProbeStep, Verdict, describe_manager, probe, version_problem,
 };
-use crate::setup::{connection_options, manager_url};
+use crate::manager_url::ManagerUrl;
+use crate::setup::{connection_options, how_to_name_a_manager};
 
 /// How long each of the four steps may take, so that all of it ends within ten seconds.
 const STEP: Duration = Duration::from_secs(2);
+
+/// How long a Manager is searched for, where none is configured: two questions and all answers to them.
+const SEARCH: Duration = Duration::from_secs(3);
 
 /// How many seconds two clocks may differ before logs cannot be laid side by side.
 const CLOCKS: f64 = 5.0;
@@ -33,18 +37,19 @@ const CLOCKS: f64 = 5.0;
 const NO_TASK: &str = "00000000-0000-0000-0000-000000000000";
 
 pub(super) async fn check(context: &CheckContext) -> Vec<Finding> {
-    let url = match manager_url(&context.config) {
-        Ok(url) => url,
-        Err(none) => {
-            return vec![Finding::fail(
-                "manager.address",
-                "no Manager is configured",
-                none.advice,
-            )];
-        }
-    };
     let mut found = Vec::new();
-    match connect(context, url, &mut found).await {
+    let url = match &context.config.manager {
+        Some(url) => url.clone(),
+        None => match search(context).await {
+            Ok(url) => url,
+            Err(finding) => return vec![finding],
+        },
+    };
+    if context.config.manager.is_none() {
+        let seen = format!("no Manager is configured, and a search finds {url}");
+        found.push(Finding::ok("manager.search", seen));
+    }
+    match connect(context, &url, &mut found).await {
         Ok(manager) => {
             let (credentials, push) = tokio::join!(credentials(context, &manager), push(context, &manager));
             found.extend(credentials.into_iter().chain(push));
@@ -54,11 +59,33 @@ pub(super) async fn check(context: &CheckContext) -> Vec<Finding> {
     found
 }
 
+/// Searches as a worker would that starts now.
+///
+/// # Errors
+/// The finding that there is none, or more than one.
+async fn search(context: &CheckContext) -> Result<ManagerUrl, Finding> {
+    let mut search = Search::new();
+    let verdict = timeout(SEARCH, search.next()).await;
+    let SearchReport { networks, answers } = search.report();
+    let seen = match &verdict {
+        Ok(SearchOutcome::Found(manager)) => return Ok(manager.url.clone()),
+        Ok(several @ SearchOutcome::Several(_)) => format!("a search finds several: {}", several.describe()),
+        Err(_) if answers.is_empty() => format!("nobody answers a search on {}", networks.join(", ")),
+        Err(_) => format!("a search finds no Manager, but {}", answers.join("; ")),
+    };
+    let seen = format!("no Manager is configured, and {seen}");
+    let advice = format!(
+        "a worker searches until there is one: {}",
+        how_to_name_a_manager(&context.config)
+    );
+    Err(Finding::fail("manager.search", seen, advice))
+}
+
 /// Connects to the Manager until it has said what it is, and adds the findings on the way.
 ///
 /// # Errors
 /// The finding of the step that failed.
-async fn connect(context: &CheckContext, url: &Url, found: &mut Vec<Finding>) -> Result<HttpManager, Finding> {
+async fn connect(context: &CheckContext, url: &ManagerUrl, found: &mut Vec<Finding>) -> Result<HttpManager, Finding> {
     let (of, config) = (url.clone(), context.config.clone());
     let options = run_check("manager.tls", "a file for TLS", move || {
         connection_options(&of, &config)
@@ -73,7 +100,7 @@ async fn connect(context: &CheckContext, url: &Url, found: &mut Vec<Finding>) ->
     })?;
     let met = probe(url, options, STEP).await.map_err(stopped)?;
     found.push(Finding::ok("manager.address", format!("{url} is at {}", met.address)));
-    if url.scheme() == "https" {
+    if url.url().scheme() == "https" {
         found.push(Finding::ok("manager.tls", "the certificate shown there is trusted"));
     }
     found.push(match version_problem(&met.info) {

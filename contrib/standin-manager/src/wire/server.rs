@@ -14,7 +14,7 @@ use http_body_util::BodyExt;
 use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn, upgrade::OnUpgrade};
 use hyper_util::rt::TokioIo;
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpStream, UdpSocket},
     sync::oneshot,
     task::{JoinSet, yield_now},
     time::{Instant, Interval, MissedTickBehavior, interval_at, sleep},
@@ -34,6 +34,7 @@ use crate::{
     push::{Ended, talk},
     seen::{Outcome, Seen, SeenBody},
     shared::Shared,
+    ssdp,
 };
 
 /// The Manager looks at the farm's status so long after its start, and then at this pace.
@@ -62,15 +63,24 @@ impl Server {
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let listener = {
+        let (listener, searches) = {
             let _inside = runtime.enter();
-            TcpListener::from_std(listener)?
+            let searches = options.ssdp.as_ref().map(|options| {
+                let socket = UdpSocket::from_std(ssdp::listen(options)?)?;
+                Ok::<_, io::Error>((socket, options.urls.clone()))
+            });
+            (TcpListener::from_std(listener)?, searches.transpose()?)
         };
         let (stop, stopped) = oneshot::channel();
         let (shared, options) = (Arc::clone(shared), options.clone());
-        let thread = std::thread::Builder::new()
-            .name("standin".to_owned())
-            .spawn(move || runtime.block_on(run(&shared, &listener, &options, stopped)))?;
+        let thread = std::thread::Builder::new().name("standin".to_owned()).spawn(move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    () = run(&shared, &listener, &options, stopped) => {}
+                    never = ssdp::answer(searches) => match never {},
+                }
+            });
+        })?;
         Ok((
             Self {
                 stop: Some(stop),
