@@ -4,14 +4,17 @@
 
 #![expect(clippy::expect_used, reason = "a fuzzer looks for panics")]
 
+use std::io::Cursor;
 use std::path::PathBuf;
 
+use memchr::memmem;
 use serde_json::{Value, json};
 
 use crate::cli::Arguments;
 use crate::command::{Command, parse_line};
 use crate::config::{Config, Environment};
 use crate::manager::push::{EventFilter, Interest, ServerPacket};
+use crate::picture::shrink;
 use crate::protocol::{AssignedTask, ErrorBody, ManagerVersion, MayKeepRunning, Registered, StateChange, WireCommand};
 
 const OWN: &str = "349101db-3efa-44fe-92e9-f82ca8e0032b";
@@ -52,7 +55,12 @@ pub fn answers(body: &[u8]) {
 /// Where a name is found that is not in its line.
 pub fn blender_lines(text: &str) {
     for line in text.lines() {
-        assert!(parse_line(line).saved.is_none_or(|name| line.contains(name)));
+        let line = line.as_bytes();
+        assert!(
+            parse_line(line)
+                .saved
+                .is_none_or(|name| memmem::find(line, name).is_some())
+        );
     }
 }
 
@@ -87,6 +95,17 @@ pub fn parameters(parameters: &[u8]) {
         {
             assert!(!error.to_string().is_empty());
         }
+    }
+}
+
+/// Reads whatever a task calls a picture.
+///
+/// # Panics
+/// Where what comes of it does not fit, or an error has no words.
+pub fn pictures(bytes: &[u8]) {
+    match shrink(&mut Cursor::new(bytes)) {
+        Ok(image) => assert!(image.width() <= 1920 && image.height() <= 1080),
+        Err(error) => assert!(!error.to_string().is_empty()),
     }
 }
 

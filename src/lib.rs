@@ -35,6 +35,7 @@ mod manager_url;
 mod mounts;
 mod node;
 mod outcome;
+mod picture;
 mod printable;
 mod process;
 mod program;

@@ -200,8 +200,8 @@ timings! {
     /// -flush: how long the home may take to answer, and how long it is tried to deliver while nothing gets through. More
     /// than an update may take.
     flush_patience = seconds(60), up to DAY;
-    /// How long a picture may take to be read and scaled.
-    picture = seconds(20), up to HOUR;
+    /// How long a picture for the "last rendered" view may take to be read and scaled. 4K takes less than a second.
+    picture = seconds(10), up to HOUR;
     /// 403 must stand this long, and be confirmed, before a registration counts as deleted.
     reregister_after = seconds(15), up to DAY, once "denied";
     /// How long a task goes on although no answer comes to the question whether it may. Ten years, which is for ever: the

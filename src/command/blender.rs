@@ -2,14 +2,14 @@
 
 //! `blender-render` runs Blender, whose output tells which frames are done and which files were written.
 
-use std::path::{Path, PathBuf};
-
 use super::context::CommandContext;
+use super::crash_report;
 use super::parameters::{ParameterError, Parameters};
 use super::program::CommandProgram;
+use super::render_output::RenderOutput;
 use super::render_tracker::RenderTracker;
-use super::{blender_lines, crash_report};
 use crate::outcome::Outcome;
+use crate::process::OutputLine;
 use crate::report::TaskLog;
 
 /// The command line is `exe`, the words of `exeArgs`, `argsBefore`, `blendfile` if it is not empty, `args`.
@@ -42,8 +42,9 @@ impl BlenderRender {
             context.tools.blender_kill_sequence.clone(),
         );
         let mut tracker = RenderTracker::begin(context, &self.args).await;
-        let mut on_line = |line: &str, log: &mut dyn TaskLog| {
-            if let Some(path) = handle_line(line, log) {
+        let mut output = RenderOutput::default();
+        let mut on_line = |line: OutputLine<'_>, log: &mut dyn TaskLog| {
+            if let Some(path) = output.handle_line(line.bytes, log) {
                 tracker.saved(path);
             }
         };
@@ -56,24 +57,9 @@ impl BlenderRender {
     }
 }
 
-/// Handles one line of Blender's output, and returns the file that was saved.
-fn handle_line(line: &str, log: &mut dyn TaskLog) -> Option<PathBuf> {
-    let parsed = blender_lines::parse_line(line);
-    // Blender runs in the worker's directory, so its relative names are relative to that.
-    let saved = parsed.saved.and_then(|name| std::path::absolute(Path::new(name)).ok());
-    if let Some(path) = &saved {
-        log.produced(path);
-    }
-    if parsed.step {
-        log.step();
-    }
-    saved.or_else(|| parsed.saved_by_node.map(PathBuf::from))
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::command::tests::{RecordingLog, parsed};
+    use crate::command::tests::parsed;
     use crate::command::{Command, tests::refused};
 
     #[test]
@@ -133,15 +119,5 @@ mod tests {
             assert!(refused(&wire).contains(&format!("parameter \"{first}\"")), "{wire}");
             wrong.pop();
         }
-    }
-
-    #[test]
-    fn pictures_have_absolute_names_and_frames_are_steps() {
-        let mut log = RecordingLog::default();
-        handle_line("Saved: 'out/1.png'", &mut log);
-        handle_line(" Time: 00:00.85 (Saving: 00:00.60)", &mut log);
-        handle_line("Fra:1 Mem:1M | Time:00:00.05", &mut log);
-        let here = std::env::current_dir().unwrap();
-        assert_eq!((log.steps, log.produced.as_slice()), (1, &[here.join("out/1.png")][..]));
     }
 }

@@ -11,65 +11,72 @@
 //!
 //! Because of the blanks before `Time:` the Go worker counts no frame of Blender 3.
 
-/// What one line says. Most lines say nothing that matters.
+use memchr::memmem;
+
+/// What one line says. Most lines say nothing that matters. Names are bytes, as Blender prints them.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct BlenderLine<'a> {
-    /// A file was written; this is its name as Blender prints it.
-    pub(crate) saved: Option<&'a str>,
+    /// A file was written; this is its name.
+    pub(crate) saved: Option<&'a [u8]>,
+    /// The same, but the quote at its end is missing: a line break is part of the name.
+    pub(super) saved_begin: Option<&'a [u8]>,
     /// A file of a File Output node was written. Blender 3.4 prints its name without quotes.
-    pub(super) saved_by_node: Option<&'a str>,
+    pub(super) saved_by_node: Option<&'a [u8]>,
     /// A frame was rendered, or skipped because its file exists. A line counts as one step at most.
     pub(super) step: bool,
 }
 
 /// Parses one line.
-pub(crate) fn parse_line(line: &str) -> BlenderLine<'_> {
+pub(crate) fn parse_line(line: &[u8]) -> BlenderLine<'_> {
     // Nearly every line of a render is a progress line, which this makes cheap.
-    if !["Saved: ", "Time: ", "kipping existing frame"]
-        .iter()
-        .any(|mark| line.contains(mark))
-    {
+    let marks: [&[u8]; 3] = [b"Saved: ", b"Time: ", b"kipping existing frame"];
+    if !marks.iter().any(|mark| memmem::find(line, mark).is_some()) {
         return BlenderLine::default();
     }
     let starts = || std::iter::once(line).chain(behind_render(line));
+    let quoted = || starts().filter_map(|start| start.strip_prefix(b"Saved: '"));
     BlenderLine {
-        saved: starts().find_map(saved),
-        saved_by_node: starts().find_map(|start| start.strip_prefix("Saved: ").filter(|name| name.starts_with('/'))),
-        step: is_time(line.trim_start_matches(is_blank)) || starts().any(|start| is_time(start) || is_skipped(start)),
+        saved: quoted().find_map(closed),
+        saved_begin: quoted().find(|name| closed(name).is_none()),
+        saved_by_node: starts().find_map(|start| start.strip_prefix(b"Saved: ").filter(|name| name.starts_with(b"/"))),
+        step: is_time(without_blanks(line)) || starts().any(|start| is_time(start) || is_skipped(start)),
     }
 }
 
 /// What follows each `render`, blanks, `|`, blanks in the line.
-fn behind_render(line: &str) -> impl Iterator<Item = &str> {
-    line.match_indices("render").filter_map(|(at, word)| {
-        let bar = some_blanks(&line[at + word.len()..])?;
-        some_blanks(bar.strip_prefix('|')?)
+fn behind_render(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    const RENDER: &[u8] = b"render";
+    memmem::find_iter(line, RENDER).filter_map(|at| {
+        let bar = some_blanks(&line[at + RENDER.len()..])?;
+        some_blanks(bar.strip_prefix(b"|")?)
     })
 }
 
 /// What follows one blank or more.
-fn some_blanks(text: &str) -> Option<&str> {
-    let rest = text.trim_start_matches(is_blank);
+fn some_blanks(text: &[u8]) -> Option<&[u8]> {
+    let rest = without_blanks(text);
     (rest.len() < text.len()).then_some(rest)
 }
 
-fn is_blank(c: char) -> bool {
-    matches!(c, ' ' | '\t' | '\n' | '\x0c' | '\r')
+fn without_blanks(text: &[u8]) -> &[u8] {
+    let blanks = text
+        .iter()
+        .take_while(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\x0c' | b'\r'));
+    &text[blanks.count()..]
 }
 
 /// The name up to the last quote of the line, because a name may contain a quote.
-fn saved(start: &str) -> Option<&str> {
-    let name = start.strip_prefix("Saved: '")?;
-    Some(&name[..name.rfind('\'')?])
+fn closed(name: &[u8]) -> Option<&[u8]> {
+    Some(&name[..memchr::memrchr(b'\'', name)?])
 }
 
-fn is_time(start: &str) -> bool {
-    let time = start.strip_prefix("Time: ");
-    time.is_some_and(|time| time.starts_with(|c: char| c.is_ascii_digit() || c == ':' || c == '.'))
+fn is_time(start: &[u8]) -> bool {
+    let time = start.strip_prefix(b"Time: ").and_then(<[u8]>::first);
+    time.is_some_and(|first| matches!(first, b'0'..=b'9' | b':' | b'.'))
 }
 
-fn is_skipped(start: &str) -> bool {
-    start.starts_with("skipping existing frame") || start.starts_with("Skipping existing frame")
+fn is_skipped(start: &[u8]) -> bool {
+    start.starts_with(b"skipping existing frame") || start.starts_with(b"Skipping existing frame")
 }
 
 #[cfg(test)]
@@ -107,10 +114,14 @@ Saved: '/render/out/003.png'
 Blender quit
 ";
 
+    fn text(name: &[u8]) -> &str {
+        std::str::from_utf8(name).unwrap()
+    }
+
     fn all(output: &str) -> (Vec<&str>, usize) {
-        let lines = || output.lines().map(parse_line);
+        let lines = || output.lines().map(|line| parse_line(line.as_bytes()));
         (
-            lines().filter_map(|line| line.saved).collect(),
+            lines().filter_map(|line| line.saved.map(text)).collect(),
             lines().filter(|line| line.step).count(),
         )
     }
@@ -140,7 +151,7 @@ Blender quit
             "skipping existing frame \"/path/x0001.jpg\"",
             "00:00.419  render           | Skipping existing frame \"/path/x0001.jpg\"",
         ] {
-            assert!(parse_line(line).step, "{line:?}");
+            assert!(parse_line(line.as_bytes()).step, "{line:?}");
         }
     }
 
@@ -164,19 +175,19 @@ Blender quit
             "SKIPPING existing frame",
             "",
         ] {
-            assert_eq!(parse_line(line), BlenderLine::default(), "{line:?}");
+            assert_eq!(parse_line(line.as_bytes()), BlenderLine::default(), "{line:?}");
         }
     }
 
     #[test]
     fn i2_a_file_of_a_node_is_named_without_quotes() {
-        let parsed = parse_line("Saved: /render/nodes/depth0001.exr");
+        let parsed = parse_line(b"Saved: /render/nodes/depth0001.exr");
         assert_eq!(
             (parsed.saved, parsed.saved_by_node),
-            (None, Some("/render/nodes/depth0001.exr"))
+            (None, Some(&b"/render/nodes/depth0001.exr"[..]))
         );
-        assert_eq!(parse_line("Saved: '/r/1.png'").saved_by_node, None);
-        assert_eq!(parse_line("Info: Saved \"x.blend\"").saved_by_node, None);
+        assert_eq!(parse_line(b"Saved: '/r/1.png'").saved_by_node, None);
+        assert_eq!(parse_line(b"Info: Saved \"x.blend\"").saved_by_node, None);
     }
 
     #[test]
@@ -191,16 +202,27 @@ Blender quit
             (" Saved: 'a.png'", None),
             ("Saved: \"a.png\"", None),
         ] {
-            assert_eq!(parse_line(line).saved, name, "{line:?}");
+            assert_eq!(parse_line(line.as_bytes()).saved.map(text), name, "{line:?}");
         }
+    }
+
+    #[test]
+    fn j28_a_name_need_not_be_text_and_may_go_on_in_the_next_line() {
+        let parsed = parse_line(b"Saved: '/r/caf\xe9 '1'.png'");
+        assert_eq!(
+            (parsed.saved, parsed.saved_begin),
+            (Some(&b"/r/caf\xe9 '1'.png"[..]), None)
+        );
+        let parsed = parse_line(b"00:00.419  render           | Saved: '/r/two");
+        assert_eq!((parsed.saved, parsed.saved_begin), (None, Some(&b"/r/two"[..])));
     }
 
     proptest! {
         #[test]
         fn no_line_is_too_much(line in "(render|[ |\tü]|Saved: '|Time: |[sS]kipping existing frame|['1:a]){0,12}") {
-            let parsed = parse_line(&line);
+            let parsed = parse_line(line.as_bytes());
             if let Some(name) = parsed.saved {
-                prop_assert!(line.contains(name));
+                prop_assert!(line.contains(text(name)));
             }
         }
     }

@@ -29,6 +29,7 @@ mod output_pattern;
 mod parameters;
 mod picture_format;
 mod program;
+mod render_output;
 mod render_tracker;
 mod sleep;
 mod start_hint;

@@ -25,7 +25,9 @@ use super::text::quoted;
 use crate::abort::Abort;
 use crate::blocking::run_blocking_within;
 use crate::outcome::{Incomplete, Outcome, RequeueReason, names};
-use crate::process::{Exit, Finished, KillSequence, OpenFile, ProcessEvent, ProcessSpec, StartError, Stray, Usage};
+use crate::process::{
+    Exit, Finished, KillSequence, OpenFile, OutputLine, ProcessEvent, ProcessSpec, StartError, Stray, Usage,
+};
 use crate::report::TaskLog;
 
 /// The program's own words are longer than any kernel takes them.
@@ -38,7 +40,7 @@ const HINT: Duration = Duration::from_secs(5);
 const SHOWN: usize = 200;
 
 /// What a command does with each line of its program, besides the log.
-pub(super) type LineHandler<'a> = &'a mut dyn FnMut(&str, &mut dyn TaskLog);
+pub(super) type LineHandler<'a> = &'a mut dyn FnMut(OutputLine<'_>, &mut dyn TaskLog);
 
 /// A program, as a command wants it run.
 #[derive(Debug)]
@@ -81,7 +83,7 @@ impl CommandProgram {
             .run_noted(&spec, note, abort, &mut |heard| match heard {
                 ProcessEvent::Started { pid: started } => pid = started,
                 ProcessEvent::Line(line) => {
-                    log.output(pid, line);
+                    log.output(pid, line.text);
                     on_line(line, *log);
                 }
                 ProcessEvent::LeftRunning(strays) => log.line(&left_running(strays)),

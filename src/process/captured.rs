@@ -34,7 +34,7 @@ impl Launcher {
         let (source, mut abort) = AbortSource::new();
         let mut lines = Vec::new();
         let mut on_event = |event: ProcessEvent<'_>| match event {
-            ProcessEvent::Line(line) if lines.len() < LINES_KEPT => lines.push(line.to_owned()),
+            ProcessEvent::Line(line) if lines.len() < LINES_KEPT => lines.push(line.text.to_owned()),
             ProcessEvent::Line(_) | ProcessEvent::Started { .. } | ProcessEvent::LeftRunning(_) => {}
         };
         let finished = {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::line_splitter::OutputLine;
 use super::open_files::OpenFile;
 use super::stray::{Stray, Strays};
 use crate::abort::AbortReason;
@@ -19,7 +20,7 @@ pub(crate) enum ProcessEvent<'a> {
         pid: i32,
     },
     /// One line of its output, without its end. It has at most 64 KiB; a longer line comes in pieces.
-    Line(&'a str),
+    Line(OutputLine<'a>),
     /// The program has ended well, and these hold its output: they are waited for while they work. This comes at most
     /// once.
     LeftRunning(&'a [Stray]),

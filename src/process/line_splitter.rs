@@ -21,6 +21,24 @@ use tokio::time::Instant;
 /// The longest piece of a line: the Go worker cuts at 40 KiB, a Manager's log viewer reads either.
 pub(super) const LONGEST: usize = 64 * 1024;
 
+/// One line of a program's output, without its end, or a piece of one that is too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct OutputLine<'a> {
+    /// As text; each byte that is none has become U+FFFD.
+    pub text: &'a str,
+    /// As the program wrote it: file names need not be text.
+    pub bytes: &'a [u8],
+}
+
+impl<'a> OutputLine<'a> {
+    fn plain(text: &'a str) -> Self {
+        Self {
+            text,
+            bytes: text.as_bytes(),
+        }
+    }
+}
+
 /// Cuts bytes into lines. Whatever the chunks, the lines are the same.
 #[derive(Debug)]
 pub(super) struct LineSplitter {
@@ -50,7 +68,7 @@ impl LineSplitter {
     }
 
     /// Takes the next bytes, and gives away what they complete.
-    pub(super) fn feed(&mut self, chunk: &[u8], give: &mut dyn FnMut(&str)) {
+    pub(super) fn feed(&mut self, chunk: &[u8], give: &mut dyn FnMut(OutputLine<'_>)) {
         let mut rest = chunk;
         if self.line_is_open()
             && let Some(end) = memchr(b'\n', rest)
@@ -70,7 +88,7 @@ impl LineSplitter {
     }
 
     /// Shows the state a progress bar has reached, if its time has come.
-    pub(super) fn tick(&mut self, now: Instant, give: &mut dyn FnMut(&str)) {
+    pub(super) fn tick(&mut self, now: Instant, give: &mut dyn FnMut(OutputLine<'_>)) {
         if self.due().is_some_and(|due| due <= now) {
             give_bytes(&self.state, give);
             self.shown = true;
@@ -79,7 +97,7 @@ impl LineSplitter {
     }
 
     /// Gives away the last line if it has no end, because the output is over.
-    pub(super) fn finish(&mut self, give: &mut dyn FnMut(&str)) {
+    pub(super) fn finish(&mut self, give: &mut dyn FnMut(OutputLine<'_>)) {
         if self.line_is_open() {
             self.end_line(give);
         }
@@ -91,7 +109,7 @@ impl LineSplitter {
 
     /// Takes a block that ends in a newline. This is the fast path: it is checked once for UTF-8 and for `\r`, and lines
     /// are slices of it.
-    fn whole_lines(&mut self, block: &[u8], give: &mut dyn FnMut(&str)) {
+    fn whole_lines(&mut self, block: &[u8], give: &mut dyn FnMut(OutputLine<'_>)) {
         let text = std::str::from_utf8(block).ok();
         let returns = memchr(b'\r', block).is_some();
         let mut start = 0;
@@ -108,14 +126,14 @@ impl LineSplitter {
                 continue;
             }
             match text {
-                Some(text) => give(&text[line]),
+                Some(text) => give(OutputLine::plain(&text[line])),
                 None => give_bytes(bytes, give),
             }
         }
     }
 
     /// Adds bytes without a newline to the open line.
-    fn extend(&mut self, bytes: &[u8], give: &mut dyn FnMut(&str)) {
+    fn extend(&mut self, bytes: &[u8], give: &mut dyn FnMut(OutputLine<'_>)) {
         let mut rest = bytes;
         while let Some(end) = memchr(b'\r', rest) {
             self.extend_piece(&rest[..end], give);
@@ -130,7 +148,7 @@ impl LineSplitter {
     }
 
     /// Adds bytes without `\n` and `\r`.
-    fn extend_piece(&mut self, bytes: &[u8], give: &mut dyn FnMut(&str)) {
+    fn extend_piece(&mut self, bytes: &[u8], give: &mut dyn FnMut(OutputLine<'_>)) {
         let mut rest = bytes;
         while self.open.len() + rest.len() > LONGEST {
             let room = LONGEST - self.open.len();
@@ -144,7 +162,7 @@ impl LineSplitter {
         self.open.extend_from_slice(rest);
     }
 
-    fn end_line(&mut self, give: &mut dyn FnMut(&str)) {
+    fn end_line(&mut self, give: &mut dyn FnMut(OutputLine<'_>)) {
         if !self.open.is_empty() {
             give_bytes(&self.open, give);
         } else if !self.state.is_empty() {
@@ -152,7 +170,7 @@ impl LineSplitter {
                 give_bytes(&self.state, give);
             }
         } else if !self.cut {
-            give("");
+            give(OutputLine::plain(""));
         }
         self.open.clear();
         self.state.clear();
@@ -175,16 +193,19 @@ fn character_boundary(piece: &[u8], next: u8) -> usize {
     if starts { lead } else { piece.len() }
 }
 
-fn give_bytes(bytes: &[u8], give: &mut dyn FnMut(&str)) {
+fn give_bytes(bytes: &[u8], give: &mut dyn FnMut(OutputLine<'_>)) {
     let text = decoded(bytes);
+    if text.len() <= LONGEST {
+        return give(OutputLine { text: &text, bytes });
+    }
     let mut rest: &str = &text;
     // A replacement is longer than what it stands for.
     while rest.len() > LONGEST {
         let (piece, later) = rest.split_at(rest.floor_char_boundary(LONGEST));
-        give(piece);
+        give(OutputLine::plain(piece));
         rest = later;
     }
-    give(rest);
+    give(OutputLine::plain(rest));
 }
 
 fn decoded(bytes: &[u8]) -> Cow<'_, str> {

@@ -9,9 +9,9 @@ fn lines<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Vec<String> {
     let mut lines = LineSplitter::new(Duration::from_secs(1), Instant::now());
     let mut given = Vec::new();
     for chunk in chunks {
-        lines.feed(chunk, &mut |line| given.push(line.to_owned()));
+        lines.feed(chunk, &mut |line| given.push(line.text.to_owned()));
     }
-    lines.finish(&mut |line| given.push(line.to_owned()));
+    lines.finish(&mut |line| given.push(line.text.to_owned()));
     given
 }
 
@@ -38,6 +38,21 @@ fn h1_bytes_that_are_not_utf8_are_marked_where_they_stand() {
 }
 
 #[test]
+fn j28_a_line_has_its_bytes_as_they_were_written() {
+    let mut lines = LineSplitter::new(Duration::from_secs(1), Instant::now());
+    let mut given = Vec::new();
+    let mut give = |line: OutputLine<'_>| given.push((line.text.to_owned(), line.bytes.to_owned()));
+    lines.feed(b"caf\xe9\r\nplain\nfirst \xff", &mut give);
+    lines.feed(b" rest\n", &mut give);
+    let wanted: [(&str, &[u8]); 3] = [
+        ("caf\u{fffd}", b"caf\xe9"),
+        ("plain", b"plain"),
+        ("first \u{fffd} rest", b"first \xff rest"),
+    ];
+    assert_eq!(given, wanted.map(|(text, bytes)| (text.to_owned(), bytes.to_owned())));
+}
+
+#[test]
 fn h1_a_character_split_over_two_reads_stays_whole() {
     let text = "ä€😀\n".as_bytes();
     for cut in 0..text.len() {
@@ -52,12 +67,12 @@ fn h1_a_line_without_end_comes_in_bounded_pieces() {
     let chunk = "€".repeat(50_000);
     for _ in 0..100 {
         lines.feed(chunk.as_bytes(), &mut |piece| {
-            assert!(!piece.contains('\u{fffd}'));
-            (pieces, longest, bytes) = (pieces + 1, longest.max(piece.len()), bytes + piece.len());
+            assert!(!piece.text.contains('\u{fffd}'));
+            (pieces, longest, bytes) = (pieces + 1, longest.max(piece.text.len()), bytes + piece.text.len());
         });
         assert!(lines.open.capacity() <= 2 * LONGEST);
     }
-    lines.finish(&mut |piece| bytes += piece.len());
+    lines.finish(&mut |piece| bytes += piece.text.len());
     // Three bytes each: one more would be torn.
     assert_eq!((longest, bytes), (LONGEST - 1, 100 * chunk.len()));
     assert_eq!(pieces, bytes / (LONGEST - 1));
@@ -94,7 +109,7 @@ fn h2_progress_is_shown_while_it_stands_at_most_once_per_interval() {
     let start = Instant::now();
     let mut lines = LineSplitter::new(second, start);
     let mut given = Vec::new();
-    let mut give = |line: &str| given.push(line.to_owned());
+    let mut give = |line: OutputLine<'_>| given.push(line.text.to_owned());
     assert_eq!(lines.due(), None);
     lines.feed(b"10%\r", &mut give);
     assert_eq!(lines.due(), Some(start + second));

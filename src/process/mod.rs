@@ -45,6 +45,7 @@ pub(crate) use finished::{Exit, Finished, ProcessEvent, Usage};
 pub(crate) use guard::{GUARD_ROLE, guard_main};
 pub(crate) use kill_sequence::KillSequence;
 pub(crate) use launcher::{Launcher, LauncherOptions};
+pub(crate) use line_splitter::OutputLine;
 pub(crate) use open_files::OpenFile;
 pub(crate) use predecessors::{is_stopped, marked};
 pub(crate) use reaper::Reaper;

@@ -6,14 +6,14 @@ use std::convert::Infallible;
 use std::future::pending;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use std::{fs, io};
 
 use tokio::sync::watch;
 use tokio::time::sleep;
-use tracing::debug;
+use tracing::{debug, info};
 
-use super::preview_process::PREVIEW_ROLE;
+use super::preview_process::{LARGEST_OUTPUT, NOT_SUPPORTED, PreviewRequest};
 use crate::blocking::run_blocking;
 use crate::chain::chain;
 use crate::files;
@@ -21,14 +21,16 @@ use crate::manager::{Manager, Picture};
 use crate::process::{Exit, Launcher, ProcessSpec, StartError};
 use crate::timings::Timings;
 
-/// The Manager refuses more than 25 MiB; ours are far below that, or something is wrong with them.
-const LARGEST: u64 = 25 << 20;
+/// What the clocks of a file server and of this node may differ, for a file to count as written by the task.
+const CLOCKS: Duration = Duration::from_secs(5 * 60);
 
 /// A picture that a task wrote.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Candidate {
     task: String,
     path: PathBuf,
+    /// When the task began.
+    began: SystemTime,
 }
 
 /// The newest picture that a task wrote, until the sender takes it. Clones lead to the same sender.
@@ -43,6 +45,15 @@ pub(crate) struct PreviewSender {
     output: PathBuf,
     /// How long one may take to be read and scaled.
     limit: Duration,
+    said: Said,
+}
+
+/// What was said of the pictures of a task: of each kind of trouble once, as hundreds of frames have the same.
+#[derive(Debug, Default)]
+struct Said {
+    task: String,
+    is_failed: bool,
+    is_unsupported: bool,
 }
 
 impl PreviewQueue {
@@ -53,15 +64,17 @@ impl PreviewQueue {
             newest,
             output: folder.join("picture.jpg"),
             limit: timings.picture,
+            said: Said::default(),
         };
         (Self(Rc::new(queue)), sender)
     }
 
-    /// A task wrote a picture. It takes the place of one that was not taken yet.
-    pub(super) fn produced(&self, task: &str, path: &Path) {
+    /// A task that began then wrote a picture. It takes the place of one that was not taken yet.
+    pub(super) fn produced(&self, task: &str, began: SystemTime, path: &Path) {
         self.0.send_replace(Some(Candidate {
             task: task.to_owned(),
             path: path.to_owned(),
+            began,
         }));
     }
 }
@@ -73,9 +86,7 @@ impl PreviewSender {
             let candidate = self.next().await;
             match self.make(launcher, &candidate).await {
                 Ok(picture) => send(manager, &candidate, picture).await,
-                Err(error) => {
-                    debug!(path = %candidate.path.display(), error = chain(&error), "no picture of this");
-                }
+                Err(error) => self.said.say(&candidate, &error),
             }
             let output = self.output.clone();
             // Where none was made there is nothing to remove.
@@ -95,28 +106,33 @@ impl PreviewSender {
         }
     }
 
-    async fn make(&self, launcher: &Launcher, candidate: &Candidate) -> Result<Picture, PreviewError> {
-        let spec = self.spec(&candidate.path);
-        let captured = launcher
+    async fn make(&self, launcher: &Launcher, candidate: &Candidate) -> Result<Picture, NoPicture> {
+        let spec = self.spec(candidate);
+        let mut captured = launcher
             .run_within(&spec, sleep(self.limit))
             .await
-            .map_err(PreviewError::NotStarted)?;
-        for line in captured.lines {
-            debug!("picture: {line}");
-        }
+            .map_err(NoPicture::NotStarted)?;
+        let why = captured.lines.pop().unwrap_or_default();
         match captured.exit {
-            Exit::Success => self.read().await.map_err(PreviewError::NotRead),
-            exit @ (Exit::Code(_) | Exit::Signal { .. } | Exit::Aborted(_) | Exit::Lost) => {
-                Err(PreviewError::Ended(exit))
-            }
+            Exit::Success => self.read().await.map_err(NoPicture::NotRead),
+            Exit::Code(code) if code == i32::from(NOT_SUPPORTED) => Err(NoPicture::NotSupported(why)),
+            Exit::Code(_) => Err(NoPicture::Failed(why)),
+            Exit::Aborted(_) => Err(NoPicture::TooSlow(self.limit)),
+            exit @ (Exit::Signal { .. } | Exit::Lost) => Err(NoPicture::Ended(exit, why)),
         }
     }
 
     /// This program itself, in the hidden role; killed at once when it takes too long.
-    fn spec(&self, input: &Path) -> ProcessSpec {
+    fn spec(&self, candidate: &Candidate) -> ProcessSpec {
+        let request = PreviewRequest {
+            picture: candidate.path.clone(),
+            output: self.output.clone(),
+            not_before: candidate.began.checked_sub(CLOCKS).unwrap_or(SystemTime::UNIX_EPOCH),
+            limit: self.limit,
+        };
         ProcessSpec {
             argv0: Some("flamenco-picture".into()),
-            args: vec![PREVIEW_ROLE.into(), input.into(), self.output.clone().into()],
+            args: request.words(),
             label: "picture".to_owned(),
             ..ProcessSpec::new("/proc/self/exe")
         }
@@ -127,7 +143,7 @@ impl PreviewSender {
         let output = self.output.clone();
         Ok(Picture {
             mime: "image/jpeg",
-            bytes: run_blocking(move || files::read(&output, LARGEST)).await?,
+            bytes: run_blocking(move || files::read(&output, LARGEST_OUTPUT)).await?,
         })
     }
 }
@@ -140,13 +156,46 @@ async fn send<M: Manager>(manager: &M, candidate: &Candidate, picture: Picture) 
     }
 }
 
+impl Said {
+    /// What fails is worth a line to whoever misses a picture; what is not supported only to whoever looks closely.
+    fn say(&mut self, candidate: &Candidate, why: &NoPicture) {
+        if self.task != candidate.task {
+            *self = Self {
+                task: candidate.task.clone(),
+                ..Self::default()
+            };
+        }
+        let is_unsupported = matches!(why, NoPicture::NotSupported(_));
+        let said = if is_unsupported {
+            &mut self.is_unsupported
+        } else {
+            &mut self.is_failed
+        };
+        if std::mem::replace(said, true) {
+            return;
+        }
+        let (task, path) = (&candidate.task, candidate.path.display());
+        if is_unsupported {
+            debug!(task, %path, "no \"last rendered\" picture of a file: {why}");
+        } else {
+            info!(task, %path, "no \"last rendered\" picture of a file: {}", chain(why));
+        }
+    }
+}
+
 /// Why there is no preview of a picture.
 #[derive(Debug, thiserror::Error)]
-enum PreviewError {
-    #[error("its process could not be started")]
+enum NoPicture {
+    #[error("the process that reads it could not be started")]
     NotStarted(#[source] StartError),
-    #[error("its process ended with {0:?}")]
-    Ended(Exit),
+    #[error("{0}")]
+    NotSupported(String),
+    #[error("{0}")]
+    Failed(String),
+    #[error("it took longer than {} s to read", .0.as_secs())]
+    TooSlow(Duration),
+    #[error("the process that reads it ended with {0:?} {1}")]
+    Ended(Exit, String),
     #[error("the small picture cannot be read")]
     NotRead(#[source] io::Error),
 }
@@ -159,22 +208,26 @@ mod tests {
     async fn the_newest_picture_wins_and_each_is_taken_once() {
         let (queue, mut sender) = PreviewQueue::new(Path::new("/home"), &Timings::default());
         for name in ["1.png", "2.png", "3.png"] {
-            queue.produced("t", Path::new(name));
+            queue.produced("t", SystemTime::UNIX_EPOCH, Path::new(name));
         }
         assert_eq!(sender.next().await.path, Path::new("3.png"));
         let late = tokio::time::timeout(Duration::from_secs(60), sender.next()).await;
         assert!(late.is_err(), "{late:?}");
-        queue.clone().produced("t", Path::new("3.png"));
+        queue.clone().produced("t", SystemTime::UNIX_EPOCH, Path::new("3.png"));
         assert_eq!(sender.next().await.path, Path::new("3.png"), "written anew");
     }
 
     #[test]
     fn the_program_is_ourselves_and_is_killed_without_grace() {
         let (_queue, sender) = PreviewQueue::new(Path::new("/home"), &Timings::default());
-        let spec = sender.spec(Path::new("a b.png"));
+        let spec = sender.spec(&Candidate {
+            task: "t".to_owned(),
+            path: "a b.png".into(),
+            began: SystemTime::UNIX_EPOCH + Duration::from_secs(1300),
+        });
         assert_eq!(
             spec.to_string(),
-            format!("/proc/self/exe {PREVIEW_ROLE} 'a b.png' /home/picture.jpg")
+            "/proc/self/exe __flamenco-picture 'a b.png' /home/picture.jpg 1000 10"
         );
         assert_eq!(spec.kill_sequence.0, []);
     }

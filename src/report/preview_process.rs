@@ -1,114 +1,206 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! The preview process: reads one image of unknown origin and writes a small JPEG of it.
+//! The preview process: reads one picture of unknown origin and writes a small JPEG of it.
 //!
-//! It is a process of its own, because an image can be hostile or just huge: it may run out of memory or time,
-//! and only it ends. It knows nothing of tasks and connects to nothing.
+//! It is a process of its own, because a picture can be hostile or just huge, and its storage can hang: it may run out of
+//! memory or time, and only it ends. It knows nothing of tasks and connects to nothing.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
 
+use image::ImageError;
 use image::codecs::jpeg::JpegEncoder;
-use image::imageops::FilterType;
-use image::{DynamicImage, ImageError, ImageFormat, ImageReader, Limits, RgbImage};
-use nix::sys::resource::{Resource, setrlimit};
+use nix::libc::{O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_PATH};
+use nix::sys::resource::{Resource, rlim_t, setrlimit};
 
 use crate::files;
+use crate::picture::{PictureError, shrink};
 
-/// First argument that makes a `flamenco-worker` this process; then the image, then where the small one goes.
+/// First argument that makes a `flamenco-worker` this process; a [`PreviewRequest`] follows.
 pub(crate) const PREVIEW_ROLE: &str = "__flamenco-picture";
+/// Bytes of a small picture. The Manager refuses more than 25 MiB; ours are far below that.
+pub(super) const LARGEST_OUTPUT: u64 = 25 << 20;
+/// What the process ends with where the file is of a format that is not read: nothing is wrong.
+pub(super) const NOT_SUPPORTED: u8 = 3;
 
-/// What the Manager makes of it; more would be scaled down there.
-const FITS: (u32, u32) = (1920, 1080);
 /// JPEG quality, 1-100. The Go worker's.
 const QUALITY: u8 = 85;
-/// Longest side of an image that is looked at, in pixels.
-const LONGEST_SIDE: u32 = 16_384;
-/// Bytes for the decoded image: 16k x 8k with 4 bytes a pixel. 8K with 16 bits a channel takes half of it.
-const MOST_PIXELS: u64 = 512 << 20;
-/// Address space of the whole process, in bytes: the image, the small ones while scaling, the program.
-const MOST_MEMORY: u64 = 1280 << 20;
+/// Address space of the whole process, in bytes: a picture of 16k x 8k in memory (some formats need that), the small one,
+/// the program.
+const MOST_MEMORY: rlim_t = 512 << 20;
+/// Bytes of a picture: 16k x 8k as floats of four channels has 2 GiB, uncompressed.
+const LARGEST_INPUT: u64 = 4 << 30;
+/// Files that may be open: three from our parent, the picture twice, the small one, and a few to spare.
+const MOST_FILES: rlim_t = 16;
+/// Bytes that are read at once.
+const CHUNK: usize = 128 << 10;
 
-/// The exit code of this process; only the log shows it.
+/// What the process is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct PreviewRequest {
+    pub(super) picture: PathBuf,
+    /// Where the small one goes.
+    pub(super) output: PathBuf,
+    /// A file that was not written since is not the task's.
+    pub(super) not_before: SystemTime,
+    /// How long the process may compute, in whole seconds.
+    pub(super) limit: Duration,
+}
+
+/// The exit code of this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum PreviewExit {
     Done = 0,
+    /// The line that it has printed says why.
     Failed = 1,
     /// The arguments make no sense.
     Misused = 2,
-    /// Not a PNG or JPEG: nothing is wrong, there just is no picture.
-    NoPicture = 3,
+    NotSupported = NOT_SUPPORTED as isize,
+}
+
+/// Why there is no small picture.
+#[derive(Debug, thiserror::Error)]
+enum NoPreview {
+    #[error("{0}, not a file")]
+    NotAFile(&'static str),
+    #[error("it has {0} bytes, which is more than supported")]
+    TooLarge(u64),
+    #[error("it is older than the task")]
+    TooOld,
+    #[error(transparent)]
+    Picture(#[from] PictureError),
+    #[error("the small one cannot be written: {0}")]
+    NotWritten(#[source] ImageError),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+impl PreviewRequest {
+    /// The arguments of the process.
+    pub(super) fn words(&self) -> Vec<OsString> {
+        let since_1970 = self
+            .not_before
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
+        vec![
+            PREVIEW_ROLE.into(),
+            self.picture.clone().into(),
+            self.output.clone().into(),
+            since_1970.as_secs().to_string().into(),
+            self.limit.as_secs().max(1).to_string().into(),
+        ]
+    }
+
+    /// Reads the arguments behind [`PREVIEW_ROLE`].
+    fn parse(words: &[OsString]) -> Option<Self> {
+        let [picture, output, not_before, limit] = words else {
+            return None;
+        };
+        let seconds = |word: &OsStr| word.to_str()?.parse().ok().map(Duration::from_secs);
+        Some(Self {
+            picture: picture.into(),
+            output: output.into(),
+            not_before: SystemTime::UNIX_EPOCH.checked_add(seconds(not_before)?)?,
+            limit: seconds(limit)?,
+        })
+    }
 }
 
 /// Runs the process. `args` follow [`PREVIEW_ROLE`]. Blocks; needs no runtime.
 pub(crate) fn preview_main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
-    let end = match args.as_slice() {
-        [input, output] => limited(Path::new(input), Path::new(output)),
-        _ => PreviewExit::Misused,
+    let end = match PreviewRequest::parse(&args) {
+        Some(request) => {
+            limit_ourselves(request.limit);
+            // A decoder that meets what it did not expect.
+            std::panic::set_hook(Box::new(|panic| say(&panic.to_string().replace('\n', " "))));
+            match make(&request) {
+                Ok(()) => PreviewExit::Done,
+                Err(error) => {
+                    say(&error.to_string());
+                    let is_unsupported = matches!(error, NoPreview::Picture(PictureError::Unsupported(_)));
+                    if is_unsupported {
+                        PreviewExit::NotSupported
+                    } else {
+                        PreviewExit::Failed
+                    }
+                }
+            }
+        }
+        None => PreviewExit::Misused,
     };
     ExitCode::from(end as u8)
 }
 
-fn limited(input: &Path, output: &Path) -> PreviewExit {
-    // Without it the image's own limits hold, and the sender's time.
-    setrlimit(Resource::RLIMIT_AS, MOST_MEMORY, MOST_MEMORY).ok();
-    match shrink(input, output) {
-        Ok(end) => end,
-        Err(error) => {
-            // It may be closed.
-            writeln!(io::stderr(), "{}: {error}", input.display()).ok();
-            PreviewExit::Failed
-        }
+/// Before anything is opened. A limit that is refused is done without: the decoders have their own, and the sender its
+/// time.
+fn limit_ourselves(limit: Duration) {
+    for (resource, most) in [
+        (Resource::RLIMIT_AS, MOST_MEMORY),
+        (Resource::RLIMIT_CPU, limit.as_secs()),
+        (Resource::RLIMIT_FSIZE, LARGEST_OUTPUT),
+        (Resource::RLIMIT_NOFILE, MOST_FILES),
+        (Resource::RLIMIT_CORE, 0),
+    ] {
+        setrlimit(resource, most, most).ok();
     }
 }
 
-/// Reads `input` and writes a JPEG to `output` that fits the Manager's largest. Never enlarges.
-fn shrink(input: &Path, output: &Path) -> Result<PreviewExit, ImageError> {
-    if !input.metadata()?.is_file() {
-        return Ok(PreviewExit::NoPicture);
-    }
-    let mut reader = ImageReader::new(BufReader::new(File::open(input)?)).with_guessed_format()?;
-    if !matches!(reader.format(), Some(ImageFormat::Png | ImageFormat::Jpeg)) {
-        return Ok(PreviewExit::NoPicture);
-    }
-    let mut limits = Limits::no_limits();
-    limits.max_image_width = Some(LONGEST_SIDE);
-    limits.max_image_height = Some(LONGEST_SIDE);
-    limits.max_alloc = Some(MOST_PIXELS);
-    reader.limits(limits);
-    let mut image = reader.decode()?;
-    if image.width() > FITS.0 || image.height() > FITS.1 {
-        image = image.resize(FITS.0, FITS.1, FilterType::Triangle);
-    }
-    let mut made = OpenOptions::new();
-    made.write(true).create(true).truncate(true).mode(0o600);
-    let mut file = BufWriter::new(files::open_with(output, &mut made)?);
-    JpegEncoder::new_with_quality(&mut file, QUALITY).encode_image(&over_black(image))?;
+fn say(line: &str) {
+    // It may be closed.
+    writeln!(io::stderr(), "{line}").ok();
+}
+
+/// Makes the small picture.
+fn make(request: &PreviewRequest) -> Result<(), NoPreview> {
+    let picture = open(&request.picture, request.not_before)?;
+    let small = shrink(&mut BufReader::with_capacity(CHUNK, picture))?;
+    let mut file = BufWriter::new(files::create_anew(&request.output)?);
+    JpegEncoder::new_with_quality(&mut file, QUALITY)
+        .encode_image(&small)
+        .map_err(NoPreview::NotWritten)?;
     file.flush()?;
-    Ok(PreviewExit::Done)
+    Ok(())
 }
 
-/// What is transparent becomes black, as it does where the Manager itself makes a JPEG of a PNG.
-fn over_black(image: DynamicImage) -> RgbImage {
-    if !image.color().has_alpha() {
-        return image.into_rgb8();
+/// Opens a file that was written since then, and never what a link in its place leads to; folders may be links.
+///
+/// It is looked at before it is opened for reading: to open a device can do something, and a FIFO would wait.
+fn open(path: &Path, not_before: SystemTime) -> Result<File, NoPreview> {
+    let seen = OpenOptions::new()
+        .read(true)
+        .custom_flags(O_PATH | O_NOFOLLOW)
+        .open(path)?;
+    let found = seen.metadata()?;
+    let kind = found.file_type();
+    if !kind.is_file() {
+        return Err(NoPreview::NotAFile(match kind {
+            kind if kind.is_symlink() => "it is a link",
+            kind if kind.is_dir() => "it is a folder",
+            kind if kind.is_fifo() => "it is a FIFO",
+            kind if kind.is_socket() => "it is a socket",
+            _ => "it is a device",
+        }));
     }
-    let image = image.into_rgba8();
-    let mut small = RgbImage::new(image.width(), image.height());
-    for (to, from) in small.pixels_mut().zip(image.pixels()) {
-        let [red, green, blue, alpha] = from.0;
-        to.0 = [red, green, blue].map(|light| through(light, alpha));
+    if found.len() > LARGEST_INPUT {
+        return Err(NoPreview::TooLarge(found.len()));
     }
-    small
-}
-
-fn through(light: u8, alpha: u8) -> u8 {
-    u8::try_from(u16::from(light) * u16::from(alpha) / 255).unwrap_or(u8::MAX)
+    if found.modified()? < not_before {
+        return Err(NoPreview::TooOld);
+    }
+    // The very file that was looked at, whatever has its name by now.
+    let ours = format!("/proc/self/fd/{}", seen.as_raw_fd());
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(O_NONBLOCK | O_NOCTTY)
+        .open(ours)?;
+    Ok(file)
 }
 
 #[cfg(test)]

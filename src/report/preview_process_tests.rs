@@ -1,113 +1,107 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::symlink;
 
-use image::{Rgba, RgbaImage};
+use image::{ImageFormat, RgbImage};
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 use tempfile::TempDir;
 
 use super::*;
 
-/// Shrinks what `content` says, and gives the picture that came of it.
-fn shrunk(content: &[u8]) -> Result<(PreviewExit, Option<RgbImage>), ImageError> {
+/// What comes of what is at `path`, for a task that began at the epoch.
+fn made(path: &Path) -> Result<RgbImage, NoPreview> {
     let home = TempDir::new().unwrap();
-    let (input, output) = (home.path().join("in.exr"), home.path().join("out.jpg"));
-    fs::write(&input, content).unwrap();
-    let end = shrink(&input, &output)?;
-    let bytes = fs::read(&output).ok();
-    let jpeg = |bytes: Vec<u8>| {
-        image::load_from_memory_with_format(&bytes, ImageFormat::Jpeg)
-            .unwrap()
-            .into_rgb8()
+    let request = PreviewRequest {
+        picture: path.to_owned(),
+        output: home.path().join("out.jpg"),
+        not_before: SystemTime::UNIX_EPOCH,
+        limit: Duration::from_secs(10),
     };
-    Ok((end, bytes.map(jpeg)))
+    make(&request)?;
+    let bytes = fs::read(&request.output).unwrap();
+    let image = image::load_from_memory_with_format(&bytes, ImageFormat::Jpeg).unwrap();
+    Ok(image.into_rgb8())
 }
 
-fn encoded(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
-    let mut bytes = io::Cursor::new(Vec::new());
-    image.write_to(&mut bytes, format).unwrap();
-    bytes.into_inner()
-}
-
-fn near(pixel: [u8; 3], wanted: [u8; 3]) -> bool {
-    pixel.iter().zip(wanted).all(|(one, other)| one.abs_diff(other) < 12)
+fn picture(path: &Path) {
+    RgbImage::from_pixel(64, 48, image::Rgb([255, 0, 0]))
+        .save_with_format(path, ImageFormat::Png)
+        .unwrap();
 }
 
 #[test]
-fn large_ones_are_made_to_fit_and_small_ones_stay() {
-    let sizes = [
-        ((3840, 2160), (1920, 1080)),
-        ((100, 2160), (50, 1080)),
-        ((4000, 10), (1920, 5)),
-        ((64, 48), (64, 48)),
-    ];
-    for (from, to) in sizes {
-        let image = DynamicImage::new_rgb8(from.0, from.1);
-        let (end, picture) = shrunk(&encoded(&image, ImageFormat::Png)).unwrap();
-        assert_eq!((end, picture.unwrap().dimensions()), (PreviewExit::Done, to));
+fn what_is_asked_for_survives_the_command_line() {
+    let request = PreviewRequest {
+        picture: OsStr::from_bytes(b"/r/a\xff\n'.exr").into(),
+        output: "/home/picture.jpg".into(),
+        not_before: SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000),
+        limit: Duration::from_secs(10),
+    };
+    let words = request.words();
+    assert_eq!(words[0], PREVIEW_ROLE);
+    assert_eq!(PreviewRequest::parse(&words[1..]), Some(request));
+    assert_eq!(PreviewRequest::parse(&words), None);
+    let odd = ["a", "b", "18446744073709551615", "x"].map(OsString::from);
+    assert_eq!(PreviewRequest::parse(&odd), None);
+}
+
+#[test]
+fn j28_a_picture_of_any_name_in_any_folder_is_read() {
+    let folder = TempDir::new().unwrap();
+    fs::create_dir(folder.path().join("frames")).unwrap();
+    symlink(folder.path().join("frames"), folder.path().join("link")).unwrap();
+    for name in [&b"1.png"[..], b" it's\n\xff\xfe\t.exr", b"-", b"$(x)"] {
+        let path = folder.path().join("link").join(OsStr::from_bytes(name));
+        picture(&path);
+        let pixel = made(&path).unwrap().get_pixel(5, 5).0;
+        assert!(pixel[0] > 240 && pixel[1] < 12, "{pixel:?}");
     }
 }
 
 #[test]
-fn every_kind_of_png_and_jpeg_is_read_whatever_it_is_called() {
-    let red = [255, 0, 0];
-    let kinds: [(&str, &[u8], [u8; 3]); 4] = [
-        ("palette, interlaced", include_bytes!("fixtures/palette.png"), red),
-        (
-            "16 bit with alpha, interlaced",
-            include_bytes!("fixtures/rgba16.png"),
-            red,
-        ),
-        ("progressive", include_bytes!("fixtures/progressive.jpg"), red),
-        ("CMYK", include_bytes!("fixtures/cmyk.jpg"), red),
-    ];
-    for (kind, bytes, wanted) in kinds {
-        let (end, picture) = shrunk(bytes).unwrap();
-        assert_eq!(end, PreviewExit::Done, "{kind}");
-        let pixel = picture.unwrap().get_pixel(2, 2).0;
-        assert!(near(pixel, wanted), "{kind}: {pixel:?}");
-    }
-    for image in [
-        DynamicImage::new_luma8(9, 9),
-        DynamicImage::new_luma16(9, 9),
-        DynamicImage::new_luma_a8(9, 9),
+fn j25_only_a_file_that_was_written_since_is_read() {
+    let folder = TempDir::new().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    picture(&at("other.png"));
+    symlink(at("other.png"), at("link")).unwrap();
+    symlink("/dev/zero", at("zero")).unwrap();
+    mkfifo(&at("fifo"), Mode::S_IRWXU).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
+    for (path, wanted) in [
+        (at("link"), "it is a link, not a file"),
+        (at("zero"), "it is a link, not a file"),
+        (at("fifo"), "it is a FIFO, not a file"),
+        (at("socket"), "it is a socket, not a file"),
+        (at(""), "it is a folder, not a file"),
+        ("/dev/zero".into(), "it is a device, not a file"),
     ] {
-        let (end, picture) = shrunk(&encoded(&image, ImageFormat::Png)).unwrap();
-        assert_eq!((end, picture.unwrap().get_pixel(4, 4).0), (PreviewExit::Done, [0; 3]));
+        assert_eq!(made(&path).unwrap_err().to_string(), wanted, "{path:?}");
     }
+    assert!(matches!(made(&at("none")), Err(NoPreview::Io(_))));
+    let file = File::options().append(true).open(at("other.png")).unwrap();
+    file.set_modified(SystemTime::UNIX_EPOCH - Duration::from_secs(1))
+        .unwrap();
+    assert!(matches!(made(&at("other.png")), Err(NoPreview::TooOld)));
+    file.set_modified(SystemTime::now()).unwrap();
+    file.set_len(LARGEST_INPUT + 1).unwrap();
+    assert!(matches!(made(&at("other.png")), Err(NoPreview::TooLarge(_))));
 }
 
 #[test]
-fn what_is_transparent_is_over_black() {
-    let half = RgbaImage::from_pixel(32, 32, Rgba([200, 100, 0, 128]));
-    let (_, picture) = shrunk(&encoded(&half.into(), ImageFormat::Png)).unwrap();
-    let pixel = picture.unwrap().get_pixel(16, 16).0;
-    assert!(near(pixel, [100, 50, 0]), "{pixel:?}");
-}
-
-#[test]
-fn anything_else_is_no_picture_and_a_broken_one_is_an_error() {
-    for content in [&b"v/1\x01\x02"[..], b"", b"GIF89a", b"hello", b"\0\0\0\0"] {
-        assert_eq!(shrunk(content).unwrap(), (PreviewExit::NoPicture, None));
-    }
-    let home = TempDir::new().unwrap();
-    assert_eq!(
-        shrink(home.path(), &home.path().join("out")).unwrap(),
-        PreviewExit::NoPicture,
-        "a folder"
-    );
-    assert!(shrink(&home.path().join("none"), &home.path().join("out")).is_err());
-    let whole = encoded(&DynamicImage::new_rgb8(64, 64), ImageFormat::Png);
-    for cut in [8, 20, 33, whole.len() / 2] {
-        assert!(shrunk(&whole[..cut]).is_err(), "cut at {cut}");
-    }
-}
-
-#[test]
-fn a_picture_that_claims_to_be_enormous_is_refused_before_it_takes_memory() {
-    let mut bytes = encoded(&DynamicImage::new_rgb8(8, 8), ImageFormat::Png);
-    // Width and height of the header, with its checksum left wrong or right: both must not be followed.
-    bytes[16..24].copy_from_slice(&[0, 0, 0x7f, 0xff, 0, 0, 0x7f, 0xff]);
-    assert!(shrunk(&bytes).is_err());
-    let wide = encoded(&DynamicImage::new_luma8(LONGEST_SIDE + 1, 1), ImageFormat::Png);
-    assert!(matches!(shrunk(&wide), Err(ImageError::Limits(_))));
+fn a_small_picture_never_goes_through_a_link() {
+    let folder = TempDir::new().unwrap();
+    picture(&folder.path().join("in.png"));
+    symlink(folder.path().join("elsewhere"), folder.path().join("out.jpg")).unwrap();
+    let request = PreviewRequest {
+        picture: folder.path().join("in.png"),
+        output: folder.path().join("out.jpg"),
+        not_before: SystemTime::UNIX_EPOCH,
+        limit: Duration::from_secs(10),
+    };
+    make(&request).unwrap();
+    assert!(request.output.symlink_metadata().unwrap().is_file());
+    assert!(!folder.path().join("elsewhere").exists());
 }

@@ -3,6 +3,7 @@
 //! Writes the report of one task.
 
 use std::path::Path;
+use std::time::SystemTime;
 
 use tracing::warn;
 
@@ -10,6 +11,7 @@ use super::error_line::ErrorLine;
 use super::orphaned_run;
 use super::preview::PreviewQueue;
 use super::program_end::{one_line, program_end};
+use crate::clock;
 use crate::outcome::{Incomplete, Outcome};
 use crate::process::{EndNote, Finished};
 use crate::protocol::AssignedTask;
@@ -26,6 +28,7 @@ pub(crate) struct TaskReporter {
     name: String,
     writer: TaskWriter,
     pictures: PreviewQueue,
+    began: SystemTime,
     /// Why the last program failed, as it printed.
     error_line: ErrorLine,
     /// `pid=N > ` of the program that printed last.
@@ -44,6 +47,7 @@ impl TaskReporter {
             name: task.name.clone(),
             writer,
             pictures: pictures.clone(),
+            began: clock::system_time(),
             error_line: ErrorLine::default(),
             prefix: (0, String::new()),
         })
@@ -76,7 +80,7 @@ impl TaskReporter {
 
     /// Tells of a picture that was written: a candidate for the "last rendered" view. A relative path is the worker's.
     pub(crate) fn produced(&mut self, path: &Path) {
-        self.pictures.produced(&self.task, path);
+        self.pictures.produced(&self.task, self.began, path);
     }
 
     /// Remembers what became of a program of the task; `name` is the task's own word for it.

@@ -46,6 +46,7 @@ mod orders;
 mod output;
 mod paces;
 mod page;
+mod pictures;
 mod printable;
 mod processes;
 mod push;

@@ -26,6 +26,8 @@ pub(crate) struct Scale {
     pub(crate) flood: u64,
     /// Bytes printed at a pace.
     pub(crate) paced: u64,
+    /// Width and height of pictures.
+    pub(crate) picture: (u32, u32),
     /// How long a slow Manager takes for an update.
     pub(crate) slow_update: Duration,
     /// Workers in the large farm.
@@ -50,6 +52,7 @@ impl Scale {
             watched: Duration::from_secs(120),
             flood: 200_000_000,
             paced: 100_000_000,
+            picture: (3840, 2160),
             slow_update: Duration::from_secs(4),
             workers: 1000,
             apart: Duration::from_millis(150),
@@ -70,6 +73,7 @@ impl Scale {
             watched: shortly,
             flood: 1_000_000,
             paced: 1_000_000,
+            picture: (64, 48),
             slow_update: shortly,
             workers: 3,
             apart: Duration::from_millis(1),

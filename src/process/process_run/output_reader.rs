@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::net::unix::pipe;
 use tokio::time::Instant;
 
-use crate::process::line_splitter::LineSplitter;
+use crate::process::line_splitter::{LineSplitter, OutputLine};
 
 /// How many bytes are read at once: enough for the speed, little enough to be fair.
 const CHUNK: usize = 128 * 1024;
@@ -68,7 +68,7 @@ impl OutputReader {
         self.lines.due().filter(|_| self.is_open())
     }
 
-    pub(super) fn show_progress(&mut self, on_line: &mut dyn FnMut(&str)) {
+    pub(super) fn show_progress(&mut self, on_line: &mut dyn FnMut(OutputLine<'_>)) {
         self.lines.tick(Instant::now(), on_line);
     }
 
@@ -87,7 +87,7 @@ impl OutputReader {
     }
 
     /// Makes lines of the first `count` bytes that were read, and closes the pipe after its last.
-    pub(super) fn accept(&mut self, count: usize, on_line: &mut dyn FnMut(&str)) {
+    pub(super) fn accept(&mut self, count: usize, on_line: &mut dyn FnMut(OutputLine<'_>)) {
         self.lines.feed(&self.chunk[..count], on_line);
         if let Source::Draining(_, left) = &mut self.source {
             self.is_held |= *left < count;
@@ -107,12 +107,12 @@ impl OutputReader {
     }
 
     /// Closes a pipe that another process holds open.
-    pub(super) fn close_held(&mut self, on_line: &mut dyn FnMut(&str)) {
+    pub(super) fn close_held(&mut self, on_line: &mut dyn FnMut(OutputLine<'_>)) {
         self.is_held = true;
         self.close(on_line);
     }
 
-    fn close(&mut self, on_line: &mut dyn FnMut(&str)) {
+    fn close(&mut self, on_line: &mut dyn FnMut(OutputLine<'_>)) {
         self.source = Source::Closed;
         self.lines.finish(on_line);
     }

@@ -7,6 +7,7 @@ mod between;
 mod cancel;
 mod idle;
 mod many;
+mod pictures;
 mod prints;
 mod start;
 mod work;
@@ -76,6 +77,12 @@ pub(crate) const CASES: &[Case] = &[
         about: "a program that prints 200 MB as fast as it can",
         takes: "1 min",
         run: prints::flood,
+    },
+    Case {
+        name: "pictures",
+        about: "from Blender's `Saved:` of a 4K picture to the small one at the Manager, in each format",
+        takes: "8 min",
+        run: pictures::run,
     },
     Case {
         name: "many",
