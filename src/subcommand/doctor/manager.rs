@@ -70,7 +70,7 @@ async fn search(context: &CheckContext) -> Result<ManagerUrl, Finding> {
     let seen = match &verdict {
         Ok(SearchOutcome::Found(manager)) => return Ok(manager.url.clone()),
         Ok(several @ SearchOutcome::Several(_)) => format!("a search finds several: {}", several.describe()),
-        Err(_) if answers.is_empty() => format!("nobody answers a search on {}", networks.join(", ")),
+        Err(_) if answers.is_empty() => format!("nobody answers a search (on {})", networks.join(", ")),
         Err(_) => format!("a search finds no Manager, but {}", answers.join("; ")),
     };
     let seen = format!("no Manager is configured, and {seen}");

@@ -17,6 +17,7 @@ use test_bed::{Farm, Node, logged};
 use test_needs::{missing, not_root};
 
 use self::networks::Host;
+use crate::doctor::Answer;
 use crate::notify::Ear;
 use crate::push::listens;
 
@@ -90,8 +91,14 @@ fn j3_of_all_that_a_manager_names_the_first_that_answers_is_taken_and_nothing_of
         "{}",
         node.log()
     );
-    node.finish();
     assert_eq!(found.ended(), (0, "http://10.7.1.1:8080/\n".into(), String::new()));
+    let (node, answer) = node_host.run(move || {
+        let answer = Answer::of(&node);
+        (node, answer)
+    });
+    answer.says("ok", "manager.search", "a search finds http://10.7.1.1:8080/");
+    answer.says("ok", "manager.credentials", "the Manager accepts this worker");
+    node.finish();
     assert_eq!(own.manager.requests().len(), 0);
 }
 
@@ -258,7 +265,14 @@ fn j6_a_search_in_vain_ends_with_69_and_says_where_and_what() {
     nowhere.ip("link set lo down");
     node_host.connect(&manager_host, [("w0", "10.7.1.9/24"), ("eth0", "10.7.1.1/24")]);
     // It can be found, and names a place where nobody is.
-    let _farm = manager(&manager_host, &["10.7.1.77"], &["10.7.1.1"]);
+    let farm = manager(&manager_host, &["10.7.1.77"], &["10.7.1.1"]);
+    let node = searching(&farm, "node");
+    let answer = nowhere.run(move || Answer::of(&node));
+    answer.says(
+        "fail",
+        "manager.search",
+        "no Manager is configured, and nobody answers a search",
+    );
     let in_vain = [node_host.find_manager(), nowhere.find_manager()];
     let said = in_vain.map(|finding| {
         let (code, stdout, stderr) = finding.ended();
