@@ -174,7 +174,7 @@ fn j24_what_is_no_light_is_black_or_white() {
         vec![
             ("R", floats([f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1e38])),
             ("G", floats([-1.0, 1e-40, -0.0, 65_520.0])),
-            ("B", FlatSamples::U32(vec![0, 1, u32::MAX, 7].repeat(300))),
+            ("B", FlatSamples::U32([0, 1, u32::MAX, 7].repeat(300))),
         ],
         Encoding::FAST_LOSSLESS,
         |_| (),
