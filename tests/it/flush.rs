@@ -102,6 +102,15 @@ fn j7_a_manager_that_does_not_answer_is_given_up_and_nothing_is_lost() {
         said.contains("not all was delivered") && said.contains("tasks=1 outcomes=1"),
         "{said}"
     );
+    // None is named, and none is found.
+    let url = std::mem::take(&mut node.url);
+    let (code, said) = flush(&mut node);
+    assert_eq!(code, 1, "{said}");
+    assert!(
+        said.contains("searching the networks") && said.contains("not all was delivered"),
+        "{said}"
+    );
+    node.url = url;
     // A stop in the middle.
     fs::write(node.log_file(), "").unwrap();
     node.set("flush_patience", "10m");
