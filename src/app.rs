@@ -232,7 +232,7 @@ fn identity(config: &Config, home: &Home) -> Identity {
         version: VERSION.to_owned(),
         home: home.dir().to_string_lossy().into_owned(),
         manager: None,
-        started: clock::timestamp(),
+        started: clock::timestamp_of_millis(clock::unix_millis()),
     }
 }
 

@@ -6,12 +6,13 @@ use std::path::Path;
 use std::process::Command;
 
 /// The cases, and a row that each must have. `flood` is `paced` without a pace.
-const ROWS: [(&str, &str); 8] = [
+const ROWS: [(&str, &str); 9] = [
     ("actions", "running: Restart (after task is finished)"),
     ("work", "new job to its running program"),
     ("cancel", "a tree of 200 processes: cancel to last process dead"),
     ("between", "end of a task's program to the start of the next one's"),
     ("start", "start to first request"),
+    ("status", "status of a worker that runs a task"),
     ("idle", "requests per minute"),
     ("paced", "absent Manager: lines in the log"),
     ("many", "Send to Sleep, all at once: the last"),

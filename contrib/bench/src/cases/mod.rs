@@ -10,6 +10,7 @@ mod many;
 mod pictures;
 mod prints;
 mod start;
+mod status;
 mod work;
 
 use crate::contender::Contender;
@@ -59,6 +60,12 @@ pub(crate) const CASES: &[Case] = &[
         about: "from the worker's start to its first request",
         takes: "5 s",
         run: start::run,
+    },
+    Case {
+        name: "status",
+        about: "a look at a worker: `flamenco-worker status`",
+        takes: "10 s",
+        run: status::run,
     },
     Case {
         name: "idle",
