@@ -28,7 +28,7 @@ use crate::outcome::{Incomplete, Outcome, RequeueReason, names};
 use crate::process::{
     Exit, Finished, KillSequence, OpenFile, OutputLine, ProcessEvent, ProcessSpec, StartError, Stray, Usage,
 };
-use crate::report::TaskLog;
+use crate::report::{TaskLog, size};
 
 /// The program's own words are longer than any kernel takes them.
 const TOO_LONG: [Errno; 2] = [Errno::E2BIG, Errno::ENAMETOOLONG];
@@ -260,15 +260,6 @@ fn signal_name(signal: i32) -> String {
     match Signal::try_from(signal) {
         Ok(known) => format!("{known} ({signal})"),
         Err(_) => format!("signal {signal}"),
-    }
-}
-
-/// Bytes for people, in powers of 1000.
-pub(super) fn size(bytes: u64) -> String {
-    const UNITS: [(u64, &str); 3] = [(1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB")];
-    match UNITS.iter().find(|(unit, _)| bytes >= *unit) {
-        Some((unit, name)) => format!("{}.{} {name}", bytes / unit, bytes % unit * 10 / unit),
-        None => format!("{bytes} B"),
     }
 }
 

@@ -31,9 +31,9 @@ use serde::{Deserialize, Serialize};
 use super::file_work::error_text;
 use super::output_pattern::OutputPattern;
 use super::picture_format;
-use super::program::size;
 use crate::mounts::{is_mounted, mount_of};
 use crate::process::OpenFile;
+use crate::report::size;
 
 /// Up to so many names are asked for one by one; above, the folder is read.
 const NAMES_MOST: usize = 500;

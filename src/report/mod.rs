@@ -16,9 +16,11 @@ mod preview_process;
 mod program_end;
 mod task_log;
 mod task_reporter;
+mod task_totals;
 
 pub(crate) use orphaned_run::OrphanedRunEnd;
 pub(crate) use preview::PreviewQueue;
 pub(crate) use preview_process::{PREVIEW_ROLE, preview_main};
 pub(crate) use task_log::TaskLog;
 pub(crate) use task_reporter::TaskReporter;
+pub(crate) use task_totals::{TaskTotals, size};

@@ -11,6 +11,7 @@ use super::error_line::ErrorLine;
 use super::orphaned_run;
 use super::preview::PreviewQueue;
 use super::program_end::{one_line, program_end};
+use super::task_totals::{Counts, TaskTotals};
 use crate::clock;
 use crate::outcome::{Incomplete, Outcome};
 use crate::process::{EndNote, Finished};
@@ -29,6 +30,7 @@ pub(crate) struct TaskReporter {
     writer: TaskWriter,
     pictures: PreviewQueue,
     began: SystemTime,
+    counts: Counts,
     /// Why the last program failed, as it printed.
     error_line: ErrorLine,
     /// `pid=N > ` of the program that printed last.
@@ -48,6 +50,7 @@ impl TaskReporter {
             writer,
             pictures: pictures.clone(),
             began: clock::system_time(),
+            counts: Counts::default(),
             error_line: ErrorLine::default(),
             prefix: (0, String::new()),
         })
@@ -81,10 +84,12 @@ impl TaskReporter {
     /// Tells of a picture that was written: a candidate for the "last rendered" view. A relative path is the worker's.
     pub(crate) fn produced(&mut self, path: &Path) {
         self.pictures.produced(&self.task, self.began, path);
+        self.counts.picture();
     }
 
     /// Remembers what became of a program of the task; `name` is the task's own word for it.
     pub(crate) fn ended(&mut self, name: &str, finished: &Finished) {
+        self.counts.program(finished);
         self.writer.program(program_end(name, finished));
     }
 
@@ -97,8 +102,9 @@ impl TaskReporter {
 
     /// Ends the report. On return the end is on disk and on its way, not yet with the Manager, which is told only of a task
     /// that is completed or has failed; of a failed one, only if it still wants the task run. The last line of the log says
-    /// why a task is not completed, and so does the activity, but for a task that was stopped.
-    pub(crate) fn close(mut self, outcome: &Outcome) {
+    /// why a task is not completed, and so does the activity, but for a task that was stopped. Returns what the run came to.
+    pub(crate) fn close(mut self, outcome: &Outcome) -> Option<TaskTotals> {
+        let totals = self.writer.progress().map(|progress| self.counts.total(&progress));
         let cause = match outcome {
             Ok(()) => Cause::Completed,
             Err(Incomplete::Failed(why) | Incomplete::SuspectNode(why)) => {
@@ -120,6 +126,7 @@ impl TaskReporter {
             }
         };
         self.writer.close(cause);
+        totals
     }
 
     fn warn_failed(&self, why: &str) {

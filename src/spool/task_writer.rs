@@ -10,6 +10,7 @@ use super::records::END_NOTE;
 use super::run_end::{Cause, ProgramEnd};
 use super::shared::Shared;
 use super::task_folder::TaskFolder;
+use crate::progress::Progress;
 
 /// What a running task says goes in here. Nothing of it waits for the Manager, and only a full buffer of log
 /// touches the disk. Dropped, the task counts as cut off.
@@ -46,6 +47,11 @@ impl TaskWriter {
     pub(crate) fn step(&mut self) {
         self.folder.borrow_mut().step();
         self.shared.work.notify_one();
+    }
+
+    /// How far the task is.
+    pub(crate) fn progress(&self) -> Option<Progress> {
+        self.folder.borrow().progress()
     }
 
     /// What became of a program of the task.

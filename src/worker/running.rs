@@ -25,7 +25,7 @@ use crate::manager::push::Interest;
 use crate::node::Node;
 use crate::outcome::{Incomplete, Outcome, RequeueReason};
 use crate::protocol::{AssignedTask, Id};
-use crate::report::{PreviewQueue, TaskReporter};
+use crate::report::{PreviewQueue, TaskReporter, TaskTotals};
 use crate::signals::{Order, Urgency};
 use crate::spool::{Notice, Spool};
 use crate::task::{self, Tools};
@@ -61,7 +61,7 @@ struct RunPlan {
 struct RunResult {
     outcome: Outcome,
     /// `None`: its commands were never begun.
-    ran: Option<Duration>,
+    ran: Option<TaskTotals>,
 }
 
 /// What a run works with.
@@ -93,12 +93,7 @@ impl<M: Manager> Worker<'_, M> {
         self.status.send_modify(|status| status.begin(&task));
         let (run, after) = self.watch_over(&task, plan, interrupts).await;
         self.status.send_modify(Status::end);
-        match &run.outcome {
-            Ok(()) => info!(task = task.uuid.as_str(), "task {}: completed", task.name),
-            // The reporter has told a failure, with more.
-            Err(Incomplete::Failed(_) | Incomplete::SuspectNode(_)) => {}
-            Err(incomplete) => info!(task = task.uuid.as_str(), "task {}: {incomplete}", task.name),
-        }
+        info!(task = task.uuid.as_str(), "task {} {}", task.name, run.summary());
         self.repeats.note(&task.uuid, &run.outcome);
         self.note_stop(&task.uuid, &run);
         match (after, run.outcome) {
@@ -136,8 +131,10 @@ impl<M: Manager> Worker<'_, M> {
 
     /// A task that has its worker stopped comes back after each start: see [`Spool::interruptions`].
     fn note_stop(&self, task: &Id, run: &RunResult) {
-        match (&run.outcome, run.ran) {
-            (Err(Incomplete::Aborted(AbortReason::Shutdown | AbortReason::Force)), Some(ran)) if ran < HARDLY_BEGUN => {
+        match (&run.outcome, &run.ran) {
+            (Err(Incomplete::Aborted(AbortReason::Shutdown | AbortReason::Force)), Some(ran))
+                if ran.took < HARDLY_BEGUN =>
+            {
                 self.context.spool.count_interruption(task);
             }
             (Err(Incomplete::Aborted(_)), _) | (Err(Incomplete::Requeued(_)), None) => {}
@@ -203,6 +200,20 @@ impl RunResult {
     fn not_begun(outcome: Outcome) -> Self {
         Self { outcome, ran: None }
     }
+
+    /// How it ended, and what it came to.
+    fn summary(&self) -> String {
+        let (end, then) = match &self.outcome {
+            Ok(()) => ("completed".to_owned(), ": "),
+            // The reporter has told why, with more.
+            Err(Incomplete::Failed(_) | Incomplete::SuspectNode(_)) => ("failed".to_owned(), ": "),
+            Err(incomplete) => (incomplete.to_string(), "; "),
+        };
+        match &self.ran {
+            Some(totals) => format!("{end}{then}{totals}"),
+            None => end,
+        }
+    }
 }
 
 /// Does what is planned. Stopped meanwhile, the task does not begin.
@@ -232,15 +243,11 @@ async fn carry_out(plan: RunPlan, task: &AssignedTask, context: RunContext<'_>, 
         reporter.close(&Err(why.clone()));
         return RunResult::not_begun(Err(why));
     }
-    let began = Instant::now();
     let (outcome, cleanup) = task::run(task, context.tools, abort, &mut reporter).await;
     let outcome = context.breaker.judge(outcome);
-    reporter.close(&outcome);
+    let ran = reporter.close(&outcome);
     cleanup.run(context.tools, abort).await;
-    RunResult {
-        outcome,
-        ran: Some(began.elapsed()),
-    }
+    RunResult { outcome, ran }
 }
 
 /// What is heard of a job without an id, or with one that is none, would be that of all, or nothing.

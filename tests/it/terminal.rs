@@ -120,6 +120,13 @@ fn j15_a_line_below_the_log_tells_how_far_a_task_is_and_goes_with_it() {
     (2..=4).for_each(|number| stage.frame(number));
     stage.farm.completed(&task);
     stage.no_live_line();
+    let rows = stage.terminal.rows();
+    let summary = rows.iter().find(|row| row.contains("task shot_010 completed: "));
+    let told = |text: &str| summary.is_some_and(|row| row.contains(text));
+    assert!(
+        told("4 frames in ") && told(" each), peak memory ") && told("B  task="),
+        "{summary:?}"
+    );
     let odd: Vec<_> = stage
         .terminal
         .rows()

@@ -6,6 +6,7 @@
 //!
 //! demo --stay, in a terminal of its own ─► its page, in Chromium ─► workers-*.png, jobs-*.png, task-*.png
 //!                                      └─► what the terminal shows ─► terminal-*.png
+//! a worker and Blender, in terminals of 80 and 200 columns ─► worker-*.png
 //! ```
 //!
 //! Nothing in them is made up but the moment. Needs Chromium and its driver; Inter and JetBrains Mono (Debian's `fonts-inter`
@@ -14,12 +15,17 @@
 mod png;
 mod scene;
 mod terminal;
+mod worker;
 
 use std::{error::Error, fs, path::Path};
 
 use browser::{Browser, Look, Page, Theme};
 
-use self::{scene::Scene, terminal::Terminal};
+use self::{
+    scene::Scene,
+    terminal::{Program, show},
+};
+use test_bed::Terminal;
 
 type Done = Result<(), Box<dyn Error>>;
 
@@ -27,19 +33,28 @@ fn main() -> Done {
     let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../screenshots");
     fs::create_dir_all(&target)?;
     let browser = Browser::start()?;
-    let terminal = Terminal::run(&demo()?, &["--stay", "--workers", "4", "--jobs", "render,long,failing"])?;
-    let scene = Scene::prepare(&browser, &terminal)?;
+    worker::at_work(|name, terminal| draw(&browser, terminal, &target, name))?;
+    if std::env::args().any(|word| word == "--worker") {
+        return Ok(());
+    }
+    let demo = Program::run(&demo()?, &["--stay", "--workers", "4", "--jobs", "render,long,failing"])?;
+    let scene = Scene::prepare(&browser, &demo.terminal)?;
     for (name, look) in looks() {
         scene.take(look, |view, page| {
             keep(page, &target.join(format!("{view}-{name}.png")))
         })?;
     }
-    for (name, theme) in THEMES {
+    draw(&browser, &demo.terminal, &target, "terminal")
+}
+
+/// What a terminal shows, in both themes.
+fn draw(browser: &Browser, terminal: &Terminal, target: &Path, name: &str) -> Done {
+    for (theme_name, theme) in THEMES {
         let look = Look::default().theme(theme);
         let page = browser.page(look)?;
-        let (width, height) = terminal.show(&page)?;
+        let (width, height) = show(terminal, &page)?;
         page.look(Look { width, height, ..look })?;
-        keep(&page, &target.join(format!("terminal-{name}.png")))?;
+        keep(&page, &target.join(format!("{name}-{theme_name}.png")))?;
     }
     Ok(())
 }

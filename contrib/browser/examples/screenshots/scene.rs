@@ -8,7 +8,9 @@ use std::{
 
 use browser::{Browser, Look, Page};
 
-use crate::{Done, terminal::Terminal};
+use test_bed::Terminal;
+
+use crate::Done;
 
 /// For the demonstration to come up, and for each of its pages.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -87,7 +89,7 @@ impl<'a> Scene<'a> {
 fn address(terminal: &Terminal) -> Result<String, Box<dyn Error>> {
     let end = Instant::now() + PATIENCE;
     while Instant::now() < end {
-        let text = terminal.text();
+        let text = terminal.rows().join("\n");
         if let Some(at) = text.find("http://") {
             let address: String = text[at..]
                 .chars()
@@ -99,5 +101,5 @@ fn address(terminal: &Terminal) -> Result<String, Box<dyn Error>> {
         }
         std::thread::sleep(Duration::from_millis(50));
     }
-    Err(format!("the demonstration named no address:\n{}", terminal.text()).into())
+    Err(format!("the demonstration named no address:\n{}", terminal.rows().join("\n")).into())
 }
