@@ -15,6 +15,7 @@ mod explain;
 mod find_manager;
 mod flush;
 mod live_line;
+mod monitoring;
 mod open_home;
 mod relay;
 mod reload;
@@ -32,6 +33,7 @@ use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
 use self::find_manager::find_manager;
+use self::monitoring::monitor;
 use self::open_home::{OpenedHome, open};
 use self::relay::{leave_before_worker, relay};
 use self::reload::RunningConfig;
@@ -45,8 +47,9 @@ use crate::config::{Config, Environment};
 use crate::departure::Departure;
 use crate::home::{self, Home};
 use crate::logging::{self, LiveLineHandle};
-use crate::manager::push::{PushListener, hint_channel};
+use crate::manager::push::{HintSender, PushListener, hint_channel};
 use crate::manager::{HttpManager, Manager};
+use crate::metrics::Metrics;
 use crate::node::Node;
 use crate::printable;
 use crate::process::{Launcher, LauncherOptions, Reaper, Strays};
@@ -123,17 +126,18 @@ pub(crate) fn run(arguments: &Arguments, early: Early) -> Departure {
 
 /// `Err` is a departure too: one before there was a worker.
 async fn serve(running: RunningConfig<'_>, early: Early) -> Result<Departure, Departure> {
-    let (config, systemd, environment) = (&running.config.clone(), &running.systemd.clone(), running.environment);
+    let (config, systemd) = (&running.config.clone(), &running.systemd.clone());
     let live_line = running.log.as_ref().and_then(|log| log.live_line.clone());
     let mut signals = signals(early, live_line.as_ref())?;
     let (tell, orders) = unbounded_channel();
     start_first_thread().await?;
     let OpenedHome { home, known, contents } = tokio::select! {
-        opened = open(config, environment, systemd) => opened?,
+        opened = open(config, running.environment, systemd) => opened?,
         () = leave_before_worker(&mut signals, &tell) => return Err(Departure::Signalled),
     };
     let (launcher, reaper) = launcher(config, &home).map_err(failure("prepare to start programs"))?;
-    let manager = manager(config)?;
+    let metrics = Metrics::new(VERSION).map_err(failure("prepare metrics"))?;
+    let manager = manager(config)?.counted(metrics.clone());
     // Before anything is sent: what an earlier run left goes out at once.
     if let Some(known) = known {
         manager.identify(&known);
@@ -141,7 +145,6 @@ async fn serve(running: RunningConfig<'_>, early: Early) -> Result<Departure, De
     let (spool, sender) = Spool::of(contents);
     let (previews, preview_sender) = PreviewQueue::new(home.dir(), &config.timings);
     let (hints, source) = hint_channel(&config.timings);
-    let listener = config.push.then(|| PushListener::new(source, &config.timings));
     let context = WorkerContext {
         home: &home,
         spool: spool.clone(),
@@ -149,6 +152,7 @@ async fn serve(running: RunningConfig<'_>, early: Early) -> Result<Departure, De
         tools: tools(config, &launcher, &home),
         hints,
         node: Node::new(requirements(config, home.dir()), &config.timings),
+        metrics: metrics.clone(),
         strikes: config.node.strikes,
         register: running.arguments.register,
         restart_code: config.restart_exit_code,
@@ -165,18 +169,17 @@ async fn serve(running: RunningConfig<'_>, early: Early) -> Result<Departure, De
     // Before the Manager is reached: it may be away for long, and we are none the less up.
     systemd.ready();
     let (tell_left, left) = oneshot::channel();
-    let interrupts = Interrupts::new(orders, systemd.clone());
     let look_after = look_after_predecessors(config, &launcher, &home, &spool, tell_left);
     let before = async {
         tokio::join!(look_after, find_manager(&manager, config));
     };
     let departure = tokio::select! {
-        departure = worker.run(interrupts, before) => departure,
+        departure = worker.run(Interrupts::new(orders, systemd.clone()), before) => departure,
         never = reaper.run() => match never {},
         never = send_reports(left, &launcher, sender, &manager) => match never {},
         never = preview_sender.run(&manager, &launcher) => match never {},
         never = show_status(&view, config, &home, systemd, live_line) => match never {},
-        never = optional_services(listener, &manager, &config.task_types) => match never {},
+        never = optional_services(source, &view, &metrics, config) => match never {},
         never = relay(signals, tell, running, &manager, &home) => match never {},
     };
     // While the home is still ours.
@@ -323,11 +326,15 @@ async fn show_status(
 }
 
 /// What the worker can do without.
-async fn optional_services(listener: Option<PushListener>, manager: &HttpManager, task_types: &[String]) -> Infallible {
+async fn optional_services(hints: HintSender, view: &StatusView<'_>, metrics: &Metrics, config: &Config) -> Infallible {
+    let listener = config
+        .push
+        .then(|| PushListener::new(hints, metrics.clone(), &config.timings));
     tokio::select! {
-        never = listen(listener, manager) => never,
-        never = explain::explain_silence(manager) => never,
-        never = explain::report_programs(task_types) => never,
+        never = monitor(view, metrics, config) => never,
+        never = listen(listener, view.manager) => never,
+        never = explain::explain_silence(view.manager) => never,
+        never = explain::report_programs(&config.task_types) => never,
     }
 }
 

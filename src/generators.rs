@@ -18,6 +18,11 @@ pub fn command() -> clap::Command {
     Arguments::command()
 }
 
+/// The name of each metric, and what it tells.
+pub fn metrics() -> Vec<(&'static str, &'static str)> {
+    crate::metrics::rows()
+}
+
 /// The keys that `worker.toml` in the folder `system` sets, as `nice` or `log.level`.
 ///
 /// # Errors

@@ -32,6 +32,8 @@ mod home;
 mod logging;
 mod manager;
 mod manager_url;
+mod metrics;
+mod monitoring;
 mod mounts;
 mod node;
 mod outcome;

@@ -8,7 +8,7 @@ use clap::Command;
 use clap_mangen::Man;
 use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
 use flamenco_worker::generators::{ManualKey, ManualTable, ManualValue};
-use flamenco_worker::generators::{Section, SectionBody, command, sections};
+use flamenco_worker::generators::{Section, SectionBody, command, metrics, sections};
 
 use crate::PROGRAM;
 
@@ -31,6 +31,10 @@ const PROGRAMS: [&str; 4] = [
     "Programs read and write the shared storage with the rights of the worker's user. Over NFS it is the number of user and \
      group that counts.",
 ];
+
+const METRICS: &str = "With metrics set in the configuration, or FLAMENCO_METRICS, the worker answers to GET /metrics in the text \
+                       format of Prometheus. Histograms have _bucket, _sum and _count. /healthz says 200, or 503 and why this \
+                       worker cannot do its work; /livez says 200, or 503 where a restart could help.";
 
 pub(crate) fn of_program() -> io::Result<Vec<u8>> {
     // What follows the flags in the help is a section for each here.
@@ -67,6 +71,11 @@ pub(crate) fn of_program() -> io::Result<Vec<u8>> {
     }
     for section in sections() {
         add(&mut rest, &section);
+    }
+    rest.control("SH", ["METRICS"]);
+    rest.text([roman(METRICS)]);
+    for (name, about) in metrics() {
+        tagged(&mut rest, [bold(name)], about);
     }
     see_also(&mut rest, &[("flamenco-worker.toml", "5"), ("systemctl", "1")]);
     text.extend(rest.to_roff().into_bytes());

@@ -47,6 +47,10 @@ const ENVIRONMENT: &[(&str, &str)] = &[
         "FLAMENCO_LOG",
         "a level (error, warn, info, debug, trace), or filters: info,flamenco_worker::spool=trace",
     ),
+    (
+        "FLAMENCO_METRICS",
+        "where Prometheus finds /metrics: 127.0.0.1:9464, or unix:/run/...",
+    ),
     ("NO_COLOR", "no colours in the log"),
 ];
 

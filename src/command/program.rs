@@ -81,7 +81,10 @@ impl CommandProgram {
         let ended = tools
             .launcher
             .run_noted(&spec, note, abort, &mut |heard| match heard {
-                ProcessEvent::Started { pid: started } => pid = started,
+                ProcessEvent::Started { pid: started } => {
+                    pid = started;
+                    log.started();
+                }
                 ProcessEvent::Line(line) => {
                     log.output(pid, line.text);
                     on_line(line, *log);

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use ::toml::Value;
 use tracing::Level;
 
+use super::listen_address::ListenAddress;
 use super::table::Format;
 use super::units::{MemoryLimit, memory_limit, memory_limit_text, size, size_text};
 use crate::departure::RestartCode;
@@ -69,6 +70,15 @@ pub(super) const LEVEL: Format<Level> = Format {
     takes: LEVELS,
     read: level,
     write: |level| Some(quoted(level.as_str().to_lowercase())),
+};
+
+pub(super) const LISTEN_ADDRESS: Format<Option<ListenAddress>> = Format {
+    takes: "an address with a port, or \"unix:\" and the absolute path of a socket",
+    read: |node| {
+        let read = ListenAddress::parse(node.text()?);
+        read.map(Some).map_err(|error| node.diagnostic(error.to_string()))
+    },
+    write: |address| address.as_ref().map(|address| quoted(address.to_string())),
 };
 
 /// In bytes.

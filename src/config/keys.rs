@@ -12,11 +12,11 @@ use reqwest::header::HeaderMap;
 use tracing::Level;
 
 use super::formats::{
-    BOOLEAN, DIRECTORY, FILE, FREE_SPACE, LEVEL, MANAGER, MEMORY, PATHS, RESTART_EXIT_CODE, TASK_LOG_LIMIT, TASK_TYPES,
-    WORKER_NAME, integer, written, written_if_set,
+    BOOLEAN, DIRECTORY, FILE, FREE_SPACE, LEVEL, LISTEN_ADDRESS, MANAGER, MEMORY, PATHS, RESTART_EXIT_CODE,
+    TASK_LOG_LIMIT, TASK_TYPES, WORKER_NAME, integer, written, written_if_set,
 };
 use super::table::{ConfigSection, Format, Key, Setting, Table, table};
-use super::{MemoryLimit, SettingOrigin, headers};
+use super::{ListenAddress, MemoryLimit, SettingOrigin, headers};
 use crate::departure::RestartCode;
 use crate::manager_url::ManagerUrl;
 use crate::timings::Timings;
@@ -86,6 +86,10 @@ table! {
         /// Whether to listen to what the Manager broadcasts, so that a click there is an act here, beside asking now and
         /// then.
         push: bool = true, BOOLEAN;
+        /// Where Prometheus finds /metrics, and the probe of a container /healthz and /readyz: "127.0.0.1:9464" is for this
+        /// machine alone, "0.0.0.0:9464" for the whole network, since nobody is asked who they are; "unix:/run/..." is for this
+        /// worker's user and group. Nothing listens unless set.
+        metrics: Option<ListenAddress> = None, LISTEN_ADDRESS, such as "\"127.0.0.1:9464\"";
     } beside {
         /// The file that was read, if there was one.
         pub file: Option<PathBuf>;

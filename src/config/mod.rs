@@ -22,6 +22,7 @@ mod error;
 mod formats;
 mod headers;
 mod keys;
+mod listen_address;
 pub(crate) mod manual;
 mod origin;
 mod reader;
@@ -37,11 +38,15 @@ pub(crate) use self::environment::Environment;
 pub(crate) use self::environment::hostname;
 pub(crate) use self::error::{ConfigError, Warning};
 pub(crate) use self::keys::{Config, LogSettings};
+pub(crate) use self::listen_address::ListenAddress;
 pub(crate) use self::origin::SettingOrigin;
 use self::search::{ConfigFile, FileFormat};
 pub(crate) use self::units::MemoryLimit;
 use crate::cli::Arguments;
 pub(crate) use crate::document::Problem;
+
+/// The variable for `metrics`: several workers of one machine, which share a file, each need another address.
+const METRICS: &str = "FLAMENCO_METRICS";
 
 impl Config {
     /// Reads the file, the environment and the command line. It changes nothing.
@@ -106,6 +111,13 @@ impl Config {
         {
             self.worker_name = name.to_owned();
             self.set_origin("worker_name", SettingOrigin::Environment("FLAMENCO_WORKER_NAME"));
+        }
+        if let Some(address) = environment.get(METRICS).filter(|address| !address.is_empty()) {
+            let address = address.to_string_lossy();
+            let read = ListenAddress::parse(&address);
+            self.metrics =
+                Some(read.map_err(|error| Problem::new(format!("environment variable {METRICS}: {error}")))?);
+            self.set_origin("metrics", SettingOrigin::Environment(METRICS));
         }
         if let Some(log) = environment.get("FLAMENCO_LOG") {
             self.log = log_from_variable(&log.to_string_lossy(), self.log.level)?;

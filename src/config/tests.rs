@@ -165,7 +165,7 @@ fn what_the_manual_says_of_a_key_can_be_written() {
     assert_eq!(names.len(), config.origins.len());
     let defaults = Config::defaults(&node.environment);
     let changed = config.changes(&defaults);
-    let examples = "manager worker_name restart_exit_code home nice tls headers node";
+    let examples = "manager worker_name restart_exit_code home nice metrics tls headers node";
     assert_eq!(changed.join(" "), examples, "a default is not the one that is said");
 }
 

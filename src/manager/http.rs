@@ -15,7 +15,9 @@ use std::time::Duration;
 use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
 use serde::Serialize;
+use tokio::time::Instant;
 
+use super::api_request::{ApiRequest, request_result};
 use super::broadcast_tracker::BroadcastTracker;
 use super::client::{ClientError, ConnectionOptions};
 use super::contact_monitor::ContactMonitor;
@@ -24,15 +26,12 @@ use super::response::{ApiResponse, ResponseBody};
 use super::{Assignment, Delivery, Manager, ManagerError, ManagerInfo, Picture, PictureAnswer, Verdict};
 use crate::home::Credentials;
 use crate::manager_url::ManagerUrl;
+use crate::metrics::{ApiCall, Metrics};
 use crate::protocol::{
     ErrorBody, LARGEST_TASK, MayKeepRunning, Registered, Registration, SignOn, StateChange, StateChanged, TaskUpdate,
     WorkerStatus,
 };
 use crate::timings::Timings;
-
-/// The largest answer that is read, in bytes, except for a task. A proxy's error page, or another server on that port, may
-/// send anything.
-const LARGEST_ANSWER: usize = 1 << 20;
 
 /// The Manager at one URL, which may have to be found first. Until then no call has an answer.
 #[derive(Debug)]
@@ -42,17 +41,7 @@ pub(crate) struct HttpManager {
     contact: ContactMonitor,
     broadcasts: BroadcastTracker,
     timings: Timings,
-}
-
-/// One request of the worker API.
-struct ApiRequest<'a> {
-    method: Method,
-    path: &'a str,
-    content: Option<(&'static str, Vec<u8>)>,
-    limit: Duration,
-    authenticated: bool,
-    /// If the answer has more bytes than this, only its end is kept.
-    most: usize,
+    metrics: Option<Metrics>,
 }
 
 impl HttpManager {
@@ -76,6 +65,7 @@ impl HttpManager {
             contact: ContactMonitor::new(timings.contact_gap),
             broadcasts: BroadcastTracker::default(),
             timings: timings.clone(),
+            metrics: None,
         }
     }
 
@@ -87,6 +77,14 @@ impl HttpManager {
     /// Says what the search has come to, for [`last_error`](Self::last_error).
     pub(crate) fn set_search_state(&self, text: impl Into<String>) {
         self.location.set_search(text.into());
+    }
+
+    /// Has every request counted.
+    pub(crate) fn counted(self, metrics: Metrics) -> Self {
+        Self {
+            metrics: Some(metrics),
+            ..self
+        }
     }
 
     /// Waits until the Manager has had no change of this worker to broadcast for as long as `quiet`.
@@ -137,7 +135,11 @@ impl HttpManager {
 
     async fn call(&self, call: ApiRequest<'_>) -> Result<ApiResponse, ManagerError> {
         let place = self.location.place().ok_or(ManagerError::NotFound)?;
+        let (endpoint, began) = (call.endpoint, Instant::now());
         let response = self.exchange(call, &place).await;
+        if let Some(metrics) = &self.metrics {
+            metrics.request(endpoint, request_result(&response), began.elapsed());
+        }
         match &response {
             Ok(response) if response.is_of_the_manager() => self.contact.answered(),
             Ok(response) => self.contact.failed(&response.error()),
@@ -175,42 +177,27 @@ impl HttpManager {
         Ok(response)
     }
 
-    /// A request without a body, for a small answer.
-    fn get<'a>(&self, path: &'a str) -> ApiRequest<'a> {
-        ApiRequest {
-            method: Method::GET,
-            path,
-            content: None,
-            limit: self.timings.question_timeout,
-            authenticated: true,
-            most: LARGEST_ANSWER,
-        }
+    fn get<'a>(&self, endpoint: ApiCall, path: &'a str) -> ApiRequest<'a> {
+        ApiRequest::new(endpoint, Method::GET, path, self.timings.question_timeout)
     }
 
-    async fn post(&self, path: &str, limit: Duration) -> Result<ApiResponse, ManagerError> {
-        self.call(ApiRequest {
-            method: Method::POST,
-            path,
-            content: None,
-            limit,
-            authenticated: true,
-            most: LARGEST_ANSWER,
-        })
-        .await
+    async fn post(&self, endpoint: ApiCall, path: &str, limit: Duration) -> Result<ApiResponse, ManagerError> {
+        self.call(ApiRequest::new(endpoint, Method::POST, path, limit)).await
     }
 
-    async fn post_json(&self, path: &str, body: &impl Serialize, limit: Duration) -> Result<ApiResponse, ManagerError> {
+    async fn post_json(
+        &self,
+        endpoint: ApiCall,
+        path: &str,
+        body: &impl Serialize,
+        limit: Duration,
+    ) -> Result<ApiResponse, ManagerError> {
         let body = serde_json::to_vec(body).map_err(|error| ManagerError::NotTheManager(error.to_string()))?;
-        let content = Some(("application/json", body));
-        self.call(ApiRequest {
-            method: Method::POST,
-            path,
-            content,
-            limit,
-            authenticated: true,
-            most: LARGEST_ANSWER,
-        })
-        .await
+        let call = ApiRequest {
+            content: Some(("application/json", body)),
+            ..ApiRequest::new(endpoint, Method::POST, path, limit)
+        };
+        self.call(call).await
     }
 }
 
@@ -226,7 +213,7 @@ impl Manager for HttpManager {
     async fn info(&self) -> Result<ManagerInfo, ManagerError> {
         let call = ApiRequest {
             authenticated: false,
-            ..self.get("api/v3/version")
+            ..self.get(ApiCall::Version, "api/v3/version")
         };
         let response = self.call(call).await?;
         match response.status.as_u16() {
@@ -241,6 +228,7 @@ impl Manager for HttpManager {
     async fn register(&self, registration: &Registration) -> Result<Registered, ManagerError> {
         let response = self
             .post_json(
+                ApiCall::Register,
                 "api/v3/worker/register-worker",
                 registration,
                 self.timings.request_timeout,
@@ -254,7 +242,12 @@ impl Manager for HttpManager {
 
     async fn sign_on(&self, sign_on: &SignOn) -> Result<WorkerStatus, ManagerError> {
         let response = self
-            .post_json("api/v3/worker/sign-on", sign_on, self.timings.request_timeout)
+            .post_json(
+                ApiCall::SignOn,
+                "api/v3/worker/sign-on",
+                sign_on,
+                self.timings.request_timeout,
+            )
             .await?;
         match response.status.as_u16() {
             200 => Ok(response.json::<StateChange>()?.status_requested),
@@ -263,13 +256,13 @@ impl Manager for HttpManager {
     }
 
     async fn sign_off(&self) -> Result<(), ManagerError> {
-        self.post("api/v3/worker/sign-off", self.timings.request_timeout)
+        self.post(ApiCall::SignOff, "api/v3/worker/sign-off", self.timings.request_timeout)
             .await?
             .accepted()
     }
 
     async fn requested_status(&self) -> Result<Option<WorkerStatus>, ManagerError> {
-        let response = self.call(self.get("api/v3/worker/state")).await?;
+        let response = self.call(self.get(ApiCall::State, "api/v3/worker/state")).await?;
         match response.status.as_u16() {
             200 => Ok(Some(response.json::<StateChange>()?.status_requested)),
             204 => Ok(None),
@@ -279,19 +272,21 @@ impl Manager for HttpManager {
 
     async fn state_changed(&self, status: &WorkerStatus) -> Result<(), ManagerError> {
         let body = StateChanged { status };
-        self.post_json("api/v3/worker/state-changed", &body, self.timings.request_timeout)
-            .await?
-            .accepted()
+        self.post_json(
+            ApiCall::StateChanged,
+            "api/v3/worker/state-changed",
+            &body,
+            self.timings.request_timeout,
+        )
+        .await?
+        .accepted()
     }
 
     async fn fetch(&self) -> Result<Assignment, ManagerError> {
+        let limit = self.timings.request_timeout;
         let call = ApiRequest {
-            method: Method::POST,
-            path: "api/v3/worker/task",
-            content: None,
-            limit: self.timings.request_timeout,
-            authenticated: true,
             most: LARGEST_TASK,
+            ..ApiRequest::new(ApiCall::FetchTask, Method::POST, "api/v3/worker/task", limit)
         };
         let response = self.call(call).await?;
         match response.status.as_u16() {
@@ -305,7 +300,9 @@ impl Manager for HttpManager {
     }
 
     async fn may_i_run(&self, task: &str) -> Result<Verdict, ManagerError> {
-        let response = self.call(self.get(&task_path(task, "/may-i-run"))).await?;
+        let response = self
+            .call(self.get(ApiCall::MayIRun, &task_path(task, "/may-i-run")))
+            .await?;
         match response.status.as_u16() {
             200 => Ok(match response.json::<MayKeepRunning>()? {
                 MayKeepRunning {
@@ -319,7 +316,12 @@ impl Manager for HttpManager {
 
     async fn update(&self, task: &str, update: &TaskUpdate) -> Result<Delivery, ManagerError> {
         let response = self
-            .post_json(&task_path(task, ""), update, self.timings.update_timeout)
+            .post_json(
+                ApiCall::TaskUpdate,
+                &task_path(task, ""),
+                update,
+                self.timings.update_timeout,
+            )
             .await?;
         match response.status.as_u16() {
             204 => Ok(Delivery::Accepted),
@@ -333,13 +335,10 @@ impl Manager for HttpManager {
 
     async fn output_produced(&self, task: &str, picture: Picture) -> Result<PictureAnswer, ManagerError> {
         let path = task_path(task, "/output-produced");
+        let limit = self.timings.update_timeout;
         let call = ApiRequest {
-            method: Method::POST,
-            path: &path,
             content: Some((picture.mime, picture.bytes)),
-            limit: self.timings.update_timeout,
-            authenticated: true,
-            most: LARGEST_ANSWER,
+            ..ApiRequest::new(ApiCall::OutputProduced, Method::POST, &path, limit)
         };
         let response = self.call(call).await?;
         match response.status.as_u16() {
@@ -353,7 +352,7 @@ impl Manager for HttpManager {
         let path = format!("api/v3/worker-mgt/workers/{}", segment(&self.worker_id()));
         let call = ApiRequest {
             authenticated: false,
-            ..self.get(&path)
+            ..self.get(ApiCall::Worker, &path)
         };
         let response = self.call(call).await?;
         match response.status.as_u16() {

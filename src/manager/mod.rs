@@ -11,6 +11,7 @@
 //! Manager in trouble, is a [`ManagerError`], and never the Manager's decision.
 
 mod api;
+mod api_request;
 mod backoff;
 mod broadcast_tracker;
 mod client;

@@ -2,6 +2,7 @@
 
 //! What a report keeps of a program that has ended, and text in one line.
 
+use crate::metrics::{ExitKind, ProgramUse};
 use crate::process::{Exit, Finished, Stray};
 use crate::spool::{ProgramEnd, millis};
 
@@ -31,6 +32,24 @@ pub(super) fn program_end(name: &str, finished: &Finished) -> ProgramEnd {
         peak_memory: finished.usage.peak_rss,
         strays: names(&finished.strays.ended),
         unkillable: names(&finished.strays.unkillable),
+    }
+}
+
+/// The same as it is counted.
+pub(super) fn program_use(finished: &Finished) -> ProgramUse {
+    let exit = match finished.exit {
+        Exit::Success => ExitKind::Success,
+        Exit::Code(_) => ExitKind::Code,
+        Exit::Signal { oom: false, .. } => ExitKind::Signal,
+        Exit::Signal { oom: true, .. } => ExitKind::OutOfMemory,
+        Exit::Aborted(_) => ExitKind::Aborted,
+        Exit::Lost => ExitKind::GuardLost,
+    };
+    ProgramUse {
+        exit,
+        cpu: finished.usage.cpu,
+        peak_memory: finished.usage.peak_rss,
+        ended: finished.strays.ended.len(),
     }
 }
 

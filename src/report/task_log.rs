@@ -19,6 +19,8 @@ pub(crate) trait TaskLog {
     fn step(&mut self);
     /// A picture was written: a candidate for the "last rendered" view. The path is absolute.
     fn produced(&mut self, path: &Path);
+    /// A program runs.
+    fn started(&mut self) {}
     /// What became of a program; `name` is the task's own word for it.
     fn ended(&mut self, name: &str, finished: &Finished);
     /// Where the end of a program is noted should the worker go before it is told; the task is done if the program `is_last`
@@ -43,6 +45,9 @@ impl TaskLog for TaskReporter {
     }
     fn produced(&mut self, path: &Path) {
         Self::produced(self, path);
+    }
+    fn started(&mut self) {
+        Self::started(self);
     }
     fn ended(&mut self, name: &str, finished: &Finished) {
         Self::ended(self, name, finished);

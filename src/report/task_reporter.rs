@@ -10,11 +10,13 @@ use tracing::warn;
 use super::error_line::ErrorLine;
 use super::orphaned_run;
 use super::preview::PreviewQueue;
-use super::program_end::{one_line, program_end};
+use super::program_end::{one_line, program_end, program_use};
 use super::task_totals::{Counts, TaskTotals};
 use crate::clock;
+use crate::metrics::Metrics;
 use crate::outcome::{Incomplete, Outcome};
 use crate::process::{EndNote, Finished};
+use crate::progress::{Progress, Unit};
 use crate::protocol::AssignedTask;
 use crate::spool::{Cause, Spool, SpoolError, TaskWriter};
 
@@ -31,6 +33,9 @@ pub(crate) struct TaskReporter {
     pictures: PreviewQueue,
     began: SystemTime,
     counts: Counts,
+    metrics: Metrics,
+    /// What the task counts.
+    unit: Unit,
     /// Why the last program failed, as it printed.
     error_line: ErrorLine,
     /// `pid=N > ` of the program that printed last.
@@ -42,7 +47,12 @@ impl TaskReporter {
     ///
     /// # Errors
     /// As [`Spool::begin`]; then the task must not be run.
-    pub(crate) fn begin(spool: &Spool, pictures: &PreviewQueue, task: &AssignedTask) -> Result<Self, SpoolError> {
+    pub(crate) fn begin(
+        spool: &Spool,
+        pictures: &PreviewQueue,
+        metrics: &Metrics,
+        task: &AssignedTask,
+    ) -> Result<Self, SpoolError> {
         let writer = spool.begin(task)?;
         Ok(Self {
             task: task.uuid.to_string(),
@@ -51,6 +61,8 @@ impl TaskReporter {
             pictures: pictures.clone(),
             began: clock::system_time(),
             counts: Counts::default(),
+            metrics: metrics.clone(),
+            unit: Progress::of(task).unit,
             error_line: ErrorLine::default(),
             prefix: (0, String::new()),
         })
@@ -58,6 +70,7 @@ impl TaskReporter {
 
     /// Adds one line to the log, without its end; line ends inside make several lines of it. Never waits.
     pub(crate) fn line(&mut self, text: &str) {
+        self.metrics.logged(text.len());
         self.writer.line("", text);
     }
 
@@ -68,6 +81,7 @@ impl TaskReporter {
             self.error_line = ErrorLine::default();
         }
         self.error_line.add(text);
+        self.metrics.logged(text.len());
         self.writer.line(&self.prefix.1, text);
     }
 
@@ -78,18 +92,28 @@ impl TaskReporter {
 
     /// Counts one more step as done.
     pub(crate) fn step(&mut self) {
+        if self.unit == Unit::Frame {
+            self.metrics.frame_done();
+        }
         self.writer.step();
     }
 
     /// Tells of a picture that was written: a candidate for the "last rendered" view. A relative path is the worker's.
     pub(crate) fn produced(&mut self, path: &Path) {
+        self.metrics.picture_written();
         self.pictures.produced(&self.task, self.began, path);
         self.counts.picture();
+    }
+
+    /// A program of the task runs.
+    pub(crate) fn started(&mut self) {
+        self.metrics.program_started();
     }
 
     /// Remembers what became of a program of the task; `name` is the task's own word for it.
     pub(crate) fn ended(&mut self, name: &str, finished: &Finished) {
         self.counts.program(finished);
+        self.metrics.program_ended(&program_use(finished));
         self.writer.program(program_end(name, finished));
     }
 

@@ -55,6 +55,7 @@ impl<M: Manager> Worker<'_, M> {
                 }
                 Assignment::Nothing => {
                     refused.succeeded(FETCH.doing);
+                    self.context.metrics.without_task();
                     self.context.hints.set_interest(Interest::Work);
                     let pause = self.interval.pause(random());
                     self.context.hints.next_poll(pause).await;

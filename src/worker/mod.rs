@@ -45,6 +45,7 @@ use crate::departure::{Departure, RestartCode};
 use crate::home::Home;
 use crate::manager::push::HintReceiver;
 use crate::manager::{Backoff, Manager};
+use crate::metrics::Metrics;
 use crate::node::Node;
 use crate::protocol::WorkerStatus;
 use crate::report::PreviewQueue;
@@ -80,6 +81,8 @@ pub(crate) struct WorkerContext<'a> {
     pub strikes: u32,
     /// Whether credentials that the Manager refuses are given up also where it knows their worker.
     pub register: bool,
+    /// What is counted.
+    pub metrics: Metrics,
     /// The exit code for a restart, where there is somebody who restarts us.
     pub restart_code: Option<RestartCode>,
     /// How long things take.
@@ -148,6 +151,9 @@ impl<'a, M: Manager> Worker<'a, M> {
     fn enter(&mut self, from: &State, next: State, interrupts: &mut Interrupts) -> State {
         info!(state = %next, "now {next}");
         self.status.send_modify(|status| status.enter(next.clone()));
+        if next != State::Awake {
+            self.context.metrics.without_task();
+        }
         if next == State::Starting && *from != State::Starting {
             // What came before this state has been obeyed; what comes while we wait in it is kept for its end.
             interrupts.take_sleep();

@@ -22,6 +22,7 @@ use crate::abort::{Abort, AbortReason, AbortSource};
 use crate::chain::chain;
 use crate::manager::Manager;
 use crate::manager::push::Interest;
+use crate::metrics::{Metrics, TaskEnd};
 use crate::node::Node;
 use crate::outcome::{Incomplete, Outcome, RequeueReason};
 use crate::protocol::{AssignedTask, Id};
@@ -70,6 +71,7 @@ struct RunContext<'a> {
     tools: &'a Tools,
     spool: &'a Spool,
     previews: &'a PreviewQueue,
+    metrics: &'a Metrics,
     breaker: &'a mut CrashLoopBreaker,
 }
 
@@ -84,6 +86,8 @@ impl<M: Manager> Worker<'_, M> {
             "running task {}",
             task.name
         );
+        let handed_out = Instant::now();
+        self.context.metrics.task_handed_out();
         self.context.spool.handed_out(&task.uuid);
         let plan = self.plan(&task.uuid, unreadable);
         if let Some((pause, why)) = &plan.pause {
@@ -93,6 +97,9 @@ impl<M: Manager> Worker<'_, M> {
         self.status.send_modify(|status| status.begin(&task));
         let (run, after) = self.watch_over(&task, plan, interrupts).await;
         self.status.send_modify(Status::end);
+        self.context
+            .metrics
+            .task_ended(task_end(&run.outcome), handed_out.elapsed());
         info!(task = task.uuid.as_str(), "task {} {}", task.name, run.summary());
         self.repeats.note(&task.uuid, &run.outcome);
         self.note_stop(&task.uuid, &run);
@@ -159,6 +166,7 @@ impl<M: Manager> Worker<'_, M> {
             tools: &self.context.tools,
             spool: &self.context.spool,
             previews: &self.context.previews,
+            metrics: &self.context.metrics,
             breaker: &mut self.breaker,
         };
         let mut warning = pin!(warn_when_short(context.node, context.spool, &task.uuid));
@@ -223,7 +231,7 @@ async fn carry_out(plan: RunPlan, task: &AssignedTask, context: RunContext<'_>, 
     }
     let fit = context.node.check().await;
     // Not sooner: to the next start, a folder that is open is one whose task ran.
-    let mut reporter = match TaskReporter::begin(context.spool, context.previews, task) {
+    let mut reporter = match TaskReporter::begin(context.spool, context.previews, context.metrics, task) {
         Ok(reporter) => reporter,
         Err(error) => {
             let cause = RequeueReason::Spool(chain(&error));
@@ -272,6 +280,16 @@ fn abort_task(task: &Id, reason: AbortReason, source: &AbortSource, status: &wat
     info!(task = task.as_str(), "ending the task: {reason}");
     status.send_modify(|status| status.set_phase(TaskPhase::Ending(reason.clone())));
     source.raise(reason);
+}
+
+/// The outcome as it is counted.
+fn task_end(outcome: &Outcome) -> TaskEnd {
+    match outcome {
+        Ok(()) => TaskEnd::Completed,
+        Err(Incomplete::Failed(_) | Incomplete::SuspectNode(_)) => TaskEnd::Failed,
+        Err(Incomplete::Aborted(_)) => TaskEnd::Aborted,
+        Err(Incomplete::Requeued(_)) => TaskEnd::Requeued,
+    }
 }
 
 /// What an event means for the task that runs.

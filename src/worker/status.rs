@@ -81,6 +81,11 @@ impl Status {
         self.state = state;
     }
 
+    /// What the worker is.
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+
     /// The id of the task that runs.
     pub(crate) fn task(&self) -> Option<&str> {
         self.task.as_ref().map(|task| task.id.as_str())

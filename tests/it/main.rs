@@ -38,6 +38,7 @@ mod kills;
 mod left_running;
 mod loops;
 mod marks;
+mod metrics;
 mod network;
 mod node;
 mod notify;

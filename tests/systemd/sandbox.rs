@@ -94,6 +94,7 @@ fn the_units_and_drop_ins_are_understood() {
     for name in [
         "drain",
         "hardened",
+        "metrics",
         "nvidia",
         "setuid-programs",
         "shared-storage",

@@ -14,6 +14,7 @@ const ROWS: [(&str, &str); 9] = [
     ("start", "start to first request"),
     ("status", "status of a worker that runs a task"),
     ("idle", "requests per minute"),
+    ("scrape", "... its size"),
     ("paced", "absent Manager: lines in the log"),
     ("many", "Send to Sleep, all at once: the last"),
 ];

@@ -18,6 +18,7 @@ use super::farm_load::FarmLoad;
 use super::{EventFilter, HintSender, Interest, Link, ServerPacket};
 use crate::chain::chain;
 use crate::manager::{Backoff, HttpManager};
+use crate::metrics::Metrics;
 use crate::protocol::Handshake;
 use crate::random::random;
 use crate::timings::Timings;
@@ -34,6 +35,7 @@ const REPORTED_FAILURES: u32 = 3;
 #[derive(Debug)]
 pub(crate) struct PushListener {
     hints: HintSender,
+    metrics: Metrics,
     timings: Timings,
     farm: FarmLoad,
     backoff: Backoff,
@@ -64,9 +66,10 @@ enum ConnectionEvent {
 
 impl PushListener {
     /// A listener that sends its hints to `hints`.
-    pub(crate) fn new(hints: HintSender, timings: &Timings) -> Self {
+    pub(crate) fn new(hints: HintSender, metrics: Metrics, timings: &Timings) -> Self {
         Self {
             hints,
+            metrics,
             timings: timings.clone(),
             farm: FarmLoad::new(Instant::now()),
             backoff: Backoff::new(timings.backoff_min, timings.backoff_max),
@@ -86,6 +89,7 @@ impl PushListener {
             let began = Instant::now();
             self.hints.set_link(Link::Connected);
             let end = self.listen(manager).await;
+            self.metrics.push_connected(false);
             self.hints.set_link(Link::Down);
             if began.elapsed() >= self.timings.backoff_max {
                 self.backoff = Backoff::new(self.timings.backoff_min, self.timings.backoff_max);
@@ -111,6 +115,7 @@ impl PushListener {
             self.is_reported = false;
         }
         self.failures = 0;
+        self.metrics.push_connected(true);
         let filter = EventFilter::new(manager.worker_id(), interest);
         let mut state = ConnectionState::new(filter, &mut self.farm, &self.hints, &self.timings);
         state.open(&handshake);

@@ -16,6 +16,7 @@ use crate::departure::{Departure, RestartCode};
 use crate::home::{Credentials, Home};
 use crate::manager::push::{HintSender, Interest, hint_channel};
 use crate::manager::{Assignment, Delivery, Manager, ManagerError, ManagerInfo, Picture, PictureAnswer, Verdict};
+use crate::metrics::Metrics;
 use crate::node::{Node, Requirements};
 use crate::process::idle_launcher;
 use crate::protocol::{AssignedTask, Registered, Registration, SignOn, TaskUpdate, WorkerStatus};
@@ -241,6 +242,7 @@ pub(super) async fn live_in(home: &Home, manager: &Scripted, seconds: u64, order
         tools: Tools::new(commands, scratch),
         hints,
         node: Node::new(Requirements::default(), &timings),
+        metrics: Metrics::new("1").unwrap(),
         strikes: 3,
         register: false,
         restart_code: RestartCode::parse(47).unwrap(),

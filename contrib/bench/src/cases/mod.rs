@@ -9,6 +9,7 @@ mod idle;
 mod many;
 mod pictures;
 mod prints;
+mod scrape;
 mod start;
 mod status;
 mod work;
@@ -72,6 +73,12 @@ pub(crate) const CASES: &[Case] = &[
         about: "what a worker with nothing to do costs",
         takes: "3 min",
         run: idle::run,
+    },
+    Case {
+        name: "scrape",
+        about: "what it costs to be read by a Prometheus",
+        takes: "10 s",
+        run: scrape::run,
     },
     Case {
         name: "paced",

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! The file of a socket, from its making to its removal.
+//!
+//! A worker that was killed leaves one behind, which nobody listens on: it is taken over. One that somebody listens on, and
+//! anything else in its place, is left alone.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use tokio::runtime::Handle;
+
+/// For the worker's user and its group: what is told is no secret, and none of everybody's business.
+const MODE: u32 = 0o660;
+
+/// A socket of ours. The file goes with this.
+#[derive(Debug)]
+pub(super) struct SocketFile {
+    path: PathBuf,
+    /// Device and number of the file: somebody may have put another one in its place since.
+    identity: (u64, u64),
+}
+
+/// Makes a socket that is listened on. Blocks.
+///
+/// # Errors
+/// When there is another file, somebody listens on it, or the folder is not there or not ours to write.
+pub(super) fn make(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
+    let listener = match UnixListener::bind(path) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            remove_deserted(path)?;
+            UnixListener::bind(path)?
+        }
+        bound => bound?,
+    };
+    listener.set_nonblocking(true)?;
+    let file = fs::symlink_metadata(path)?;
+    let socket = SocketFile {
+        path: path.to_owned(),
+        identity: (file.dev(), file.ino()),
+    };
+    fs::set_permissions(path, fs::Permissions::from_mode(MODE))?;
+    Ok((listener, socket))
+}
+
+/// Removes a socket that nobody listens on.
+fn remove_deserted(path: &Path) -> io::Result<()> {
+    if !fs::symlink_metadata(path)?.file_type().is_socket() {
+        return Err(io::Error::new(
+            io::ErrorKind::AlreadyExists,
+            "there is a file that is no socket",
+        ));
+    }
+    match UnixStream::connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
+        Err(error) => Err(error),
+        Ok(_) => Err(io::Error::new(
+            io::ErrorKind::AddrInUse,
+            "another process listens there",
+        )),
+    }
+}
+
+impl SocketFile {
+    fn remove(path: &Path, identity: (u64, u64)) {
+        let ours = fs::symlink_metadata(path).is_ok_and(|file| (file.dev(), file.ino()) == identity);
+        if ours {
+            fs::remove_file(path).ok();
+        }
+    }
+}
+
+impl Drop for SocketFile {
+    /// In a thread, which the end of the process waits for, shortly: the file system may hang.
+    fn drop(&mut self) {
+        let (path, identity) = (std::mem::take(&mut self.path), self.identity);
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn_blocking(move || Self::remove(&path, identity));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(path: &Path) -> io::ErrorKind {
+        make(path).unwrap_err().kind()
+    }
+
+    #[test]
+    fn a_deserted_socket_is_taken_over_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.sock");
+        let (listener, socket) = make(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, MODE);
+        assert_eq!(kind(&path), io::ErrorKind::AddrInUse);
+        drop((listener, socket));
+        // As after a kill: nothing removed it.
+        let (listener, _) = make(&path).unwrap();
+        drop(listener);
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "").unwrap();
+        assert_eq!(kind(&path), io::ErrorKind::AlreadyExists);
+        assert_eq!(kind(&folder.path().join("none/metrics.sock")), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn only_our_own_file_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.sock");
+        let (_listener, socket) = make(&path).unwrap();
+        fs::rename(&path, folder.path().join("elsewhere")).unwrap();
+        fs::write(&path, "").unwrap();
+        SocketFile::remove(&path, socket.identity);
+        assert!(path.exists());
+        fs::rename(folder.path().join("elsewhere"), &path).unwrap();
+        SocketFile::remove(&path, socket.identity);
+        assert!(!path.exists());
+    }
+}
