@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// The cases, and a row that each must have. `flood` is `paced` without a pace.
-const ROWS: [(&str, &str); 9] = [
+const ROWS: [(&str, &str); 10] = [
     ("actions", "running: Restart (after task is finished)"),
     ("work", "new job to its running program"),
     ("cancel", "a tree of 200 processes: cancel to last process dead"),
