@@ -71,8 +71,9 @@ pub(crate) enum Delivery {
 pub(crate) enum PictureAnswer {
     /// The Manager has the picture.
     Taken,
-    /// The Manager's queue is full, the picture is too large, or the task is unknown. The picture is to be dropped, because
-    /// the next one is newer.
+    /// The Manager has others to see to first.
+    Busy,
+    /// The picture is too large, or the task is unknown.
     NotWanted,
 }
 

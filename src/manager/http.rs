@@ -343,7 +343,8 @@ impl Manager for HttpManager {
         let response = self.call(call).await?;
         match response.status.as_u16() {
             202 => Ok(PictureAnswer::Taken),
-            400 | 404 | 413 | 429 => Ok(PictureAnswer::NotWanted),
+            429 => Ok(PictureAnswer::Busy),
+            400 | 404 | 413 => Ok(PictureAnswer::NotWanted),
             _ => Err(response.error()),
         }
     }

@@ -17,12 +17,18 @@ use super::preview_process::{LARGEST_OUTPUT, NOT_SUPPORTED, PreviewRequest};
 use crate::blocking::run_blocking;
 use crate::chain::chain;
 use crate::files;
-use crate::manager::{Manager, Picture};
+use crate::manager::{Manager, Picture, PictureAnswer};
 use crate::process::{Exit, Launcher, ProcessSpec, StartError};
 use crate::timings::Timings;
 
 /// What the clocks of a file server and of this node may differ, for a file to count as written by the task.
 const CLOCKS: Duration = Duration::from_secs(5 * 60);
+
+/// How long a Manager without a place for a picture is left alone. It makes three small ones of each, some 50 ms for one of
+/// this size.
+const BUSY: Duration = Duration::from_millis(500);
+/// So often it is tried to send one.
+const TRIES: u32 = 10;
 
 /// A picture that a task wrote.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,7 +91,7 @@ impl PreviewSender {
         loop {
             let candidate = self.next().await;
             match self.make(launcher, &candidate).await {
-                Ok(picture) => send(manager, &candidate, picture).await,
+                Ok(picture) => self.send(manager, &candidate, &picture).await,
                 Err(error) => self.said.say(&candidate, &error),
             }
             let output = self.output.clone();
@@ -138,6 +144,23 @@ impl PreviewSender {
         }
     }
 
+    /// Sends a picture. A Manager that has no place for it is asked again for a while, unless there is a newer one: this may
+    /// be the last of its job.
+    async fn send<M: Manager>(&self, manager: &M, candidate: &Candidate, picture: &Picture) {
+        let (task, bytes) = (&candidate.task, picture.bytes.len());
+        for _ in 0..TRIES {
+            match manager.output_produced(task, picture.clone()).await {
+                Ok(PictureAnswer::Busy) => sleep(BUSY).await,
+                Ok(answer) => return debug!(task, bytes, ?answer, "sent a picture"),
+                Err(error) => return debug!(task, error = chain(&error), "a picture was not sent"),
+            }
+            if self.newest.has_changed().unwrap_or(false) {
+                return debug!(task, "a picture was not sent: there is a newer one");
+            }
+        }
+        debug!(task, "a picture was not sent: the Manager has no place for it");
+    }
+
     /// Reads the small picture, beside the event loop: the home, where it is, may stand still.
     async fn read(&self) -> io::Result<Picture> {
         let output = self.output.clone();
@@ -145,14 +168,6 @@ impl PreviewSender {
             mime: "image/jpeg",
             bytes: run_blocking(move || files::read(&output, LARGEST_OUTPUT)).await?,
         })
-    }
-}
-
-async fn send<M: Manager>(manager: &M, candidate: &Candidate, picture: Picture) {
-    let bytes = picture.bytes.len();
-    match manager.output_produced(&candidate.task, picture).await {
-        Ok(answer) => debug!(task = candidate.task, bytes, ?answer, "sent a picture"),
-        Err(error) => debug!(task = candidate.task, error = chain(&error), "a picture was not sent"),
     }
 }
 

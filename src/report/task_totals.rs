@@ -52,7 +52,7 @@ impl fmt::Display for TaskTotals {
         let took = precise(self.took);
         match steps(&self.done) {
             Some(steps) => write!(f, "{steps} in {took}")?,
-            None => write!(f, "in {took}")?,
+            None => f.write_str(&took)?,
         }
         if let Some(each) = self.done.each_in_words().filter(|_| self.done.done > 1) {
             write!(f, " ({each})")?;
@@ -139,6 +139,6 @@ mod tests {
             pictures: 1,
             ..totals(Unit::Step, 1, 1)
         };
-        assert_eq!(film.to_string(), "in 12 min 48 s, peak memory 42 B, 1 picture");
+        assert_eq!(film.to_string(), "12 min 48 s, peak memory 42 B, 1 picture");
     }
 }

@@ -237,7 +237,12 @@ fn a_failed_task_is_a_warning_with_the_line_that_says_why_and_the_way_to_its_log
              `flamenco-worker history {id}` shows its log"
         ),
     );
-    assert_eq!(node.log().matches("task task failed").count(), 1, "{}", node.log());
+    assert_eq!(
+        node.log().matches("warn  task task failed").count(),
+        1,
+        "{}",
+        node.log()
+    );
     let (code, out, _) = history(&node, &[id]);
     assert!(code == 0 && out.contains("> Error: Cannot read file"), "{out}");
     node.finish();
