@@ -54,12 +54,14 @@ use crate::node::Node;
 use crate::printable;
 use crate::process::{Launcher, LauncherOptions, Reaper, Strays};
 use crate::report::PreviewQueue;
+use crate::scratch::{Leftovers, ScratchDirs, WarnedOnce};
 use crate::setup::{OURSELVES, bytes_of_memory, connection_options, requirements, tools_folder};
 use crate::signals::{Early, Signals};
 use crate::snapshot::Identity;
 use crate::spool::{Sender, Spool};
 use crate::systemd::Systemd;
-use crate::task::{self, Leftovers, ScratchDirs, Tools, WarnedOnce};
+use crate::task::{self, Tools};
+use crate::warm::{Keeper, WarmBlender, WarmLimits};
 use crate::worker::{Interrupts, Introduction, Worker, WorkerContext};
 
 /// What still runs in the background when the worker has left (a hung file system) is given this long.
@@ -144,12 +146,13 @@ async fn serve(running: RunningConfig<'_>, early: Early) -> Result<Departure, De
     }
     let (spool, sender) = Spool::of(contents);
     let (previews, preview_sender) = PreviewQueue::new(home.dir(), &config.timings);
+    let (warm, keeper) = warm(config, &launcher, &home).unzip();
     let (hints, source) = hint_channel(&config.timings);
     let context = WorkerContext {
         home: &home,
         spool: spool.clone(),
         previews,
-        tools: tools(config, &launcher, &home),
+        tools: tools(config, &launcher, &home, warm),
         hints,
         node: Node::new(requirements(config, home.dir()), &config.timings),
         metrics: metrics.clone(),
@@ -179,7 +182,7 @@ async fn serve(running: RunningConfig<'_>, early: Early) -> Result<Departure, De
         never = send_reports(left, &launcher, sender, &manager) => match never {},
         never = preview_sender.run(&manager, &launcher) => match never {},
         never = show_status(&view, config, &home, systemd, live_line) => match never {},
-        never = optional_services(source, &view, &metrics, config) => match never {},
+        never = optional_services(source, keeper, &view, &metrics, config) => match never {},
         never = relay(signals, tell, running, &manager, &home) => match never {},
     };
     // While the home is still ours.
@@ -289,9 +292,32 @@ async fn send_reports(
 }
 
 /// What tasks need on this node.
-fn tools(config: &Config, launcher: &Launcher, home: &Home) -> Tools {
+fn tools(config: &Config, launcher: &Launcher, home: &Home, warm: Option<WarmBlender>) -> Tools {
     let commands = CommandTools::new(launcher.clone(), &config.timings, tools_folder());
-    Tools::new(commands.with_journals(home.rendering_dir()), scratch(home))
+    Tools::new(
+        commands.with_journals(home.rendering_dir()).with_warm(warm),
+        scratch(home),
+    )
+}
+
+/// What keeps Blender between tasks, where that is switched on.
+fn warm(config: &Config, launcher: &Launcher, home: &Home) -> Option<(WarmBlender, Keeper)> {
+    let settings = &config.warm;
+    let limits = WarmLimits {
+        idle: settings.idle,
+        tasks: settings.tasks,
+        memory: bytes_of_memory(settings.memory),
+    };
+    let new = || WarmBlender::new(limits, home.dir().join("warm"), launcher, scratch(home));
+    settings.blender.then(new)
+}
+
+/// Keeps a Blender, where that is switched on.
+async fn keep(keeper: Option<Keeper>) -> Infallible {
+    match keeper {
+        Some(keeper) => keeper.run().await,
+        None => pending().await,
+    }
 }
 
 /// Where the temporary directories of tasks are made.
@@ -326,13 +352,20 @@ async fn show_status(
 }
 
 /// What the worker can do without.
-async fn optional_services(hints: HintSender, view: &StatusView<'_>, metrics: &Metrics, config: &Config) -> Infallible {
+async fn optional_services(
+    hints: HintSender,
+    keeper: Option<Keeper>,
+    view: &StatusView<'_>,
+    metrics: &Metrics,
+    config: &Config,
+) -> Infallible {
     let listener = config
         .push
         .then(|| PushListener::new(hints, metrics.clone(), &config.timings));
     tokio::select! {
         never = monitor(view, metrics, config) => never,
         never = listen(listener, view.manager) => never,
+        never = keep(keeper) => never,
         never = explain::explain_silence(view.manager) => never,
         never = explain::report_programs(&config.task_types) => never,
     }

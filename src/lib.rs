@@ -45,6 +45,7 @@ mod progress;
 mod protocol;
 mod random;
 mod report;
+mod scratch;
 mod setup;
 mod signals;
 mod snapshot;
@@ -54,6 +55,7 @@ mod systemd;
 mod task;
 mod timings;
 mod trees;
+mod warm;
 mod worker;
 
 pub use program::main;

@@ -103,12 +103,12 @@ fn the_reader_sees_references_and_what_defines_a_name() {
 
 #[test]
 fn the_reader_sees_imports_in_every_form_and_not_in_comments_or_tests() {
-    let text = "use crate::abort::Abort;\nuse crate::{clock, files::read};\n//! crate::worker\nlet x = crate::timings::Timings::default();\nuse flamenco_worker::app;\n#[cfg(test)]\nmod tests { use crate::task; }\n";
+    let text = "use crate::abort::Abort;\nuse crate::{clock, files::read};\n//! crate::worker\nlet x = crate::timings::Timings::default();\nuse flamenco_worker::app;\n#[cfg(test)]\nmod tests;\nuse crate::home;\n#[cfg(test)]\nmod other { use crate::task; }\n";
     let found: Vec<_> = imports(text)
         .into_iter()
         .map(|(line, room)| format!("{line} {room}"))
         .collect();
-    assert_eq!(found, ["1 abort", "2 clock", "2 files", "4 timings", "5 app"]);
+    assert_eq!(found, ["1 abort", "2 clock", "2 files", "4 timings", "5 app", "8 home"]);
 }
 
 /// The files of `src` that may name SIGKILL: the one that sends it, and the one that reads it in a status.
@@ -148,10 +148,13 @@ fn room_of(file: &Path) -> String {
         .into_owned()
 }
 
-/// The lines of a file without comments and tests, each with its number.
+/// The lines of a file without comments and tests, each with its number. Tests come last in a file, but for a `mod tests;`.
 fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let next = text.lines().skip(1).chain([""]);
     text.lines()
-        .take_while(|line| !line.starts_with("#[cfg(test)]"))
+        .zip(next)
+        .take_while(|(line, next)| !line.starts_with("#[cfg(test)]") || next.ends_with(';'))
+        .map(|(line, _)| line)
         .enumerate()
         .map(|(index, line)| (index + 1, line.split("//").next().unwrap_or_default()))
 }

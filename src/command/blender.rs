@@ -2,15 +2,25 @@
 
 //! `blender-render` runs Blender, whose output tells which frames are done and which files were written.
 
+use std::time::Duration;
+
+use tokio::time::sleep;
+
 use super::context::CommandContext;
 use super::crash_report;
 use super::parameters::{ParameterError, Parameters};
-use super::program::CommandProgram;
+use super::program::{CommandProgram, announce, conclude, log_end};
 use super::render_output::RenderOutput;
 use super::render_tracker::RenderTracker;
-use crate::outcome::Outcome;
-use crate::process::OutputLine;
+use super::start_hint::find_on_path;
+use crate::blocking::run_blocking_within;
+use crate::outcome::{Incomplete, Outcome, names};
+use crate::process::{Finished, OutputLine};
 use crate::report::TaskLog;
+use crate::warm::{Eligible, WarmEnd, WarmTask};
+
+/// How long a look for the program may take, where Blender is kept.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// The command line is `exe`, the words of `exeArgs`, `argsBefore`, `blendfile` if it is not empty, `args`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +29,8 @@ pub(crate) struct BlenderRender {
     pub exe: String,
     /// Everything after `exe`, in order.
     pub args: Vec<String>,
+    /// The file that is rendered, a word of `args`; empty: none is named.
+    pub blendfile: String,
 }
 
 impl BlenderRender {
@@ -31,16 +43,19 @@ impl BlenderRender {
         args.extend(before);
         args.extend((!blendfile.is_empty()).then(|| blendfile.to_owned()));
         args.extend(after);
-        Ok(Self { exe, args })
+        Ok(Self {
+            exe,
+            args,
+            blendfile: blendfile.to_owned(),
+        })
     }
 
     pub(super) async fn run(&self, context: &mut CommandContext<'_>) -> Outcome {
-        let program = CommandProgram::new(
-            "blender-render",
-            &self.exe,
-            self.args.clone(),
-            context.tools.blender_kill_sequence.clone(),
-        );
+        if let Some(task) = self.warm_task(context).await
+            && let Some(ended) = self.run_in_kept(&task, context).await
+        {
+            return ended;
+        }
         let mut tracker = RenderTracker::begin(context, &self.args).await;
         let mut output = RenderOutput::default();
         let mut on_line = |line: OutputLine<'_>, log: &mut dyn TaskLog| {
@@ -48,13 +63,105 @@ impl BlenderRender {
                 tracker.saved(path);
             }
         };
-        let (ended, writing) = program.run_with_open_files(context, &mut on_line).await;
+        let (ended, writing) = self.program(context).run_with_open_files(context, &mut on_line).await;
         tracker.end(&ended, writing, context).await;
         if ended.is_err() {
             crash_report::copy_to_log(context).await;
         }
         ended
     }
+
+    fn program(&self, context: &CommandContext<'_>) -> CommandProgram {
+        CommandProgram::new(
+            "blender-render",
+            &self.exe,
+            self.args.clone(),
+            context.tools.blender_kill_sequence.clone(),
+        )
+    }
+
+    /// The same for a Blender that is kept, where that is switched on, and this is for it.
+    async fn warm_task(&self, context: &CommandContext<'_>) -> Option<WarmTask> {
+        let (warm, environment) = (context.tools.warm.as_ref()?, context.environment);
+        let eligible = Eligible::of(&self.args, &self.blendfile)?;
+        if !environment.is_only || !warm.is_for(&environment.job) {
+            return None;
+        }
+        let exe = self.exe.clone();
+        let find = move || {
+            if exe.contains('/') {
+                Some(exe.into())
+            } else {
+                find_on_path(&exe)
+            }
+        };
+        let program = run_blocking_within(sleep(LOOK), find).await??;
+        let cold = self.program(context).spec(context);
+        let files = (program, self.blendfile.clone().into());
+        warm.task(&environment.job, eligible, &cold, files).await
+    }
+
+    /// Renders in a Blender that is kept. `None`: it is to be rendered as if there was none.
+    async fn run_in_kept(&self, task: &WarmTask, context: &mut CommandContext<'_>) -> Option<Outcome> {
+        let warm = context.tools.warm.clone()?;
+        announce(&self.program(context).spec(context), context);
+        let mut tracker = RenderTracker::begin(context, &self.args).await;
+        let mut output = RenderOutput::default();
+        let CommandContext { abort, log, .. } = context;
+        let end = warm
+            .render(task, abort, &mut |pid, line| {
+                log.output(pid, line.text);
+                if let Some(path) = output.handle_line(line.bytes, *log) {
+                    tracker.saved(path);
+                }
+            })
+            .await;
+        let (ended, writing) = match end {
+            WarmEnd::Rendered(finished, tasks) => {
+                log_rendered(&finished, tasks, context);
+                context.log.ended(&self.exe, &finished);
+                (Ok(()), Vec::new())
+            }
+            WarmEnd::Aborted(mut finished) => {
+                log_end(&finished, context);
+                context.log.ended(&self.exe, &finished);
+                let writing = std::mem::take(&mut finished.writing);
+                (conclude(*finished, context.tools.crash), writing)
+            }
+            WarmEnd::NotBegun(reason) => (Err(Incomplete::Aborted(reason)), Vec::new()),
+            WarmEnd::Cold { why, died, writing } => {
+                if let Some(finished) = died {
+                    log_end(&finished, context);
+                }
+                let failed = Err(Incomplete::Failed(why.clone().unwrap_or_default()));
+                tracker.end(&failed, writing, context).await;
+                crash_report::copy_to_log(context).await;
+                why.iter().for_each(|why| context.log.line(why));
+                return None;
+            }
+        };
+        tracker.end(&ended, writing, context).await;
+        Some(ended)
+    }
+}
+
+/// What the log says of a task that was rendered in a Blender that is kept.
+fn log_rendered(finished: &Finished, tasks: u32, context: &mut CommandContext<'_>) {
+    let Finished { pid, usage, strays, .. } = finished;
+    if !strays.ended.is_empty() {
+        context
+            .log
+            .line(&format!("left behind and ended: {}", names(&strays.ended)));
+    }
+    let which = match tasks {
+        1 => "which is kept for the next task of this job".to_owned(),
+        _ => format!("which was kept from the task before; it has rendered {tasks} tasks"),
+    };
+    context.log.line(&format!(
+        "pid={pid} rendered this in {:.2} s, {:.2} s of CPU time: a Blender {which}",
+        usage.wall.as_secs_f64(),
+        usage.cpu.as_secs_f64(),
+    ));
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use crate::process::{KillSequence, Launcher};
 use crate::protocol::AssignedTask;
 use crate::report::TaskLog;
 use crate::timings::Timings;
+use crate::warm::WarmBlender;
 
 /// What the commands of every task on this node need.
 #[derive(Debug, Clone)]
@@ -31,6 +32,8 @@ pub(crate) struct CommandTools {
     pub(super) crash: Duration,
     /// The folder for the journals of runs of Blender; `None` in some tests.
     journals: Option<PathBuf>,
+    /// Renders in a Blender that is kept, where that is switched on.
+    pub(super) warm: Option<WarmBlender>,
 }
 
 impl CommandTools {
@@ -48,6 +51,7 @@ impl CommandTools {
             patience: timings.grace,
             crash: timings.crash_window,
             journals: None,
+            warm: None,
         }
     }
 
@@ -58,6 +62,22 @@ impl CommandTools {
         Self {
             journals: Some(folder),
             ..self
+        }
+    }
+
+    /// The same tools, which render in a Blender that is kept, where they have one.
+    #[must_use]
+    pub(crate) fn with_warm(self, warm: Option<WarmBlender>) -> Self {
+        Self { warm, ..self }
+    }
+
+    /// No task is taken now: a Blender that is kept goes. The future, which need not be waited for, is over when it has.
+    pub(crate) fn let_go(&self) -> impl Future<Output = ()> + use<> {
+        let going = self.warm.as_ref().map(WarmBlender::let_go);
+        async {
+            if let Some(going) = going {
+                going.await;
+            }
         }
     }
 
@@ -80,6 +100,10 @@ pub(crate) struct TaskEnvironment {
     pub(super) label: String,
     /// The task's id.
     pub(super) task: String,
+    /// The job's id.
+    pub(super) job: String,
+    /// The task has no other command.
+    pub(super) is_only: bool,
     /// The task's temporary directory.
     pub(super) tmpdir: PathBuf,
 }
@@ -100,6 +124,8 @@ impl TaskEnvironment {
             env,
             label: task.name.clone(),
             task: task.uuid.to_string(),
+            job: task.job.clone(),
+            is_only: task.commands.len() == 1,
             tmpdir: tmpdir.to_owned(),
         }
     }

@@ -160,7 +160,8 @@ impl CommandProgram {
     }
 }
 
-fn announce(spec: &ProcessSpec, context: &mut CommandContext<'_>) {
+/// What the log says before a program is run.
+pub(super) fn announce(spec: &ProcessSpec, context: &mut CommandContext<'_>) {
     context.log.line("going to run:");
     context.log.line("");
     context.log.line(&format!("    {spec}"));
@@ -175,7 +176,7 @@ fn left_running(strays: &[Stray]) -> String {
 }
 
 /// What the log says of a program that ended, whatever its exit.
-fn log_end(finished: &Finished, context: &mut CommandContext<'_>) {
+pub(super) fn log_end(finished: &Finished, context: &mut CommandContext<'_>) {
     let Finished {
         pid: _,
         exit: _,

@@ -6,16 +6,21 @@ use std::ffi::OsStr;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use ::toml::Value;
 use tracing::Level;
 
 use super::listen_address::ListenAddress;
 use super::table::Format;
-use super::units::{MemoryLimit, memory_limit, memory_limit_text, size, size_text};
+use super::units::{MemoryLimit, duration, duration_text, memory_limit, memory_limit_text, size, size_text};
 use crate::departure::RestartCode;
 use crate::document::{Diagnostic, TreeNode};
 use crate::manager_url::{ManagerUrl, ManagerUrlError};
+use crate::timings::SHORTEST;
+
+/// The longest [`PERIOD`].
+const DAY: Duration = Duration::from_secs(86_400);
 
 const LEVELS: &str = "\"error\", \"warn\", \"info\", \"debug\" or \"trace\"";
 
@@ -98,6 +103,19 @@ pub(super) const MEMORY: Format<Option<MemoryLimit>> = Format {
     write: |limit| limit.map(|limit| quoted(memory_limit_text(limit))),
 };
 
+pub(super) const MEMORY_SHARE: Format<MemoryLimit> = Format {
+    takes: MEMORY.takes,
+    read: |node| memory_limit(&node.text_or_number()?).map_err(|what| node.diagnostic(what)),
+    write: |limit| Some(quoted(memory_limit_text(*limit))),
+};
+
+/// A time, up to a day.
+pub(super) const PERIOD: Format<Duration> = Format {
+    takes: "a time such as \"20s\", up to \"1d\"",
+    read: period,
+    write: |time| Some(quoted(duration_text(*time))),
+};
+
 /// In bytes.
 pub(super) const TASK_LOG_LIMIT: Format<u64> = Format {
     takes: "a size between \"1KiB\" and \"1TiB\"",
@@ -138,6 +156,14 @@ fn task_types(node: &TreeNode) -> Result<Vec<String>, Diagnostic> {
         return Err(node.diagnostic("must have at least one type, a worker without any gets no task"));
     }
     Ok(types)
+}
+
+fn period(node: &TreeNode) -> Result<Duration, Diagnostic> {
+    let time = duration(node.text()?).map_err(|what| node.diagnostic(what))?;
+    match (SHORTEST..=DAY).contains(&time) {
+        true => Ok(time),
+        false => Err(node.diagnostic("must be between \"1ms\" and \"1d\"")),
+    }
 }
 
 fn restart_exit_code(node: &TreeNode) -> Result<Option<RestartCode>, Diagnostic> {

@@ -7,13 +7,14 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use reqwest::header::HeaderMap;
 use tracing::Level;
 
 use super::formats::{
-    BOOLEAN, DIRECTORY, FILE, FREE_SPACE, LEVEL, LISTEN_ADDRESS, MANAGER, MEMORY, PATHS, RESTART_EXIT_CODE,
-    TASK_LOG_LIMIT, TASK_TYPES, WORKER_NAME, integer, written, written_if_set,
+    BOOLEAN, DIRECTORY, FILE, FREE_SPACE, LEVEL, LISTEN_ADDRESS, MANAGER, MEMORY, MEMORY_SHARE, PATHS, PERIOD,
+    RESTART_EXIT_CODE, TASK_LOG_LIMIT, TASK_TYPES, WORKER_NAME, integer, written, written_if_set,
 };
 use super::table::{ConfigSection, Format, Key, Setting, Table, table};
 use super::{ListenAddress, MemoryLimit, SettingOrigin, headers};
@@ -22,7 +23,7 @@ use crate::manager_url::ManagerUrl;
 use crate::timings::Timings;
 
 /// All tables, in the order of the manual.
-pub(super) const TABLES: [Table; 7] = [
+pub(super) const TABLES: [Table; 8] = [
     Table {
         about: "",
         ..Config::TABLE
@@ -31,6 +32,7 @@ pub(super) const TABLES: [Table; 7] = [
     headers::TABLE,
     LogSettings::TABLE,
     NodeNeeds::TABLE,
+    WarmSettings::TABLE,
     SpoolLimits::TABLE,
     Table {
         name: "timings",
@@ -101,6 +103,8 @@ table! {
         pub log: LogSettings;
         /// The table `[node]`.
         pub node: NodeNeeds;
+        /// The table `[warm]`.
+        pub warm: WarmSettings;
         /// The table `[spool]`.
         pub spool: SpoolLimits;
         /// The table `[timings]`.
@@ -157,6 +161,30 @@ table! {
             read: |node| integer(node, 0..=100),
             write: written,
         };
+    }
+}
+
+table! {
+    /// Keeping Blender between the frames of one job, where a job has a task for each: it then starts and loads its file
+    /// once. It does what a larger chunk size of the job would do, no more and no less: a simulation that is not baked, or
+    /// a script that expects to begin anew with each frame, shows the same differences.
+    config.warm => WarmSettings {
+        /// Whether to keep it. What it cannot do, or fails at, is rendered as without it.
+        blender: bool = false, BOOLEAN;
+        // Longer than the pause between two tasks of one job, also where the Manager has to be asked.
+        /// After so long without work it ends. Until then it has its memory, and that of the GPU.
+        idle: Duration = Duration::from_secs(20), PERIOD;
+        // What Blender or an add-on loses with each render adds up.
+        /// After so many tasks a new one is started.
+        tasks: u32 = 50, Format {
+            takes: "1 to 10000",
+            read: |node| integer(node, 1..=10_000),
+            write: written,
+        };
+        // The rest is for a new one that loads beside it, and for the system.
+        /// Above this it is not kept: other tasks need the memory, too. It is not kept either when it has grown by half
+        /// since its first task and by 1 GiB more.
+        memory: MemoryLimit = MemoryLimit::Percent(50), MEMORY_SHARE;
     }
 }
 

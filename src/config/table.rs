@@ -190,7 +190,7 @@ macro_rules! table {
             }
         }
 
-        table!(@rows $(#[doc = $about])+ "" => $Struct $rows $beside);
+        table!(@rows "", $(#[doc = $about])+ $Struct $rows $beside);
     };
 
     ($(#[doc = $about:literal])+ config.$field:ident => $Struct:ident $rows:tt $(beside $beside:tt)?) => {
@@ -204,11 +204,11 @@ macro_rules! table {
             }
         }
 
-        table!(@rows $(#[doc = $about])+ stringify!($field) => $Struct $rows $($beside)?);
+        table!(@rows stringify!($field), $(#[doc = $about])+ $Struct $rows $($beside)?);
     };
 
     (
-        @rows $(#[doc = $table_about:literal])+ $table:expr => $Struct:ident
+        @rows $table:expr, $(#[doc = $table_about:literal])+ $Struct:ident
         {$(
             $(#[doc = $about:literal])+
             $name:ident: $Type:ty = $default:expr, $format:expr $(, such as $example:literal)?;

@@ -7,7 +7,7 @@
 use std::cell::RefCell;
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -20,6 +20,7 @@ use nix::sys::prctl::set_child_subreaper;
 use nix::sys::signal::{SigHandler, Signal, signal};
 
 use super::cgroup::DelegatedGroup;
+use super::channel;
 use super::children::{Children, SharedChildren};
 use super::end_note::EndNote;
 use super::finished::{Finished, ProcessEvent};
@@ -179,7 +180,7 @@ impl Launcher {
         if let Some(reason) = abort.reason() {
             return Err(StartError::Aborted(reason));
         }
-        let (guard, output) = self.start_guard(spec).map_err(StartError::Guard)?;
+        let (guard, output) = self.start_guard(spec, None).map_err(StartError::Guard)?;
         let limits = RunLimits::new(&self.0.options.timings, spec.kill_sequence.length());
         let mut run = ProcessRun::new(guard, output, note.is_some(), limits);
         let mut finished = run.run(&request, abort, on_event).await?;
@@ -192,6 +193,25 @@ impl Launcher {
             finished.strays.ended.extend(end_escaped(&self.0.options.mark));
         }
         Ok(finished)
+    }
+
+    /// Begins a run that is attended to by a [`KeptProgram`](super::KeptProgram).
+    ///
+    /// # Errors
+    /// When no guard could be started, or it is not to be run any more.
+    pub(super) async fn begin_kept(
+        &self,
+        spec: &ProcessSpec,
+        channel: BorrowedFd<'_>,
+        abort: &mut Abort,
+    ) -> Result<ProcessRun, StartError> {
+        let request = encode_request(spec, &self.0.spawn_options, None)?;
+        let (guard, output) = self.start_guard(spec, Some(channel)).map_err(StartError::Guard)?;
+        self.0.children.borrow_mut().keep(guard.pid());
+        let limits = RunLimits::new(&self.0.options.timings, spec.kill_sequence.length());
+        let mut run = ProcessRun::new(guard, output, false, limits);
+        run.begin(&request, abort).await?;
+        Ok(run)
     }
 
     /// Lets go of the guards that wait: how their programs ended is on disk, or of no interest any more.
@@ -217,8 +237,13 @@ impl Launcher {
     }
 
     /// Starts a guard. Nothing is awaited between the spawn and the adoption, so the reaper cannot come first.
-    fn start_guard(&self, spec: &ProcessSpec) -> io::Result<(GuardLink, OutputReader)> {
+    fn start_guard(
+        &self,
+        spec: &ProcessSpec,
+        channel: Option<BorrowedFd<'_>>,
+    ) -> io::Result<(GuardLink, OutputReader)> {
         let (socket, theirs) = UnixStream::pair()?;
+        channel::send(&socket, channel)?;
         socket.set_nonblocking(true)?;
         let (output, writer) = io::pipe()?;
         // With a larger pipe the program waits for us less often; it is no loss where that is refused.

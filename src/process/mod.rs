@@ -10,17 +10,19 @@
 //!
 //! In the worker: `launcher` starts a guard, `process_run` talks with it, `line_splitter` makes lines of the output,
 //! `reaper` and `children` wait for guards, `predecessors` ends what an earlier life left. In the guard: `guard`, `kill_sequence`.
-//! In both: `messages`, `procfs`, `walk`, `sweep`, `cgroup`, `mark`, `end_note`. The guard ends a tree, and the worker
+//! In both: `messages`, `channel`, `procfs`, `walk`, `sweep`, `cgroup`, `mark`, `end_note`. The guard ends a tree, and the worker
 //! only what a guard could not. Every SIGKILL is sent from `kill`.
 
 mod captured;
 mod cgroup;
+mod channel;
 mod children;
 mod end_note;
 mod exit_report;
 mod finished;
 mod guard;
 mod guard_name;
+mod kept_program;
 mod kill;
 mod kill_sequence;
 mod launcher;
@@ -43,6 +45,7 @@ pub(crate) use cgroup::Delegation;
 pub(crate) use end_note::{EndNote, NotedEnd};
 pub(crate) use finished::{Exit, Finished, ProcessEvent, Usage};
 pub(crate) use guard::{GUARD_ROLE, guard_main};
+pub(crate) use kept_program::{Attended, KeptProgram};
 pub(crate) use kill_sequence::KillSequence;
 pub(crate) use launcher::{Launcher, LauncherOptions};
 pub(crate) use line_splitter::OutputLine;

@@ -23,7 +23,7 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::sys::signal::{Signal, kill};
 use nix::time::{ClockId, clock_gettime};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, SysconfVar, sysconf};
 
 /// The fields of `/proc/PID/stat` that we need (proc_pid_stat(5)).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,6 +95,17 @@ pub(super) fn written(pid: i32) -> u64 {
     let counts = fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
     let written = counts.lines().find_map(|line| line.strip_prefix("wchar: "));
     written.and_then(|count| count.trim().parse().ok()).unwrap_or(0)
+}
+
+/// The bytes of memory that a process has resident; 0 when it is gone (proc_pid_statm(5)).
+pub(super) fn resident(pid: i32) -> u64 {
+    let counts = fs::read_to_string(format!("/proc/{pid}/statm")).unwrap_or_default();
+    let pages = counts
+        .split_ascii_whitespace()
+        .nth(1)
+        .and_then(|count| count.parse().ok());
+    let page = sysconf(SysconfVar::PAGE_SIZE).ok().flatten().unwrap_or(0);
+    pages.unwrap_or(0_u64).saturating_mul(page.unsigned_abs())
 }
 
 /// A way to find the children of a process.

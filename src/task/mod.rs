@@ -8,8 +8,6 @@
 //! ```
 
 mod orphaned_runs;
-mod scratch;
-mod tmpdir;
 mod tools;
 
 #[cfg(test)]
@@ -22,22 +20,19 @@ use crate::command::{Command, CommandContext, TaskEnvironment};
 use crate::outcome::{Incomplete, Outcome};
 use crate::protocol::{AssignedTask, WireCommand};
 use crate::report::TaskLog;
+use crate::scratch::TmpDir;
 
 pub(crate) use crate::command::set_aside_leftovers;
 pub(crate) use orphaned_runs::settle;
-pub(crate) use scratch::{ScratchDirs, WarnedOnce};
-pub(crate) use tmpdir::Leftovers;
 pub(crate) use tools::Tools;
-
-use tmpdir::TaskDir;
 
 /// What is still to be done for a task once its report is closed.
 #[derive(Debug)]
 #[must_use = "the guard would wait, and the task's temporary directory stay until the next start"]
-pub(crate) struct Cleanup(Option<TaskDir>);
+pub(crate) struct Cleanup(Option<TmpDir>);
 
 /// Runs the commands of a task to its end. The report is still open when this returns: the outcome is the worker's to
-/// judge. Dropped on the way, the task's temporary directory stays until [`Leftovers`] are looked for.
+/// judge. Dropped on the way, the task's temporary directory stays until [`Leftovers`](crate::scratch::Leftovers) are looked for.
 pub(crate) async fn run(
     task: &AssignedTask,
     tools: &Tools,
@@ -48,7 +43,7 @@ pub(crate) async fn run(
         return (Err(Incomplete::Aborted(reason)), Cleanup(None));
     }
     log.activity("Started");
-    let dir = match TaskDir::make(tools.scratch(), abort).await {
+    let dir = match TmpDir::make(tools.scratch(), abort).await {
         Ok(dir) => dir,
         Err(no_dir) => {
             let reason = abort.reason().map_or(Incomplete::Requeued(no_dir), Incomplete::Aborted);

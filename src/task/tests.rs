@@ -10,6 +10,7 @@ use crate::abort::{AbortReason, AbortSource};
 use crate::command::CommandTools;
 use crate::process::{Finished, idle_launcher};
 use crate::report::TaskLog;
+use crate::scratch::{ScratchDirs, WarnedOnce};
 use crate::timings::Timings;
 
 /// Writes down all that is said, in order; raises an abort when it hears a certain line.

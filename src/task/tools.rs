@@ -2,9 +2,9 @@
 
 //! What every task on this node needs.
 
-use super::scratch::ScratchDirs;
 use crate::command::CommandTools;
 use crate::process::Launcher;
+use crate::scratch::ScratchDirs;
 
 /// What every task on this node needs: the tools of its commands, and places for its temporary directory.
 #[derive(Debug, Clone)]
@@ -22,6 +22,12 @@ impl Tools {
     /// Starts the programs of tasks.
     pub(crate) fn launcher(&self) -> &Launcher {
         self.commands.launcher()
+    }
+
+    /// No task is taken now: what is kept for the next one goes. The future, which need not be waited for, is over when it
+    /// has.
+    pub(crate) fn let_go(&self) -> impl Future<Output = ()> + use<> {
+        self.commands.let_go()
     }
 
     /// Where tasks get their temporary directories.

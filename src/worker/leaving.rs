@@ -19,6 +19,9 @@ use crate::signals::{Order, Urgency};
 /// How often a Manager that does not answer is told that we sign off.
 const TRIES: u32 = 3;
 
+/// How long what is kept for the next task may take to go. Its guard ends it all the same.
+const LET_GO: Duration = Duration::from_secs(2);
+
 /// How we leave, which orders can still change.
 struct Exiting {
     departure: Departure,
@@ -43,6 +46,7 @@ impl<M: Manager> Worker<'_, M> {
             exiting.allow(limit, self.context.spool.drained(), interrupts).await;
             self.tell_what_waits();
         }
+        exiting.allow(LET_GO, self.context.tools.let_go(), interrupts).await;
         let limit = longest_close(&timings).min(left().saturating_sub(timings.leave_starting));
         let closed = timeout(limit.max(timings.push_leave), self.context.hints.stop_listening());
         exiting.see_through(closed, interrupts).await;

@@ -153,6 +153,7 @@ impl<'a, M: Manager> Worker<'a, M> {
         self.status.send_modify(|status| status.enter(next.clone()));
         if next != State::Awake {
             self.context.metrics.without_task();
+            drop(self.context.tools.let_go());
         }
         if next == State::Starting && *from != State::Starting {
             // What came before this state has been obeyed; what comes while we wait in it is kept for its end.

@@ -60,3 +60,5 @@ mod small_disk;
 mod status;
 mod terminal;
 mod tmpdir;
+mod warm;
+mod warm_blender;

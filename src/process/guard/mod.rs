@@ -26,7 +26,7 @@ mod termination;
 mod usage;
 
 use std::io::{self, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -42,8 +42,9 @@ use self::oom::OomCounter;
 use self::output_holders::{HoldersWait, OutputHolders};
 use self::phase::{Phase, ProgramExit};
 use self::setup::{GuardSetup, timeout};
-use self::spawn::{ExecOutcome, SpawnedProgram};
+use self::spawn::{ExecOutcome, HandedOn, SpawnedProgram};
 use super::cgroup::Cgroup;
+use super::channel;
 use super::end_note::EndNote;
 use super::exit_report::ExitReport;
 use super::kill_sequence::KillSequence;
@@ -113,8 +114,9 @@ impl Guard {
             children,
             nice,
         } = GuardSetup::new()?;
-        let request = match SpawnRequest::read(&mut socket) {
-            Ok(request) => request,
+        let begun = channel::receive(&socket).and_then(|channel| Ok((channel, SpawnRequest::read(&mut socket)?)));
+        let (channel, request) = match begun {
+            Ok(begun) => begun,
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
             Err(error) => return Err(error),
         };
@@ -141,16 +143,20 @@ impl Guard {
             options: request.options.clone(),
             note: request.note.clone(),
         };
-        guard.start(&request, nice, output.as_fd())?;
-        // From here on only the program and its descendants hold the output.
-        drop(output);
+        let handed_on = HandedOn {
+            output: output.as_fd(),
+            channel: channel.as_ref().map(AsFd::as_fd),
+        };
+        guard.start(&request, nice, handed_on)?;
+        // From here on only the program and its descendants hold the output, and the channel.
+        drop((output, channel));
         Ok(Some(guard))
     }
 
     /// # Errors
     /// When it is not known whether a program runs: then only the end of this guard ends it, too.
-    fn start(&mut self, request: &SpawnRequest, nice: i32, output: BorrowedFd<'_>) -> io::Result<()> {
-        match SpawnedProgram::start(request, nice, output, self.cgroup.as_ref()) {
+    fn start(&mut self, request: &SpawnRequest, nice: i32, handed_on: HandedOn<'_>) -> io::Result<()> {
+        match SpawnedProgram::start(request, nice, handed_on, self.cgroup.as_ref()) {
             Ok(program) => {
                 self.program = program.pid;
                 self.group = program.group;

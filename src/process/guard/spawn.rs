@@ -23,12 +23,12 @@ use std::ffi::{CStr, CString, c_char};
 use std::fs;
 use std::io;
 use std::io::{PipeReader, PipeWriter, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open};
+use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl, open};
 use nix::libc;
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use nix::sys::stat::Mode;
@@ -36,6 +36,7 @@ use nix::unistd::{ForkResult, Pid, chdir, dup2_stderr, dup2_stdout, fork, getpid
 
 use super::environment::{candidates, environment, path_of};
 use crate::process::cgroup::Cgroup;
+use crate::process::channel::CHANNEL;
 use crate::process::kill;
 use crate::process::mark::{self, MARK};
 use crate::process::messages::SpawnRequest;
@@ -60,6 +61,15 @@ pub(super) struct SpawnedProgram {
     pub(super) exec: ExecPipe,
 }
 
+/// The descriptors that a program gets.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct HandedOn<'a> {
+    /// Its stdout and stderr.
+    pub(super) output: BorrowedFd<'a>,
+    /// Its end of a [`channel`](crate::process::channel), if it has one. It keeps its number.
+    pub(super) channel: Option<BorrowedFd<'a>>,
+}
+
 /// A pipe that closes when the exec succeeds, and carries the errno when it fails. Reading never waits.
 #[derive(Debug)]
 pub(super) struct ExecPipe {
@@ -79,7 +89,7 @@ pub(super) enum ExecOutcome {
 }
 
 impl SpawnedProgram {
-    /// Forks. `output` becomes the program's stdout and stderr, `nice` its priority if the request names none; its stdin is
+    /// Forks. The program gets what is handed on to it, and `nice` as its priority if the request names none; its stdin is
     /// ours. It is in `cgroup` from before its first instruction, if that is allowed.
     ///
     /// # Errors
@@ -87,7 +97,7 @@ impl SpawnedProgram {
     pub(super) fn start(
         request: &SpawnRequest,
         nice: i32,
-        output: BorrowedFd<'_>,
+        handed_on: HandedOn<'_>,
         cgroup: Option<&Cgroup>,
     ) -> io::Result<Self> {
         let inherited = std::env::vars_os().map(|(name, value)| {
@@ -95,7 +105,12 @@ impl SpawnedProgram {
             // An environment has no NUL inside an entry: the kernel passed it with NULs between them.
             CString::new(entry).unwrap_or_default()
         });
-        let environment = environment(inherited.collect(), &request.environment);
+        let channel = handed_on
+            .channel
+            .map(|channel| format!("{CHANNEL}={}", channel.as_raw_fd()));
+        let mut changes = request.environment.clone();
+        changes.extend(channel.and_then(|entry| CString::new(entry).ok()));
+        let environment = environment(inherited.collect(), &changes);
         let searched = candidates(&request.program, path_of(&environment));
         let plan = ExecPlan {
             paths: if searched.is_empty() {
@@ -126,7 +141,7 @@ impl SpawnedProgram {
                     exec: ExecPipe { reader, searched },
                 })
             }
-            ForkResult::Child => plan.become_leader(output, failure, pid_writer),
+            ForkResult::Child => plan.become_leader(handed_on, failure, pid_writer),
         }
     }
 }
@@ -181,18 +196,18 @@ struct ExecPlan<'a> {
 
 impl ExecPlan<'_> {
     /// Makes session and group, and a sibling of the leader in them. It is called in the child.
-    fn become_leader(&self, output: BorrowedFd<'_>, failure: PipeWriter, mut pid_writer: PipeWriter) -> ! {
+    fn become_leader(&self, handed_on: HandedOn<'_>, failure: PipeWriter, mut pid_writer: PipeWriter) -> ! {
         let answer = match setsid().and_then(|_| fork_sibling()) {
             Ok(0) => {
                 drop(pid_writer);
-                self.become_program(output, failure)
+                self.become_program(handed_on, failure)
             }
             Ok(pid) => pid,
             // Emulators of one program (qemu-user) know no CLONE_PARENT: the leader itself is the program.
             Err(Errno::EINVAL) => {
                 pid_writer.write_all(&getpid().as_raw().to_ne_bytes()).ok();
                 drop(pid_writer);
-                self.become_program(output, failure)
+                self.become_program(handed_on, failure)
             }
             Err(errno) => -(errno as i32),
         };
@@ -203,8 +218,8 @@ impl ExecPlan<'_> {
     }
 
     /// Prepares and executes, in the program's own process.
-    fn become_program(&self, output: BorrowedFd<'_>, mut failure: PipeWriter) -> ! {
-        let errno = match self.prepare(output) {
+    fn become_program(&self, handed_on: HandedOn<'_>, mut failure: PipeWriter) -> ! {
+        let errno = match self.prepare(handed_on) {
             Ok(()) => self.exec(),
             Err(errno) => errno,
         };
@@ -214,7 +229,7 @@ impl ExecPlan<'_> {
         unsafe { libc::_exit(EXEC_FAILED) }
     }
 
-    fn prepare(&self, output: BorrowedFd<'_>) -> Result<(), Errno> {
+    fn prepare(&self, handed_on: HandedOn<'_>) -> Result<(), Errno> {
         if let Some(cgroup) = &self.cgroup {
             // Where the kernel refuses, it is in our own group.
             write(cgroup, b"0").ok();
@@ -225,8 +240,11 @@ impl ExecPlan<'_> {
             // The guard died before it could take us along.
             return Err(Errno::ESRCH);
         }
-        dup2_stdout(output)?;
-        dup2_stderr(output)?;
+        dup2_stdout(handed_on.output)?;
+        dup2_stderr(handed_on.output)?;
+        if let Some(channel) = handed_on.channel {
+            fcntl(channel, FcntlArg::F_SETFD(FdFlag::empty()))?;
+        }
         if let Some(directory) = self.directory {
             chdir(directory)?;
         }

@@ -13,7 +13,10 @@ mod deadlines;
 mod guard_link;
 mod output_reader;
 
+use std::convert::Infallible;
+use std::future::pending;
 use std::io;
+use std::pin::pin;
 
 use nix::errno::Errno;
 use tokio::time::{Instant, timeout};
@@ -114,20 +117,52 @@ impl ProcessRun {
         abort: &mut Abort,
         on_event: &mut dyn FnMut(ProcessEvent<'_>),
     ) -> Result<Finished, StartError> {
+        self.begin(request, abort).await?;
+        match self.run_beside(pending::<Infallible>(), abort, on_event).await {
+            Some(never) => match never {},
+            None => self.conclude(abort).await,
+        }
+    }
+
+    /// Tells the guard what to run.
+    ///
+    /// # Errors
+    /// When it is not to be run any more.
+    pub(super) async fn begin(&mut self, request: &[u8], abort: &mut Abort) -> Result<(), StartError> {
         tokio::select! {
             biased;
             // The guard has not been told what to run, and never will.
-            reason = abort.raised() => return Err(StartError::Aborted(reason)),
-            () = self.guard.send_request(request) => {}
+            reason = abort.raised() => Err(StartError::Aborted(reason)),
+            () = self.guard.send_request(request) => Ok(()),
         }
+    }
+
+    /// Attends to the run until `work` is done; `None`: the run is over before. A flood of output does not keep `work` from
+    /// its end.
+    pub(super) async fn run_beside<T>(
+        &mut self,
+        work: impl Future<Output = T>,
+        abort: &mut Abort,
+        on_event: &mut dyn FnMut(ProcessEvent<'_>),
+    ) -> Option<T> {
+        let mut work = pin!(work);
         while !self.is_over() {
-            let event = self.next(abort).await;
+            let event = tokio::select! {
+                biased;
+                done = &mut work => return Some(done),
+                event = self.next(abort) => event,
+            };
             if let Some(command) = self.handle(event, on_event) {
                 self.guard.send(command).await;
             }
             tokio::task::yield_now().await;
         }
-        self.conclude(abort).await
+        None
+    }
+
+    /// The guard's pid.
+    pub(super) fn guard(&self) -> i32 {
+        self.guard.pid()
     }
 
     /// The guard, if it waits to be told that the end it reported is on disk.
@@ -257,7 +292,11 @@ impl ProcessRun {
         }
     }
 
-    async fn conclude(&self, abort: &mut Abort) -> Result<Finished, StartError> {
+    /// What became of the program, once the run is over.
+    ///
+    /// # Errors
+    /// When the program could not be started.
+    pub(super) async fn conclude(&self, abort: &mut Abort) -> Result<Finished, StartError> {
         let (report, is_complete) = match &self.report {
             Report::Final(FinalMessage::NotForked { errno }) => {
                 return Err(StartError::Guard(io::Error::from_raw_os_error(*errno)));

@@ -21,10 +21,11 @@ use crate::node::{Node, Requirements};
 use crate::process::idle_launcher;
 use crate::protocol::{AssignedTask, Registered, Registration, SignOn, TaskUpdate, WorkerStatus};
 use crate::report::PreviewQueue;
+use crate::scratch::{ScratchDirs, WarnedOnce};
 use crate::signals::{Order, Urgency};
 use crate::spool::{Limits, Spool};
 use crate::systemd::Systemd;
-use crate::task::{ScratchDirs, Tools, WarnedOnce};
+use crate::task::Tools;
 use crate::timings::Timings;
 use crate::worker::{Interrupts, Introduction, Worker, WorkerContext};
 

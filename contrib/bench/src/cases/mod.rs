@@ -12,6 +12,7 @@ mod prints;
 mod scrape;
 mod start;
 mod status;
+mod warm;
 mod work;
 
 use crate::contender::Contender;
@@ -97,6 +98,12 @@ pub(crate) const CASES: &[Case] = &[
         about: "from Blender's `Saved:` of a 4K picture to the small one at the Manager, in each format",
         takes: "8 min",
         run: pictures::run,
+    },
+    Case {
+        name: "warm",
+        about: "from one frame of a job to the next, with Blender kept and without",
+        takes: "3 min",
+        run: warm::run,
     },
     Case {
         name: "many",

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! The temporary directory of a task: a killed Blender leaves its session behind, and nobody else would
+//! The temporary directory of a task, or of a program that is kept for several: a killed Blender leaves its session behind, and nobody else would
 //! remove it.
 //!
 //! ```text
@@ -23,7 +23,7 @@ use nix::unistd::geteuid;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
-use super::scratch::ScratchDirs;
+use super::dirs::ScratchDirs;
 use crate::abort::{Abort, AbortSource};
 use crate::blocking::run_blocking_within;
 use crate::mounts::fuse_below;
@@ -45,14 +45,14 @@ const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
 /// The directory, there until it is removed.
 #[derive(Debug)]
-pub(super) struct TaskDir {
+pub(crate) struct TmpDir {
     path: PathBuf,
     scratch: ScratchDirs,
 }
 
-impl TaskDir {
+impl TmpDir {
     /// A new one, empty and for its owner alone.
-    pub(super) async fn make(scratch: &ScratchDirs, abort: &Abort) -> Result<Self, RequeueReason> {
+    pub(crate) async fn make(scratch: &ScratchDirs, abort: &Abort) -> Result<Self, RequeueReason> {
         let path = make_somewhere(scratch, abort).await.map_err(RequeueReason::NoTmpdir)?;
         debug!("the task's temporary directory is {}", path.display());
         Ok(Self {
@@ -61,12 +61,13 @@ impl TaskDir {
         })
     }
 
-    pub(super) fn path(&self) -> &Path {
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Removes it and all that is in it. What stays is said once for each cause, and tried again at the next start.
-    pub(super) async fn remove(self, launcher: &Launcher, abort: &Abort) {
+    pub(crate) async fn remove(self, launcher: &Launcher, abort: &Abort) {
         let path = self.path.display();
         let removed = tokio::select! {
             removed = remove_all(&self.path, launcher) => removed,

@@ -3,9 +3,9 @@
 use std::fs::Permissions;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
+use super::super::WarnedOnce;
 use super::*;
 use crate::process::idle_launcher;
-use crate::task::WarnedOnce;
 use crate::timings::Timings;
 
 fn scratch(folder: &Path) -> ScratchDirs {
@@ -38,13 +38,13 @@ fn count(folder: &Path) -> usize {
 async fn a19_a_task_has_a_directory_of_its_own_which_is_gone_after_it() {
     let launcher = idle_launcher(&Timings::default());
     let (_folder, scratch) = place();
-    let dir = TaskDir::make(&scratch, &never()).await.unwrap();
+    let dir = TmpDir::make(&scratch, &never()).await.unwrap();
     assert_eq!(dir.path().parent().unwrap(), scratch.folder);
     assert_eq!(fs::metadata(dir.path()).unwrap().permissions().mode() & 0o777, 0o700);
     assert_eq!(count(dir.path()), 0);
     fs::create_dir(dir.path().join("deep")).unwrap();
     fs::write(dir.path().join("deep/x"), "x").unwrap();
-    let again = TaskDir::make(&scratch, &never()).await.unwrap();
+    let again = TmpDir::make(&scratch, &never()).await.unwrap();
     assert_ne!(dir.path(), again.path());
     dir.remove(&launcher, &never()).await;
     again.remove(&launcher, &never()).await;
@@ -54,7 +54,7 @@ async fn a19_a_task_has_a_directory_of_its_own_which_is_gone_after_it() {
 #[tokio::test]
 async fn i5_sockets_fit_below_a_temporary_directory() {
     let (_folder, scratch) = place();
-    let dir = TaskDir::make(&scratch, &never()).await.unwrap();
+    let dir = TmpDir::make(&scratch, &never()).await.unwrap();
     let ours = dir.path().as_os_str().len() - scratch.folder.as_os_str().len();
     assert!(ours <= 25, "{}", dir.path().display());
 }
@@ -91,21 +91,21 @@ async fn i5_where_the_usual_folder_cannot_be_used_it_is_the_spare_one() {
     let folder = tempfile::tempdir().unwrap();
     let scratch = scratch(folder.path());
     // Gone; a file; and as it should be.
-    let dir = TaskDir::make(&scratch, &never()).await.unwrap();
+    let dir = TmpDir::make(&scratch, &never()).await.unwrap();
     assert_eq!(dir.path().parent().unwrap(), scratch.spare);
     fs::write(&scratch.folder, "x").unwrap();
-    let dir = TaskDir::make(&scratch, &never()).await.unwrap();
+    let dir = TmpDir::make(&scratch, &never()).await.unwrap();
     assert_eq!(dir.path().parent().unwrap(), scratch.spare);
     fs::remove_file(&scratch.folder).unwrap();
     fs::create_dir(&scratch.folder).unwrap();
-    let dir = TaskDir::make(&scratch, &never()).await.unwrap();
+    let dir = TmpDir::make(&scratch, &never()).await.unwrap();
     assert_eq!(dir.path().parent().unwrap(), scratch.folder);
 }
 
 #[tokio::test]
 async fn i5_without_any_place_the_task_goes_back_with_both_reasons() {
     let scratch = scratch(Path::new("/dev/null"));
-    let Err(RequeueReason::NoTmpdir(why)) = TaskDir::make(&scratch, &never()).await else {
+    let Err(RequeueReason::NoTmpdir(why)) = TmpDir::make(&scratch, &never()).await else {
         panic!("it was made")
     };
     assert!(

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! Who has the Blender that is kept while no task has it, and sees it go when it was idle for long.
+//!
+//! ```text
+//! render ── take (for this key) ──► Keeper ── it, if it is for that; any other ends
+//!        ── keep ─────────────────►         ── idle for long, or the worker takes no task: it ends
+//! ```
+
+use std::convert::Infallible;
+use std::future::pending;
+use std::time::Duration;
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
+
+use super::kept_blender::KeptBlender;
+use super::key::Key;
+use crate::process::Launcher;
+
+/// Keeps it. Poll [`run`](Self::run) beside everything else.
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    messages: UnboundedReceiver<Message>,
+    /// It may be without work for so long.
+    idle: Duration,
+    launcher: Launcher,
+}
+
+/// What is asked of the keeper. Clones lead to the same one.
+#[derive(Debug, Clone)]
+pub(super) struct KeeperLink(UnboundedSender<Message>);
+
+#[derive(Debug)]
+enum Message {
+    Take(Box<Key>, oneshot::Sender<KeptBlender>),
+    Keep(Box<KeptBlender>),
+    /// And tell when it is gone.
+    LetGo(oneshot::Sender<()>),
+}
+
+impl Keeper {
+    pub(super) fn new(idle: Duration, launcher: Launcher) -> (KeeperLink, Self) {
+        let (link, messages) = unbounded_channel();
+        let keeper = Self {
+            messages,
+            idle,
+            launcher,
+        };
+        (KeeperLink(link), keeper)
+    }
+
+    /// Keeps it as long as this is polled.
+    pub(crate) async fn run(mut self) -> Infallible {
+        let mut kept: Option<KeptBlender> = None;
+        loop {
+            let message = match &mut kept {
+                None => self.messages.recv().await,
+                Some(blender) => tokio::select! {
+                    biased;
+                    message = self.messages.recv() => message,
+                    () = blender.idle(self.idle) => Some(Message::LetGo(oneshot::channel().0)),
+                },
+            };
+            let Some(message) = message else { return pending().await };
+            let before = kept.take();
+            match (message, before) {
+                // A task that was stopped meanwhile does not wait for it any more, and then it ends.
+                (Message::Take(key, reply), Some(blender)) if blender.key == *key => {
+                    if let Err(blender) = reply.send(blender) {
+                        blender.end(&self.launcher).await;
+                    }
+                }
+                (Message::Keep(blender), before) => {
+                    self.end(before).await;
+                    kept = Some(*blender);
+                }
+                // What waits for the reply gets none, once the memory is free.
+                (Message::Take(..), before) => self.end(before).await,
+                (Message::LetGo(gone), before) => {
+                    self.end(before).await;
+                    gone.send(()).ok();
+                }
+            }
+        }
+    }
+
+    async fn end(&self, blender: Option<KeptBlender>) {
+        if let Some(blender) = blender {
+            blender.end(&self.launcher).await;
+        }
+    }
+}
+
+impl KeeperLink {
+    /// The Blender that is kept, if it is for this key. Any other has ended when this returns.
+    pub(super) async fn take(&self, key: &Key) -> Option<KeptBlender> {
+        let (reply, taken) = oneshot::channel();
+        self.0.send(Message::Take(Box::new(key.clone()), reply)).ok();
+        taken.await.ok()
+    }
+
+    pub(super) fn keep(&self, blender: KeptBlender) {
+        // Without a keeper it is dropped, and ends.
+        self.0.send(Message::Keep(Box::new(blender))).ok();
+    }
+
+    /// What it has ends. What is returned tells when it has.
+    pub(super) fn let_go(&self) -> oneshot::Receiver<()> {
+        let (gone, is_gone) = oneshot::channel();
+        self.0.send(Message::LetGo(gone)).ok();
+        is_gone
+    }
+}

@@ -1,0 +1,335 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! A Blender that is kept between the tasks of a job. Here it is a stand-in for Blender, which does what a frame's number
+//! says; what only Blender itself can show is in `warm_blender`.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::{Value, json};
+use standin_manager::{CommandSpec, JobSpec, TaskSpec, TaskStatus, When, WorkerStatus};
+use test_bed::{Farm, Node, cancel, until};
+
+const BLENDER: &str = include_str!("warm/blender.py");
+
+/// A farm with a worker that keeps its Blender.
+struct Warm {
+    farm: Farm,
+    node: Node,
+}
+
+impl Warm {
+    fn new(keys: &[&str]) -> Self {
+        let (farm, mut node) = Farm::with_node();
+        node.config.top.extend(["[warm]", "blender = true"].map(str::to_owned));
+        node.config.top.extend(keys.iter().map(|key| (*key).to_owned()));
+        node.set("blender_grace", "100ms")
+            .set("blender_firm_grace", "100ms")
+            .start();
+        farm.awake();
+        let blender = node.folder.join("blender");
+        fs::write(&blender, BLENDER).unwrap();
+        fs::set_permissions(&blender, PermissionsExt::from_mode(0o755)).unwrap();
+        let warm = Self { farm, node };
+        warm.file("x.blend", &json!({}));
+        warm
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.node.folder.join(name)
+    }
+
+    /// What the file makes Blender do.
+    fn file(&self, name: &str, content: &Value) {
+        fs::write(self.path(name), content.to_string()).unwrap();
+    }
+
+    fn command(&self, blend: &str, frame: u32) -> CommandSpec {
+        let parameters = json!({
+            "exe": self.path("blender"), "exeArgs": "-b", "blendfile": self.path(blend),
+            "args": ["--render-output", self.path("######"), "--render-frame", frame.to_string()],
+        });
+        CommandSpec::new("blender-render", parameters)
+    }
+
+    /// A job with a task for each frame; returns the tasks.
+    fn job(&self, blend: &str, frames: &[u32]) -> Vec<String> {
+        let task = |frame: &u32| {
+            TaskSpec::new("frame")
+                .kind("blender")
+                .command(self.command(blend, *frame))
+        };
+        self.farm
+            .job(frames.iter().map(task).fold(JobSpec::new("job"), JobSpec::task))
+    }
+
+    /// The same, when all of them are completed.
+    fn done(&self, blend: &str, frames: &[u32]) -> Vec<String> {
+        let tasks = self.job(blend, frames);
+        for task in &tasks {
+            self.farm.completed(task);
+        }
+        tasks
+    }
+
+    /// The pids of Blenders so far, by what they have noted.
+    fn noted(&self, name: &str) -> Vec<i32> {
+        let notes = fs::read_to_string(self.path(name)).unwrap_or_default();
+        notes
+            .lines()
+            .map(|line| line.split(' ').next().unwrap().parse().unwrap())
+            .collect()
+    }
+
+    fn loads(&self) -> usize {
+        self.noted("loads").len()
+    }
+
+    fn picture(&self, frame: u32) -> String {
+        fs::read_to_string(self.path(&format!("{frame:06}.png"))).unwrap_or_default()
+    }
+
+    /// Waits until no Blender is kept any more.
+    fn cold(&self) {
+        self.node.nothing_left_but_files();
+    }
+
+    /// The guard of the Blender that is kept.
+    fn guard(&self) -> i32 {
+        let blender = *self.noted("loads").last().unwrap();
+        let is_its = |guard: &i32| test_bed::children(*guard).contains(&blender);
+        self.node.children().into_iter().find(is_its).unwrap()
+    }
+}
+
+#[test]
+fn a_job_of_single_frames_loads_its_file_once_and_each_task_has_its_own_log_and_environment() {
+    let warm = Warm::new(&[]);
+    let tasks = warm.done("x.blend", &[1, 2, 3, 4, 5]);
+    assert_eq!(warm.loads(), 1);
+    for (task, frame) in tasks.iter().zip(1..) {
+        assert_eq!(warm.picture(frame), format!("whole {frame}"));
+        let log = warm.farm.log(task);
+        let own = format!("frame {frame} of {task}, files in True");
+        assert_eq!(log.matches("> frame ").count(), 1, "{log}");
+        assert!(
+            log.contains(&own) && log.contains(&format!("--render-frame {frame}\n")),
+            "{log}"
+        );
+        assert!(
+            log.contains("unfinished line") && !log.contains("flamenco-worker "),
+            "{log}"
+        );
+        assert_eq!(log.contains("Read blend"), frame == 1, "{log}");
+    }
+    assert!(warm.farm.log(&tasks[4]).contains("it has rendered 5 tasks"));
+    warm.node.finish();
+}
+
+#[test]
+fn k3_what_a_task_has_started_goes_with_it_and_is_named() {
+    let warm = Warm::new(&[]);
+    warm.file("x.blend", &json!({"at": {"2": "spawn"}}));
+    let tasks = warm.done("x.blend", &[1, 2, 3]);
+    assert!(warm.farm.log(&tasks[1]).contains("left behind and ended: sleep (pid "));
+    assert!(!warm.farm.log(&tasks[2]).contains("left behind"));
+    assert_eq!(warm.loads(), 1);
+    warm.node.finish();
+}
+
+#[test]
+fn k1_one_that_dies_in_a_frame_is_no_tasks_fault_and_twice_is_enough_for_a_job() {
+    let warm = Warm::new(&[]);
+    warm.file("x.blend", &json!({"at": {"2": "die always", "4": "die always"}}));
+    let tasks = warm.done("x.blend", &[1, 2, 3, 4, 5]);
+    for frame in 1..=5 {
+        assert_eq!(warm.picture(frame), format!("whole {frame}"));
+    }
+    let log = warm.farm.log(&tasks[1]);
+    assert!(
+        log.contains("was killed by SIGKILL (9)")
+            && log.contains("The Blender that is kept between tasks died")
+            && !log.contains("rest of this job"),
+        "{log}"
+    );
+    assert!(warm.farm.log(&tasks[3]).contains("and so is the rest of this job"));
+    let log = warm.farm.log(&tasks[4]);
+    assert!(log.contains("Read blend") && !log.contains("kept"), "{log}");
+    // 1 and 2 in one, 2 anew, 3 and 4 in one, 4 anew, 5.
+    assert_eq!(warm.loads(), 5);
+    // Another job has its own chance.
+    warm.file("y.blend", &json!({}));
+    warm.done("y.blend", &[6, 7]);
+    assert_eq!(warm.loads(), 6);
+    warm.node.finish();
+}
+
+#[test]
+fn k1_what_it_cannot_render_is_rendered_cold_and_fails_in_the_words_of_that() {
+    let warm = Warm::new(&[]);
+    warm.file("x.blend", &json!({"at": {"1": "error", "2": "garbage"}}));
+    let tasks = warm.job("x.blend", &[1]);
+    warm.farm.reaches(&tasks[0], TaskStatus::Failed);
+    let log = warm.farm.log(&tasks[0]);
+    assert!(
+        log.contains("failed (Error: no camera): this is rendered by a new one"),
+        "{log}"
+    );
+    assert!(
+        log.ends_with("Failed: command exited abnormally with code 1\n")
+            || log.contains("command exited abnormally with code 1"),
+        "{log}"
+    );
+    let tasks = warm.done("x.blend", &[2]);
+    assert!(warm.farm.log(&tasks[0]).contains("this is rendered by a new one"));
+    warm.node.finish();
+}
+
+#[test]
+fn a_file_that_is_not_for_it_is_rendered_cold_without_a_word() {
+    for why in ["layer", "movie"] {
+        let warm = Warm::new(&[]);
+        warm.file("x.blend", &json!({"refuse": why}));
+        let tasks = warm.done("x.blend", &[1, 2]);
+        for task in &tasks {
+            assert!(!warm.farm.log(task).contains("kept"), "{}", warm.farm.log(task));
+        }
+        // It was tried for the first.
+        assert_eq!(warm.loads(), 3);
+        warm.node.finish();
+    }
+}
+
+#[test]
+fn k4_another_job_file_or_library_has_one_of_its_own() {
+    let warm = Warm::new(&[]);
+    let library = warm.path("library");
+    fs::write(&library, "1").unwrap();
+    warm.file("x.blend", &json!({"libraries": [library]}));
+    warm.done("x.blend", &[1, 2]);
+    assert_eq!(warm.loads(), 1);
+    warm.done("x.blend", &[3]);
+    assert_eq!(warm.loads(), 2, "another job");
+    let hold = |deed: &dyn Fn()| {
+        // Of one job: the second frame is handed out when the first is done and the change is made.
+        let waiting = json!({"libraries": [library], "at": {"4": "wait"}});
+        fs::remove_file(warm.path("go")).ok();
+        warm.file("x.blend", &waiting);
+        let tasks = warm.job("x.blend", &[4, 5]);
+        warm.farm.says(&tasks[0], "> waiting");
+        let before = warm.loads();
+        deed();
+        fs::write(warm.path("go"), "").unwrap();
+        tasks.iter().for_each(|task| drop(warm.farm.completed(task)));
+        warm.loads() - before
+    };
+    assert_eq!(hold(&|| {}), 0);
+    assert_eq!(hold(&|| warm.file("x.blend", &json!({}))), 1, "the file");
+    // Changed while it rendered: it is looked at after that, and may be what it was rendered with.
+    let replace = || {
+        fs::write(warm.path("new"), "2").unwrap();
+        fs::rename(warm.path("new"), &library).unwrap();
+    };
+    warm.done("x.blend", &[1]);
+    hold(&replace);
+    warm.node.finish();
+}
+
+#[test]
+fn it_goes_when_it_is_idle_after_so_many_tasks_and_when_it_is_too_large() {
+    let warm = Warm::new(&["idle = \"300ms\"", "tasks = 2"]);
+    warm.done("x.blend", &[1, 2, 3]);
+    assert_eq!(warm.loads(), 2);
+    warm.cold();
+    assert_eq!(warm.noted("quits").len(), 2, "it quit by itself");
+    warm.node.finish();
+    let small = Warm::new(&["memory = \"16MiB\""]);
+    small.file("x.blend", &json!({"at": {"1": "fat"}}));
+    small.done("x.blend", &[1, 2]);
+    assert_eq!(small.loads(), 2);
+    small.node.finish();
+}
+
+#[test]
+fn it_goes_when_the_worker_takes_no_task() {
+    for when in [When::AfterTask, When::Now] {
+        let warm = Warm::new(&[]);
+        warm.done("x.blend", &[1]);
+        warm.farm.ask(WorkerStatus::Asleep, when);
+        warm.farm.status(WorkerStatus::Asleep);
+        warm.cold();
+        warm.node.finish();
+    }
+    let mut warm = Warm::new(&[]);
+    warm.done("x.blend", &[1]);
+    assert_eq!(warm.node.stop(), 0);
+    warm.node.nothing_left();
+}
+
+#[test]
+fn k2_nothing_of_it_survives_its_guard_or_its_worker() {
+    let warm = Warm::new(&[]);
+    warm.done("x.blend", &[1]);
+    let guard = warm.guard();
+    kill(Pid::from_raw(guard), Signal::SIGKILL).unwrap();
+    warm.cold();
+    warm.done("x.blend", &[2]);
+    let Warm { farm: _farm, mut node } = warm;
+    node.kill();
+    node.nothing_left_but_files();
+    node.start();
+    node.swept();
+    node.finish();
+}
+
+#[test]
+fn a_task_that_is_cancelled_in_it_ends_as_any_other() {
+    let warm = Warm::new(&[]);
+    warm.file("x.blend", &json!({"at": {"2": "wait"}}));
+    let tasks = warm.job("x.blend", &[1, 2]);
+    warm.farm.says(&tasks[1], "> waiting");
+    cancel(&warm.farm, &tasks[1]);
+    warm.cold();
+    until(
+        "the log to say why",
+        || warm.farm.log(&tasks[1]).contains("Stopped: ").then_some(()),
+        || warm.farm.log(&tasks[1]),
+    );
+    let log = warm.farm.log(&tasks[1]);
+    assert!(
+        log.contains("ended as asked") && !log.contains("rendered this"),
+        "{log}"
+    );
+    warm.node.finish();
+}
+
+#[test]
+fn a_blender_that_is_quiet_by_itself_is_asked_to_say_what_it_renders() {
+    let warm = Warm::new(&["tasks = 1"]);
+    warm.file("x.blend", &json!({"version": [5, 0, 0]}));
+    warm.done("x.blend", &[1, 2]);
+    // The first was not asked, and loaded again; from then on it is known.
+    assert_eq!((warm.loads(), warm.noted("asked-to-log").len()), (3, 2));
+    warm.node.finish();
+}
+
+#[test]
+fn without_the_key_nothing_is_kept() {
+    let warm = {
+        let (farm, mut node) = Farm::with_node();
+        node.start();
+        farm.awake();
+        let blender = node.folder.join("blender");
+        fs::write(&blender, BLENDER).unwrap();
+        fs::set_permissions(&blender, PermissionsExt::from_mode(0o755)).unwrap();
+        Warm { farm, node }
+    };
+    warm.file("x.blend", &json!({}));
+    warm.done("x.blend", &[1, 2]);
+    assert_eq!(warm.loads(), 2);
+    assert!(!Path::new(&warm.node.home().join("warm")).exists());
+    warm.node.finish();
+}
