@@ -3,6 +3,7 @@
 //! One task, from handed out to over. Whatever is asked meanwhile is decided here, and carried out by
 //! raising an abort, never by dropping the task.
 
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::pending;
 use std::pin::pin;
@@ -73,6 +74,8 @@ struct RunContext<'a> {
     previews: &'a PreviewQueue,
     metrics: &'a Metrics,
     breaker: &'a mut CrashLoopBreaker,
+    /// Set once the end of the task is reported: what is left to do for it is no business of the Manager's.
+    is_reported: &'a Cell<bool>,
 }
 
 impl<M: Manager> Worker<'_, M> {
@@ -161,6 +164,7 @@ impl<M: Manager> Worker<'_, M> {
     ) -> (RunResult, State) {
         let (source, mut abort) = AbortSource::new();
         let mut after = State::Awake;
+        let is_reported = Cell::new(false);
         let context = RunContext {
             node: &self.context.node,
             tools: &self.context.tools,
@@ -168,14 +172,14 @@ impl<M: Manager> Worker<'_, M> {
             previews: &self.context.previews,
             metrics: &self.context.metrics,
             breaker: &mut self.breaker,
+            is_reported: &is_reported,
         };
         let mut warning = pin!(warn_when_short(context.node, context.spool, &task.uuid));
         let mut running = pin!(carry_out(plan, task, context, &mut abort));
-        let mut asking = pin!(keep_running(
-            &mut self.session,
-            &mut self.context.hints,
-            &task.uuid,
-            &self.context.timings
+        let (session, hints) = (&mut self.session, &mut self.context.hints);
+        let mut asking = pin!(until_reported(
+            &is_reported,
+            keep_running(session, hints, &task.uuid, &self.context.timings)
         ));
         let mut stopped = false;
         let mut patience = None;
@@ -254,6 +258,7 @@ async fn carry_out(plan: RunPlan, task: &AssignedTask, context: RunContext<'_>, 
     let (outcome, cleanup) = task::run(task, context.tools, abort, &mut reporter).await;
     let outcome = context.breaker.judge(outcome);
     let ran = reporter.close(&outcome);
+    context.is_reported.set(true);
     cleanup.run(context.tools, abort).await;
     RunResult { outcome, ran }
 }
@@ -274,6 +279,15 @@ async fn warn_when_short(node: &Node, spool: &Spool, task: &str) -> Infallible {
     let unfit = node.runs_short().await;
     spool.remark(task, &format!("No new task will be taken here: {unfit}"));
     pending().await
+}
+
+/// Why the Manager wants the task stopped; never, once its end is reported: that it may not go on is then its own end.
+async fn until_reported(is_reported: &Cell<bool>, asking: impl Future<Output = AbortReason>) -> AbortReason {
+    let reason = asking.await;
+    match is_reported.get() {
+        true => pending().await,
+        false => reason,
+    }
 }
 
 fn abort_task(task: &Id, reason: AbortReason, source: &AbortSource, status: &watch::Sender<Status>) {
@@ -315,6 +329,16 @@ mod tests {
         assert_eq!(reason(Urgency::AfterTask), None);
         assert_eq!(reason(Urgency::Now), Some(AbortReason::Shutdown));
         assert_eq!(reason(Urgency::AtOnce), Some(AbortReason::Force));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn once_its_end_is_reported_the_manager_stops_no_task() {
+        let is_reported = Cell::new(false);
+        let asking = || async { AbortReason::Reassigned };
+        assert_eq!(until_reported(&is_reported, asking()).await, AbortReason::Reassigned);
+        is_reported.set(true);
+        let late = timeout(Duration::from_secs(60), until_reported(&is_reported, asking())).await;
+        assert!(late.is_err(), "{late:?}");
     }
 
     #[test]

@@ -97,6 +97,19 @@ fn three(farm: &Farm, node: &Node, script: &str) -> Vec<PathBuf> {
 }
 
 #[test]
+fn a_task_that_is_done_is_not_stopped_while_its_directory_is_removed() {
+    let (farm, mut node) = Farm::with_node();
+    node.set("first_may_i_run", "1ms").set("may_i_run", "5ms").start();
+    farm.awake();
+    let task = farm.script("mkdir $TMPDIR/many && cd $TMPDIR/many && seq 5000 | xargs touch");
+    farm.completed(&task);
+    node.swept();
+    logged(&node, "task task completed");
+    assert!(!node.log().contains("ending the task"), "{}", node.log());
+    node.finish();
+}
+
+#[test]
 fn i5_a_directory_that_cannot_be_removed_keeps_no_task_from_its_own_and_is_told_once() {
     if not_root() || missing("chattr") {
         return;

@@ -12,6 +12,7 @@ use nix::unistd::Pid;
 use serde_json::{Value, json};
 use standin_manager::{CommandSpec, JobSpec, TaskSpec, TaskStatus, When, WorkerStatus};
 use test_bed::{Farm, Node, cancel, until};
+use test_needs::missing;
 
 const BLENDER: &str = include_str!("warm/blender.py");
 
@@ -107,6 +108,9 @@ impl Warm {
 
 #[test]
 fn a_job_of_single_frames_loads_its_file_once_and_each_task_has_its_own_log_and_environment() {
+    if missing("python3") {
+        return;
+    }
     let warm = Warm::new(&[]);
     let tasks = warm.done("x.blend", &[1, 2, 3, 4, 5]);
     assert_eq!(warm.loads(), 1);
@@ -131,6 +135,9 @@ fn a_job_of_single_frames_loads_its_file_once_and_each_task_has_its_own_log_and_
 
 #[test]
 fn k3_what_a_task_has_started_goes_with_it_and_is_named() {
+    if missing("python3") {
+        return;
+    }
     let warm = Warm::new(&[]);
     warm.file("x.blend", &json!({"at": {"2": "spawn"}}));
     let tasks = warm.done("x.blend", &[1, 2, 3]);
@@ -142,6 +149,9 @@ fn k3_what_a_task_has_started_goes_with_it_and_is_named() {
 
 #[test]
 fn k1_one_that_dies_in_a_frame_is_no_tasks_fault_and_twice_is_enough_for_a_job() {
+    if missing("python3") {
+        return;
+    }
     let warm = Warm::new(&[]);
     warm.file("x.blend", &json!({"at": {"2": "die always", "4": "die always"}}));
     let tasks = warm.done("x.blend", &[1, 2, 3, 4, 5]);
@@ -169,6 +179,9 @@ fn k1_one_that_dies_in_a_frame_is_no_tasks_fault_and_twice_is_enough_for_a_job()
 
 #[test]
 fn k1_what_it_cannot_render_is_rendered_cold_and_fails_in_the_words_of_that() {
+    if missing("python3") {
+        return;
+    }
     let warm = Warm::new(&[]);
     warm.file("x.blend", &json!({"at": {"1": "error", "2": "garbage"}}));
     let tasks = warm.job("x.blend", &[1]);
@@ -190,6 +203,9 @@ fn k1_what_it_cannot_render_is_rendered_cold_and_fails_in_the_words_of_that() {
 
 #[test]
 fn a_file_that_is_not_for_it_is_rendered_cold_without_a_word() {
+    if missing("python3") {
+        return;
+    }
     for why in ["layer", "movie"] {
         let warm = Warm::new(&[]);
         warm.file("x.blend", &json!({"refuse": why}));
@@ -205,6 +221,9 @@ fn a_file_that_is_not_for_it_is_rendered_cold_without_a_word() {
 
 #[test]
 fn k4_another_job_file_or_library_has_one_of_its_own() {
+    if missing("python3") {
+        return;
+    }
     let warm = Warm::new(&[]);
     let library = warm.path("library");
     fs::write(&library, "1").unwrap();
@@ -240,6 +259,9 @@ fn k4_another_job_file_or_library_has_one_of_its_own() {
 
 #[test]
 fn it_goes_when_it_is_idle_after_so_many_tasks_and_when_it_is_too_large() {
+    if missing("python3") {
+        return;
+    }
     let warm = Warm::new(&["idle = \"300ms\"", "tasks = 2"]);
     warm.done("x.blend", &[1, 2, 3]);
     assert_eq!(warm.loads(), 2);
@@ -255,6 +277,9 @@ fn it_goes_when_it_is_idle_after_so_many_tasks_and_when_it_is_too_large() {
 
 #[test]
 fn it_goes_when_the_worker_takes_no_task() {
+    if missing("python3") {
+        return;
+    }
     for when in [When::AfterTask, When::Now] {
         let warm = Warm::new(&[]);
         warm.done("x.blend", &[1]);
@@ -271,6 +296,9 @@ fn it_goes_when_the_worker_takes_no_task() {
 
 #[test]
 fn k2_nothing_of_it_survives_its_guard_or_its_worker() {
+    if missing("python3") {
+        return;
+    }
     let warm = Warm::new(&[]);
     warm.done("x.blend", &[1]);
     let guard = warm.guard();
@@ -287,6 +315,9 @@ fn k2_nothing_of_it_survives_its_guard_or_its_worker() {
 
 #[test]
 fn a_task_that_is_cancelled_in_it_ends_as_any_other() {
+    if missing("python3") {
+        return;
+    }
     let warm = Warm::new(&[]);
     warm.file("x.blend", &json!({"at": {"2": "wait"}}));
     let tasks = warm.job("x.blend", &[1, 2]);
@@ -308,6 +339,9 @@ fn a_task_that_is_cancelled_in_it_ends_as_any_other() {
 
 #[test]
 fn a_blender_that_is_quiet_by_itself_is_asked_to_say_what_it_renders() {
+    if missing("python3") {
+        return;
+    }
     let warm = Warm::new(&["tasks = 1"]);
     warm.file("x.blend", &json!({"version": [5, 0, 0]}));
     warm.done("x.blend", &[1, 2]);
@@ -318,6 +352,9 @@ fn a_blender_that_is_quiet_by_itself_is_asked_to_say_what_it_renders() {
 
 #[test]
 fn without_the_key_nothing_is_kept() {
+    if missing("python3") {
+        return;
+    }
     let warm = {
         let (farm, mut node) = Farm::with_node();
         node.start();
