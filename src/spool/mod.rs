@@ -39,6 +39,7 @@ mod sender;
 mod shared;
 mod task_folder;
 mod task_writer;
+mod unsent;
 
 #[cfg(test)]
 mod tests;

@@ -26,14 +26,12 @@ use super::log::{self, SegmentedLog};
 use super::paths::Shelf;
 use super::records::{ASSIGNED, AssignmentRecord, REPORT, ReportRecord, ReportState, now_millis};
 use super::run_end::{self, Cause, ProgramEnd, RunEnd};
+use super::unsent::Unsent;
 use crate::chain::chain;
 use crate::files::{self, is_full};
-use crate::progress::{Progress, Unit};
+use crate::progress::Progress;
 use crate::protocol::{AssignedTask, Id};
 use crate::timings::Timings;
-
-/// The progress is told as the activity at most this often.
-const PROGRESS_EVERY: Duration = Duration::from_secs(10);
 
 /// A folder, in memory.
 #[derive(Debug)]
@@ -48,8 +46,6 @@ pub(super) struct TaskFolder {
     record: ReportRecord,
     run: RunState,
     unsent: Unsent,
-    /// When the progress was last told as the activity.
-    progress_told: Option<Instant>,
     pub(super) delivery: DeliveryState,
 }
 
@@ -67,20 +63,6 @@ enum RunState {
         /// The folder was made safe against a power cut.
         synced: bool,
     },
-}
-
-/// What was reported and is not yet on its way to the Manager; the log itself is in [`SegmentedLog`].
-#[derive(Debug, Default)]
-struct Unsent {
-    steps: Option<u32>,
-    activity: Option<String>,
-    /// When the progress is to be told as the activity.
-    progress_at: Option<Instant>,
-    /// Since when one of these two waits, or is on its way.
-    since: Option<Instant>,
-    /// Bytes printed since the last delivery; enough of them are sent early.
-    log_bytes: u64,
-    log_since: Option<Instant>,
 }
 
 /// When something of a folder is to be sent.
@@ -126,7 +108,6 @@ impl TaskFolder {
             record: ReportRecord::default(),
             run: RunState::over(),
             unsent: Unsent::default(),
-            progress_told: None,
             delivery: DeliveryState::new(&context.timings),
         }
     }
@@ -224,19 +205,13 @@ impl TaskFolder {
     /// Adds to the log. True when the sender should know.
     pub(super) fn append(&mut self, prefix: &str, text: &str, early_send: u64) -> bool {
         self.log.append(prefix, text);
-        let before = self.unsent.log_bytes;
-        self.unsent.log_bytes += (prefix.len() + text.len() + 1) as u64;
-        let first = self.unsent.log_since.is_none();
-        if first {
-            self.unsent.log_since = Some(Instant::now());
-        }
-        first || (before < early_send && self.unsent.log_bytes >= early_send)
+        let bytes = prefix.len() + text.len() + 1;
+        self.unsent.print(bytes as u64, early_send)
     }
 
     pub(super) fn set_activity(&mut self, activity: String) {
         self.record.activity.clone_from(&activity);
-        self.unsent.activity = Some(activity);
-        self.unsent.since.get_or_insert_with(Instant::now);
+        self.unsent.set_activity(activity);
     }
 
     /// How far the task is, while it runs.
@@ -254,14 +229,7 @@ impl TaskFolder {
         };
         progress.step();
         self.record.steps = progress.done;
-        self.unsent.steps = Some(progress.done);
-        let now = Instant::now();
-        self.unsent.since.get_or_insert(now);
-        // Of a single step there is nothing to tell but its end.
-        if progress.unit == Unit::Frame && progress.all != 1 || progress.all > 1 {
-            let next = self.progress_told.map_or(now, |told| told + PROGRESS_EVERY);
-            self.unsent.progress_at.get_or_insert(next.max(now));
-        }
+        self.unsent.set_progress(progress);
     }
 
     /// Remembers what became of a program of the run.
@@ -343,17 +311,10 @@ impl TaskFolder {
     /// When something is to be sent, the pauses after failures left aside.
     pub(super) fn send_time(&self, early_send: u64, timings: &Timings) -> SendTime {
         match (self.is_running(), self.is_waiting()) {
-            (false, _) => return SendTime::Now,
-            (true, false) => return SendTime::Never,
-            (true, true) => {}
+            (false, _) => SendTime::Now,
+            (true, false) => SendTime::Never,
+            (true, true) => self.unsent.send_time(early_send, timings),
         }
-        if self.unsent.log_bytes >= early_send {
-            return SendTime::Now;
-        }
-        let log = self.unsent.log_since.map(|since| since + timings.log_flush);
-        let rest = self.unsent.since.map(|since| since + timings.said_flush);
-        let first = log.into_iter().chain(rest).chain(self.unsent.progress_at).min();
-        first.map_or(SendTime::Never, SendTime::At)
     }
 
     /// Takes what is to be sent next; at most one batch is on its way. It has about `most` bytes of log.
@@ -370,33 +331,21 @@ impl TaskFolder {
             ..ProgressUpdate::default()
         };
         if together && !self.has_outcome() {
-            update.activity = self.told_progress().or_else(|| self.unsent.activity.take());
-            update.steps = self.unsent.steps.take();
+            let progress = self.progress();
+            self.unsent.take(&mut update, progress);
+            if let Some(activity) = &update.activity {
+                self.record.activity.clone_from(activity);
+            }
         }
         if !update.is_empty() {
             return Batch::Progress(update);
         }
-        if let Some(update) = self.record.last_update(self.unsent.steps) {
+        if let Some(update) = self.record.last_update(self.unsent.steps()) {
             return Batch::Outcome(update);
         }
         // What was printed past the limit of the log wakes the sender too.
-        self.unsent = Unsent {
-            progress_at: self.unsent.progress_at,
-            ..Unsent::default()
-        };
+        self.unsent.clear();
         Batch::Empty
-    }
-
-    /// The progress, when it is time to tell it.
-    fn told_progress(&mut self) -> Option<String> {
-        let now = Instant::now();
-        let at = self.unsent.progress_at.filter(|at| *at <= now)?;
-        let activity = self.progress()?.to_string();
-        self.unsent.progress_at = None;
-        self.unsent.activity = None;
-        self.progress_told = Some(at.max(now));
-        self.record.activity.clone_from(&activity);
-        Some(activity)
     }
 
     /// The Manager has it.
@@ -422,9 +371,7 @@ impl TaskFolder {
 
     fn answered(&mut self, update: &ProgressUpdate) {
         self.delivery.most = None;
-        self.unsent.log_bytes = self.log.unsent();
-        self.unsent.log_since = (self.unsent.log_bytes > 0).then(Instant::now);
-        self.unsent.since = (self.unsent.activity.is_some() || self.unsent.steps.is_some()).then(Instant::now);
+        self.unsent.answered(self.log.unsent());
         if update.log.is_some() {
             self.save();
         }
@@ -435,7 +382,6 @@ impl TaskFolder {
         if let Some(chunk) = update.log {
             self.log.give_back(chunk);
         }
-        self.unsent.activity = self.unsent.activity.take().or(update.activity);
-        self.unsent.steps = self.unsent.steps.take().or(update.steps);
+        self.unsent.give_back(update.activity, update.steps);
     }
 }
