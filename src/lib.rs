@@ -22,6 +22,7 @@ mod cli;
 mod clock;
 mod command;
 mod config;
+mod crash_report;
 mod departure;
 mod discovery;
 mod document;

@@ -7,19 +7,19 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::context::CommandContext;
-use super::crash_report;
 use super::parameters::{ParameterError, Parameters};
-use super::program::{CommandProgram, announce, conclude, log_end};
+use super::program::{CommandProgram, announce, conclude, log_end, log_strays};
 use super::render_output::RenderOutput;
 use super::render_tracker::RenderTracker;
 use super::start_hint::find_on_path;
 use crate::blocking::run_blocking_within;
-use crate::outcome::{Incomplete, Outcome, names};
+use crate::crash_report;
+use crate::outcome::{Incomplete, Outcome};
 use crate::process::{Finished, OutputLine};
 use crate::report::TaskLog;
 use crate::warm::{Eligible, WarmEnd, WarmTask};
 
-/// How long a look for the program may take, where Blender is kept.
+/// How long a look for the program, where Blender is kept, or for its crash reports may take.
 const LOOK: Duration = Duration::from_secs(5);
 
 /// The command line is `exe`, the words of `exeArgs`, `argsBefore`, `blendfile` if it is not empty, `args`.
@@ -66,7 +66,7 @@ impl BlenderRender {
         let (ended, writing) = self.program(context).run_with_open_files(context, &mut on_line).await;
         tracker.end(&ended, writing, context).await;
         if ended.is_err() {
-            crash_report::copy_to_log(context).await;
+            log_crash_reports(context).await;
         }
         ended
     }
@@ -108,6 +108,7 @@ impl BlenderRender {
         let mut tracker = RenderTracker::begin(context, &self.args).await;
         let mut output = RenderOutput::default();
         let CommandContext { abort, log, .. } = context;
+        log.started();
         let end = warm
             .render(task, abort, &mut |pid, line| {
                 log.output(pid, line.text);
@@ -122,21 +123,31 @@ impl BlenderRender {
                 context.log.ended(&self.exe, &finished);
                 (Ok(()), Vec::new())
             }
-            WarmEnd::Aborted(mut finished) => {
+            WarmEnd::Ended(mut finished) => {
                 log_end(&finished, context);
                 context.log.ended(&self.exe, &finished);
                 let writing = std::mem::take(&mut finished.writing);
                 (conclude(*finished, context.tools.crash), writing)
             }
             WarmEnd::NotBegun(reason) => (Err(Incomplete::Aborted(reason)), Vec::new()),
-            WarmEnd::Cold { why, died, writing } => {
+            WarmEnd::Refused => {
+                tracker.end(&Ok(()), Vec::new(), context).await;
+                return None;
+            }
+            WarmEnd::Cold {
+                why,
+                died,
+                writing,
+                crash,
+            } => {
                 if let Some(finished) = died {
                     log_end(&finished, context);
+                    context.log.ended(&self.exe, &finished);
                 }
-                let failed = Err(Incomplete::Failed(why.clone().unwrap_or_default()));
-                tracker.end(&failed, writing, context).await;
-                crash_report::copy_to_log(context).await;
-                why.iter().for_each(|why| context.log.line(why));
+                tracker
+                    .end(&Err(Incomplete::Failed(why.clone())), writing, context)
+                    .await;
+                crash.iter().chain([&why]).for_each(|line| context.log.line(line));
                 return None;
             }
         };
@@ -145,14 +156,19 @@ impl BlenderRender {
     }
 }
 
+/// Copies the crash reports in the task's temporary directory into its log, if there are any.
+async fn log_crash_reports(context: &mut CommandContext<'_>) {
+    let folder = context.environment.tmpdir.clone();
+    let read = run_blocking_within(context.abort.patience(LOOK), move || crash_report::reports(&folder));
+    for line in read.await.unwrap_or_default() {
+        context.log.line(&line);
+    }
+}
+
 /// What the log says of a task that was rendered in a Blender that is kept.
 fn log_rendered(finished: &Finished, tasks: u32, context: &mut CommandContext<'_>) {
     let Finished { pid, usage, strays, .. } = finished;
-    if !strays.ended.is_empty() {
-        context
-            .log
-            .line(&format!("left behind and ended: {}", names(&strays.ended)));
-    }
+    log_strays(strays, context);
     let which = match tasks {
         1 => "which is kept for the next task of this job".to_owned(),
         _ => format!("which was kept from the task before; it has rendered {tasks} tasks"),

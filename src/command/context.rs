@@ -81,6 +81,16 @@ impl CommandTools {
         }
     }
 
+    /// A task of this job comes: a Blender that is kept for another one goes. The future is over when it has.
+    pub(crate) fn begin(&self, job: &str) -> impl Future<Output = ()> + use<> {
+        let going = self.warm.as_ref().map(|warm| warm.begin(job));
+        async {
+            if let Some(going) = going {
+                going.await;
+            }
+        }
+    }
+
     pub(super) fn journals(&self) -> Option<&Path> {
         self.journals.as_deref()
     }

@@ -16,7 +16,6 @@ mod blender_lines;
 mod context;
 mod copy_file;
 mod copying;
-mod crash_report;
 mod echo;
 mod exec;
 mod ffmpeg;

@@ -26,7 +26,7 @@ use crate::abort::Abort;
 use crate::blocking::run_blocking_within;
 use crate::outcome::{Incomplete, Outcome, RequeueReason, names};
 use crate::process::{
-    Exit, Finished, KillSequence, OpenFile, OutputLine, ProcessEvent, ProcessSpec, StartError, Stray, Usage,
+    Exit, Finished, KillSequence, OpenFile, OutputLine, ProcessEvent, ProcessSpec, StartError, Stray, Strays, Usage,
 };
 use crate::report::{TaskLog, size};
 
@@ -185,6 +185,17 @@ pub(super) fn log_end(finished: &Finished, context: &mut CommandContext<'_>) {
         output_held,
         writing: _,
     } = finished;
+    log_strays(strays, context);
+    if *output_held {
+        context
+            .log
+            .line("the output was still held open by a process that was left behind and idle; it was not waited for");
+    }
+    context.log.line(&end_summary(finished));
+}
+
+/// What the log says of processes that a task has left.
+pub(super) fn log_strays(strays: &Strays, context: &mut CommandContext<'_>) {
     if !strays.ended.is_empty() {
         context
             .log
@@ -196,12 +207,6 @@ pub(super) fn log_end(finished: &Finished, context: &mut CommandContext<'_>) {
             "left behind, and cannot be ended: {names}; no other task is run here until they are gone"
         ));
     }
-    if *output_held {
-        context
-            .log
-            .line("the output was still held open by a process that was left behind and idle; it was not waited for");
-    }
-    context.log.line(&end_summary(finished));
 }
 
 /// How a program ended and what it used, in one line.

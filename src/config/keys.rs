@@ -181,7 +181,7 @@ table! {
             read: |node| integer(node, 1..=10_000),
             write: written,
         };
-        // The rest is for a new one that loads beside it, and for the system.
+        // The rest is for what the next task renders, and for the system.
         /// Above this it is not kept: other tasks need the memory, too. It is not kept either when it has grown by half
         /// since its first task and by 1 GiB more.
         memory: MemoryLimit = MemoryLimit::Percent(50), MEMORY_SHARE;

@@ -73,8 +73,8 @@ pub(super) struct Children {
 struct WatchedGuard {
     /// Closed when the run was dropped that waited for the end.
     ended: oneshot::Sender<GuardEnd>,
-    /// It has no program any more and waits to be told to leave, or has one that is kept between tasks.
-    is_idle: bool,
+    /// It has no program any more, and waits to be told to leave.
+    waits_for_release: bool,
     /// When it was found at a standstill.
     still_since: Option<Duration>,
 }
@@ -122,7 +122,7 @@ impl Children {
         let (ended, receiver) = oneshot::channel();
         let guard = WatchedGuard {
             ended,
-            is_idle: false,
+            waits_for_release: false,
             still_since: None,
         };
         self.guards.insert(pid, guard);
@@ -155,19 +155,14 @@ impl Children {
     /// Notes that this guard has nothing left below it, and stays until it is told to leave.
     pub(super) fn waits(&mut self, pid: i32) {
         if let Some(guard) = self.guards.get_mut(&pid) {
-            guard.is_idle = true;
+            guard.waits_for_release = true;
         }
     }
 
-    /// Notes that this guard's program is kept between tasks.
-    pub(super) fn keep(&mut self, pid: i32) {
-        self.waits(pid);
-    }
-
-    /// Whether a program of a task runs whose end is waited for.
+    /// Whether a program runs whose end is waited for.
     pub(super) fn has_programs(&self) -> bool {
         let mut guards = self.guards.values();
-        guards.any(|guard| !guard.ended.is_closed() && !guard.is_idle)
+        guards.any(|guard| !guard.ended.is_closed() && !guard.waits_for_release)
     }
 
     /// See [`Launcher::survivors`](super::Launcher::survivors).

@@ -20,7 +20,7 @@ use super::finished::{Finished, ProcessEvent};
 use super::kill::{self, KillOutcome};
 use super::launcher::Launcher;
 use super::process_run::ProcessRun;
-use super::procfs::{ChildLookup, ProcessStat, resident};
+use super::procfs::{ProcessStat, descendants, forget_peak, memory};
 use super::spec::{ProcessSpec, StartError};
 use super::stray::{Stray, Strays};
 use crate::abort::{Abort, AbortReason, AbortSource};
@@ -28,10 +28,11 @@ use crate::abort::{Abort, AbortReason, AbortSource};
 /// Between two looks at processes that were killed.
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// See the module.
+/// A program that is kept, and its guard.
 #[derive(Debug)]
 pub(crate) struct KeptProgram {
     run: ProcessRun,
+    launcher: Launcher,
     /// The processes of its own, by pid and start.
     own: HashSet<(i32, u64)>,
 }
@@ -57,9 +58,11 @@ impl Launcher {
         channel: BorrowedFd<'_>,
         abort: &mut Abort,
     ) -> Result<KeptProgram, StartError> {
-        let run = self.begin_kept(spec, channel, abort).await?;
-        let own = HashSet::new();
-        Ok(KeptProgram { run, own })
+        Ok(KeptProgram {
+            run: self.begin_kept(spec, channel, abort).await?,
+            launcher: self.clone(),
+            own: HashSet::new(),
+        })
     }
 }
 
@@ -73,7 +76,10 @@ impl KeptProgram {
     ) -> Attended<T> {
         match self.run.run_beside(work, abort, on_event).await {
             Some(done) => Attended::Done(done),
-            None => Attended::Over(self.run.conclude(abort).await),
+            None => {
+                let end = self.run.conclude(abort).await;
+                Attended::Over(end.map(|finished| self.launcher.with_escaped(finished)))
+            }
         }
     }
 
@@ -109,9 +115,16 @@ impl KeptProgram {
         }
     }
 
-    /// The memory that all of it has resident, in bytes. What several of its processes share counts for each.
-    pub(crate) fn resident(&self) -> u64 {
-        self.processes().iter().map(|stat| resident(stat.pid)).sum()
+    /// The bytes of memory that all of it has resident, and the most since [`forget_peak`](Self::forget_peak). What several of
+    /// its processes share counts for each.
+    pub(crate) fn memory(&self) -> (u64, u64) {
+        let each = self.processes().into_iter().map(|stat| memory(stat.pid));
+        each.fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1))
+    }
+
+    /// The most memory counts from now on.
+    pub(crate) fn forget_peak(&self) {
+        self.processes().iter().for_each(|stat| forget_peak(stat.pid));
     }
 
     /// The processor time of all of it so far.
@@ -137,19 +150,7 @@ impl KeptProgram {
         }
     }
 
-    /// Every process below its guard, the dead excepted.
     fn processes(&self) -> Vec<ProcessStat> {
-        let lookup = ChildLookup::new();
-        let mut open = lookup.children(self.run.guard());
-        let mut found = Vec::new();
-        while let Some(pid) = open.pop() {
-            if let Some(stat) = ProcessStat::read(pid) {
-                open.extend(lookup.children(pid));
-                if !stat.is_dead() {
-                    found.push(stat);
-                }
-            }
-        }
-        found
+        descendants(self.run.guard())
     }
 }

@@ -183,16 +183,21 @@ impl Launcher {
         let (guard, output) = self.start_guard(spec, None).map_err(StartError::Guard)?;
         let limits = RunLimits::new(&self.0.options.timings, spec.kill_sequence.length());
         let mut run = ProcessRun::new(guard, output, note.is_some(), limits);
-        let mut finished = run.run(&request, abort, on_event).await?;
+        let finished = run.run(&request, abort, on_event).await?;
         if let Some(guard) = run.waiting_guard() {
             self.0.children.borrow_mut().waits(guard);
             self.0.noted.borrow_mut().push(run);
         }
+        Ok(self.with_escaped(finished))
+    }
+
+    /// Ends what has escaped from a program that is over, and names it with the rest that it has left.
+    pub(super) fn with_escaped(&self, mut finished: Finished) -> Finished {
         // What another program has in a namespace of its own may be where it should be.
         if !self.0.children.borrow().has_programs() {
             finished.strays.ended.extend(end_escaped(&self.0.options.mark));
         }
-        Ok(finished)
+        finished
     }
 
     /// Begins a run that is attended to by a [`KeptProgram`](super::KeptProgram).
@@ -207,7 +212,6 @@ impl Launcher {
     ) -> Result<ProcessRun, StartError> {
         let request = encode_request(spec, &self.0.spawn_options, None)?;
         let (guard, output) = self.start_guard(spec, Some(channel)).map_err(StartError::Guard)?;
-        self.0.children.borrow_mut().keep(guard.pid());
         let limits = RunLimits::new(&self.0.options.timings, spec.kill_sequence.length());
         let mut run = ProcessRun::new(guard, output, false, limits);
         run.begin(&request, abort).await?;

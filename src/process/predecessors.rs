@@ -19,7 +19,7 @@ use super::cgroup::{Cgroup, DelegatedGroup};
 use super::guard_name::GUARD;
 use super::kill::{self, KillOutcome};
 use super::mark::bears_mark;
-use super::procfs::{ChildLookup, ProcessHandle, ProcessStat, everybody};
+use super::procfs::{ProcessHandle, ProcessStat, descendants, everybody};
 use super::stray::{Stray, Strays};
 
 /// How long the processes that were found may take to be gone before the next look.
@@ -148,14 +148,9 @@ impl GuardDescendants {
         if stray.name != GUARD {
             return;
         }
-        let lookup = ChildLookup::new();
-        let mut open = lookup.children(stray.pid);
-        while let Some(pid) = open.pop() {
-            if let Some(stat) = ProcessStat::read(pid) {
-                self.0.insert(pid, ((&stat).into(), stat.start));
-                open.extend(lookup.children(pid));
-            }
-        }
+        let below = descendants(stray.pid).into_iter();
+        self.0
+            .extend(below.map(|stat| (stat.pid, (Stray::from(&stat), stat.start))));
     }
 
     /// Ends those that are left, and returns them.

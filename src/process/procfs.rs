@@ -23,7 +23,7 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::sys::signal::{Signal, kill};
 use nix::time::{ClockId, clock_gettime};
-use nix::unistd::{Pid, SysconfVar, sysconf};
+use nix::unistd::Pid;
 
 /// The fields of `/proc/PID/stat` that we need (proc_pid_stat(5)).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,15 +97,40 @@ pub(super) fn written(pid: i32) -> u64 {
     written.and_then(|count| count.trim().parse().ok()).unwrap_or(0)
 }
 
-/// The bytes of memory that a process has resident; 0 when it is gone (proc_pid_statm(5)).
-pub(super) fn resident(pid: i32) -> u64 {
-    let counts = fs::read_to_string(format!("/proc/{pid}/statm")).unwrap_or_default();
-    let pages = counts
-        .split_ascii_whitespace()
-        .nth(1)
-        .and_then(|count| count.parse().ok());
-    let page = sysconf(SysconfVar::PAGE_SIZE).ok().flatten().unwrap_or(0);
-    pages.unwrap_or(0_u64).saturating_mul(page.unsigned_abs())
+/// The bytes of memory that a process has resident, and the most it had since [`forget_peak`]; 0 when it is gone
+/// (proc_pid_status(5)).
+pub(super) fn memory(pid: i32) -> (u64, u64) {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let kilobytes = |name: &str| {
+        let value = status.lines().find_map(|line| line.strip_prefix(name));
+        let number = value.and_then(|value| value.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        number.unwrap_or(0).saturating_mul(1024)
+    };
+    (kilobytes("VmRSS:"), kilobytes("VmHWM:"))
+}
+
+/// Has the kernel count the most memory of a process anew from now on. Where it refuses, the peak is that of all its life
+/// (proc_pid_clear_refs(5)).
+pub(super) fn forget_peak(pid: i32) {
+    fs::write(format!("/proc/{pid}/clear_refs"), "5").ok();
+}
+
+/// Every process below `root`, the dead excepted. A pid is followed only where the process itself names the parent under
+/// which it was listed, or `root`, which is its subreaper: by then it may be a stranger's.
+pub(super) fn descendants(root: i32) -> Vec<ProcessStat> {
+    let lookup = ChildLookup::new();
+    let mut open: Vec<(i32, i32)> = lookup.children(root).into_iter().map(|pid| (pid, root)).collect();
+    let mut found = Vec::new();
+    while let Some((pid, parent)) = open.pop() {
+        let Some(stat) = ProcessStat::read(pid).filter(|stat| stat.parent == parent || stat.parent == root) else {
+            continue;
+        };
+        open.extend(lookup.children(pid).into_iter().map(|child| (child, pid)));
+        if !stat.is_dead() {
+            found.push(stat);
+        }
+    }
+    found
 }
 
 /// A way to find the children of a process.

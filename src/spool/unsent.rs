@@ -15,7 +15,7 @@ use crate::timings::Timings;
 /// The progress is told as the activity at most this often.
 const PROGRESS_EVERY: Duration = Duration::from_secs(10);
 
-/// See the module.
+/// What waits beside the log.
 #[derive(Debug, Default)]
 pub(super) struct Unsent {
     steps: Option<u32>,

@@ -43,6 +43,11 @@ pub(crate) async fn run(
         return (Err(Incomplete::Aborted(reason)), Cleanup(None));
     }
     log.activity("Started");
+    tokio::select! {
+        biased;
+        reason = abort.raised() => return (Err(Incomplete::Aborted(reason)), Cleanup(None)),
+        () = tools.commands.begin(&task.job) => {}
+    }
     let dir = match TmpDir::make(tools.scratch(), abort).await {
         Ok(dir) => dir,
         Err(no_dir) => {

@@ -16,6 +16,7 @@ import json
 import os
 import socket
 import sys
+import tempfile
 
 import bpy
 
@@ -54,6 +55,8 @@ def set_environment(changes):
             os.environ.pop(name, None)
         else:
             os.environ[name] = value
+    # It keeps in mind what TMPDIR was, and that one has gone with its task.
+    tempfile.tempdir = None
 
 
 def render(first, last):

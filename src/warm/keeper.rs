@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 
 use super::kept_blender::KeptBlender;
 use super::key::Key;
+use crate::abort::{Abort, AbortReason};
 use crate::process::Launcher;
 
 /// Keeps it. Poll [`run`](Self::run) beside everything else.
@@ -36,8 +37,11 @@ enum Message {
     Take(Box<Key>, oneshot::Sender<KeptBlender>),
     Keep(Box<KeptBlender>),
     /// And tell when it is gone.
-    LetGo(oneshot::Sender<()>),
+    LetGo(Unless, oneshot::Sender<()>),
 }
+
+/// The job whose Blender stays all the same, if any.
+type Unless = Option<String>;
 
 impl Keeper {
     pub(super) fn new(idle: Duration, launcher: Launcher) -> (KeeperLink, Self) {
@@ -59,30 +63,34 @@ impl Keeper {
                 Some(blender) => tokio::select! {
                     biased;
                     message = self.messages.recv() => message,
-                    () = blender.idle(self.idle) => Some(Message::LetGo(oneshot::channel().0)),
+                    () = blender.idle(self.idle) => Some(Message::LetGo(None, oneshot::channel().0)),
                 },
             };
             let Some(message) = message else { return pending().await };
-            let before = kept.take();
-            match (message, before) {
+            kept = self.handle(message, kept).await;
+        }
+    }
+
+    /// Does what is asked, and returns what is kept from now on.
+    async fn handle(&self, message: Message, kept: Option<KeptBlender>) -> Option<KeptBlender> {
+        match (message, kept) {
+            (Message::Take(key, reply), Some(blender)) if blender.key == *key => {
                 // A task that was stopped meanwhile does not wait for it any more, and then it ends.
-                (Message::Take(key, reply), Some(blender)) if blender.key == *key => {
-                    if let Err(blender) = reply.send(blender) {
-                        blender.end(&self.launcher).await;
-                    }
-                }
-                (Message::Keep(blender), before) => {
-                    self.end(before).await;
-                    kept = Some(*blender);
-                }
-                // What waits for the reply gets none, once the memory is free.
-                (Message::Take(..), before) => self.end(before).await,
-                (Message::LetGo(gone), before) => {
-                    self.end(before).await;
-                    gone.send(()).ok();
-                }
+                self.end(reply.send(blender).err()).await;
+            }
+            (Message::Keep(blender), before) => {
+                self.end(before).await;
+                return Some(*blender);
+            }
+            // What waits for the reply gets none, once the memory is free.
+            (Message::Take(..), before) => self.end(before).await,
+            (Message::LetGo(Some(job), _), Some(blender)) if blender.key.job == job => return Some(blender),
+            (Message::LetGo(_, gone), before) => {
+                self.end(before).await;
+                gone.send(()).ok();
             }
         }
+        None
     }
 
     async fn end(&self, blender: Option<KeptBlender>) {
@@ -93,11 +101,21 @@ impl Keeper {
 }
 
 impl KeeperLink {
-    /// The Blender that is kept, if it is for this key. Any other has ended when this returns.
-    pub(super) async fn take(&self, key: &Key) -> Option<KeptBlender> {
-        let (reply, taken) = oneshot::channel();
+    /// The Blender that is kept, if it is for this key. Any other has ended when this returns. `Err`: the task was stopped
+    /// before; what is kept goes then.
+    pub(super) async fn take(&self, key: &Key, abort: &mut Abort) -> Result<Option<KeptBlender>, AbortReason> {
+        let (reply, mut taken) = oneshot::channel();
         self.0.send(Message::Take(Box::new(key.clone()), reply)).ok();
-        taken.await.ok()
+        let reason = tokio::select! {
+            biased;
+            reason = abort.raised() => reason,
+            taken = &mut taken => return Ok(taken.ok()),
+        };
+        taken.close();
+        if let Ok(blender) = taken.try_recv() {
+            self.keep(blender);
+        }
+        Err(reason)
     }
 
     pub(super) fn keep(&self, blender: KeptBlender) {
@@ -105,10 +123,19 @@ impl KeeperLink {
         self.0.send(Message::Keep(Box::new(blender))).ok();
     }
 
-    /// What it has ends. What is returned tells when it has.
-    pub(super) fn let_go(&self) -> oneshot::Receiver<()> {
+    /// What it has ends, unless it is for that job. What is returned is over when that is so.
+    pub(super) fn let_go(&self, unless: Unless) -> impl Future<Output = ()> + use<> {
         let (gone, is_gone) = oneshot::channel();
-        self.0.send(Message::LetGo(gone)).ok();
-        is_gone
+        self.0.send(Message::LetGo(unless, gone)).ok();
+        async { drop(is_gone.await) }
+    }
+
+    /// Has this one end, and waits for that unless the task is stopped.
+    pub(super) async fn see_off(&self, blender: KeptBlender, abort: &mut Abort) {
+        self.keep(blender);
+        tokio::select! {
+            _reason = abort.raised() => {}
+            () = self.let_go(None) => {}
+        }
     }
 }

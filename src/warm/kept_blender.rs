@@ -7,12 +7,13 @@
 //!   └─► Unusable                 └─► Unusable: nothing of it is left
 //! ```
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::io::BufReader;
 use tokio::net::UnixStream;
@@ -25,6 +26,8 @@ use super::output::TaskOutput;
 use crate::abort::{Abort, AbortReason, AbortSource};
 use crate::blocking::run_blocking_within;
 use crate::chain::chain;
+use crate::clock;
+use crate::crash_report;
 use crate::process::{
     Attended, Exit, Finished, KeptProgram, Launcher, OpenFile, OutputLine, ProcessEvent, ProcessSpec, StartError, Usage,
 };
@@ -38,13 +41,15 @@ const SWEEP: Duration = Duration::from_secs(2);
 const QUIT: Duration = Duration::from_secs(1);
 /// It may have grown by half since its first task, and by so many bytes more.
 const GROWTH: u64 = 1 << 30;
+/// The times of files may be so coarse (two seconds on FAT).
+const COARSE: Duration = Duration::from_secs(2);
 /// How long its files may take to be looked at.
 const LOOK: Duration = Duration::from_secs(5);
 
 /// What hears the lines of a task, each with the pid of its program.
 pub(super) type LineHandler<'a> = &'a mut dyn FnMut(i32, OutputLine<'_>);
 
-/// See the module.
+/// A Blender that is kept, with all that is its own.
 #[derive(Debug)]
 pub(super) struct KeptBlender {
     program: KeptProgram,
@@ -53,8 +58,10 @@ pub(super) struct KeptBlender {
     pid: i32,
     /// What it is for.
     pub(super) key: Key,
-    /// `None`: they could not be looked at, and it is not to be used again.
-    libraries: Option<Vec<FileId>>,
+    /// When it was started, on the wall clock.
+    started: SystemTime,
+    /// The files that its file links, as it has read them. `None`: that is not known, and it is not to be used again.
+    libraries: Option<BTreeMap<PathBuf, FileId>>,
     /// Tasks that it has rendered.
     pub(super) tasks: u32,
     /// Bytes that it had resident after its first task.
@@ -66,8 +73,8 @@ pub(super) struct KeptBlender {
 pub(super) enum Unusable {
     /// This file is not for one that is kept.
     Refused(String),
-    /// The task was stopped.
-    Aborted(Box<Finished>),
+    /// The task was stopped, or its guard was lost, or something of it cannot be ended: what that means is not for this room.
+    Ended(Box<Finished>),
     /// The task was stopped before anything ran.
     NotBegun(AbortReason),
     /// It ended by itself, in mid-work.
@@ -81,51 +88,59 @@ pub(super) enum Unusable {
     },
 }
 
+impl Unusable {
+    /// Counts for the task alone: what the Blender had used `before`, and how long the task `took`.
+    fn leave_out(&mut self, before: Duration, took: Duration) {
+        if let Self::Ended(finished) | Self::Died(finished) = self {
+            finished.usage.cpu = finished.usage.cpu.saturating_sub(before);
+            finished.usage.wall = took;
+        }
+    }
+}
+
 impl KeptBlender {
-    /// Starts one, and waits until it has done all of its command line.
-    pub(super) async fn load(
+    /// Starts one. It is [`ready`](Self::ready) when it has done all of its command line.
+    pub(super) async fn start(
         (launcher, scratch): (&Launcher, &ScratchDirs),
         mut spec: ProcessSpec,
         key: Key,
         abort: &mut Abort,
-        on_line: LineHandler<'_>,
-    ) -> Result<(Self, Ready), Unusable> {
+    ) -> Result<Self, Unusable> {
         let (ours, theirs) = StdUnixStream::pair().map_err(|error| failed(&error))?;
         ours.set_nonblocking(true).map_err(|error| failed(&error))?;
         let channel = BufReader::new(UnixStream::from_std(ours).map_err(|error| failed(&error))?);
         // That of the task goes with the task.
-        let tmpdir = TmpDir::make(scratch, abort).await.map_err(|reason| failed(&reason))?;
+        let tmpdir = TmpDir::make(scratch, abort)
+            .await
+            .map_err(|no_dir| match abort.reason() {
+                Some(reason) => Unusable::NotBegun(reason),
+                None => failed(&no_dir),
+            })?;
         spec.env.retain(|(name, _)| name != "TMPDIR");
         spec.env.push(("TMPDIR".into(), Some(tmpdir.path().into())));
         let started = launcher.start_kept(&spec, theirs.as_fd(), abort).await;
         drop(theirs);
-        let program = match started {
-            Ok(program) => program,
+        match started {
+            Ok(program) => Ok(Self {
+                program,
+                channel,
+                tmpdir,
+                pid: 0,
+                key,
+                started: clock::system_time(),
+                libraries: Some(BTreeMap::new()),
+                tasks: 0,
+                first_resident: 0,
+            }),
             Err(error) => {
                 tmpdir.remove(launcher, abort).await;
-                return Err(not_started(error));
-            }
-        };
-        let mut kept = Self {
-            program,
-            channel,
-            tmpdir,
-            pid: 0,
-            key,
-            libraries: None,
-            tasks: 0,
-            first_resident: 0,
-        };
-        match kept.ready(abort, on_line).await {
-            Ok(ready) => Ok((kept, ready)),
-            Err(unusable) => {
-                kept.end(launcher).await;
-                Err(unusable)
+                Err(not_started(error))
             }
         }
     }
 
-    async fn ready(&mut self, abort: &mut Abort, on_line: LineHandler<'_>) -> Result<Ready, Unusable> {
+    /// Waits until it has done all of its command line. On an error nothing of Blender is left.
+    pub(super) async fn ready(&mut self, abort: &mut Abort, on_line: LineHandler<'_>) -> Result<Ready, Unusable> {
         let pid = &mut self.pid;
         let mut on_event = |event: ProcessEvent<'_>| match event {
             ProcessEvent::Started { pid: started } => *pid = started,
@@ -142,6 +157,7 @@ impl KeptBlender {
             Some(why) => Err(Unusable::Refused(why)),
             None => {
                 self.program.settle();
+                self.note_libraries(&ready.libraries, abort).await;
                 Ok(ready)
             }
         }
@@ -155,24 +171,28 @@ impl KeptBlender {
         abort: &mut Abort,
         on_line: LineHandler<'_>,
     ) -> Result<Finished, Unusable> {
+        self.program.forget_peak();
         let (began, before) = (Instant::now(), self.program.processor_time());
-        let libraries = self.answered(request, abort, on_line).await?;
+        let libraries = match self.answered(request, abort, on_line).await {
+            Ok(libraries) => libraries,
+            Err(mut unusable) => {
+                unusable.leave_out(before, began.elapsed());
+                return Err(unusable);
+            }
+        };
         let strays = self.program.end_new(SWEEP).await;
-        let resident = self.program.resident();
+        let (resident, peak_rss) = self.program.memory();
         if self.tasks == 0 {
             self.first_resident = resident;
         }
         self.tasks += 1;
-        self.libraries = look_at(libraries).await;
+        self.note_libraries(&libraries, abort).await;
         let cpu = self.program.processor_time().saturating_sub(before);
+        let wall = began.elapsed();
         Ok(Finished {
             pid: self.pid,
             exit: Exit::Success,
-            usage: Usage {
-                wall: began.elapsed(),
-                cpu,
-                peak_rss: resident,
-            },
+            usage: Usage { wall, cpu, peak_rss },
             strays,
             output_held: false,
             writing: Vec::new(),
@@ -219,18 +239,46 @@ impl KeptBlender {
 
     /// Whether it can be used for another task, as far as it goes: `most` tasks and `memory` bytes are its limits.
     pub(super) fn is_fit(&self, most: u32, memory: u64) -> bool {
-        let resident = self.program.resident();
+        let (resident, _) = self.program.memory();
         let grown = self.first_resident + self.first_resident / 2 + GROWTH;
         self.tasks < most && resident <= memory.min(grown) && self.libraries.is_some()
     }
 
     /// Whether the files that its file links are what they were.
-    pub(super) async fn is_current(&self) -> bool {
+    pub(super) async fn is_current(&self, abort: &Abort) -> bool {
         let Some(libraries) = self.libraries.clone() else {
             return false;
         };
-        let unchanged = move || libraries.iter().all(FileId::is_unchanged);
-        run_blocking_within(sleep(LOOK), unchanged).await.unwrap_or(false)
+        let unchanged = move || libraries.values().all(FileId::is_unchanged);
+        run_blocking_within(abort.patience(LOOK), unchanged)
+            .await
+            .unwrap_or(false)
+    }
+
+    /// Takes note of files that it has read by now. One that was modified since its start may be another one by now.
+    async fn note_libraries(&mut self, paths: &[PathBuf], abort: &Abort) {
+        let Some(mut known) = self.libraries.take() else { return };
+        let new: Vec<PathBuf> = paths
+            .iter()
+            .filter(|path| !known.contains_key(*path))
+            .cloned()
+            .collect();
+        let not_since = self.started.checked_sub(COARSE).unwrap_or(self.started);
+        let read = move || {
+            for path in new {
+                let file = FileId::read(&path).ok().filter(|file| file.is_older_than(not_since))?;
+                known.insert(path, file);
+            }
+            Some(known)
+        };
+        self.libraries = run_blocking_within(abort.patience(LOOK), read).await.flatten();
+    }
+
+    /// The reports of a crash that it has written, as lines for a log.
+    pub(super) async fn crash_reports(&self, abort: &Abort) -> Vec<String> {
+        let folder = self.tmpdir.path().to_owned();
+        let read = run_blocking_within(abort.patience(LOOK), move || crash_report::reports(&folder));
+        read.await.unwrap_or_default()
     }
 
     /// Returns when it has been idle for `limit`, or is over. Cancel safe.
@@ -257,12 +305,6 @@ impl KeptBlender {
     }
 }
 
-/// The libraries as files; `None` when one cannot be looked at.
-async fn look_at(libraries: Vec<PathBuf>) -> Option<Vec<FileId>> {
-    let read = move || libraries.iter().map(|path| FileId::read(path).ok()).collect();
-    run_blocking_within(sleep(LOOK), read).await.flatten()
-}
-
 /// No answer came that could be read. Where the channel is closed Blender is on its way out, by itself or because it was
 /// told to end.
 async fn no_answer(
@@ -283,19 +325,33 @@ async fn no_answer(
 
 /// Ends a Blender that failed. What it still says may tell why.
 async fn end_failed(program: &mut KeptProgram, why: &str, on_event: &mut dyn FnMut(ProcessEvent<'_>)) -> Unusable {
-    let ended = program.end(on_event).await;
-    Unusable::Failed {
-        why: why.to_owned(),
-        writing: ended.map(|finished| finished.writing).unwrap_or_default(),
+    match program.end(on_event).await {
+        Ok(finished) if finished.strays.unkillable.is_empty() => Unusable::Failed {
+            why: why.to_owned(),
+            writing: finished.writing,
+        },
+        Ok(finished) => Unusable::Ended(Box::new(lost(finished))),
+        Err(error) => not_started(error),
     }
 }
 
 /// It ended by itself, or was aborted.
 fn over(end: Result<Finished, StartError>) -> Unusable {
     match end {
-        Ok(finished) if matches!(finished.exit, Exit::Aborted(_)) => Unusable::Aborted(Box::new(finished)),
+        Ok(finished) if matches!(finished.exit, Exit::Aborted(_)) => Unusable::Ended(Box::new(finished)),
+        Ok(finished) if finished.exit == Exit::Lost || !finished.strays.unkillable.is_empty() => {
+            Unusable::Ended(Box::new(lost(finished)))
+        }
         Ok(finished) => Unusable::Died(Box::new(finished)),
         Err(error) => not_started(error),
+    }
+}
+
+/// It is not known to be gone: no other program may write what it may still write.
+fn lost(finished: Finished) -> Finished {
+    Finished {
+        exit: Exit::Lost,
+        ..finished
     }
 }
 

@@ -7,6 +7,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 /// Two of these are the same only when one Blender would do the same for both.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +64,18 @@ impl FileId {
             size: metadata.size(),
             modified: (metadata.mtime(), metadata.mtime_nsec()),
         })
+    }
+
+    /// Whether it was modified before that time, as far as the clocks of its file system and of this machine agree.
+    pub(crate) fn is_older_than(&self, time: SystemTime) -> bool {
+        let (seconds, nanoseconds) = self.modified;
+        let modified = Duration::new(
+            seconds.try_into().unwrap_or_default(),
+            nanoseconds.try_into().unwrap_or_default(),
+        );
+        SystemTime::UNIX_EPOCH
+            .checked_add(modified)
+            .is_some_and(|modified| modified < time)
     }
 
     /// Whether it is still the same.

@@ -30,7 +30,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 use tracing::{debug, info};
 
-use self::driver::{Request, install};
+use self::driver::{Ready, Request, install};
 use self::keeper::KeeperLink;
 use self::kept_blender::{KeptBlender, Unusable};
 use self::key::{FileId, Key};
@@ -96,18 +96,22 @@ pub(crate) struct WarmTask {
 pub(crate) enum WarmEnd {
     /// It is rendered; what that took, and the how many-th task of this Blender it was.
     Rendered(Box<Finished>, u32),
-    /// It was stopped.
-    Aborted(Box<Finished>),
+    /// It was stopped, or it cannot be known that nothing of the Blender is left: to be concluded like any program.
+    Ended(Box<Finished>),
     /// It was stopped before anything ran.
     NotBegun(AbortReason),
+    /// It is not for a Blender that is kept; only its file was loaded.
+    Refused,
     /// It is to be rendered as if this room were not there.
     Cold {
-        /// Why, where that is to be said.
-        why: Option<String>,
+        /// Why, as a sentence.
+        why: String,
         /// How the Blender ended that died over it.
         died: Option<Box<Finished>>,
         /// What it had open for writing, if it was ended.
         writing: Vec<OpenFile>,
+        /// What it has written of a crash, as lines for a log.
+        crash: Vec<String>,
     },
 }
 
@@ -134,8 +138,12 @@ impl WarmBlender {
 
     /// No task is taken now: a Blender that is kept goes. The future, which need not be waited for, is over when it has.
     pub(crate) fn let_go(&self) -> impl Future<Output = ()> + use<> {
-        let gone = self.0.keeper.let_go();
-        async { drop(gone.await) }
+        self.0.keeper.let_go(None)
+    }
+
+    /// A task of this job comes: a Blender that is kept for another one goes. The future is over when it has.
+    pub(crate) fn begin(&self, job: &str) -> impl Future<Output = ()> + use<> {
+        self.0.keeper.let_go(Some(job.to_owned()))
     }
 
     /// Whether a task of this job may be rendered here.
@@ -181,11 +189,12 @@ impl WarmBlender {
         abort: &mut Abort,
         on_line: &mut dyn FnMut(i32, OutputLine<'_>),
     ) -> WarmEnd {
-        let mut blender = match self.taken(&task.key).await {
-            Some(blender) => blender,
-            None => match self.load(task, abort, on_line).await {
+        let mut blender = match self.taken(&task.key, abort).await {
+            Err(reason) => return WarmEnd::NotBegun(reason),
+            Ok(Some(blender)) => blender,
+            Ok(None) => match self.load(task, abort, on_line).await {
                 Ok(blender) => blender,
-                Err(unusable) => return self.not_rendered(&task.key.job, unusable),
+                Err(end) => return end,
             },
         };
         match blender.render(&task.request, abort, on_line).await {
@@ -194,22 +203,22 @@ impl WarmBlender {
                 self.keep(blender, &finished);
                 WarmEnd::Rendered(Box::new(finished), tasks)
             }
-            Err(unusable) => {
-                blender.end(&self.0.launcher).await;
-                self.not_rendered(&task.key.job, unusable)
-            }
+            Err(unusable) => self.lose(blender, unusable, abort).await,
         }
     }
 
-    /// The Blender that is kept, where it is for this key and its libraries are what they were.
-    async fn taken(&self, key: &Key) -> Option<KeptBlender> {
-        let blender = self.0.keeper.take(key).await?;
-        if blender.is_current().await {
-            return Some(blender);
+    /// The Blender that is kept, where it is for this key and its libraries are what they were; `Err`: the task was stopped
+    /// before.
+    async fn taken(&self, key: &Key, abort: &mut Abort) -> Result<Option<KeptBlender>, AbortReason> {
+        let Some(blender) = self.0.keeper.take(key, abort).await? else {
+            return Ok(None);
+        };
+        if blender.is_current(abort).await {
+            return Ok(Some(blender));
         }
         info!("a library of the kept Blender has changed: it is loaded anew");
-        blender.end(&self.0.launcher).await;
-        None
+        self.0.keeper.see_off(blender, abort).await;
+        Ok(None)
     }
 
     async fn load(
@@ -217,25 +226,46 @@ impl WarmBlender {
         task: &WarmTask,
         abort: &mut Abort,
         on_line: &mut dyn FnMut(i32, OutputLine<'_>),
-    ) -> Result<KeptBlender, Unusable> {
-        let folder = self.0.folder.clone();
-        let script = run_blocking_within(sleep(LOOK), move || install(&folder)).await;
-        let script = script
-            .unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))
-            .map_err(|error| kept_blender::failed(&error))?;
+    ) -> Result<KeptBlender, WarmEnd> {
         let program = task.key.program();
         let is_quiet = self.0.quiet.borrow().contains(program);
-        let mut start = async |is_quiet| {
-            let spec = spec(&task.spec, &script, is_quiet);
-            let host = (&self.0.launcher, &self.0.scratch);
-            KeptBlender::load(host, spec, task.key.clone(), abort, on_line).await
-        };
-        let (blender, ready) = start(is_quiet).await?;
+        let (blender, ready) = self.start(task, is_quiet, abort, on_line).await?;
         if ready.version.0 < QUIET_SINCE || !self.0.quiet.borrow_mut().insert(program.clone()) {
             return Ok(blender);
         }
-        blender.end(&self.0.launcher).await;
-        Ok(start(true).await?.0)
+        self.0.keeper.see_off(blender, abort).await;
+        Ok(self.start(task, true, abort, on_line).await?.0)
+    }
+
+    async fn start(
+        &self,
+        task: &WarmTask,
+        is_quiet: bool,
+        abort: &mut Abort,
+        on_line: &mut dyn FnMut(i32, OutputLine<'_>),
+    ) -> Result<(KeptBlender, Ready), WarmEnd> {
+        let job = &task.key.job;
+        let folder = self.0.folder.clone();
+        let script = run_blocking_within(abort.patience(LOOK), move || install(&folder)).await;
+        let script = script
+            .unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))
+            .map_err(|error| self.not_rendered(job, kept_blender::failed(&error), Vec::new()))?;
+        let spec = spec(&task.spec, &script, is_quiet);
+        let host = (&self.0.launcher, &self.0.scratch);
+        let started = KeptBlender::start(host, spec, task.key.clone(), abort).await;
+        let mut blender = started.map_err(|unusable| self.not_rendered(job, unusable, Vec::new()))?;
+        match blender.ready(abort, on_line).await {
+            Ok(ready) => Ok((blender, ready)),
+            Err(unusable) => Err(self.lose(blender, unusable, abort).await),
+        }
+    }
+
+    /// Sees to what a Blender has left that is not there any more.
+    async fn lose(&self, blender: KeptBlender, unusable: Unusable, abort: &mut Abort) -> WarmEnd {
+        let job = blender.key.job.clone();
+        let crash = blender.crash_reports(abort).await;
+        self.0.keeper.see_off(blender, abort).await;
+        self.not_rendered(&job, unusable, crash)
     }
 
     fn keep(&self, blender: KeptBlender, finished: &Finished) {
@@ -245,22 +275,18 @@ impl WarmBlender {
         self.0.keeper.keep(blender);
         if !is_fit {
             // It ends beside what comes next.
-            drop(self.0.keeper.let_go());
+            drop(self.0.keeper.let_go(None));
         }
     }
 
-    fn not_rendered(&self, job: &str, unusable: Unusable) -> WarmEnd {
+    fn not_rendered(&self, job: &str, unusable: Unusable, crash: Vec<String>) -> WarmEnd {
         let (why, died, writing) = match unusable {
-            Unusable::Aborted(finished) => return WarmEnd::Aborted(finished),
+            Unusable::Ended(finished) => return WarmEnd::Ended(finished),
             Unusable::NotBegun(reason) => return WarmEnd::NotBegun(reason),
             Unusable::Refused(why) => {
                 debug!(job, "{why}: each frame of this job has a Blender of its own");
                 self.strike(job, STRIKES);
-                return WarmEnd::Cold {
-                    why: None,
-                    died: None,
-                    writing: Vec::new(),
-                };
+                return WarmEnd::Refused;
             }
             Unusable::Died(finished) => ("died".to_owned(), Some(finished), Vec::new()),
             Unusable::Failed { why, writing } => (format!("failed ({why})"), None, writing),
@@ -270,11 +296,10 @@ impl WarmBlender {
             _ => ", and so is the rest of this job",
         };
         WarmEnd::Cold {
-            why: Some(format!(
-                "The Blender that is kept between tasks {why}: this is rendered by a new one{rest}"
-            )),
+            why: format!("The Blender that is kept between tasks {why}: this is rendered by a new one{rest}"),
             died,
             writing,
+            crash,
         }
     }
 

@@ -46,7 +46,9 @@ impl<M: Manager> Worker<'_, M> {
             exiting.allow(limit, self.context.spool.drained(), interrupts).await;
             self.tell_what_waits();
         }
-        exiting.allow(LET_GO, self.context.tools.let_go(), interrupts).await;
+        if !exiting.at_once {
+            exiting.allow(LET_GO, self.context.tools.let_go(), interrupts).await;
+        }
         let limit = longest_close(&timings).min(left().saturating_sub(timings.leave_starting));
         let closed = timeout(limit.max(timings.push_leave), self.context.hints.stop_listening());
         exiting.see_through(closed, interrupts).await;

@@ -6,6 +6,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -159,6 +160,7 @@ fn k1_one_that_dies_in_a_frame_is_no_tasks_fault_and_twice_is_enough_for_a_job()
         assert_eq!(warm.picture(frame), format!("whole {frame}"));
     }
     let log = warm.farm.log(&tasks[1]);
+    assert!(log.contains("    # backtrace of 2"), "{log}");
     assert!(
         log.contains("was killed by SIGKILL (9)")
             && log.contains("The Blender that is kept between tasks died")
@@ -191,11 +193,7 @@ fn k1_what_it_cannot_render_is_rendered_cold_and_fails_in_the_words_of_that() {
         log.contains("failed (Error: no camera): this is rendered by a new one"),
         "{log}"
     );
-    assert!(
-        log.ends_with("Failed: command exited abnormally with code 1\n")
-            || log.contains("command exited abnormally with code 1"),
-        "{log}"
-    );
+    assert!(log.contains("Failed: command exited abnormally with code 1"), "{log}");
     let tasks = warm.done("x.blend", &[2]);
     assert!(warm.farm.log(&tasks[0]).contains("this is rendered by a new one"));
     warm.node.finish();
@@ -226,7 +224,18 @@ fn k4_another_job_file_or_library_has_one_of_its_own() {
     }
     let warm = Warm::new(&[]);
     let library = warm.path("library");
-    fs::write(&library, "1").unwrap();
+    // It was there before any Blender was started.
+    let write = |path: &Path, text: &str| {
+        fs::write(path, text).unwrap();
+        let hour_ago = SystemTime::now() - Duration::from_secs(3600);
+        fs::File::options()
+            .write(true)
+            .open(path)
+            .unwrap()
+            .set_modified(hour_ago)
+            .unwrap();
+    };
+    write(&library, "1");
     warm.file("x.blend", &json!({"libraries": [library]}));
     warm.done("x.blend", &[1, 2]);
     assert_eq!(warm.loads(), 1);
@@ -247,13 +256,14 @@ fn k4_another_job_file_or_library_has_one_of_its_own() {
     };
     assert_eq!(hold(&|| {}), 0);
     assert_eq!(hold(&|| warm.file("x.blend", &json!({}))), 1, "the file");
-    // Changed while it rendered: it is looked at after that, and may be what it was rendered with.
     let replace = || {
-        fs::write(warm.path("new"), "2").unwrap();
+        write(&warm.path("new"), "2");
         fs::rename(warm.path("new"), &library).unwrap();
     };
-    warm.done("x.blend", &[1]);
-    hold(&replace);
+    assert_eq!(hold(&replace), 1, "the library, while it rendered");
+    // What is so new may have been written after Blender has read it.
+    fs::write(&library, "3").unwrap();
+    assert_eq!(hold(&|| {}), 1, "a library of this moment");
     warm.node.finish();
 }
 
@@ -268,10 +278,12 @@ fn it_goes_when_it_is_idle_after_so_many_tasks_and_when_it_is_too_large() {
     warm.cold();
     assert_eq!(warm.noted("quits").len(), 2, "it quit by itself");
     warm.node.finish();
-    let small = Warm::new(&["memory = \"16MiB\""]);
+    let small = Warm::new(&["memory = \"150MiB\""]);
+    small.done("x.blend", &[1, 2]);
+    assert_eq!(small.loads(), 1, "it is small enough");
     small.file("x.blend", &json!({"at": {"1": "fat"}}));
     small.done("x.blend", &[1, 2]);
-    assert_eq!(small.loads(), 2);
+    assert_eq!(small.loads(), 3);
     small.node.finish();
 }
 
@@ -334,6 +346,39 @@ fn a_task_that_is_cancelled_in_it_ends_as_any_other() {
         log.contains("ended as asked") && !log.contains("rendered this"),
         "{log}"
     );
+    warm.node.finish();
+}
+
+#[test]
+fn a_task_that_is_cancelled_while_the_file_is_loaded_ends_as_any_other_and_counts_for_nothing() {
+    if missing("python3") {
+        return;
+    }
+    let warm = Warm::new(&[]);
+    warm.file("x.blend", &json!({"load": "wait"}));
+    for _ in 0..2 {
+        let task = warm.job("x.blend", &[1]).remove(0);
+        warm.farm.says(&task, "> loading");
+        cancel(&warm.farm, &task);
+        warm.cold();
+        warm.farm.says(&task, "Stopped: ");
+        let log = warm.farm.log(&task);
+        assert!(log.contains("ended as asked") && !log.contains("kept"), "{log}");
+    }
+    warm.node.finish();
+}
+
+#[test]
+fn a_task_of_another_job_finds_its_memory_free() {
+    if missing("python3") {
+        return;
+    }
+    let warm = Warm::new(&[]);
+    warm.done("x.blend", &[1]);
+    let blender = *warm.noted("loads").last().unwrap();
+    assert!(test_bed::lives(blender));
+    let other = warm.farm.script(&format!("kill -0 {blender} && exit 1; exit 0"));
+    warm.farm.completed(&other);
     warm.node.finish();
 }
 

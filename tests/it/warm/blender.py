@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 import types
 
@@ -24,12 +25,14 @@ def note(name):
 def render(first, last):
     for frame in range(first, last + 1):
         print("frame %d of %s, files in %s" % (frame, os.environ["FLAMENCO_TASK_ID"], os.path.isdir(os.environ["TMPDIR"])))
+        os.close(tempfile.mkstemp()[0])
         path = pattern.replace("######", "%06d" % frame) + ".png"
         deed = file.get("at", {}).get(str(frame))
         once = os.path.join(folder, "done-%d" % frame)
         is_first = not os.path.exists(once)
         open(once, "w").close()
         if deed == "die" and is_first or deed == "die always" and warm:
+            open(os.path.join(os.environ["BLENDER_TMPDIR"], "x.crash.txt"), "w").write("# backtrace of %d" % frame)
             picture = open(path, "wb")
             picture.write(b"half")
             picture.flush()
@@ -44,7 +47,7 @@ def render(first, last):
         if deed == "spawn":
             subprocess.Popen(["sleep", "1000"], start_new_session=True)
         if deed == "fat":
-            globals()["fat"] = bytearray(os.urandom(1 << 20) * 64)
+            globals()["fat"] = bytearray(os.urandom(1 << 20) * 256)
         if deed == "wait":
             print("waiting", flush=True)
             while not os.path.exists(os.path.join(folder, "go")):
@@ -64,6 +67,12 @@ def channel():
 
 print("Read blend: " + blend, flush=True)
 note("loads")
+# Where Blender has its session, for all of its life.
+os.environ["BLENDER_TMPDIR"] = os.environ["TMPDIR"]
+if file.get("load") == "wait":
+    print("loading", flush=True)
+    while True:
+        time.sleep(0.01)
 if not warm:
     frames = words[words.index("--render-frame") + 1]
     render(int(frames), int(frames))

@@ -1,18 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! Copies the reports that Blender writes when it crashes into the task's log. They are `NAME.crash.txt` in the task's temporary
-//! directory, which is removed after the task.
+//! The reports that Blender writes when it crashes: `NAME.crash.txt` in its temporary directory, which goes with it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
-use std::time::Duration;
 
 use nix::libc::{O_NOFOLLOW, O_NONBLOCK};
-
-use super::context::CommandContext;
-use crate::blocking::run_blocking_within;
 
 /// So many bytes of a report are copied, from its end, where the backtrace is.
 const MAX_REPORT: u64 = 64 << 10;
@@ -20,21 +15,8 @@ const MAX_REPORT: u64 = 64 << 10;
 const MAX_REPORTS: usize = 4;
 /// So many names in the directory are read.
 const MAX_NAMES: usize = 10_000;
-/// How long a file system may take to answer.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// Copies the crash reports in the task's temporary directory into its log, if there are any.
-pub(super) async fn copy_to_log(context: &mut CommandContext<'_>) {
-    let folder = context.environment.tmpdir.clone();
-    let Some(lines) = run_blocking_within(context.abort.patience(PATIENCE), move || reports(&folder)).await else {
-        return;
-    };
-    for line in lines {
-        context.log.line(&line);
-    }
-}
-
-fn reports(folder: &Path) -> Vec<String> {
+/// The crash reports in a folder, as lines for a log, if there are any. Blocks.
+pub(crate) fn reports(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten().take(MAX_NAMES);
     let named = entries.filter(|entry| entry.file_name().as_encoded_bytes().ends_with(b".crash.txt"));
     let mut lines = Vec::new();
