@@ -217,7 +217,7 @@ fn manager(config: &Config) -> Result<HttpManager, Departure> {
         return Ok(HttpManager::not_found_yet(&config.timings));
     };
     info!(manager = %url, name = config.worker_name, "using Manager");
-    let options = connection_options(url, config).map_err(unusable)?;
+    let options = connection_options(url, Some(url), config).map_err(unusable)?;
     HttpManager::new(url.clone(), options, &config.timings).map_err(failure("prepare HTTP"))
 }
 

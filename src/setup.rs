@@ -26,12 +26,16 @@ pub(crate) fn how_to_name_a_manager(config: &Config) -> String {
     format!("start with -manager http://host:8080/, or set manager = \"http://host:8080/\" in {file}")
 }
 
-/// How the Manager at `url` is reached. Reads files. The headers, which may be secret, are for a configured one: one that was
-/// found has answered without them.
+/// How the Manager at `url` is reached. Reads files. The headers, which may be secret, are for the one that was `configured`:
+/// one that was found may be anybody, and has answered without them.
 ///
 /// # Errors
 /// When what is configured for TLS cannot be used.
-pub(crate) fn connection_options(url: &ManagerUrl, config: &Config) -> Result<ConnectionOptions, TlsError> {
+pub(crate) fn connection_options(
+    url: &ManagerUrl,
+    configured: Option<&ManagerUrl>,
+    config: &Config,
+) -> Result<ConnectionOptions, TlsError> {
     let identity = config.tls.client_certificate.clone().zip(config.tls.client_key.clone());
     let trust = TlsFiles {
         ca_file: config.tls.ca_file.clone(),
@@ -39,9 +43,9 @@ pub(crate) fn connection_options(url: &ManagerUrl, config: &Config) -> Result<Co
     };
     Ok(ConnectionOptions {
         tls: manager::tls_config(url, &trust)?,
-        headers: match config.manager {
-            Some(_) => config.headers.clone(),
-            None => HeaderMap::new(),
+        headers: match configured == Some(url) {
+            true => config.headers.clone(),
+            false => HeaderMap::new(),
         },
     })
 }

@@ -15,8 +15,9 @@ use crate::discovery::{FoundManager, Search, SearchOutcome, SearchReport};
 use crate::manager::{ConnectionOptions, HttpManager};
 use crate::setup::how_to_name_a_manager;
 
-/// A search that has not found anything within this time says once what it has seen: three questions were asked by then.
-const SAID_AFTER: Duration = Duration::from_secs(5);
+/// A search that has not found anything within this time says once what it has seen: three questions were asked by then, and
+/// with one Manager found another one is not waited for any more.
+const SAID_AFTER: Duration = Duration::from_secs(7);
 
 /// Returns once it is known where the Manager is: configured, found, or named by a configuration that was read again.
 pub(super) async fn find_manager(manager: &HttpManager, config: &Config) {
@@ -26,8 +27,9 @@ pub(super) async fn find_manager(manager: &HttpManager, config: &Config) {
     info!("no Manager is configured: searching the networks of this machine for one");
     manager.set_search_state("a Manager to answer on the networks of this machine");
     tokio::select! {
-        () = search(manager, config) => {}
+        biased;
         () = manager.found() => info!("the Manager is named now: no search any more"),
+        () = search(manager, config) => {}
     }
 }
 
@@ -68,8 +70,8 @@ fn use_it(verdict: SearchOutcome, manager: &HttpManager, config: &Config, told: 
     match &verdict {
         SearchOutcome::Found(FoundManager { url, .. }) => {
             info!(name = config.worker_name, "found the Manager {what}");
-            let set = manager.set_place(url.clone(), ConnectionOptions::default());
-            set.inspect_err(|error| error!(error = chain(error), "cannot prepare HTTP"))
+            let set = manager.set_place_if_unknown(url.clone(), ConnectionOptions::default());
+            set.inspect_err(|error| error!(error = chain(error), "cannot use it: the search goes on"))
                 .is_ok()
         }
         SearchOutcome::Several(_) => {

@@ -3,7 +3,8 @@
 //! Reads the configuration again (SIGHUP without a terminal), whether a task is running or not.
 //!
 //! `log`, `tls` with the files it names, and `headers` are applied: each has one owner, which asks for it each time. So is a
-//! `manager` while one is searched for.
+//! `manager` while one is searched for. A Manager that was found is not told the headers, whatever is configured by now: they
+//! are for the one that is named, and that waits for a restart.
 //! Everything else was handed out at the start, perhaps to a running task. What of it has changed is named in the log and
 //! waits for a restart. With a mistake anywhere nothing is applied.
 
@@ -24,8 +25,10 @@ use crate::systemd::Systemd;
 /// How long the reading may take: a file system that hangs must not keep the next signal waiting.
 const READ_LIMIT: Duration = Duration::from_secs(5);
 
-/// The tables that are applied.
-const APPLIED: [&str; 3] = ["log", "tls", "headers"];
+/// The tables that are always applied.
+const APPLIED: [&str; 2] = ["log", "tls"];
+
+const UNUSABLE: &str = "the new configuration cannot be used, the old one stays";
 
 /// The configuration that this process runs with, and what is needed to read and apply a new one.
 #[derive(Debug)]
@@ -42,46 +45,53 @@ impl RunningConfig<'_> {
     /// Reads the configuration again and applies what can be applied. What came of it is logged.
     pub(super) async fn reload(&mut self, manager: &HttpManager) {
         let (arguments, environment) = (self.arguments.clone(), self.environment.clone());
-        let known = manager.place();
-        let searches = known.is_none();
+        let known = manager.place().map(|(url, _)| url);
+        let (is_known, running) = (known.is_some(), self.config.manager.clone());
         let read = run_blocking_within(sleep(READ_LIMIT), move || {
             let (config, warnings) = Config::load(&arguments, &environment).map_err(|error| error.line())?;
             // A search that goes on ends with the Manager that is named now.
-            let url = known.map(|(url, _)| url).or_else(|| config.manager.clone());
-            let place = url.map(|url| connection_options(&url, &config).map(|options| (url, options)));
+            let configured = if is_known { running } else { config.manager.clone() };
+            let url = known.or_else(|| configured.clone());
+            let options = |url| connection_options(&url, configured.as_ref(), &config).map(|options| (url, options));
+            let place = url.map(options);
             Ok::<_, String>((config, warnings, place.transpose().map_err(|error| chain(&error))?))
         });
         let (config, warnings, place) = match read.await {
             Some(Ok(read)) => read,
-            Some(Err(error)) => return error!("the new configuration cannot be used, the old one stays: {error}"),
+            Some(Err(error)) => return error!("{UNUSABLE}: {error}"),
             None => return error!("the configuration cannot be read again within {READ_LIMIT:?}"),
         };
         for warning in warnings {
             warn!("{warning:#}");
         }
-        let (applied, waiting): (Vec<_>, Vec<_>) = self
-            .config
-            .changes(&config)
-            .into_iter()
-            .partition(|key| APPLIED.contains(&key.as_str()) || (searches && key == "manager"));
+        let changed = self.config.changes(&config);
         // Also when nothing changed here: a certificate may have been renewed under its old name.
-        if let Some((url, options)) = place
-            && let Err(error) = manager.set_place(url, options)
-        {
-            return error!(
-                error = chain(&error),
-                "the new configuration cannot be used, the old one stays"
-            );
+        let set = match place {
+            Some((url, options)) if is_known => manager.set_place(url, options).map(|()| false),
+            // One that was found meanwhile stays.
+            Some((url, options)) => manager.set_place_if_unknown(url, options),
+            None => Ok(false),
+        };
+        let Ok(is_named_now) = set.inspect_err(|error| error!(error = chain(error), "{UNUSABLE}")) else {
+            return;
+        };
+        if is_named_now {
+            self.config.manager = config.manager;
         }
+        let was_found = manager.place().is_some() && self.config.manager.is_none();
+        let (applied, waiting): (Vec<_>, Vec<_>) = changed.into_iter().partition(|key| match key.as_str() {
+            "manager" => is_named_now,
+            "headers" => !was_found,
+            key => APPLIED.contains(&key),
+        });
         if let Some(Err(error)) = self.log.as_ref().map(|log| log.level.set(&config.log)) {
             warn!(error = chain(&error), "the level of the log stays as it was");
         }
-        if searches {
-            self.config.manager = config.manager;
-        }
         self.config.log = config.log;
         self.config.tls = config.tls;
-        self.config.headers = config.headers;
+        if !was_found {
+            self.config.headers = config.headers;
+        }
         info!(applied = applied.join(", "), "the configuration was read again");
         if !waiting.is_empty() {
             warn!(

@@ -12,6 +12,8 @@ use std::collections::BTreeSet;
 use std::mem;
 use std::net::IpAddr;
 
+use url::Host;
+
 use crate::manager_url::ManagerUrl;
 use crate::protocol::ManagerVersion;
 
@@ -21,6 +23,9 @@ const MOST: usize = 64;
 
 /// So many of one sender's.
 const MOST_OF_ONE: usize = 32;
+
+/// So many with the name of a host. A lookup that is given up goes on in a thread, for minutes where no name server answers.
+const MOST_NAMES: usize = 4;
 
 /// So many senders of one URL are told apart. A Manager with several networks answers from each.
 const MOST_SENDERS: usize = 8;
@@ -76,6 +81,14 @@ impl Candidates {
         if self.list.iter().filter(of_sender).count() >= MOST_OF_ONE {
             return false;
         }
+        // One whose lookup has not ended is still tried, in whatever search it was named.
+        let other_name = |other: &&UrlCandidate| {
+            let is_tried = other.search == search || matches!(other.standing, Standing::Trying(_));
+            is_tried && has_name(&other.url) && other.url != *url
+        };
+        if has_name(url) && self.list.iter().filter(other_name).count() >= MOST_NAMES {
+            return false;
+        }
         if let Some(known) = self.list.iter_mut().find(|known| known.url == *url) {
             if known.senders.len() < MOST_SENDERS {
                 known.senders.insert(sender);
@@ -123,6 +136,19 @@ impl Candidates {
 
     /// The Managers that have answered in this search, each by the URL at which it did so first.
     pub(super) fn managers(&self) -> Vec<FoundManager> {
+        self.groups().into_iter().map(|(manager, _)| manager).collect()
+    }
+
+    /// Whether another Manager may yet answer: a URL is tried that no machine has named together with those that have.
+    pub(super) fn may_be_more(&self) -> bool {
+        let known: BTreeSet<_> = self.groups().into_iter().flat_map(|(_, senders)| senders).collect();
+        self.list
+            .iter()
+            .any(|candidate| matches!(candidate.standing, Standing::Trying(_)) && candidate.senders.is_disjoint(&known))
+    }
+
+    /// The Managers, each with all who have named it.
+    fn groups(&self) -> Vec<(FoundManager, BTreeSet<IpAddr>)> {
         let answered = self.list.iter().filter_map(|candidate| match &candidate.standing {
             Standing::Manager(version, order) if candidate.search == self.search => Some((*order, candidate, version)),
             Standing::Manager(..) | Standing::Trying(_) | Standing::Failed(_) => None,
@@ -149,7 +175,7 @@ impl Candidates {
             });
             found.push((manager, senders));
         }
-        found.into_iter().map(|(manager, _)| manager).collect()
+        found
     }
 
     /// A line for each URL: who has named it, and what became of it.
@@ -176,6 +202,10 @@ impl Candidates {
         );
         lines.collect()
     }
+}
+
+fn has_name(url: &ManagerUrl) -> bool {
+    matches!(url.url().host(), Some(Host::Domain(_)))
 }
 
 #[cfg(test)]
@@ -239,6 +269,26 @@ mod tests {
     }
 
     #[test]
+    fn j1_few_names_are_looked_up_and_none_while_its_last_lookup_goes_on() {
+        let mut candidates = Candidates::default();
+        let sender = address("10.0.0.1");
+        let name = |candidates: &mut Candidates, number: usize| candidates.name(&url(&format!("u{number}")), sender);
+        candidates.begin_search();
+        assert_eq!(
+            (0..9).filter(|number| name(&mut candidates, *number)).count(),
+            MOST_NAMES
+        );
+        assert!(candidates.name(&url("10.0.0.1"), sender));
+        // They hang, in whatever search.
+        candidates.begin_search();
+        assert_eq!((0..9).filter(|number| name(&mut candidates, *number)).count(), 0);
+        candidates.tried(&url("u1"), Err("no".into()));
+        candidates.begin_search();
+        assert!(name(&mut candidates, 7));
+        assert!(!name(&mut candidates, 8) && !name(&mut candidates, 1));
+    }
+
+    #[test]
     fn j1_each_url_is_tried_once_in_a_search_and_no_flood_makes_us_ask_more() {
         let mut candidates = Candidates::default();
         candidates.begin_search();
@@ -254,10 +304,11 @@ mod tests {
         candidates.tried(&url("a"), Err("no".into()));
         candidates.begin_search();
         let tried = (0..1000)
-            .filter(|number| candidates.name(&url(&format!("u{number}")), sender))
+            .filter(|number| candidates.name(&url(&format!("10.2.0.1:{}", number + 1)), sender))
             .count();
         assert_eq!(tried, MOST_OF_ONE);
-        let of_many = |number: u8| candidates.name(&url(&format!("v{number}")), address(&format!("10.1.0.{number}")));
+        let of_many =
+            |number: u8| candidates.name(&url(&format!("10.3.0.{number}")), address(&format!("10.1.0.{number}")));
         assert_eq!((0..200).map(of_many).filter(|tried| *tried).count(), MOST - MOST_OF_ONE);
         assert_eq!(candidates.list.len(), MOST);
     }

@@ -8,6 +8,9 @@
 //!    └── again, ever more seldom ◄── nobody, or more than one ◄── how many Managers? ◄──────┘
 //! ```
 //!
+//! The first Manager that answers is not taken while another one may yet be slow to answer: that would make the choice for
+//! the operator, and for the idle one.
+//!
 //! Whoever is on these networks can answer, and forge any number of answers. What an answer costs is bounded: datagrams and
 //! URLs in each search, the length of each, the time and size of each try. Nothing of the configuration is sent to a
 //! candidate. But a worker does what its Manager says: who cannot trust a network names the Manager.
@@ -29,7 +32,7 @@ use self::candidates::Candidates;
 pub(crate) use self::candidates::FoundManager;
 use self::sockets::{Received, Sockets};
 use crate::chain::chain;
-use crate::manager::{ManagerError, ManagerInfo, ask_version};
+use crate::manager::{ManagerInfo, VersionError, ask_version};
 use crate::manager_url::ManagerUrl;
 use crate::random::random;
 
@@ -39,11 +42,11 @@ const ANSWER_TIME: Duration = Duration::from_secs(ssdp::SECONDS_TO_ANSWER);
 /// The pause after the first question, for a datagram that was lost; it doubles each time.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
-/// Where that pause stops growing: so soon after it has come up a Manager is found. With the questions of a farm of 500
-/// workers, 50 a second, it is busy for long as it is.
+/// Where that pause stops growing: a Manager that comes up is found so soon. Shorter ones would cost it more: a farm of 500
+/// workers asks 50 times a second as it is, and it answers some two.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// How long a candidate may take. A busy Manager was seen to take seconds.
+/// How long a candidate may take, and how long another one is waited for. A busy Manager was seen to take seconds.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// So many datagrams are read after each question. A Manager sends one for each address it has.
@@ -68,7 +71,7 @@ pub(crate) struct SearchReport {
 }
 
 /// The end of a try.
-type Trial = Pin<Box<dyn Future<Output = (ManagerUrl, Result<ManagerInfo, ManagerError>)>>>;
+type Trial = Pin<Box<dyn Future<Output = (ManagerUrl, Result<ManagerInfo, VersionError>)>>>;
 
 /// A search, until it is dropped.
 pub(crate) struct Search {
@@ -82,6 +85,10 @@ pub(crate) struct Search {
     /// Datagrams since the last question.
     datagrams: u32,
     several: Several,
+    /// Since when one Manager has answered and no other.
+    alone_since: Option<Instant>,
+    /// Whether an outcome was told since the last question.
+    is_told: bool,
 }
 
 /// What is made of several Managers: perhaps an answer was lost that makes them one. So a second look is taken.
@@ -93,8 +100,6 @@ enum Several {
     Seen,
     /// They were seen before it, and are looked for again.
     Doubted,
-    /// They were told since the last question.
-    Told,
 }
 
 impl Search {
@@ -110,10 +115,13 @@ impl Search {
             all_answered: now,
             datagrams: 0,
             several: Several::No,
+            alone_since: None,
+            is_told: false,
         }
     }
 
-    /// Searches until something has come of it, for ever if need be. Called again, it goes on. Cancel safe.
+    /// Searches until something has come of it, for ever if need be. Called again, it goes on with the next question. Cancel
+    /// safe.
     pub(crate) async fn next(&mut self) -> SearchOutcome {
         loop {
             let now = Instant::now();
@@ -123,10 +131,9 @@ impl Search {
             if now >= self.next_question {
                 self.ask(now);
             }
-            let due = match self.all_answered > now {
-                true => self.all_answered.min(self.next_question),
-                false => self.next_question,
-            };
+            let others = self.alone_since.map(|since| since + PATIENCE);
+            let dues = [Some(self.all_answered), others].into_iter().flatten();
+            let due = dues.filter(|due| *due > now).fold(self.next_question, Instant::min);
             tokio::select! {
                 received = self.sockets.next(), if self.datagrams < MOST_DATAGRAMS => self.receive(received),
                 Some((url, outcome)) = self.trials.next() => self.note(&url, outcome),
@@ -147,13 +154,14 @@ impl Search {
         self.sockets.ask();
         self.candidates.begin_search();
         self.datagrams = 0;
+        self.is_told = false;
         self.all_answered = now + ANSWER_TIME;
         // Workers that were started together do not stay together.
         self.next_question = now + self.pause.mul_f64(1.0 + random() / 5.0);
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
         self.several = match self.several {
             Several::No => Several::No,
-            Several::Seen | Several::Doubted | Several::Told => Several::Doubted,
+            Several::Seen | Several::Doubted => Several::Doubted,
         };
         debug!(networks = ?self.sockets.describe(), "searching for a Manager");
     }
@@ -198,29 +206,36 @@ impl Search {
         }
     }
 
-    fn note(&mut self, url: &ManagerUrl, outcome: Result<ManagerInfo, ManagerError>) {
+    fn note(&mut self, url: &ManagerUrl, outcome: Result<ManagerInfo, VersionError>) {
         let outcome = outcome.map(|info| info.version).map_err(|error| chain(&error));
         debug!(%url, ?outcome, "tried");
         self.candidates.tried(url, outcome);
     }
 
     fn verdict(&mut self, now: Instant) -> Option<SearchOutcome> {
-        if now < self.all_answered || self.several == Several::Told {
+        if now < self.all_answered || self.is_told {
             return None;
         }
-        let managers = self.candidates.managers();
-        match (<[FoundManager; 1]>::try_from(managers), self.several) {
-            (Ok([manager]), _) => Some(SearchOutcome::Found(manager)),
-            (Err(none), _) if none.is_empty() => None,
-            (Err(several), Several::Doubted) => {
-                self.several = Several::Told;
-                Some(SearchOutcome::Several(several))
+        let outcome = match <[FoundManager; 1]>::try_from(self.candidates.managers()) {
+            Ok([manager]) => {
+                let since = *self.alone_since.get_or_insert(now);
+                let may_be_more = self.candidates.may_be_more() && now < since + PATIENCE;
+                (!may_be_more).then_some(SearchOutcome::Found(manager))
             }
-            (Err(_), Several::No | Several::Seen | Several::Told) => {
-                self.several = Several::Seen;
-                None
+            Err(none) if none.is_empty() => None,
+            Err(several) => {
+                self.alone_since = None;
+                match self.several {
+                    Several::Doubted => Some(SearchOutcome::Several(several)),
+                    Several::No | Several::Seen => {
+                        self.several = Several::Seen;
+                        None
+                    }
+                }
             }
-        }
+        };
+        self.is_told = outcome.is_some();
+        outcome
     }
 }
 
@@ -237,5 +252,92 @@ impl SearchOutcome {
             Self::Found(manager) => said(manager),
             Self::Several(managers) => managers.iter().map(said).collect::<Vec<_>>().join(" and "),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use super::*;
+    use crate::protocol::ManagerVersion;
+
+    fn info() -> ManagerInfo {
+        ManagerInfo {
+            version: ManagerVersion {
+                name: "m".into(),
+                version: "3.9".into(),
+            },
+            date: None,
+        }
+    }
+
+    /// A search whose last question was asked just now and has no successor soon. Nobody hears it.
+    fn asked() -> Search {
+        let now = Instant::now();
+        let mut search = Search::new();
+        search.candidates.begin_search();
+        search.all_answered = now + ANSWER_TIME;
+        search.next_question = now + 100 * PATIENCE;
+        search
+    }
+
+    /// An answer that names a URL, at which a Manager answers after this time; `None`: never.
+    fn answer(search: &mut Search, url: &str, sender: &str, after: Option<Duration>) {
+        let url = ManagerUrl::parse(url).unwrap();
+        assert!(search.candidates.name(&url, sender.parse().unwrap()));
+        search.trials.push(Box::pin(async move {
+            match after {
+                Some(after) => tokio::time::sleep(after).await,
+                None => pending().await,
+            }
+            (url, Ok(info()))
+        }));
+    }
+
+    /// How long it took, and the URLs it came to.
+    async fn came_to(search: &mut Search) -> (Duration, String) {
+        let began = Instant::now();
+        let outcome = search.next().await;
+        (began.elapsed(), outcome.describe())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn j3_a_second_manager_that_is_slow_to_answer_is_waited_for() {
+        let late = Duration::from_secs(3);
+        let mut search = asked();
+        search.several = Several::Doubted;
+        answer(&mut search, "10.0.0.1", "10.0.0.1", Some(Duration::ZERO));
+        answer(&mut search, "10.0.0.2", "10.0.0.2", Some(late));
+        let (after, said) = came_to(&mut search).await;
+        assert!(
+            said.contains("http://10.0.0.1/") && said.contains("http://10.0.0.2/"),
+            "{said}"
+        );
+        assert!(after < late + ANSWER_TIME, "{after:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn j3_nobody_is_waited_for_without_end_nor_another_url_of_the_one_that_was_found() {
+        let limit = ANSWER_TIME + PATIENCE + Duration::from_millis(10);
+        for (sender, least, most) in [("10.0.0.1", Duration::ZERO, PATIENCE), ("10.0.0.2", PATIENCE, limit)] {
+            let mut search = asked();
+            answer(&mut search, "10.0.0.1", "10.0.0.1", Some(Duration::ZERO));
+            answer(&mut search, "10.0.0.2", sender, None);
+            let (after, said) = came_to(&mut search).await;
+            assert!(
+                said.starts_with("http://10.0.0.1/ ") && !said.contains(" and "),
+                "{said}"
+            );
+            assert!((least..most).contains(&after), "{after:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn j2_what_was_found_is_told_once_for_each_question() {
+        let mut search = asked();
+        answer(&mut search, "10.0.0.1", "10.0.0.1", Some(Duration::ZERO));
+        came_to(&mut search).await;
+        assert!(tokio::time::timeout(10 * PATIENCE, search.next()).await.is_err());
     }
 }

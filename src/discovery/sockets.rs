@@ -2,8 +2,9 @@
 
 //! The sockets of a search: one for each IPv4 address, and one for IPv6 on each interface.
 //!
-//! The kernel sends a multicast by one interface only, that of its default route. So each socket is bound to the one it asks
-//! by, which needs no route at all, and tells by which interface an answer came.
+//! The kernel sends a multicast by one interface only, that of its default route. So each socket has one that it asks by, which
+//! needs no route at all. An answer comes to the socket that has asked, but with IPv6 not always by that interface: it is
+//! addressed to this machine, and may come by any. A link-local sender says by which.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -53,7 +54,7 @@ struct SearchOrigin {
 pub(super) struct Received {
     /// Who sent it.
     pub(super) source: IpAddr,
-    /// The interface it came by.
+    /// The interface by which a link-local address of the sender's network is reached.
     pub(super) interface: String,
 }
 
@@ -112,7 +113,7 @@ impl Sockets {
                 buffer.truncate(length);
                 return Poll::Ready(received.ok().map(|source| Received {
                     source: source.ip().to_canonical(),
-                    interface: origin.interface.clone(),
+                    interface: interface_of(source, origin, open.keys()),
                 }));
             }
             Poll::Pending
@@ -224,6 +225,22 @@ impl SearchOrigin {
     }
 }
 
+/// The interface that leads to a sender who has answered at the socket of `asked`.
+fn interface_of<'a>(
+    source: SocketAddr,
+    asked: &SearchOrigin,
+    mut origins: impl Iterator<Item = &'a SearchOrigin>,
+) -> String {
+    match source {
+        SocketAddr::V6(source) if source.scope_id() != 0 => {
+            let index = source.scope_id();
+            let known = origins.find(|origin| origin.index == index);
+            known.map_or_else(|| index.to_string(), |origin| origin.interface.clone())
+        }
+        SocketAddr::V6(_) | SocketAddr::V4(_) => asked.interface.clone(),
+    }
+}
+
 /// Sends a datagram, or not: where its queue is full it would be lost on the way just as well.
 fn send(socket: &UdpSocket, message: &[u8], to: SocketAddr) -> io::Result<()> {
     match socket2::SockRef::from(socket).send_to(message, &to.into()) {
@@ -239,5 +256,25 @@ impl std::fmt::Display for SearchOrigin {
             Some(address) => write!(f, "{} ({address})", self.interface),
             None => write!(f, "{} (IPv6)", self.interface),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn j4_the_zone_is_that_of_the_sender_and_not_of_the_socket() {
+        let origin = |index, interface: &str| SearchOrigin {
+            index,
+            interface: interface.into(),
+            address: None,
+        };
+        let origins = [origin(2, "eth0"), origin(3, "eth1")];
+        let of = |scope| {
+            let source = SocketAddrV6::new("fe80::1".parse().unwrap(), 1900, 0, scope);
+            interface_of(source.into(), &origins[0], origins.iter())
+        };
+        assert_eq!([of(2), of(3), of(7), of(0)], ["eth0", "eth1", "7", "eth0"]);
     }
 }

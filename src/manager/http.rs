@@ -21,7 +21,7 @@ use super::api_request::{ApiRequest, request_result};
 use super::broadcast_tracker::BroadcastTracker;
 use super::client::{ClientError, ConnectionOptions};
 use super::contact_monitor::ContactMonitor;
-use super::location::{ManagerLocation, Place};
+use super::location::{KnownManager, ManagerLocation};
 use super::response::{ApiResponse, ResponseBody};
 use super::{Assignment, Delivery, Manager, ManagerError, ManagerInfo, Picture, PictureAnswer, Verdict};
 use crate::home::Credentials;
@@ -50,7 +50,7 @@ impl HttpManager {
     /// # Errors
     /// Fails if the HTTP client cannot be made.
     pub(crate) fn new(url: ManagerUrl, options: ConnectionOptions, timings: &Timings) -> Result<Self, ClientError> {
-        Ok(Self::at(Some(Place::new(url, options, timings)?), timings))
+        Ok(Self::at(Some(KnownManager::new(url, options, timings)?), timings))
     }
 
     /// A Manager that is to be found.
@@ -58,7 +58,7 @@ impl HttpManager {
         Self::at(None, timings)
     }
 
-    fn at(place: Option<Place>, timings: &Timings) -> Self {
+    fn at(place: Option<KnownManager>, timings: &Timings) -> Self {
         Self {
             location: ManagerLocation::new(place),
             credentials: RefCell::new(None),
@@ -103,8 +103,21 @@ impl HttpManager {
     /// # Errors
     /// Fails if the HTTP client cannot be made; then nothing has changed.
     pub(crate) fn set_place(&self, url: ManagerUrl, options: ConnectionOptions) -> Result<(), ClientError> {
-        self.location.set(Place::new(url, options, &self.timings)?);
+        self.location.set(KnownManager::new(url, options, &self.timings)?);
         Ok(())
+    }
+
+    /// The same, unless it is known. Whether it was not.
+    ///
+    /// # Errors
+    /// As [`set_place`](Self::set_place).
+    pub(crate) fn set_place_if_unknown(
+        &self,
+        url: ManagerUrl,
+        options: ConnectionOptions,
+    ) -> Result<bool, ClientError> {
+        let place = KnownManager::new(url, options, &self.timings)?;
+        Ok(self.location.set_if_unknown(place))
     }
 
     /// The URL of the Manager and the options of new connections, once they are known.
@@ -148,7 +161,7 @@ impl HttpManager {
         response
     }
 
-    async fn exchange(&self, call: ApiRequest<'_>, place: &Place) -> Result<ApiResponse, ManagerError> {
+    async fn exchange(&self, call: ApiRequest<'_>, place: &KnownManager) -> Result<ApiResponse, ManagerError> {
         let _under_way = (call.method == Method::POST).then(|| self.broadcasts.track());
         let url = place
             .base

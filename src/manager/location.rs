@@ -14,9 +14,9 @@ use super::dial::request_url;
 use crate::manager_url::ManagerUrl;
 use crate::timings::Timings;
 
-/// The place of a Manager, with the client for it.
+/// A Manager whose place is known, with the client for it.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct KnownManager {
     /// Its URL.
     pub(super) url: ManagerUrl,
     /// The options of new connections.
@@ -30,13 +30,13 @@ pub(super) struct Place {
 /// The place of the Manager, or the search for it.
 #[derive(Debug)]
 pub(super) struct ManagerLocation {
-    place: RefCell<Option<Rc<Place>>>,
+    place: RefCell<Option<Rc<KnownManager>>>,
     /// What the search has come to, while there is no place.
     search: RefCell<String>,
     is_known: watch::Sender<bool>,
 }
 
-impl Place {
+impl KnownManager {
     /// # Errors
     /// Fails if the HTTP client cannot be made.
     pub(super) fn new(url: ManagerUrl, options: ConnectionOptions, timings: &Timings) -> Result<Self, ClientError> {
@@ -51,7 +51,7 @@ impl Place {
 
 impl ManagerLocation {
     /// A known place, or none.
-    pub(super) fn new(place: Option<Place>) -> Self {
+    pub(super) fn new(place: Option<KnownManager>) -> Self {
         Self {
             is_known: watch::Sender::new(place.is_some()),
             place: RefCell::new(place.map(Rc::new)),
@@ -60,14 +60,23 @@ impl ManagerLocation {
     }
 
     /// The place, if it is known.
-    pub(super) fn place(&self) -> Option<Rc<Place>> {
+    pub(super) fn place(&self) -> Option<Rc<KnownManager>> {
         self.place.borrow().clone()
     }
 
     /// Moves the Manager, or makes it known.
-    pub(super) fn set(&self, place: Place) {
+    pub(super) fn set(&self, place: KnownManager) {
         *self.place.borrow_mut() = Some(Rc::new(place));
         self.is_known.send_replace(true);
+    }
+
+    /// Makes it known, unless it is. Whether it was not.
+    pub(super) fn set_if_unknown(&self, place: KnownManager) -> bool {
+        let is_news = self.place.borrow().is_none();
+        if is_news {
+            self.set(place);
+        }
+        is_news
     }
 
     /// Waits until the place is known. Cancel safe.

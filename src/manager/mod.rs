@@ -31,5 +31,5 @@ pub(crate) use backoff::Backoff;
 pub(crate) use client::ConnectionOptions;
 pub(crate) use error::ManagerError;
 pub(crate) use http::HttpManager;
-pub(crate) use probe::{Diagnosis, ProbeStep, ask_version, describe_manager, probe, version_problem};
+pub(crate) use probe::{Diagnosis, ProbeStep, VersionError, ask_version, describe_manager, probe, version_problem};
 pub(crate) use tls::{ClientIdentity, TlsError, TlsFiles, tls_config};

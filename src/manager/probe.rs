@@ -11,12 +11,15 @@
 //! None of these calls is authenticated, and the headers of the configuration, which may be secret, are sent to the
 //! configured URL only.
 
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::timeout;
+use url::Host;
 
+use super::client::ClientError;
 use super::dial::{connect, lookup};
 use super::suggestion::suggestion;
 use super::{ConnectionOptions, HttpManager, Manager, ManagerError, ManagerInfo};
@@ -55,6 +58,20 @@ pub(crate) struct Diagnosis {
     pub advice: String,
 }
 
+/// Why a URL has no version to say.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum VersionError {
+    /// Nothing is known of its host.
+    #[error("the name of its host cannot be resolved")]
+    Name(#[source] io::Error),
+    /// It could not be asked.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The call has no answer that means anything.
+    #[error(transparent)]
+    Call(#[from] ManagerError),
+}
+
 /// A Manager that has answered.
 #[derive(Debug)]
 pub(crate) struct ReachedManager {
@@ -90,15 +107,17 @@ pub(crate) async fn probe(
     }
 }
 
-/// Asks for the version once, with nothing of the configuration, which may be secret.
+/// Asks for the version once, with nothing of the configuration, which may be secret. The name of a host is looked up first,
+/// for as long as it takes: a lookup that is given up goes on in its thread, and the next one would be in another.
 ///
 /// # Errors
 /// Why no Manager answers at this URL within `patience`.
-pub(crate) async fn ask_version(url: ManagerUrl, patience: Duration) -> Result<ManagerInfo, ManagerError> {
-    match impatient_manager(&url, ConnectionOptions::default(), patience) {
-        Some(manager) => manager.info().await.and_then(not_a_stranger),
-        None => Err(ManagerError::NotFound),
+pub(crate) async fn ask_version(url: ManagerUrl, patience: Duration) -> Result<ManagerInfo, VersionError> {
+    let manager = impatient_manager(&url, ConnectionOptions::default(), patience)?;
+    if let Some(Host::Domain(_)) = url.url().host() {
+        lookup(&url).await.map_err(VersionError::Name)?;
     }
+    Ok(manager.info().await.and_then(not_a_stranger)?)
 }
 
 /// What is wrong with a Manager whose worker API was never tested; `None` if it was.
@@ -132,9 +151,9 @@ async fn reach(
     patience: Duration,
 ) -> Result<ReachedManager, Diagnosis> {
     let address = connect_to_one(url, addresses, patience).await?;
-    let manager = impatient_manager(url, options, patience).ok_or_else(|| Diagnosis {
+    let manager = impatient_manager(url, options, patience).map_err(|error| Diagnosis {
         step: ProbeStep::Answer,
-        seen: "no connection can be prepared".to_owned(),
+        seen: format!("no connection can be prepared: {}", chain(&error)),
         advice: "is the table [headers] right?".to_owned(),
     })?;
     let before = clock::timestamp();
@@ -149,17 +168,20 @@ async fn reach(
 }
 
 /// A Manager whose calls take no longer than `patience`.
+///
+/// # Errors
+/// Fails if the HTTP client cannot be made.
 pub(super) fn impatient_manager(
     url: &ManagerUrl,
     options: ConnectionOptions,
     patience: Duration,
-) -> Option<HttpManager> {
+) -> Result<HttpManager, ClientError> {
     let timings = Timings {
         connect: patience,
         question_timeout: patience,
         ..Timings::default()
     };
-    HttpManager::new(url.clone(), options, &timings).ok()
+    HttpManager::new(url.clone(), options, &timings)
 }
 
 pub(super) fn not_a_stranger(info: ManagerInfo) -> Result<ManagerInfo, ManagerError> {

@@ -24,7 +24,7 @@ pub(super) async fn suggestion(url: &ManagerUrl, step: ProbeStep, patience: Dura
             .await
             .ok()?;
         let headers = HeaderMap::new();
-        let manager = impatient_manager(&other, ConnectionOptions { tls, headers }, patience)?;
+        let manager = impatient_manager(&other, ConnectionOptions { tls, headers }, patience).ok()?;
         match manager.info().await.and_then(not_a_stranger) {
             Ok(info) => Some(format!(
                 "a Flamenco Manager ({:?}, version {}) answers at {other}: set manager = \"{other}\"",

@@ -31,7 +31,7 @@ pub(super) enum CheckConfigError {
 pub(super) fn check(config: &Config, environment: &Environment) -> Result<(), CheckConfigError> {
     home::locate(config, environment)?;
     if let Some(url) = &config.manager {
-        connection_options(url, config)?;
+        connection_options(url, Some(url), config)?;
     }
     Ok(())
 }

@@ -88,7 +88,7 @@ async fn search(context: &CheckContext) -> Result<ManagerUrl, Finding> {
 async fn connect(context: &CheckContext, url: &ManagerUrl, found: &mut Vec<Finding>) -> Result<HttpManager, Finding> {
     let (of, config) = (url.clone(), context.config.clone());
     let options = run_check("manager.tls", "a file for TLS", move || {
-        connection_options(&of, &config)
+        connection_options(&of, config.manager.as_ref(), &config)
     })
     .await?
     .map_err(|error| {

@@ -60,6 +60,22 @@ fn searching(farm: &Farm, name: &str) -> Node {
     node
 }
 
+/// The head of the next request, in lower case. It is answered with 503.
+fn one_request(listener: &TcpListener) -> String {
+    let (mut stream, _) = listener.accept().unwrap();
+    let mut buffer = [0; 2048];
+    let mut request = String::new();
+    while !request.contains("\r\n\r\n") {
+        let length = stream.read(&mut buffer).unwrap();
+        assert!(length > 0, "{request}");
+        request.push_str(std::str::from_utf8(&buffer[..length]).unwrap());
+    }
+    stream
+        .write_all(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n")
+        .unwrap();
+    request.to_lowercase()
+}
+
 fn is_skipped() -> bool {
     not_root() | missing("ip")
 }
@@ -186,10 +202,23 @@ fn j2_a_worker_without_network_and_manager_lives_obeys_and_finds_it_when_it_come
     late.status(WorkerStatus::Asleep);
     let searches = node.log().matches("searching the networks").count();
     assert_eq!(searches, 1, "{}", node.log());
+
+    // Headers are for the Manager that is named with them, and not for whoever has answered the search.
+    let mut node = node;
+    node.config.top.push("manager = \"https://10.7.1.1/\"".into());
+    node.config.top.push("headers.X-Token = \"s3cret\"".into());
+    node.write_config();
+    node.signal(Signal::SIGHUP);
+    logged(&node, "need a restart");
+    late.manager.stop();
+    let heard = manager_host.run(|| TcpListener::bind(("0.0.0.0", PORT)).unwrap());
+    let request = one_request(&heard);
+    assert!(request.contains("\r\nhost: 10.7.1.1:8080\r\n"), "{request}");
+    assert!(!request.contains("x-token"), "{request}");
+    drop(heard);
     node.finish();
 
     // Told to leave while it searches, it does so at once.
-    late.manager.stop();
     let node = node_host.start(searching(&farm, "another"));
     logged(&node, "no Manager is configured: searching");
     // Named meanwhile, it is not searched any more.
@@ -239,20 +268,8 @@ fn j4_a_link_local_address_is_found_with_its_interface_and_works_wherever_a_mana
     let mut typed = farm.node("typed");
     typed.url = "[fe80::7:1%w0]:9090".into();
     let typed = node_host.start(typed);
-    let (mut stream, _) = heard.accept().unwrap();
-    let mut buffer = [0; 2048];
-    let mut request = String::new();
-    while !request.contains("\r\n\r\n") {
-        let length = stream.read(&mut buffer).unwrap();
-        request.push_str(std::str::from_utf8(&buffer[..length]).unwrap());
-    }
-    stream
-        .write_all(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n")
-        .unwrap();
-    assert!(
-        request.to_lowercase().contains("\r\nhost: [fe80::7:1]:9090\r\n"),
-        "{request}"
-    );
+    let request = one_request(&heard);
+    assert!(request.contains("\r\nhost: [fe80::7:1]:9090\r\n"), "{request}");
     typed.finish();
 }
 
