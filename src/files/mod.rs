@@ -17,6 +17,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
+use nix::errno::Errno;
 use nix::libc;
 use nix::sys::statvfs::statvfs;
 
@@ -83,6 +84,13 @@ pub(crate) fn free_space(path: &Path) -> nix::Result<u64> {
 /// Whether an error means that the disk has no room, or none for this user: that passes.
 pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// Whether an error means that this process or the system has no descriptor or no memory left, which says nothing of the
+/// file: that passes.
+pub(crate) fn is_shortage(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw);
+    matches!(errno, Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM))
 }
 
 fn regular(kind: FileType) -> io::Result<()> {

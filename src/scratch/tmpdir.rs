@@ -26,6 +26,7 @@ use tracing::{debug, info, warn};
 use super::dirs::ScratchDirs;
 use crate::abort::{Abort, AbortSource};
 use crate::blocking::run_blocking_within;
+use crate::files::is_shortage;
 use crate::mounts::fuse_below;
 use crate::outcome::RequeueReason;
 use crate::process::{KillSequence, Launcher, ProcessSpec};
@@ -40,6 +41,8 @@ const UNMOUNT: Duration = Duration::from_secs(5);
 /// How long a file system may keep a task from its directory, and the next task from the removal of the last one's, which
 /// then goes on by itself.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Until a removal for which there were no descriptors is tried again.
+const SHORTAGE: Duration = Duration::from_millis(100);
 /// The letters of a name: five bits each.
 const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
@@ -72,7 +75,7 @@ impl TmpDir {
         let removed = tokio::select! {
             removed = remove_all(&self.path, launcher) => removed,
             () = abort.patience(PATIENCE) => {
-                return info!(%path, "the removal of a task's temporary directory takes long and goes on by itself; the next start removes what is left");
+                return info!(%path, "the removal of a task's temporary directory takes long; it goes on by itself, or at the next start");
             }
         };
         let Err(stays) = removed else { return };
@@ -200,9 +203,21 @@ fn settle_in(folder: &Path, name: &Path) -> io::Result<()> {
     fs::remove_file(&probe)
 }
 
-/// Removes a directory, however long it takes. A FUSE mount of ours in it (an AppImage that was killed leaves one) is taken
-/// away before.
+/// Removes a directory, however long it takes: also when this process has no descriptors for it until later.
 async fn remove_all(path: &Path, launcher: &Launcher) -> Result<(), NotRemoved> {
+    loop {
+        match remove_with_mounts(path, launcher).await {
+            Err(stays) if is_shortage(&stays.why) => {
+                debug!("the removal of a temporary directory will be tried again: {stays}");
+                sleep(SHORTAGE).await;
+            }
+            removed => return removed,
+        }
+    }
+}
+
+/// Removes a directory. A FUSE mount of ours in it (an AppImage that was killed leaves one) is taken away before.
+async fn remove_with_mounts(path: &Path, launcher: &Launcher) -> Result<(), NotRemoved> {
     let stays = match try_remove(path).await {
         Err(stays) if stays.is_mounted() => stays,
         removed => return removed,

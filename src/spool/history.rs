@@ -18,12 +18,15 @@ use super::paths::{Shelf, SpoolPaths, dated};
 use super::records::{ASSIGNED, REPORT, now_millis};
 use super::task_folder::TaskFolder;
 use crate::chain::chain;
-use crate::files;
+use crate::files::{self, is_shortage};
 use crate::trees::remove;
 
 impl SpoolPaths {
     /// The folders that wait, oldest first, and the names of those that were set aside. What is over is put away,
     /// what is damaged moved aside.
+    ///
+    /// # Errors
+    /// What the system says where a folder of ours cannot be listed, or there are no descriptors to read what is in it.
     pub(super) fn scan(&self, context: &SpoolContext) -> io::Result<(Vec<TaskFolder>, BTreeSet<String>)> {
         let mut found = Vec::new();
         for entry in fs::read_dir(&self.spool)? {
@@ -44,6 +47,7 @@ impl SpoolPaths {
                     // Tried again at the next start.
                     self.shelve(&path, folder.begun, folder.shelf()).ok();
                 }
+                Err(error) if is_shortage(&error) => return Err(error),
                 Err(error) => self.move_damaged(&path, &error),
             }
         }

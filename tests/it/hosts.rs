@@ -130,25 +130,48 @@ fn f4_where_memory_is_short_the_program_is_what_the_kernel_takes_first() {
     node.finish();
 }
 
+/// From now on the worker has no descriptor of this number or a higher one.
+fn descriptors(node: &Node, limit: u32) {
+    let worker = node.pid().to_string();
+    let status = std::process::Command::new("prlimit")
+        .args(["--pid", &worker, &format!("--nofile={limit}:20000")])
+        .status();
+    assert!(status.unwrap().success());
+}
+
+#[test]
+fn f9_a_task_that_ends_while_there_are_no_descriptors_loses_no_line_and_leaves_no_directory() {
+    if missing("prlimit") {
+        return;
+    }
+    let (farm, node) = Farm::with_awake_node();
+    let task = farm.running("echo running; until [ -e go ]; do sleep 0.02; done; echo the last line");
+    descriptors(&node, 10);
+    fs::write(node.folder.join("go"), "").unwrap();
+    node.until("the removal to be refused", || {
+        node.log().contains("will be tried again: /tmp/")
+    });
+    descriptors(&node, 20_000);
+    farm.completed(&task);
+    assert!(farm.log(&task).contains(" > the last line"), "{}", farm.log(&task));
+    node.until("the directory to be gone", || !node.temporary()[0].exists());
+    node.finish();
+}
+
 #[test]
 fn f9_a_worker_without_descriptors_waits_for_some_and_loses_nothing() {
     if missing("prlimit") {
         return;
     }
     let (farm, mut node) = Farm::with_awake_node();
-    let limit = |number: &str| {
-        let worker = node.pid().to_string();
-        let status = std::process::Command::new("prlimit")
-            .args(["--pid", &worker, &format!("--nofile={number}:20000")])
-            .status();
-        assert!(status.unwrap().success());
-    };
-    for few in ["3", "14", "17"] {
-        limit(few);
+    for few in [3, 14, 17] {
+        let (before, refusals) = (node.log().len(), ["handed back", "(os error 24)"]);
+        descriptors(&node, few);
         let task = farm.script("echo over");
-        let refused = || node.log().contains("handed back") || node.log().contains("(os error 24)");
-        node.until("the worker to be in want", refused);
-        limit("20000");
+        node.until("the worker to be in want", || {
+            refusals.iter().any(|refusal| node.log()[before..].contains(refusal))
+        });
+        descriptors(&node, 20_000);
         farm.completed(&task);
         node.childless();
     }

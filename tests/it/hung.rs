@@ -117,7 +117,7 @@ fn i29_a_temporary_directory_that_hangs_holds_neither_the_next_task_nor_a_stop()
         "{dirs:?}"
     );
     let log = node.log();
-    assert!(log.contains("takes long and goes on by itself"), "{log}");
+    assert!(log.contains("takes long; it goes on by itself"), "{log}");
     assert_eq!(node.stop(), 0);
     share.answers();
     node.start();

@@ -12,7 +12,7 @@ use tracing::warn;
 use super::parts::{LogPart, NOT_KEPT_UP, segment_file};
 use super::segmented::{LONGEST_LINE, NOT_WRITTEN, SegmentedLog};
 use crate::chain::chain;
-use crate::files::{is_standstill, open};
+use crate::files::{is_shortage, is_standstill, open};
 use crate::spool::disk;
 use crate::spool::line_count::{LineCount, LogTally};
 use crate::spool::progress::{LogPosition, LogProgress};
@@ -77,7 +77,7 @@ impl SegmentedLog {
     /// At most one chunk may be on its way: it is to be accepted, refused or given back.
     ///
     /// # Errors
-    /// When the disk that has it does not answer now.
+    /// When the disk that has it does not answer now, or there is no descriptor to read it with.
     pub(in crate::spool) fn next_chunk(&mut self, most: usize) -> io::Result<Option<LogChunk>> {
         self.write_out();
         let refused = self.progress.refused;
@@ -161,7 +161,7 @@ impl SegmentedLog {
         });
         let text = match read {
             Ok(text) => text,
-            Err(error) if is_standstill(&error) => return Err(error),
+            Err(error) if is_standstill(&error) || is_shortage(&error) => return Err(error),
             Err(error) => {
                 let missing = LineCount {
                     lines: 0,

@@ -14,7 +14,7 @@ use tracing::warn;
 
 use super::parts::{Gap, LogPart, gap_file, segment_file};
 use crate::chain::chain;
-use crate::files::{self, Thread, is_full, is_standstill};
+use crate::files::{self, Thread, is_full, is_shortage, is_standstill};
 use crate::spool::disk;
 use crate::spool::limits::Limits;
 use crate::spool::line_count::{LineCount, LogTally};
@@ -286,7 +286,10 @@ impl SegmentedLog {
         let counted = self
             .disk
             .run(move || Ok(LogTally::of(&files::read(&read, LARGEST_SEGMENT)?)));
-        if counted.as_ref().is_err_and(is_standstill) {
+        if counted
+            .as_ref()
+            .is_err_and(|error| is_standstill(error) || is_shortage(error))
+        {
             return false;
         }
         let tally = counted.unwrap_or_else(|_| LogTally {
