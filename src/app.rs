@@ -152,7 +152,7 @@ async fn serve(running: RunningConfig<'_>, early: Early) -> Result<Departure, De
         home: &home,
         spool: spool.clone(),
         previews,
-        tools: tools(config, &launcher, &home, warm),
+        tools: tools(config, &launcher, &home, warm.clone()),
         hints,
         node: Node::new(requirements(config, home.dir()), &config.timings),
         metrics: metrics.clone(),
@@ -167,6 +167,7 @@ async fn serve(running: RunningConfig<'_>, early: Early) -> Result<Departure, De
         spool: spool.clone(),
         manager: &manager,
         launcher: launcher.clone(),
+        warm,
         identity: identity(config, &home),
     };
     // Before the Manager is reached: it may be away for long, and we are none the less up.

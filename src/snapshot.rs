@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::process::Stray;
 use crate::progress::{Estimate, Unit};
+use crate::warm::WarmStatus;
 
 /// What a worker does at one moment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,6 +32,8 @@ pub(crate) struct Snapshot {
     pub last_task_ended: Option<Timestamp>,
     /// Processes of tasks that are over, which could not be ended yet.
     pub processes_left: Vec<Stray>,
+    /// The Blender that is kept between tasks, where that is switched on.
+    pub warm_blender: Option<WarmStatus>,
     /// Tasks that are over, and have not told the Manager everything.
     pub updates_waiting: usize,
     /// Why the Manager did not answer the last call.
@@ -157,9 +160,19 @@ impl Snapshot {
             let left: Vec<_> = self.processes_left.iter().map(named).collect();
             return format!("cannot end what its last task left: {}", left.join(", "));
         }
-        match self.last_task_ended {
+        let idle = match self.last_task_ended {
             Some(last) => format!("idle, last task {} ago", rough(elapsed(last, self.time))),
             None => "idle, no task yet".to_owned(),
+        };
+        match self.warm_blender.as_ref().and_then(|warm| warm.kept.as_ref()) {
+            Some(kept) => {
+                let plural = if kept.tasks == 1 { "" } else { "s" };
+                format!(
+                    "{idle}, its Blender is kept (pid {}, {} task{plural})",
+                    kept.pid, kept.tasks
+                )
+            }
+            None => idle,
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::manager::HttpManager;
 use crate::process::Launcher;
 use crate::snapshot::{Identity, Snapshot};
 use crate::spool::Spool;
+use crate::warm::WarmBlender;
 use crate::worker::{Status, StatusDetails};
 
 /// Those who know what there is to see. Each clone notices changes for itself.
@@ -17,6 +18,8 @@ pub(super) struct StatusView<'a> {
     pub(super) spool: Spool,
     pub(super) manager: &'a HttpManager,
     pub(super) launcher: Launcher,
+    /// Where it is switched on.
+    pub(super) warm: Option<WarmBlender>,
     /// All but its Manager, which may have to be found.
     pub(super) identity: Identity,
 }
@@ -33,6 +36,7 @@ impl StatusView<'_> {
             },
             progress: status.task().and_then(|task| self.spool.progress(task)),
             processes_left: self.launcher.survivors(),
+            warm_blender: self.warm.as_ref().map(WarmBlender::status),
             waiting: self.spool.pending().tasks,
             trouble: self.manager.last_error(),
             since_answer: self.manager.since_last_answer(),

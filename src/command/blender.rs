@@ -120,7 +120,7 @@ impl BlenderRender {
         let (ended, writing) = match end {
             WarmEnd::Rendered(finished, tasks) => {
                 log_rendered(&finished, tasks, context);
-                context.log.ended(&self.exe, &finished);
+                context.log.rendered_in_kept(&self.exe, &finished, tasks);
                 (Ok(()), Vec::new())
             }
             WarmEnd::Ended(mut finished) => {

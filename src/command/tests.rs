@@ -41,6 +41,7 @@ impl TaskLog for RecordingLog {
         self.produced.push(path.to_owned());
     }
     fn ended(&mut self, _name: &str, _finished: &Finished) {}
+    fn rendered_in_kept(&mut self, _name: &str, _finished: &Finished, _kept_task: u32) {}
 }
 
 /// All that a context borrows.

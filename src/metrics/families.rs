@@ -6,7 +6,7 @@ use prometheus::{Counter, Gauge, Histogram, IntCounter, IntGauge};
 
 use super::family::{By, families};
 use super::gauges::Gauges;
-use super::labels::{ApiCall, ExitKind, RequestResult, SleepCause, StateLabel, TaskEnd};
+use super::labels::{ApiCall, BlenderStart, ExitKind, RequestResult, SleepCause, StateLabel, TaskEnd};
 use crate::clock;
 
 /// Seconds: from an echo to a simulation of a day.
@@ -78,6 +78,8 @@ families! {
         programs: By<ExitKind, IntCounter> = "flamenco_worker_programs_total";
         /// Processor time of programs and all that they started, counted when they end.
         cpu_seconds: Counter = "flamenco_worker_program_cpu_seconds_total";
+        /// Tasks that were rendered in a Blender that is kept, by whether it had to be started for them.
+        kept_blender_tasks: By<BlenderStart, IntCounter> = "flamenco_worker_kept_blender_tasks_total";
         /// The most memory that each program had.
         peak_memory_bytes: Histogram = "flamenco_worker_program_peak_memory_bytes", in MEMORY;
         /// Processes that outlived their program and were ended.

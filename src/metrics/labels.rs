@@ -61,6 +61,16 @@ macro_rules! label {
 }
 
 label! {
+    /// Whether Blender had to be started.
+    BlenderStart = "start" {
+        /// It was kept from the task before.
+        Warm = "warm",
+        /// It was started for this task.
+        Cold = "cold",
+    }
+}
+
+label! {
     /// What the Manager was asked.
     ApiCall = "endpoint" {
         /// Its version.

@@ -31,7 +31,7 @@ use own_process::ProcessFamilies;
 use task_clock::TaskClock;
 
 pub(crate) use gauges::Gauges;
-pub(crate) use labels::{ApiCall, ExitKind, RequestResult, SleepCause, StateLabel, TaskEnd};
+pub(crate) use labels::{ApiCall, BlenderStart, ExitKind, RequestResult, SleepCause, StateLabel, TaskEnd};
 pub(crate) use prometheus::Error as MetricsError;
 
 /// The type of what [`Metrics::text`] returns, in HTTP's words.
@@ -141,8 +141,18 @@ impl Metrics {
 
     /// A program of the task has ended.
     pub(crate) fn program_ended(&self, used: &ProgramUse) {
+        self.0.programs.programs.of(&used.exit).inc();
+        self.program_used(used);
+    }
+
+    /// A Blender that is kept has rendered a task.
+    pub(crate) fn rendered_in_kept(&self, start: BlenderStart, used: &ProgramUse) {
+        self.0.programs.kept_blender_tasks.of(&start).inc();
+        self.program_used(used);
+    }
+
+    fn program_used(&self, used: &ProgramUse) {
         let families = &self.0.programs;
-        families.programs.of(&used.exit).inc();
         families.cpu_seconds.inc_by(used.cpu.as_secs_f64());
         #[expect(clippy::cast_precision_loss, reason = "the buckets of a histogram are far coarser")]
         families.peak_memory_bytes.observe(used.peak_memory as f64);

@@ -87,31 +87,17 @@ async fn j19_no_label_has_a_value_that_is_not_in_the_list() {
     };
     // Whatever happens: as many series as when nothing had happened.
     assert!(texts.iter().all(|text| names(text) == names(&before)));
-    let known: [(&str, Vec<&str>); 6] = [
-        (
-            ApiCall::names()[0],
-            ApiCall::all().into_iter().flat_map(LabelSet::values).collect(),
-        ),
-        (
-            RequestResult::names()[0],
-            RequestResult::all().into_iter().flat_map(LabelSet::values).collect(),
-        ),
-        (
-            TaskEnd::names()[0],
-            TaskEnd::all().into_iter().flat_map(LabelSet::values).collect(),
-        ),
-        (
-            ExitKind::names()[0],
-            ExitKind::all().into_iter().flat_map(LabelSet::values).collect(),
-        ),
-        (
-            StateLabel::names()[0],
-            StateLabel::all().into_iter().flat_map(LabelSet::values).collect(),
-        ),
-        (
-            SleepCause::names()[0],
-            SleepCause::all().into_iter().flat_map(LabelSet::values).collect(),
-        ),
+    fn values<L: LabelSet>() -> (&'static str, Vec<&'static str>) {
+        (L::names()[0], L::all().into_iter().flat_map(L::values).collect())
+    }
+    let known = [
+        values::<ApiCall>(),
+        values::<RequestResult>(),
+        values::<TaskEnd>(),
+        values::<ExitKind>(),
+        values::<BlenderStart>(),
+        values::<StateLabel>(),
+        values::<SleepCause>(),
     ];
     let mut known: BTreeMap<String, BTreeSet<String>> = known
         .into_iter()

@@ -93,7 +93,7 @@ impl OrphanedRunEnd {
         ];
         lines.extend(failure.map(|why| format!("Failed: {why}")));
         let cause = failure.map_or(Cause::Completed, |why| Cause::Failed(one_line(why)));
-        let program = program_end(&self.about.program, &self.finished);
+        let program = program_end(&self.about.program, &self.finished, None);
         spool.settle(&self.run, cause, (self.ended, program), &lines);
     }
 }

@@ -13,7 +13,7 @@ const LONGEST_ACTIVITY: usize = 1 << 10;
 const STRAYS: usize = 100;
 
 /// The end of a program as the task's folder keeps it.
-pub(super) fn program_end(name: &str, finished: &Finished) -> ProgramEnd {
+pub(super) fn program_end(name: &str, finished: &Finished, kept_task: Option<u32>) -> ProgramEnd {
     let (exit_code, signal, oom) = match finished.exit {
         Exit::Success => (Some(0), None, false),
         Exit::Code(code) => (Some(code), None, false),
@@ -32,6 +32,7 @@ pub(super) fn program_end(name: &str, finished: &Finished) -> ProgramEnd {
         peak_memory: finished.usage.peak_rss,
         strays: names(&finished.strays.ended),
         unkillable: names(&finished.strays.unkillable),
+        kept_task,
     }
 }
 

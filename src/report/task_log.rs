@@ -23,6 +23,8 @@ pub(crate) trait TaskLog {
     fn started(&mut self) {}
     /// What became of a program; `name` is the task's own word for it.
     fn ended(&mut self, name: &str, finished: &Finished);
+    /// What a Blender that is kept used for this, which was the how many-th of its tasks.
+    fn rendered_in_kept(&mut self, name: &str, finished: &Finished, kept_task: u32);
     /// Where the end of a program is noted should the worker go before it is told; the task is done if the program `is_last`
     /// and ends well.
     fn end_note(&self, _name: &str, _is_last: bool) -> Option<EndNote> {
@@ -51,6 +53,9 @@ impl TaskLog for TaskReporter {
     }
     fn ended(&mut self, name: &str, finished: &Finished) {
         Self::ended(self, name, finished);
+    }
+    fn rendered_in_kept(&mut self, name: &str, finished: &Finished, kept_task: u32) {
+        Self::rendered_in_kept(self, name, finished, kept_task);
     }
     fn end_note(&self, name: &str, is_last: bool) -> Option<EndNote> {
         Some(Self::end_note(self, name, is_last))

@@ -13,7 +13,7 @@ use super::preview::PreviewQueue;
 use super::program_end::{one_line, program_end, program_use};
 use super::task_totals::{Counts, TaskTotals};
 use crate::clock;
-use crate::metrics::Metrics;
+use crate::metrics::{BlenderStart, Metrics};
 use crate::outcome::{Incomplete, Outcome};
 use crate::process::{EndNote, Finished};
 use crate::progress::{Progress, Unit};
@@ -112,9 +112,23 @@ impl TaskReporter {
 
     /// Remembers what became of a program of the task; `name` is the task's own word for it.
     pub(crate) fn ended(&mut self, name: &str, finished: &Finished) {
-        self.counts.program(finished);
         self.metrics.program_ended(&program_use(finished));
-        self.writer.program(program_end(name, finished));
+        self.remember(name, finished, None);
+    }
+
+    /// Remembers what a Blender that is kept used for the task, which was the how many-th of its tasks. It has not ended.
+    pub(crate) fn rendered_in_kept(&mut self, name: &str, finished: &Finished, kept_task: u32) {
+        let start = match kept_task {
+            1 => BlenderStart::Cold,
+            _ => BlenderStart::Warm,
+        };
+        self.metrics.rendered_in_kept(start, &program_use(finished));
+        self.remember(name, finished, Some(kept_task));
+    }
+
+    fn remember(&mut self, name: &str, finished: &Finished, kept_task: Option<u32>) {
+        self.counts.program(finished);
+        self.writer.program(program_end(name, finished, kept_task));
     }
 
     /// Where the end of a program is to be noted should the worker go before it is told; the task is done if the program

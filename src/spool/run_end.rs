@@ -64,6 +64,9 @@ pub(crate) struct ProgramEnd {
     pub strays: Vec<String>,
     /// What outlived it and could not be ended.
     pub unkillable: Vec<String>,
+    /// Of a Blender that is kept between tasks: the how many-th of its tasks this was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_task: Option<u32>,
 }
 
 impl Cause {

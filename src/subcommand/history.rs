@@ -272,6 +272,9 @@ fn program_line(program: &ProgramEnd) -> String {
         seconds(program.cpu_ms),
         program.peak_memory / 1_000_000
     );
+    if let Some(task) = program.kept_task {
+        text.push_str(&format!(", kept between tasks (this was number {task})"));
+    }
     for (what, names) in [
         ("left behind", &program.strays),
         ("cannot be ended", &program.unkillable),

@@ -50,6 +50,7 @@ impl TaskLog for Recorder {
     fn ended(&mut self, name: &str, finished: &Finished) {
         self.note(format!("ended {name} {:?}", finished.exit));
     }
+    fn rendered_in_kept(&mut self, _name: &str, _finished: &Finished, _kept_task: u32) {}
 }
 
 fn tools(folder: &Path) -> Tools {

@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 
 use super::kept_blender::KeptBlender;
 use super::key::Key;
+use super::status::StatusBoard;
 use crate::abort::{Abort, AbortReason};
 use crate::process::Launcher;
 
@@ -26,6 +27,7 @@ pub(crate) struct Keeper {
     /// It may be without work for so long.
     idle: Duration,
     launcher: Launcher,
+    board: StatusBoard,
 }
 
 /// What is asked of the keeper. Clones lead to the same one.
@@ -44,12 +46,13 @@ enum Message {
 type Unless = Option<String>;
 
 impl Keeper {
-    pub(super) fn new(idle: Duration, launcher: Launcher) -> (KeeperLink, Self) {
+    pub(super) fn new(idle: Duration, launcher: Launcher, board: StatusBoard) -> (KeeperLink, Self) {
         let (link, messages) = unbounded_channel();
         let keeper = Self {
             messages,
             idle,
             launcher,
+            board,
         };
         (KeeperLink(link), keeper)
     }
@@ -58,6 +61,7 @@ impl Keeper {
     pub(crate) async fn run(mut self) -> Infallible {
         let mut kept: Option<KeptBlender> = None;
         loop {
+            self.board.set_kept(kept.as_ref().map(KeptBlender::status));
             let message = match &mut kept {
                 None => self.messages.recv().await,
                 Some(blender) => tokio::select! {

@@ -7,12 +7,13 @@
 //!   └─► Unusable                 └─► Unusable: nothing of it is left
 //! ```
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::fmt::Display;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::time::{Duration, SystemTime};
 
 use tokio::io::BufReader;
@@ -22,15 +23,15 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::driver::{Answer, Ready, Request, receive};
 use super::key::{FileId, Key};
-use super::output::TaskOutput;
-use crate::abort::{Abort, AbortReason, AbortSource};
+use super::output::{LoadOutput, TaskOutput};
+use super::status::KeptStatus;
+use super::unusable::{Unusable, end_failed, failed, no_answer, not_started, over};
+use crate::abort::{Abort, AbortSource};
 use crate::blocking::run_blocking_within;
-use crate::chain::chain;
+use crate::bounded::shorten;
 use crate::clock;
 use crate::crash_report;
-use crate::process::{
-    Attended, Exit, Finished, KeptProgram, Launcher, OpenFile, OutputLine, ProcessEvent, ProcessSpec, StartError, Usage,
-};
+use crate::process::{Attended, Exit, Finished, KeptProgram, Launcher, OutputLine, ProcessEvent, ProcessSpec, Usage};
 use crate::scratch::{ScratchDirs, TmpDir};
 
 /// How long Blender may take to say the last words of a task that it has answered.
@@ -43,6 +44,10 @@ const QUIT: Duration = Duration::from_secs(1);
 const GROWTH: u64 = 1 << 30;
 /// The times of files may be so coarse (two seconds on FAT).
 const COARSE: Duration = Duration::from_secs(2);
+/// So much of a job's id is shown, in bytes.
+const LONGEST_ID: usize = 100;
+/// What a load prints is held back for so long, until it is known whether the file is for one that is kept.
+const HOLD: Duration = Duration::from_secs(10);
 /// How long its files may take to be looked at.
 const LOOK: Duration = Duration::from_secs(5);
 
@@ -66,36 +71,8 @@ pub(super) struct KeptBlender {
     pub(super) tasks: u32,
     /// Bytes that it had resident after its first task.
     first_resident: u64,
-}
-
-/// Why a Blender is not, or no longer, there. Nothing of it is left.
-#[derive(Debug)]
-pub(super) enum Unusable {
-    /// This file is not for one that is kept.
-    Refused(String),
-    /// The task was stopped, or its guard was lost, or something of it cannot be ended: what that means is not for this room.
-    Ended(Box<Finished>),
-    /// The task was stopped before anything ran.
-    NotBegun(AbortReason),
-    /// It ended by itself, in mid-work.
-    Died(Box<Finished>),
-    /// It does not start at all, or answered nonsense, or could not render.
-    Failed {
-        /// In words.
-        why: String,
-        /// What it had open for writing.
-        writing: Vec<OpenFile>,
-    },
-}
-
-impl Unusable {
-    /// Counts for the task alone: what the Blender had used `before`, and how long the task `took`.
-    fn leave_out(&mut self, before: Duration, took: Duration) {
-        if let Self::Ended(finished) | Self::Died(finished) = self {
-            finished.usage.cpu = finished.usage.cpu.saturating_sub(before);
-            finished.usage.wall = took;
-        }
-    }
+    /// And after its last one.
+    resident: u64,
 }
 
 impl KeptBlender {
@@ -131,6 +108,7 @@ impl KeptBlender {
                 libraries: Some(BTreeMap::new()),
                 tasks: 0,
                 first_resident: 0,
+                resident: 0,
             }),
             Err(error) => {
                 tmpdir.remove(launcher, abort).await;
@@ -141,26 +119,34 @@ impl KeptBlender {
 
     /// Waits until it has done all of its command line. On an error nothing of Blender is left.
     pub(super) async fn ready(&mut self, abort: &mut Abort, on_line: LineHandler<'_>) -> Result<Ready, Unusable> {
-        let pid = &mut self.pid;
+        let Self {
+            program, channel, pid, ..
+        } = &mut *self;
+        let output = RefCell::new(LoadOutput::new(on_line));
         let mut on_event = |event: ProcessEvent<'_>| match event {
             ProcessEvent::Started { pid: started } => *pid = started,
-            ProcessEvent::Line(line) => on_line(*pid, line),
+            ProcessEvent::Line(line) => output.borrow_mut().line(*pid, line),
             ProcessEvent::LeftRunning(_) => {}
         };
-        let answer = receive::<Ready>(&mut self.channel);
-        let ready = match self.program.attend(answer, abort, &mut on_event).await {
-            Attended::Done(Ok(ready)) => ready,
-            Attended::Done(Err(error)) => return Err(no_answer(&mut self.program, &error, abort, &mut on_event).await),
-            Attended::Over(end) => return Err(over(end)),
-        };
-        match ready.refusal {
-            Some(why) => Err(Unusable::Refused(why)),
-            None => {
-                self.program.settle();
-                self.note_libraries(&ready.libraries, abort).await;
-                Ok(ready)
+        let answer = async {
+            let mut answer = pin!(receive::<Ready>(channel));
+            if let Ok(answer) = timeout(HOLD, &mut answer).await {
+                return answer;
             }
-        }
+            output.borrow_mut().open();
+            answer.await
+        };
+        let ready = match program.attend(answer, abort, &mut on_event).await {
+            Attended::Done(Ok(Ready { refusal: Some(why), .. })) => return Err(Unusable::Refused(why)),
+            Attended::Done(Ok(ready)) => Ok(ready),
+            Attended::Done(Err(error)) => Err(no_answer(program, &error, abort, &mut on_event).await),
+            Attended::Over(end) => Err(over(end)),
+        };
+        output.borrow_mut().open();
+        let ready = ready?;
+        self.program.settle();
+        self.note_libraries(&ready.libraries, abort).await;
+        Ok(ready)
     }
 
     /// Renders the frames of one task, and says what it used for that. The lines are the task's alone. On an error nothing
@@ -185,6 +171,7 @@ impl KeptBlender {
         if self.tasks == 0 {
             self.first_resident = resident;
         }
+        self.resident = resident;
         self.tasks += 1;
         self.note_libraries(&libraries, abort).await;
         let cpu = self.program.processor_time().saturating_sub(before);
@@ -239,9 +226,18 @@ impl KeptBlender {
 
     /// Whether it can be used for another task, as far as it goes: `most` tasks and `memory` bytes are its limits.
     pub(super) fn is_fit(&self, most: u32, memory: u64) -> bool {
-        let (resident, _) = self.program.memory();
         let grown = self.first_resident + self.first_resident / 2 + GROWTH;
-        self.tasks < most && resident <= memory.min(grown) && self.libraries.is_some()
+        self.tasks < most && self.resident <= memory.min(grown) && self.libraries.is_some()
+    }
+
+    /// What there is to see of it.
+    pub(super) fn status(&self) -> KeptStatus {
+        KeptStatus {
+            pid: self.pid,
+            job: shorten(&self.key.job, LONGEST_ID).into_owned(),
+            tasks: self.tasks,
+            memory: self.resident,
+        }
     }
 
     /// Whether the files that its file links are what they were.
@@ -302,72 +298,5 @@ impl KeptBlender {
             program.end(&mut |_| {}).await.ok();
         }
         tmpdir.remove(launcher, &abort).await;
-    }
-}
-
-/// No answer came that could be read. Where the channel is closed Blender is on its way out, by itself or because it was
-/// told to end.
-async fn no_answer(
-    program: &mut KeptProgram,
-    error: &io::Error,
-    abort: &mut Abort,
-    on_event: &mut dyn FnMut(ProcessEvent<'_>),
-) -> Unusable {
-    let is_closed = matches!(
-        error.kind(),
-        ErrorKind::UnexpectedEof | ErrorKind::BrokenPipe | ErrorKind::ConnectionReset
-    );
-    if is_closed && let Attended::Over(end) = program.attend(sleep(LAST_WORDS), abort, on_event).await {
-        return over(end);
-    }
-    end_failed(program, &error.to_string(), on_event).await
-}
-
-/// Ends a Blender that failed. What it still says may tell why.
-async fn end_failed(program: &mut KeptProgram, why: &str, on_event: &mut dyn FnMut(ProcessEvent<'_>)) -> Unusable {
-    match program.end(on_event).await {
-        Ok(finished) if finished.strays.unkillable.is_empty() => Unusable::Failed {
-            why: why.to_owned(),
-            writing: finished.writing,
-        },
-        Ok(finished) => Unusable::Ended(Box::new(lost(finished))),
-        Err(error) => not_started(error),
-    }
-}
-
-/// It ended by itself, or was aborted.
-fn over(end: Result<Finished, StartError>) -> Unusable {
-    match end {
-        Ok(finished) if matches!(finished.exit, Exit::Aborted(_)) => Unusable::Ended(Box::new(finished)),
-        Ok(finished) if finished.exit == Exit::Lost || !finished.strays.unkillable.is_empty() => {
-            Unusable::Ended(Box::new(lost(finished)))
-        }
-        Ok(finished) => Unusable::Died(Box::new(finished)),
-        Err(error) => not_started(error),
-    }
-}
-
-/// It is not known to be gone: no other program may write what it may still write.
-fn lost(finished: Finished) -> Finished {
-    Finished {
-        exit: Exit::Lost,
-        ..finished
-    }
-}
-
-fn not_started(error: StartError) -> Unusable {
-    match error {
-        StartError::Aborted(reason) => Unusable::NotBegun(reason),
-        error @ (StartError::Exec(_) | StartError::NotOnPath | StartError::Nul(_) | StartError::Guard(_)) => {
-            failed(&chain(&error))
-        }
-    }
-}
-
-/// It could not even be tried.
-pub(super) fn failed(why: &impl Display) -> Unusable {
-    Unusable::Failed {
-        why: why.to_string(),
-        writing: Vec::new(),
     }
 }

@@ -18,6 +18,8 @@ mod keeper;
 mod kept_blender;
 mod key;
 mod output;
+mod status;
+mod unusable;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -32,8 +34,10 @@ use tracing::{debug, info};
 
 use self::driver::{Ready, Request, install};
 use self::keeper::KeeperLink;
-use self::kept_blender::{KeptBlender, Unusable};
+use self::kept_blender::KeptBlender;
 use self::key::{FileId, Key};
+use self::status::StatusBoard;
+use self::unusable::{Unusable, failed};
 use crate::abort::{Abort, AbortReason};
 use crate::blocking::run_blocking_within;
 use crate::process::{Finished, Launcher, OpenFile, OutputLine, ProcessSpec};
@@ -41,6 +45,7 @@ use crate::scratch::ScratchDirs;
 
 pub(crate) use self::eligible::Eligible;
 pub(crate) use self::keeper::Keeper;
+pub(crate) use self::status::WarmStatus;
 
 /// How long the files of a command may take to be looked at. Then it is rendered without this room.
 const LOOK: Duration = Duration::from_secs(5);
@@ -72,6 +77,7 @@ pub(crate) struct WarmBlender(Rc<Shared>);
 struct Shared {
     limits: WarmLimits,
     keeper: KeeperLink,
+    board: StatusBoard,
     /// Where the script is put.
     folder: PathBuf,
     launcher: Launcher,
@@ -123,10 +129,12 @@ impl WarmBlender {
         launcher: &Launcher,
         scratch: ScratchDirs,
     ) -> (Self, Keeper) {
-        let (keeper, runs) = Keeper::new(limits.idle, launcher.clone());
+        let board = StatusBoard::default();
+        let (keeper, runs) = Keeper::new(limits.idle, launcher.clone(), board.clone());
         let shared = Shared {
             limits,
             keeper,
+            board,
             folder,
             launcher: launcher.clone(),
             scratch,
@@ -134,6 +142,11 @@ impl WarmBlender {
             quiet: RefCell::default(),
         };
         (Self(Rc::new(shared)), runs)
+    }
+
+    /// What there is to see of it.
+    pub(crate) fn status(&self) -> WarmStatus {
+        self.0.board.read()
     }
 
     /// No task is taken now: a Blender that is kept goes. The future, which need not be waited for, is over when it has.
@@ -200,6 +213,7 @@ impl WarmBlender {
         match blender.render(&task.request, abort, on_line).await {
             Ok(finished) => {
                 let tasks = blender.tasks;
+                self.0.board.count(tasks);
                 self.keep(blender, &finished);
                 WarmEnd::Rendered(Box::new(finished), tasks)
             }
@@ -249,7 +263,7 @@ impl WarmBlender {
         let script = run_blocking_within(abort.patience(LOOK), move || install(&folder)).await;
         let script = script
             .unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))
-            .map_err(|error| self.not_rendered(job, kept_blender::failed(&error), Vec::new()))?;
+            .map_err(|error| self.not_rendered(job, failed(&error), Vec::new()))?;
         let spec = spec(&task.spec, &script, is_quiet);
         let host = (&self.0.launcher, &self.0.scratch);
         let started = KeptBlender::start(host, spec, task.key.clone(), abort).await;

@@ -2,7 +2,12 @@
 
 //! Whose line is it? A Blender that is kept prints marks around what it prints for one task.
 
+use super::kept_blender::LineHandler;
 use crate::process::OutputLine;
+
+/// So much of what a load prints is held back, in bytes and in lines.
+const MOST_HELD: usize = 1 << 16;
+const MOST_HELD_LINES: usize = 1000;
 
 /// Tells the lines of one task from those of others.
 #[derive(Debug)]
@@ -10,6 +15,55 @@ pub(super) struct TaskOutput {
     begin: String,
     end: String,
     place: Place,
+}
+
+/// What is printed while a file is loaded. Nobody hears of it where that file then turns out not to be for a Blender that
+/// is kept.
+pub(super) struct LoadOutput<'a> {
+    on_line: LineHandler<'a>,
+    /// `None`: nothing is held back any more.
+    held: Option<Vec<HeldLine>>,
+    bytes: usize,
+}
+
+struct HeldLine {
+    pid: i32,
+    text: Box<str>,
+    bytes: Box<[u8]>,
+}
+
+impl<'a> LoadOutput<'a> {
+    pub(super) fn new(on_line: LineHandler<'a>) -> Self {
+        Self {
+            on_line,
+            held: Some(Vec::new()),
+            bytes: 0,
+        }
+    }
+
+    /// Holds a line back, until that is too much.
+    pub(super) fn line(&mut self, pid: i32, line: OutputLine<'_>) {
+        let Some(held) = &mut self.held else {
+            return (self.on_line)(pid, line);
+        };
+        self.bytes += line.bytes.len();
+        held.push(HeldLine {
+            pid,
+            text: line.text.into(),
+            bytes: line.bytes.into(),
+        });
+        if self.bytes > MOST_HELD || held.len() > MOST_HELD_LINES {
+            self.open();
+        }
+    }
+
+    /// Gives away what was held back, and from now on each line at once.
+    pub(super) fn open(&mut self) {
+        for HeldLine { pid, text, bytes } in self.held.take().unwrap_or_default() {
+            let (text, bytes) = (&*text, &*bytes);
+            (self.on_line)(pid, OutputLine { text, bytes });
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +111,8 @@ impl TaskOutput {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
     use super::*;
 
     fn own(output: &mut TaskOutput, lines: &[&'static str]) -> String {
@@ -84,5 +140,23 @@ mod tests {
             own(&mut first, &["Read blend", "warning m begin", "a", "m end", "x"]),
             "Read blend|warning |a"
         );
+    }
+
+    #[test]
+    fn what_a_load_prints_is_heard_once_it_is_known_whose_it_is_or_when_it_is_much() {
+        let heard = RefCell::new(Vec::new());
+        let mut on_line = |pid: i32, line: OutputLine<'_>| heard.borrow_mut().push(format!("{pid} {}", line.text));
+        let line = |text| OutputLine { text, bytes: b"" };
+        LoadOutput::new(&mut on_line).line(1, line("never"));
+        let mut loaded = LoadOutput::new(&mut on_line);
+        loaded.line(2, line("a"));
+        loaded.line(2, line("b"));
+        assert!(heard.borrow().is_empty());
+        loaded.open();
+        loaded.line(2, line("c"));
+        assert_eq!(heard.take(), ["2 a", "2 b", "2 c"]);
+        let mut much = LoadOutput::new(&mut on_line);
+        (0..=MOST_HELD_LINES).for_each(|_| much.line(3, line("x")));
+        assert_eq!(heard.take().len(), MOST_HELD_LINES + 1);
     }
 }

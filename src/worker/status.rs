@@ -14,6 +14,7 @@ use crate::process::Stray;
 use crate::progress::Progress;
 use crate::protocol::AssignedTask;
 use crate::snapshot::{Activity, Identity, Snapshot, Stage, TaskSnapshot};
+use crate::warm::WarmStatus;
 
 /// So much of a task's name is shown, in bytes.
 const LONGEST_NAME: usize = 200;
@@ -60,6 +61,8 @@ pub(crate) struct StatusDetails {
     pub progress: Option<Progress>,
     /// Processes of tasks that are over.
     pub processes_left: Vec<Stray>,
+    /// The Blender that is kept between tasks.
+    pub warm_blender: Option<WarmStatus>,
     /// Tasks that are over, and have not told the Manager everything.
     pub waiting: usize,
     /// Why the last call got no answer.
@@ -121,6 +124,7 @@ impl Status {
             task: self.task.as_ref().map(|task| task.snapshot(details.progress, time)),
             last_task_ended: self.last_task,
             processes_left: details.processes_left,
+            warm_blender: details.warm_blender,
             updates_waiting: details.waiting,
             trouble: details.trouble.map(shorten_message),
             last_contact: details.since_answer.map(before),
@@ -243,6 +247,7 @@ mod tests {
             },
             progress: None,
             processes_left: Vec::new(),
+            warm_blender: None,
             waiting: 0,
             trouble: None,
             since_answer: None,
@@ -308,6 +313,17 @@ mod tests {
         });
         let times = ["less than a minute", "1 min", "13 min", "1 h", "3 days"];
         assert_eq!(told, times.map(|time| format!("idle, last task {time} ago")));
+        let kept = StatusDetails {
+            warm_blender: serde_json::from_str(
+                r#"{"warm": 11, "cold": 1, "kept": {"pid": 5, "job": "j", "tasks": 12, "memory": 1}}"#,
+            )
+            .unwrap(),
+            ..details()
+        };
+        assert_eq!(
+            idle.snapshot(kept).line(),
+            "idle, last task less than a minute ago, its Blender is kept (pid 5, 12 tasks)"
+        );
         let asleep = Status::new(State::Asleep(SleepReason::Requested(WorkerStatus::Asleep)));
         assert_eq!(line(&asleep), "asleep: asked by the Manager");
         assert_eq!(line(&Status::new(State::Leaving(Departure::ShutDown))), "shutting down");
@@ -356,7 +372,7 @@ mod tests {
         let said = serde_json::to_value(status.snapshot(details())).unwrap();
         assert_eq!(said["task"]["unit"], "frame");
         assert_eq!((&said["task"]["done"], &said["task"]["of"]), (&0.into(), &240.into()));
-        for nothing in ["why", "last_task_ended", "trouble", "last_contact"] {
+        for nothing in ["why", "last_task_ended", "warm_blender", "trouble", "last_contact"] {
             assert!(said.as_object().unwrap().get(nothing).unwrap().is_null(), "{nothing}");
         }
         let read: Snapshot = serde_json::from_value(said.clone()).unwrap();

@@ -3,109 +3,22 @@
 //! A Blender that is kept between the tasks of a job. Here it is a stand-in for Blender, which does what a frame's number
 //! says; what only Blender itself can show is in `warm_blender`.
 
+mod bed;
+mod seen;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::{Value, json};
-use standin_manager::{CommandSpec, JobSpec, TaskSpec, TaskStatus, When, WorkerStatus};
-use test_bed::{Farm, Node, cancel, until};
+use serde_json::json;
+use standin_manager::{TaskStatus, When, WorkerStatus};
+use test_bed::{Farm, cancel, until};
 use test_needs::missing;
 
-const BLENDER: &str = include_str!("warm/blender.py");
-
-/// A farm with a worker that keeps its Blender.
-struct Warm {
-    farm: Farm,
-    node: Node,
-}
-
-impl Warm {
-    fn new(keys: &[&str]) -> Self {
-        let (farm, mut node) = Farm::with_node();
-        node.config.top.extend(["[warm]", "blender = true"].map(str::to_owned));
-        node.config.top.extend(keys.iter().map(|key| (*key).to_owned()));
-        node.set("blender_grace", "100ms")
-            .set("blender_firm_grace", "100ms")
-            .start();
-        farm.awake();
-        let blender = node.folder.join("blender");
-        fs::write(&blender, BLENDER).unwrap();
-        fs::set_permissions(&blender, PermissionsExt::from_mode(0o755)).unwrap();
-        let warm = Self { farm, node };
-        warm.file("x.blend", &json!({}));
-        warm
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.node.folder.join(name)
-    }
-
-    /// What the file makes Blender do.
-    fn file(&self, name: &str, content: &Value) {
-        fs::write(self.path(name), content.to_string()).unwrap();
-    }
-
-    fn command(&self, blend: &str, frame: u32) -> CommandSpec {
-        let parameters = json!({
-            "exe": self.path("blender"), "exeArgs": "-b", "blendfile": self.path(blend),
-            "args": ["--render-output", self.path("######"), "--render-frame", frame.to_string()],
-        });
-        CommandSpec::new("blender-render", parameters)
-    }
-
-    /// A job with a task for each frame; returns the tasks.
-    fn job(&self, blend: &str, frames: &[u32]) -> Vec<String> {
-        let task = |frame: &u32| {
-            TaskSpec::new("frame")
-                .kind("blender")
-                .command(self.command(blend, *frame))
-        };
-        self.farm
-            .job(frames.iter().map(task).fold(JobSpec::new("job"), JobSpec::task))
-    }
-
-    /// The same, when all of them are completed.
-    fn done(&self, blend: &str, frames: &[u32]) -> Vec<String> {
-        let tasks = self.job(blend, frames);
-        for task in &tasks {
-            self.farm.completed(task);
-        }
-        tasks
-    }
-
-    /// The pids of Blenders so far, by what they have noted.
-    fn noted(&self, name: &str) -> Vec<i32> {
-        let notes = fs::read_to_string(self.path(name)).unwrap_or_default();
-        notes
-            .lines()
-            .map(|line| line.split(' ').next().unwrap().parse().unwrap())
-            .collect()
-    }
-
-    fn loads(&self) -> usize {
-        self.noted("loads").len()
-    }
-
-    fn picture(&self, frame: u32) -> String {
-        fs::read_to_string(self.path(&format!("{frame:06}.png"))).unwrap_or_default()
-    }
-
-    /// Waits until no Blender is kept any more.
-    fn cold(&self) {
-        self.node.nothing_left_but_files();
-    }
-
-    /// The guard of the Blender that is kept.
-    fn guard(&self) -> i32 {
-        let blender = *self.noted("loads").last().unwrap();
-        let is_its = |guard: &i32| test_bed::children(*guard).contains(&blender);
-        self.node.children().into_iter().find(is_its).unwrap()
-    }
-}
+use self::bed::{BLENDER, Warm};
 
 #[test]
 fn a_job_of_single_frames_loads_its_file_once_and_each_task_has_its_own_log_and_environment() {
@@ -209,7 +122,9 @@ fn a_file_that_is_not_for_it_is_rendered_cold_without_a_word() {
         warm.file("x.blend", &json!({"refuse": why}));
         let tasks = warm.done("x.blend", &[1, 2]);
         for task in &tasks {
-            assert!(!warm.farm.log(task).contains("kept"), "{}", warm.farm.log(task));
+            let log = warm.farm.log(task);
+            assert!(!log.contains("kept"), "{log}");
+            assert_eq!(log.matches("> Read blend").count(), 1, "{log}");
         }
         // It was tried for the first.
         assert_eq!(warm.loads(), 3);
@@ -356,14 +271,15 @@ fn a_task_that_is_cancelled_while_the_file_is_loaded_ends_as_any_other_and_count
     }
     let warm = Warm::new(&[]);
     warm.file("x.blend", &json!({"load": "wait"}));
-    for _ in 0..2 {
+    for load in 1..=2 {
         let task = warm.job("x.blend", &[1]).remove(0);
-        warm.farm.says(&task, "> loading");
+        warm.node.until("the file to be loaded", || warm.loads() == load);
         cancel(&warm.farm, &task);
         warm.cold();
         warm.farm.says(&task, "Stopped: ");
         let log = warm.farm.log(&task);
         assert!(log.contains("ended as asked") && !log.contains("kept"), "{log}");
+        assert!(log.contains("> Read blend"), "what was held back: {log}");
     }
     warm.node.finish();
 }

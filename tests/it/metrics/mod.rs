@@ -17,7 +17,9 @@ use serde_json::json;
 use standin_manager::{CommandSpec, Endpoint, JobSpec, TaskSpec, When, WorkerStatus};
 use test_bed::{Farm, Node, bash, cancel, pass};
 
-use self::client::{Monitored, exchange};
+pub(crate) use self::client::{Monitored, value};
+
+use self::client::exchange;
 use crate::clocks::Clock;
 
 /// A node that answers at a socket, awake.

@@ -29,7 +29,7 @@ fn command(home: &Path, words: &[&str]) -> Command {
     command
 }
 
-fn status(home: &Path, words: &[&str]) -> Output {
+pub(crate) fn status(home: &Path, words: &[&str]) -> Output {
     command(home, words).output().unwrap()
 }
 
@@ -39,13 +39,13 @@ fn asked(home: &Path) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
 }
 
-fn said(output: &Output) -> String {
+pub(crate) fn said(output: &Output) -> String {
     let both = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
     String::from_utf8(both).unwrap()
 }
 
 /// Waits until the object for programs is as `fact` wants it.
-fn until_asked(node: &Node, what: &str, fact: impl Fn(&Value) -> bool) -> Value {
+pub(crate) fn until_asked(node: &Node, what: &str, fact: impl Fn(&Value) -> bool) -> Value {
     let fits = || Some(asked(&node.home())).filter(|seen| fact(seen));
     until(what, fits, || format!("{}\n{}", asked(&node.home()), node.log()))
 }
