@@ -22,6 +22,10 @@ import bpy
 
 C_LIBRARY = ctypes.CDLL(None)
 
+# The operator has finished, as it says, also when it was interrupted.
+broken_off = []
+bpy.app.handlers.render_cancel.append(lambda *_: broken_off.append(True))
+
 
 def flush():
     """C's output is buffered when it goes to a pipe, and Python has a buffer of its own."""
@@ -72,6 +76,8 @@ def render(first, last):
             result = operator(animation=True)
         finally:
             scene.frame_start, scene.frame_end = before
+    if broken_off:
+        raise RuntimeError("the render was broken off")
     if "FINISHED" not in result:
         raise RuntimeError("the operator answered %r" % (result,))
 
@@ -99,8 +105,12 @@ def main():
 
     flush()
     answer({"version": bpy.app.version, "refusal": refusal(), "libraries": libraries()})
-    for line in lines:
-        answer(serve(json.loads(line)))
+    try:
+        for line in lines:
+            answer(serve(json.loads(line)))
+    except OSError:
+        # Nobody waits for the answer any more.
+        pass
 
 
 main()

@@ -9,6 +9,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::future::pending;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
@@ -16,7 +17,7 @@ use std::path::PathBuf;
 use std::pin::pin;
 use std::time::{Duration, SystemTime};
 
-use tokio::io::BufReader;
+use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
@@ -54,11 +55,14 @@ const LOOK: Duration = Duration::from_secs(5);
 /// What hears the lines of a task, each with the pid of its program.
 pub(super) type LineHandler<'a> = &'a mut dyn FnMut(i32, OutputLine<'_>);
 
+/// To the script in Blender.
+type Channel = BufReader<UnixStream>;
+
 /// A Blender that is kept, with all that is its own.
 #[derive(Debug)]
 pub(super) struct KeptBlender {
     program: KeptProgram,
-    channel: BufReader<UnixStream>,
+    channel: Channel,
     tmpdir: TmpDir,
     pid: i32,
     /// What it is for.
@@ -128,14 +132,14 @@ impl KeptBlender {
             ProcessEvent::Line(line) => output.borrow_mut().line(*pid, line),
             ProcessEvent::LeftRunning(_) => {}
         };
-        let answer = async {
+        let answer = unless_aborted(abort.clone(), channel, async |channel| {
             let mut answer = pin!(receive::<Ready>(channel));
             if let Ok(answer) = timeout(HOLD, &mut answer).await {
                 return answer;
             }
             output.borrow_mut().open();
             answer.await
-        };
+        });
         let ready = match program.attend(answer, abort, &mut on_event).await {
             Attended::Done(Ok(Ready { refusal: Some(why), .. })) => return Err(Unusable::Refused(why)),
             Attended::Done(Ok(ready)) => Ok(ready),
@@ -205,14 +209,13 @@ impl KeptBlender {
                 is_complete.notify_one();
             }
         };
-        let channel = &mut self.channel;
-        let work = async {
+        let work = unless_aborted(abort.clone(), &mut self.channel, async |channel| {
             request.send(channel).await?;
             let answer = receive::<Answer>(channel).await?;
             let words = timeout(LAST_WORDS, is_complete.notified()).await;
             words.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "its output has no end"))?;
             Ok::<_, io::Error>(answer)
-        };
+        });
         let answer = match self.program.attend(work, abort, &mut on_event).await {
             Attended::Done(answer) => answer,
             Attended::Over(end) => return Err(over(end)),
@@ -299,4 +302,16 @@ impl KeptBlender {
         }
         tmpdir.remove(launcher, &abort).await;
     }
+}
+
+/// What a Blender is asked, until its task is stopped: what it answers then counts no more, as it answers a render that was
+/// broken off like any other. It sees that the channel is closed, and quits.
+async fn unless_aborted<T>(mut abort: Abort, channel: &mut Channel, work: impl AsyncFnOnce(&mut Channel) -> T) -> T {
+    tokio::select! {
+        biased;
+        _reason = abort.raised() => {}
+        done = work(channel) => return done,
+    }
+    channel.shutdown().await.ok();
+    pending().await
 }

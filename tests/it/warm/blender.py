@@ -3,6 +3,7 @@
 #   {"refuse": "layer" | "movie", "version": [3, 4, 1], "libraries": [...], "at": {"3": "die", ...}}
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -50,13 +51,30 @@ def render(first, last):
             globals()["fat"] = bytearray(os.urandom(1 << 20) * 256)
         if deed == "wait":
             print("waiting", flush=True)
-            while not os.path.exists(os.path.join(folder, "go")):
+            while not os.path.exists(os.path.join(folder, "go")) and not broken:
                 time.sleep(0.01)
+        if broken:
+            # As Blender does: the render is over, and nothing has failed.
+            print("Cancelled")
+            for handler in bpy.app.handlers.render_cancel if warm else []:
+                handler(None)
+            return
         with open(path, "wb") as picture:
             picture.write(b"whole %d" % frame)
         print("Saved: '%s'" % path)
         print(" Time: 00:00.01 (Saving: 00:00.00)")
         sys.stdout.write("unfinished line")
+
+
+broken = []
+
+
+def on_interrupt(*_):
+    print("Sent an internal break event. Press ^C again to kill Blender")
+    broken.append(True)
+
+
+signal.signal(signal.SIGINT, on_interrupt)
 
 
 def channel():
@@ -91,7 +109,8 @@ class Operator:
 
 
 bpy = types.ModuleType("bpy")
-bpy.app = types.SimpleNamespace(version=tuple(file.get("version", [3, 4, 1])))
+handlers = types.SimpleNamespace(render_cancel=[])
+bpy.app = types.SimpleNamespace(version=tuple(file.get("version", [3, 4, 1])), handlers=handlers)
 settings = types.SimpleNamespace(use_single_layer=file.get("refuse") == "layer", is_movie_format=file.get("refuse") == "movie")
 bpy.context = types.SimpleNamespace(scene=types.SimpleNamespace(render=settings, frame_start=1, frame_end=250))
 libraries = [types.SimpleNamespace(filepath=path, parent=None) for path in file.get("libraries", [])]
