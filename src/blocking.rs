@@ -6,7 +6,7 @@
 use std::future::pending;
 use std::panic::resume_unwind;
 
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinHandle, spawn_blocking};
 
 /// Does `work` in a thread and waits for it. A panic in the thread goes on here.
 pub(crate) async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
@@ -33,6 +33,34 @@ pub(crate) async fn run_blocking_within<T: Send + 'static>(
     }
 }
 
+/// Work that is tried again and again. What was late is waited for before it is done anew, so that it has one thread, however
+/// long a file system hangs.
+#[derive(Debug)]
+pub(crate) struct RepeatedWork<T>(Option<JoinHandle<T>>);
+
+impl<T: Send + 'static> RepeatedWork<T> {
+    /// Not begun yet.
+    pub(crate) fn new() -> Self {
+        Self(None)
+    }
+
+    /// As [`run_blocking_within`], unless earlier work is late: then what comes of that is what comes of this. Cancel safe.
+    pub(crate) async fn run_within(
+        &mut self,
+        limit: impl Future<Output = ()>,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        let running = self.0.get_or_insert_with(|| spawn_blocking(work));
+        let done = tokio::select! {
+            biased;
+            done = running => done.ok(),
+            () = limit => return None,
+        };
+        self.0 = None;
+        done
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::future::ready;
@@ -53,6 +81,21 @@ mod tests {
         go.send(()).unwrap();
         assert_eq!(told.recv(), Ok(2));
         assert_eq!(run_blocking_within(pending(), || assert_eq!(1, 2)).await, None);
+    }
+
+    #[tokio::test]
+    async fn j21_what_is_late_is_waited_for_and_not_begun_again() {
+        let mut work = RepeatedWork::new();
+        let (go, goes) = channel::<()>();
+        let late = work.run_within(ready(()), move || {
+            goes.recv().ok();
+            1
+        });
+        assert_eq!(late.await, None);
+        assert_eq!(work.run_within(ready(()), || 2).await, None);
+        go.send(()).unwrap();
+        assert_eq!(work.run_within(pending(), || 3).await, Some(1));
+        assert_eq!(work.run_within(pending(), || 4).await, Some(4));
     }
 
     #[tokio::test]

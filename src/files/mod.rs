@@ -10,6 +10,7 @@
 //! files of the home it lets a [`Thread`] do.
 
 mod replace;
+mod socket;
 mod thread;
 
 use std::fs::{self, File, FileType, OpenOptions};
@@ -22,6 +23,7 @@ use nix::libc;
 use nix::sys::statvfs::statvfs;
 
 pub(crate) use self::replace::{UNFINISHED, create_anew, remove_if_there, replace, replace_durably, sync_directory_of};
+pub(crate) use self::socket::{SocketListener, connect_within};
 pub(crate) use self::thread::{Thread, is_standstill};
 
 /// Opens a file to be read.

@@ -20,19 +20,15 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use nix::errno::Errno;
 use nix::libc;
-use nix::sys::socket::sockopt::{PeerCredentials, SendTimeout};
-use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, getsockopt, listen, setsockopt, socket,
-};
+use nix::sys::socket::sockopt::PeerCredentials;
+use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, getsockopt, listen, socket};
 use nix::sys::stat::{Mode, fchmod};
-use nix::sys::time::{TimeVal, TimeValLike};
 use tokio::time::Instant;
 
 use super::open::Home;
 use crate::blocking::run_blocking;
-use crate::files;
+use crate::files::{self, SocketListener};
 
 const NAME: &str = "flamenco-worker.socket";
 
@@ -82,22 +78,17 @@ impl Home {
 /// `PermissionDenied` when the socket is another user's, and whatever else the system says.
 pub(crate) fn ask_for_status(dir: &Path, patience: Duration) -> io::Result<StatusAnswer> {
     let deadline = Instant::now() + patience;
-    let asking = stream(SockFlag::SOCK_CLOEXEC)?;
-    // Of a listener that is stopped the queue may be full, and who connects would wait.
-    let limit = TimeVal::milliseconds(i64::try_from(patience.as_millis()).unwrap_or(i64::MAX));
-    setsockopt(&asking, SendTimeout, &limit)?;
     let folder = match open_folder(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(StatusAnswer::Nobody),
         opened => opened?,
     };
-    match connect(asking.as_raw_fd(), &UnixAddr::new(&path_below(&folder))?) {
-        Ok(()) => {}
-        Err(Errno::ENOENT | Errno::ECONNREFUSED) => return Ok(StatusAnswer::Nobody),
-        Err(Errno::EAGAIN) => return Ok(StatusAnswer::Silence { pid: 0 }),
-        Err(errno) => return Err(errno.into()),
-    }
+    let mut asking = match files::connect_within(&path_below(&folder), patience)? {
+        SocketListener::Connected(stream) => stream,
+        SocketListener::Busy => return Ok(StatusAnswer::Silence { pid: 0 }),
+        SocketListener::Nobody => return Ok(StatusAnswer::Nobody),
+    };
     let pid = getsockopt(&asking, PeerCredentials).map_or(0, |peer| peer.pid());
-    match read_until(&mut UnixStream::from(asking), deadline) {
+    match read_until(&mut asking, deadline) {
         // It ended just now.
         Ok(said) if said.is_empty() => Ok(StatusAnswer::Nobody),
         Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(StatusAnswer::Nobody),
@@ -161,6 +152,8 @@ mod tests {
     use std::fs;
     use std::io::Write;
     use std::os::unix::fs::PermissionsExt;
+
+    use nix::sys::socket::connect;
 
     use super::*;
 

@@ -4,14 +4,13 @@
 
 use std::io;
 use std::os::unix::net::UnixListener as StdUnixListener;
-use std::path::Path;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::time::sleep;
 
 use super::socket_file::{self, SocketFile};
-use crate::blocking::run_blocking_within;
+use crate::blocking::RepeatedWork;
 use crate::config::ListenAddress;
 
 /// How long the folder of a socket may take: its file system may hang.
@@ -28,6 +27,13 @@ pub(super) enum Listener {
     },
 }
 
+/// Tries to listen at one address.
+#[derive(Debug)]
+pub(super) struct Binding<'a> {
+    address: &'a ListenAddress,
+    making: RepeatedWork<io::Result<(StdUnixListener, SocketFile)>>,
+}
+
 /// A connection.
 #[derive(Debug)]
 pub(super) enum Peer {
@@ -35,22 +41,35 @@ pub(super) enum Peer {
     Unix(UnixStream),
 }
 
-impl Listener {
-    /// Begins to listen.
-    ///
-    /// # Errors
-    /// When the address is not this machine's, the port or the socket is in use, or may not be had.
-    pub(super) async fn bind(address: &ListenAddress) -> io::Result<Self> {
-        match address {
-            ListenAddress::Tcp(address) => Ok(Self::Tcp(TcpListener::bind(address).await?)),
-            ListenAddress::Unix(path) => {
-                let (listener, file) = make_socket(path).await?;
-                let listener = UnixListener::from_std(listener)?;
-                Ok(Self::Unix { listener, _file: file })
-            }
+impl<'a> Binding<'a> {
+    /// Not tried yet.
+    pub(super) fn to(address: &'a ListenAddress) -> Self {
+        Self {
+            address,
+            making: RepeatedWork::new(),
         }
     }
 
+    /// Begins to listen.
+    ///
+    /// # Errors
+    /// When the address is not this machine's, the port or the socket is in use, or may not be had. It can be tried again.
+    pub(super) async fn bind(&mut self) -> io::Result<Listener> {
+        match self.address {
+            ListenAddress::Tcp(address) => Ok(Listener::Tcp(TcpListener::bind(address).await?)),
+            ListenAddress::Unix(path) => {
+                let path = path.clone();
+                let made = self.making.run_within(sleep(FOLDER), move || socket_file::make(&path));
+                let late = || Err(io::Error::new(io::ErrorKind::TimedOut, "its folder does not answer"));
+                let (listener, file) = made.await.unwrap_or_else(late)?;
+                let listener = UnixListener::from_std(listener)?;
+                Ok(Listener::Unix { listener, _file: file })
+            }
+        }
+    }
+}
+
+impl Listener {
     /// The next connection. Cancel safe.
     ///
     /// # Errors
@@ -72,10 +91,4 @@ impl Listener {
             Self::Unix { .. } => asked.to_string(),
         }
     }
-}
-
-async fn make_socket(path: &Path) -> io::Result<(StdUnixListener, SocketFile)> {
-    let path = path.to_owned();
-    let made = run_blocking_within(sleep(FOLDER), move || socket_file::make(&path)).await;
-    made.unwrap_or_else(|| Err(io::Error::new(io::ErrorKind::TimedOut, "its folder does not answer")))
 }

@@ -20,12 +20,13 @@ mod socket_file;
 use std::convert::Infallible;
 use std::time::Duration;
 
+use tokio::task::yield_now;
 use tokio::time::sleep;
 use tracing::{debug, info, warn};
 
-use self::connections::Connections;
+use self::connections::{Connections, Turn};
 use self::exchange::exchange;
-use self::listener::{Listener, Peer};
+use self::listener::{Binding, Listener, Peer};
 use crate::chain::chain;
 use crate::config::ListenAddress;
 
@@ -46,15 +47,16 @@ impl MonitoringServer {
     /// Answers each request with what `answer` says. No failure here keeps the worker from its work.
     pub(crate) async fn run(self, answer: impl Fn(Page) -> HttpAnswer) -> Infallible {
         let listener = self.listen().await;
-        let mut connections = Connections::default();
+        let turn = Turn::default();
+        let mut connections = Connections::new(&turn);
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
                 never = connections.run() => match never {},
             };
             match accepted {
-                Ok(Peer::Tcp(stream)) => connections.add(exchange(stream, &answer)),
-                Ok(Peer::Unix(stream)) => connections.add(exchange(stream, &answer)),
+                Ok(Peer::Tcp(stream)) => connections.add(exchange(stream, &turn, &answer)),
+                Ok(Peer::Unix(stream)) => connections.add(exchange(stream, &turn, &answer)),
                 // Out of files, mostly: the connection waits.
                 Err(error) => {
                     debug!(error = chain(&error), "cannot take a connection for monitoring");
@@ -64,6 +66,8 @@ impl MonitoringServer {
                     }
                 }
             }
+            // However many connect, everything else has its turn between two of them.
+            yield_now().await;
         }
     }
 
@@ -71,8 +75,9 @@ impl MonitoringServer {
     async fn listen(&self) -> Listener {
         let mut pause = self.first_pause;
         let mut said = None;
+        let mut binding = Binding::to(&self.address);
         loop {
-            let error = match Listener::bind(&self.address).await {
+            let error = match binding.bind().await {
                 Ok(listener) => {
                     let at = listener.address(&self.address);
                     info!(address = at, "metrics are served at {at}");

@@ -8,13 +8,19 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 
+use crate::files::{SocketListener, connect_within};
+
 /// For the worker's user and its group: what is told is no secret, and none of everybody's business.
 const MODE: u32 = 0o660;
+
+/// Who listens takes a connection at once, or has a full queue.
+const LISTENER: Duration = Duration::from_secs(1);
 
 /// A socket of ours. The file goes with this.
 #[derive(Debug)]
@@ -54,10 +60,9 @@ fn remove_deserted(path: &Path) -> io::Result<()> {
             "there is a file that is no socket",
         ));
     }
-    match UnixStream::connect(path) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
-        Err(error) => Err(error),
-        Ok(_) => Err(io::Error::new(
+    match connect_within(path, LISTENER)? {
+        SocketListener::Nobody => fs::remove_file(path),
+        SocketListener::Connected(_) | SocketListener::Busy => Err(io::Error::new(
             io::ErrorKind::AddrInUse,
             "another process listens there",
         )),
@@ -106,6 +111,19 @@ mod tests {
         fs::write(&path, "").unwrap();
         assert_eq!(kind(&path), io::ErrorKind::AlreadyExists);
         assert_eq!(kind(&folder.path().join("none/metrics.sock")), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn j21_one_who_listens_and_takes_nobody_is_left_alone_and_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.sock");
+        let _stopped = UnixListener::bind(&path).unwrap();
+        let mut queue = Vec::new();
+        while let SocketListener::Connected(stream) = connect_within(&path, Duration::from_millis(1)).unwrap() {
+            queue.push(stream);
+        }
+        assert_eq!(kind(&path), io::ErrorKind::AddrInUse);
+        assert!(path.exists());
     }
 
     #[test]

@@ -10,12 +10,12 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
 use std::thread;
-use std::time::Duration;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use nix::sys::signal::Signal;
 use serde_json::json;
 use standin_manager::{CommandSpec, Endpoint, JobSpec, TaskSpec, When, WorkerStatus};
-use test_bed::{Farm, Node, bash, cancel, pass};
+use test_bed::{Farm, Node, bash, cancel};
 
 pub(crate) use self::client::{Monitored, value};
 
@@ -252,7 +252,11 @@ fn health_says_why_a_worker_cannot_work_and_liveness_does_not_mind() {
     monitored.until_answer(&node, "/healthz", "200 OK", "ok: idle, no task yet");
     farm.ask(WorkerStatus::Asleep, When::Now);
     farm.status(WorkerStatus::Asleep);
-    // As somebody wishes.
+    // As somebody wishes; but it could not be woken.
+    monitored.until_answer(&node, "/healthz", "200 OK", "ok: asleep: asked by the Manager");
+    farm.manager.stop();
+    monitored.until_answer(&node, "/healthz", "503 Service Unavailable", "no answer from http://");
+    farm.manager.start_again().unwrap();
     monitored.until_answer(&node, "/healthz", "200 OK", "ok: asleep: asked by the Manager");
     monitored.until(&node, "flamenco_worker_asleep{reason=\"manager\"}", |asleep| {
         asleep == 1.0
@@ -282,7 +286,12 @@ fn a_task_that_runs_keeps_a_container_from_being_restarted() {
     farm.running("echo running; until [ -e go ]; do sleep 0.02; done");
     farm.manager.stop();
     monitored.until(&node, "flamenco_worker_manager_up", |up| up == 0.0);
-    pass(Duration::from_millis(300));
+    // For longer than either limit.
+    let last_answer = "flamenco_worker_manager_last_answer_timestamp_seconds";
+    monitored.until(&node, last_answer, |last| {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        now.as_secs_f64() - last > 0.2
+    });
     for page in ["/healthz", "/livez"] {
         let answer = monitored.get(page);
         assert!(

@@ -66,7 +66,21 @@ impl Prometheus {
         fs::write(folder.join("prometheus.yml"), sample).unwrap();
         let rules = "flamenco-worker.rules.yml";
         fs::copy(contributed(rules), folder.join(rules)).unwrap();
-        let (port, log) = (free_port(), folder.join("log"));
+        // Its port may be another's by the time it listens there: then it ends.
+        let log = || fs::read_to_string(folder.join("log")).unwrap_or_default();
+        let started = || {
+            let mut prometheus = Self::start_at(folder, free_port());
+            let answers = || match prometheus.data("status/runtimeinfo") {
+                Some(_) => Some(true),
+                None => prometheus.process.try_wait().unwrap().map(|_| false),
+            };
+            until("Prometheus to answer, or to end", answers, log).then_some(prometheus)
+        };
+        until("a port for Prometheus", started, log)
+    }
+
+    fn start_at(folder: &Path, port: u16) -> Self {
+        let log = folder.join("log");
         let process = Command::new("prometheus")
             .arg(format!("--config.file={}", folder.join("prometheus.yml").display()))
             .arg(format!("--storage.tsdb.path={}", folder.join("data").display()))
@@ -155,9 +169,17 @@ fn a_real_prometheus_reads_a_worker_and_all_rules_and_panels_mean_something() {
     }
     let farm = Farm::new();
     let mut node = farm.node("node");
-    let address = format!("127.0.0.1:{}", free_port());
-    node.config.top.push(format!("metrics = \"{address}\""));
+    node.config.top.push("metrics = \"127.0.0.1:0\"".into());
     farm.start(&mut node);
+    let address = until(
+        "the worker's port",
+        || {
+            let log = node.log();
+            let (_, told) = log.split_once("metrics are served at http://")?;
+            told.split_once("/metrics").map(|(address, _)| address.to_owned())
+        },
+        || node.log(),
+    );
     farm.completed(&farm.script("echo hello"));
     let prometheus = Prometheus::start(&farm.folder.path().join("prometheus"), &address);
     let has = |expression: &str, expected: &str| {
