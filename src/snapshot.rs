@@ -36,7 +36,7 @@ pub(crate) struct Snapshot {
     pub warm_blender: Option<WarmStatus>,
     /// Tasks that are over, and have not told the Manager everything.
     pub updates_waiting: usize,
-    /// Why the Manager did not answer the last call.
+    /// The Manager's URL and why it did not answer the last call; while there is none, what the search for it waits for.
     pub trouble: Option<String>,
     /// When the Manager last answered.
     pub last_contact: Option<Timestamp>,
@@ -133,12 +133,21 @@ impl Snapshot {
             1 => ", 1 update waiting".to_owned(),
             many => format!(", {many} updates waiting"),
         });
-        if let Some(trouble) = &self.trouble
+        if let Some(trouble) = self.trouble_text()
             && (self.task.is_some() || self.state != Stage::Starting)
         {
-            line.push_str(&format!("; no answer from {trouble}"));
+            line.push_str(&format!("; {trouble}"));
         }
         line
+    }
+
+    /// The trouble in words: the Manager that does not answer, or while there is none, what the search for it waits for.
+    pub(crate) fn trouble_text(&self) -> Option<String> {
+        let trouble = self.trouble.as_deref()?;
+        Some(match self.identity.manager {
+            Some(_) => format!("no answer from {trouble}"),
+            None => format!("waiting for {trouble}"),
+        })
     }
 
     /// One line that also says which worker it is, and when the Manager answered.

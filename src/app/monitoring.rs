@@ -4,7 +4,8 @@
 //!
 //! `/livez` is for what restarts a worker when it says 503. Next to nothing gets better by that, and a render would be lost, so
 //! it says so only where the operator has set a longest silence of the Manager's, and no task runs. `/healthz` is for what is
-//! shown: it says 503, and why, when this worker cannot do its work and nobody has told it not to.
+//! shown: it says 503, and why, when this worker cannot do its work. Both say 200 while a task runs. Being put to sleep is
+//! healthy; a silent Manager is not, asleep or awake.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -75,18 +76,18 @@ impl Monitor<'_> {
         }
     }
 
-    /// Why this worker cannot do its work, unless a task runs, or somebody has told it not to.
+    /// Why this worker cannot do its work, unless a task runs: it is asleep because its node is not fit, or its Manager is
+    /// silent, whether the worker is awake or asleep.
     fn trouble(&self) -> Option<String> {
-        let status = self.view.status.borrow();
-        if status.task().is_some() {
+        let now = self.view.snapshot();
+        if now.task.is_some() {
             return None;
         }
-        match status.state() {
+        match self.view.status.borrow().state() {
             State::Asleep(reason @ SleepReason::Requeued(_)) => Some(format!("asleep: {reason}")),
             State::Starting | State::Awake | State::Asleep(_) => {
-                let error = self.view.manager.last_error();
-                let error = error.filter(|_| self.silence() > self.timings.contact_gap);
-                error.map(|error| format!("no answer from {error}"))
+                let trouble = now.trouble_text();
+                trouble.filter(|_| self.silence() > self.timings.contact_gap)
             }
             State::Leaving(_) => None,
         }

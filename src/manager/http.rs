@@ -167,7 +167,7 @@ impl HttpManager {
             .base
             .join(call.path)
             .map_err(|error| ManagerError::NotTheManager(error.to_string()))?;
-        let mut request = place.client.request(call.method, url.clone()).timeout(call.limit);
+        let mut request = place.client.request(call.method, url).timeout(call.limit);
         if call.authenticated
             && let Some(own) = self.credentials.borrow().as_ref()
         {
@@ -184,10 +184,10 @@ impl HttpManager {
             body.add(&chunk);
         }
         let response = ApiResponse { status, headers, body };
-        if let Some(redirect) = response.redirect(&place.base, &url, call.path) {
-            return Err(redirect);
+        match response.redirect(&place.url, call.path) {
+            Some(redirect) => Err(redirect),
+            None => Ok(response),
         }
-        Ok(response)
     }
 
     fn get<'a>(&self, endpoint: ApiCall, path: &'a str) -> ApiRequest<'a> {

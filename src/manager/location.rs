@@ -95,3 +95,21 @@ impl ManagerLocation {
         *self.search.borrow_mut() = text;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn j2_a_manager_that_was_named_is_not_replaced_by_one_that_is_found() {
+        let known = |url: &str| {
+            let url = ManagerUrl::parse(url).unwrap();
+            KnownManager::new(url, ConnectionOptions::default(), &Timings::default()).unwrap()
+        };
+        let location = ManagerLocation::new(None);
+        assert!(location.set_if_unknown(known("http://named/")));
+        assert!(!location.set_if_unknown(known("http://found/")));
+        assert_eq!(location.place().unwrap().url.to_string(), "http://named/");
+        assert_eq!(location.search(), None);
+    }
+}

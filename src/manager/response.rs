@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 use super::{Assignment, ManagerError};
+use crate::manager_url::ManagerUrl;
 use crate::protocol::{AssignedTask, ErrorBody, TASK_END, UnreadableTask};
 use crate::{bounded, clock};
 
@@ -167,24 +168,26 @@ impl ApiResponse {
         }
     }
 
-    /// The error for a redirect; `None` if this is none. The call of `path` below `base` went to `asked`.
-    pub(super) fn redirect(&self, base: &Url, asked: &Url, path: &str) -> Option<ManagerError> {
+    /// The error for a redirect of the call of `path` at `manager`; `None` if this is none.
+    pub(super) fn redirect(&self, manager: &ManagerUrl, path: &str) -> Option<ManagerError> {
         if !matches!(self.status.as_u16(), 301 | 302 | 303 | 307 | 308) {
             return None;
         }
         let target = self.headers.get(LOCATION).and_then(|value| value.to_str().ok());
-        let target = target.and_then(|target| asked.join(target).ok());
+        let target = target.and_then(|target| manager.url().join(path).ok()?.join(target).ok());
         let Some(mut to) = target else {
             return Some(ManagerError::NotTheManager(format!("{} without a target", self.status)));
         };
         to.set_query(None);
         to.set_fragment(None);
         // A redirect of the same call names the Manager's other URL; any other target is a page of something else.
-        let manager = to.as_str().strip_suffix(path).filter(|other| *other != base.as_str());
+        let other = to.as_str().strip_suffix(path).and_then(|other| Url::parse(other).ok());
+        let other = other.filter(|other| other != manager.url());
+        let shown = |url| bounded::shorten_message(manager.with_url(url).to_string());
         Some(ManagerError::Redirected {
             code: self.status.as_u16(),
-            manager: manager.map(|url| bounded::shorten_message(url.to_owned())),
-            to: bounded::shorten_message(to.into()),
+            manager: other.map(shown),
+            to: shown(to),
         })
     }
 }
@@ -256,16 +259,16 @@ mod tests {
         assert!(!response(403, "Forbidden").is_denial());
     }
 
+    fn redirect(manager: &str, location: &str) -> String {
+        let mut response = response(302, "");
+        response.headers.insert(LOCATION, location.parse().unwrap());
+        let redirect = response.redirect(&ManagerUrl::parse(manager).unwrap(), "api/v3/worker/task");
+        redirect.map(|error| error.to_string()).unwrap_or_default()
+    }
+
     #[test]
     fn c23_a_redirect_names_its_target_and_what_to_set() {
-        let base = Url::parse("http://m/").unwrap();
-        let asked = base.join("api/v3/worker/task").unwrap();
-        let text = |location: &str| {
-            let mut response = response(302, "");
-            response.headers.insert(LOCATION, location.parse().unwrap());
-            let redirect = response.redirect(&base, &asked, "api/v3/worker/task");
-            redirect.map(|error| error.to_string()).unwrap_or_default()
-        };
+        let text = |location: &str| redirect("http://m/", location);
         assert_eq!(
             text("https://m.farm/flamenco/api/v3/worker/task"),
             "the answer was 302, a redirect to https://m.farm/flamenco/api/v3/worker/task; redirects are not \
@@ -276,7 +279,20 @@ mod tests {
             login.contains("to http://m/login;") && login.contains("[headers]"),
             "{login}"
         );
-        assert!(response(304, "").redirect(&base, &asked, "x").is_none());
+        let manager = ManagerUrl::parse("http://m/").unwrap();
+        assert!(response(304, "").redirect(&manager, "x").is_none());
+    }
+
+    #[test]
+    fn j4_a_redirect_of_a_link_local_manager_names_the_host_and_the_interface_it_is_reached_by() {
+        let text = |location: &str| redirect("http://[fe80::1%eth0]:8080/", location);
+        let login = text("/login");
+        assert!(login.contains("to http://[fe80::1%eth0]:8080/login;"), "{login}");
+        let other = text("http://[fe80::1]/flamenco/api/v3/worker/task");
+        assert!(
+            other.ends_with("set manager = \"http://[fe80::1%eth0]/flamenco/\""),
+            "{other}"
+        );
     }
 
     #[test]

@@ -367,6 +367,16 @@ mod tests {
     }
 
     #[test]
+    fn a_manager_that_is_searched_for_is_waited_for_and_does_not_fail_to_answer() {
+        let mut searching = details();
+        searching.identity.manager = None;
+        searching.trouble = Some("a Manager to answer on the networks".into());
+        let told = "asleep: asked on this machine; waiting for a Manager to answer on the networks";
+        let asleep = Status::new(State::Asleep(SleepReason::Local)).snapshot(searching);
+        assert_eq!(asleep.line(), told);
+    }
+
+    #[test]
     fn a_snapshot_is_the_same_after_its_way_as_json_and_has_every_name() {
         let status = task(RENDERER, 240);
         let said = serde_json::to_value(status.snapshot(details())).unwrap();
