@@ -189,7 +189,7 @@ async fn warn_of_go_updates(home: &Path) {
     if let Some(left) = run_blocking(move || GoUpdates::of(&dir)).await {
         warn!(
             file = %left.file.display(),
-            updates = left.count,
+            updates = %left.count,
             "Flamenco's own worker left updates of tasks that the Manager does not have: {}",
             left.advice()
         );

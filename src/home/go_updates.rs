@@ -12,6 +12,7 @@
 //! <https://www.sqlite.org/fileformat2.html>; whatever does not fit it counts as nothing, as the file may be anything.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -27,13 +28,14 @@ const WAL_HEADER: u64 = 32;
 const FRAME_HEADER: u64 = 24;
 /// Far more than that worker ever keeps: of a file that never ends only so much is read.
 const MOST_FRAMES: u64 = 100_000;
+/// Read and still to be read, so that a page that names itself a thousand times does not fill the memory.
 const MOST_PAGES: usize = 10_000;
 
 /// Updates of tasks that the Go worker left in a home.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct GoUpdates {
-    /// At least one.
-    pub count: usize,
+    /// So many.
+    pub count: UpdateCount,
     /// Where they are.
     pub file: PathBuf,
 }
@@ -43,7 +45,10 @@ impl GoUpdates {
     pub(crate) fn of(dir: &Path) -> Option<Self> {
         let file = dir.join(NAME);
         let count = Database::open(&file).ok()??.rows()?;
-        (count > 0).then_some(Self { count, file })
+        match count {
+            UpdateCount::Exactly(0) | UpdateCount::AtLeast(0) => None,
+            UpdateCount::Exactly(_) | UpdateCount::AtLeast(_) => Some(Self { count, file }),
+        }
     }
 
     /// What to do about them.
@@ -52,6 +57,24 @@ impl GoUpdates {
             "stop this worker and run that one once with -flush, with the same FLAMENCO_HOME; or delete {}",
             self.file.display()
         )
+    }
+}
+
+/// How many there are, which is one at least.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum UpdateCount {
+    /// So many.
+    Exactly(usize),
+    /// So many were counted, and there are more pages than are looked at.
+    AtLeast(usize),
+}
+
+impl fmt::Display for UpdateCount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exactly(count) => write!(f, "{count}"),
+            Self::AtLeast(count) => write!(f, "at least {count}"),
+        }
     }
 }
 
@@ -66,7 +89,7 @@ struct Database {
 }
 
 /// What a page of a table holds.
-enum Page {
+enum TablePage {
     /// So many rows.
     Leaf(usize),
     /// More pages.
@@ -99,26 +122,26 @@ impl Database {
     }
 
     /// How many rows the table has.
-    fn rows(&self) -> Option<usize> {
+    fn rows(&self) -> Option<UpdateCount> {
         let mut pages = vec![self.first_page()?];
         let (mut rows, mut seen) = (0, 0);
         while let Some(page) = pages.pop() {
             seen += 1;
-            if seen > MOST_PAGES {
-                break;
-            }
             match table_page(&self.page(page)?, 0)? {
-                Page::Leaf(count) => rows += count,
-                Page::Inner(more) => pages.extend(more),
+                TablePage::Leaf(count) => rows += count,
+                TablePage::Inner(more) if seen + pages.len() + more.len() > MOST_PAGES => {
+                    return Some(UpdateCount::AtLeast(rows));
+                }
+                TablePage::Inner(more) => pages.extend(more),
             }
         }
-        Some(rows)
+        Some(UpdateCount::Exactly(rows))
     }
 
     /// The first page of the table, as the table of tables has it.
     fn first_page(&self) -> Option<u32> {
         let page = self.page(1)?;
-        let Page::Leaf(count) = table_page(&page, HEADER)? else {
+        let TablePage::Leaf(count) = table_page(&page, HEADER)? else {
             return None;
         };
         (0..count).find_map(|row| {
@@ -164,16 +187,16 @@ fn committed(log: &File, page_size: usize) -> HashMap<u32, u64> {
 }
 
 /// A page of a table, whose header is at `start`.
-fn table_page(page: &[u8], start: usize) -> Option<Page> {
+fn table_page(page: &[u8], start: usize) -> Option<TablePage> {
     let count = usize::from(u16_at(page, start + 3)?);
     match page.get(start)? {
-        0x0d => Some(Page::Leaf(count)),
+        0x0d => Some(TablePage::Leaf(count)),
         0x05 => {
             let child = |cell: usize| u32_at(page, usize::from(u16_at(page, start + 12 + 2 * cell)?));
             let children: Option<Vec<_>> = (0..count).map(child).collect();
             let mut children = children?;
             children.push(u32_at(page, start + 8)?);
-            Some(Page::Inner(children))
+            Some(TablePage::Inner(children))
         }
         _ => None,
     }
@@ -254,7 +277,7 @@ mod tests {
         bytes
     }
 
-    fn count(bytes: &[u8], log: &[u8]) -> Option<usize> {
+    fn count(bytes: &[u8], log: &[u8]) -> Option<UpdateCount> {
         let home = tempfile::tempdir().unwrap();
         fs::write(home.path().join(NAME), bytes).unwrap();
         fs::write(home.path().join("flamenco-worker.sqlite-wal"), log).unwrap();
@@ -263,7 +286,7 @@ mod tests {
 
     #[test]
     fn rows_are_counted_and_none_are_nothing() {
-        assert_eq!(count(&file(7), b""), Some(7));
+        assert_eq!(count(&file(7), b""), Some(UpdateCount::Exactly(7)));
         assert_eq!(count(&file(0), b""), None);
         assert_eq!(count(b"", b""), None);
         assert_eq!(GoUpdates::of(Path::new("/nonexistent")), None);
@@ -272,6 +295,39 @@ mod tests {
         circle[512] = 0x05;
         circle[520..524].copy_from_slice(&2_u32.to_be_bytes());
         assert_eq!(count(&circle, b""), None);
+    }
+
+    /// A leaf with seven rows, and below it an inner page that names itself as often as a page can.
+    #[test]
+    fn a_page_that_names_itself_a_thousand_times_fills_no_memory_and_the_count_is_told_as_cut_short() {
+        const SIZE: usize = 65536;
+        let small = file(7);
+        let mut bytes = vec![0; 3 * SIZE];
+        bytes[..HEADER].copy_from_slice(&small[..HEADER]);
+        bytes[16..18].copy_from_slice(&1_u16.to_be_bytes());
+        let row = u16_at(&small, HEADER + 8).unwrap();
+        let cell = &small[usize::from(row)..512];
+        bytes[SIZE - cell.len()..SIZE].copy_from_slice(cell);
+        bytes[HEADER..HEADER + 8].copy_from_slice(&small[HEADER..HEADER + 8]);
+        let at = u16::try_from(SIZE - cell.len()).unwrap();
+        bytes[HEADER + 8..HEADER + 10].copy_from_slice(&at.to_be_bytes());
+        // The last child is looked at first: the leaf.
+        let inner = &mut bytes[SIZE..2 * SIZE];
+        inner[0] = 0x05;
+        inner[8..12].copy_from_slice(&3_u32.to_be_bytes());
+        let cells = 4000_u16;
+        inner[3..5].copy_from_slice(&cells.to_be_bytes());
+        let child = 60_000_u16;
+        inner[usize::from(child)..][..4].copy_from_slice(&2_u32.to_be_bytes());
+        for cell in 0..usize::from(cells) {
+            inner[12 + 2 * cell..][..2].copy_from_slice(&child.to_be_bytes());
+        }
+        bytes[2 * SIZE] = 0x0d;
+        bytes[2 * SIZE + 4] = 7;
+        // Twice through the page: 8000 pages and the leaf of each. The third time is too much.
+        let counted = count(&bytes, b"").unwrap();
+        assert_eq!(counted, UpdateCount::AtLeast(14));
+        assert_eq!(counted.to_string(), "at least 14");
     }
 
     proptest! {
