@@ -21,7 +21,7 @@ use crate::warm::WarmStatus;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Snapshot {
     /// What the worker is.
-    pub state: Stage,
+    pub state: StateKind,
     /// Whether anything of a task lives. `None` where that is not known: a start may still end what an earlier worker left.
     pub activity: Option<Activity>,
     /// Why it sleeps or leaves.
@@ -50,7 +50,7 @@ pub(crate) struct Snapshot {
 /// What a worker is: its state, without what belongs to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Stage {
+pub(crate) enum StateKind {
     /// Signing on.
     Starting,
     /// Asking for tasks, or running one.
@@ -122,11 +122,11 @@ impl Snapshot {
     pub(crate) fn line(&self) -> String {
         let mut line = match (&self.task, self.state, &self.trouble) {
             (Some(task), _, _) => task.line(self.time),
-            (None, Stage::Starting, Some(trouble)) => format!("waiting for {trouble}"),
-            (None, Stage::Starting, None) => "signing on".to_owned(),
-            (None, Stage::Awake, _) => self.idle(),
-            (None, Stage::Asleep, _) => format!("asleep: {}", self.why.as_deref().unwrap_or("nobody knows why")),
-            (None, Stage::Leaving, _) => self.why.clone().unwrap_or_else(|| "leaving".to_owned()),
+            (None, StateKind::Starting, Some(trouble)) => format!("waiting for {trouble}"),
+            (None, StateKind::Starting, None) => "signing on".to_owned(),
+            (None, StateKind::Awake, _) => self.idle(),
+            (None, StateKind::Asleep, _) => format!("asleep: {}", self.why.as_deref().unwrap_or("nobody knows why")),
+            (None, StateKind::Leaving, _) => self.why.clone().unwrap_or_else(|| "leaving".to_owned()),
         };
         line.push_str(&match self.updates_waiting {
             0 => String::new(),
@@ -134,7 +134,7 @@ impl Snapshot {
             many => format!(", {many} updates waiting"),
         });
         if let Some(trouble) = self.trouble_text()
-            && (self.task.is_some() || self.state != Stage::Starting)
+            && (self.task.is_some() || self.state != StateKind::Starting)
         {
             line.push_str(&format!("; {trouble}"));
         }

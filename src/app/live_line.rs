@@ -21,9 +21,9 @@ const SHORTEST: Duration = Duration::from_millis(200);
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Takes the line away with what fed it, whatever ended that.
-struct Shown(LiveLineHandle);
+struct ClearOnDrop(LiveLineHandle);
 
-impl Drop for Shown {
+impl Drop for ClearOnDrop {
     fn drop(&mut self) {
         self.0.show(None);
     }
@@ -34,7 +34,7 @@ pub(super) async fn draw(line: Option<LiveLineHandle>, mut view: StatusView<'_>)
     let Some(line) = line else {
         return pending().await;
     };
-    let shown = Shown(line);
+    let shown = ClearOnDrop(line);
     // Without it the next second makes it fit.
     let mut resized = signal(SignalKind::window_change()).ok();
     loop {

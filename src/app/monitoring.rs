@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::metrics::{Gauges, Metrics, SleepCause, StateLabel, TEXT_TYPE};
 use crate::monitoring::{HttpAnswer, MonitoringServer, Page};
 use crate::outcome::RequeueReason;
-use crate::snapshot::Stage;
+use crate::snapshot::StateKind;
 use crate::timings::Timings;
 use crate::worker::{SleepReason, State};
 
@@ -113,10 +113,10 @@ impl Monitor<'_> {
         let task = now.task.as_ref();
         Gauges {
             state: match now.state {
-                Stage::Starting => StateLabel::Starting,
-                Stage::Awake => StateLabel::Awake,
-                Stage::Asleep => StateLabel::Asleep,
-                Stage::Leaving => StateLabel::Leaving,
+                StateKind::Starting => StateLabel::Starting,
+                StateKind::Awake => StateLabel::Awake,
+                StateKind::Asleep => StateLabel::Asleep,
+                StateKind::Leaving => StateLabel::Leaving,
             },
             asleep: sleep_cause(self.view.status.borrow().state()),
             running: task.is_some(),

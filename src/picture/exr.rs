@@ -18,7 +18,7 @@ const LARGEST_BLOCK: usize = 128 << 20;
 
 /// What is shown of a part: three channels, which are one and the same where there is no colour.
 #[derive(Debug, Clone, Copy)]
-struct Shown {
+struct PictureChannels {
     part: usize,
     channels: [usize; 3],
 }
@@ -92,8 +92,8 @@ fn frame(data: IntegerBounds, display: IntegerBounds) -> IntegerBounds {
     if meets { display } else { data }
 }
 
-fn shown(headers: &[Header]) -> Option<Shown> {
-    let mut best: Option<(Rank, Shown)> = None;
+fn shown(headers: &[Header]) -> Option<PictureChannels> {
+    let mut best: Option<(Rank, PictureChannels)> = None;
     for (part, header) in headers.iter().enumerate() {
         let is_sampled = header
             .channels
@@ -105,7 +105,7 @@ fn shown(headers: &[Header]) -> Option<Shown> {
         }
         for (rank, channels) in candidates(header) {
             if best.is_none_or(|(so_far, _)| rank < so_far) {
-                best = Some((rank, Shown { part, channels }));
+                best = Some((rank, PictureChannels { part, channels }));
             }
         }
     }

@@ -13,7 +13,7 @@ use crate::clock;
 use crate::process::Stray;
 use crate::progress::Progress;
 use crate::protocol::AssignedTask;
-use crate::snapshot::{Activity, Identity, Snapshot, Stage, TaskSnapshot};
+use crate::snapshot::{Activity, Identity, Snapshot, StateKind, TaskSnapshot};
 use crate::warm::WarmStatus;
 
 /// So much of a task's name is shown, in bytes.
@@ -118,7 +118,7 @@ impl Status {
         details.processes_left.truncate(MOST_PROCESSES);
         let before = |ago: Duration| time.saturating_sub(in_millis(ago)).unwrap_or(time);
         Snapshot {
-            state: self.stage(),
+            state: self.state_kind(),
             activity: self.activity(&details),
             why: self.why().map(shorten_message),
             task: self.task.as_ref().map(|task| task.snapshot(details.progress, time)),
@@ -133,12 +133,12 @@ impl Status {
         }
     }
 
-    fn stage(&self) -> Stage {
+    fn state_kind(&self) -> StateKind {
         match self.state {
-            State::Starting => Stage::Starting,
-            State::Awake => Stage::Awake,
-            State::Asleep(_) => Stage::Asleep,
-            State::Leaving(_) => Stage::Leaving,
+            State::Starting => StateKind::Starting,
+            State::Awake => StateKind::Awake,
+            State::Asleep(_) => StateKind::Asleep,
+            State::Leaving(_) => StateKind::Leaving,
         }
     }
 

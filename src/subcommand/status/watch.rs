@@ -52,11 +52,11 @@ struct Screen {
     json: bool,
     /// A line is written over the one before.
     in_place: bool,
-    last: Option<Shown>,
+    last: Option<LastShown>,
 }
 
 /// What was shown last.
-struct Shown {
+struct LastShown {
     facts: Observation,
     subject: String,
     line: String,
@@ -95,7 +95,7 @@ impl Screen {
     }
 
     fn remember(&mut self, facts: Observation, seen: &Observation, line: String) {
-        self.last = Some(Shown {
+        self.last = Some(LastShown {
             facts,
             subject: seen.subject(),
             line,
