@@ -212,6 +212,11 @@ impl Search {
         self.candidates.tried(url, outcome);
     }
 
+    /// Whether one Manager has answered, and others are waited for.
+    pub(crate) fn has_found_one(&self) -> bool {
+        self.alone_since.is_some()
+    }
+
     fn verdict(&mut self, now: Instant) -> Option<SearchOutcome> {
         if now < self.all_answered || self.is_told {
             return None;

@@ -30,6 +30,9 @@ const STEP: Duration = Duration::from_secs(2);
 /// How long a Manager is searched for, where none is configured: two questions and all answers to them.
 const SEARCH: Duration = Duration::from_secs(3);
 
+/// One that was found by then may still be doubted, as another one may be slow to answer; in so much more time it is not.
+const DOUBTS: Duration = Duration::from_secs(4);
+
 /// How many seconds two clocks may differ before logs cannot be laid side by side.
 const CLOCKS: f64 = 5.0;
 
@@ -65,7 +68,10 @@ pub(super) async fn check(context: &CheckContext) -> Vec<Finding> {
 /// The finding that there is none, or more than one.
 async fn search(context: &CheckContext) -> Result<ManagerUrl, Finding> {
     let mut search = Search::new();
-    let verdict = timeout(SEARCH, search.next()).await;
+    let mut verdict = timeout(SEARCH, search.next()).await;
+    if verdict.is_err() && search.has_found_one() {
+        verdict = timeout(DOUBTS, search.next()).await;
+    }
     let SearchReport { networks, answers } = search.report();
     let seen = match &verdict {
         Ok(SearchOutcome::Found(manager)) => return Ok(manager.url.clone()),
