@@ -11,7 +11,7 @@ use serde_json::json;
 use standin_manager::{CommandSpec, JobSpec, TaskSpec};
 
 use crate::history::history;
-use test_bed::{Farm, Node, bash, exec, file, lives, number, pass, until};
+use test_bed::{Farm, Node, bash, children, exec, file, lives, number, pass, until};
 
 /// Waits for `go` in its first run, and ends with 0 in any other.
 pub(crate) const WAITS: &str =
@@ -36,8 +36,9 @@ pub(crate) fn is_killed_after_the_end(farm: &Farm, node: &mut Node, commands: Ve
     let commands = commands.into_iter();
     let task = commands.fold(TaskSpec::new("task").kind("blender"), TaskSpec::command);
     let task = farm.job(JobSpec::new("job").task(task)).remove(0);
-    file(&node.folder.join("pid"));
-    let guard = node.children()[0];
+    let program = number(&node.folder.join("pid"));
+    let is_its = |guard: &i32| children(*guard).contains(&program);
+    let guard = node.children().into_iter().find(is_its).unwrap();
     node.signal(Signal::SIGSTOP);
     fs::write(node.folder.join("go"), "").unwrap();
     is_concluded(guard, node);

@@ -122,5 +122,7 @@ if "--log" in words:
     note("asked-to-log")
 script = words[words.index("--python") + 1]
 exec(compile(open(script).read(), script, "exec"), {"__name__": "__main__"})
+while file.get("quit") == "never":
+    time.sleep(1)
 print("Blender quit", flush=True)
 note("quits")
