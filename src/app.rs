@@ -46,7 +46,7 @@ use crate::command::CommandTools;
 use crate::config::{Config, Environment};
 use crate::departure::Departure;
 use crate::home::{self, Home};
-use crate::logging::{self, LiveLineHandle};
+use crate::logging::{self, LiveLineHandle, Log};
 use crate::manager::push::{HintSender, PushListener, hint_channel};
 use crate::manager::{HttpManager, Manager};
 use crate::metrics::Metrics;
@@ -92,6 +92,7 @@ pub(crate) fn run(arguments: &Arguments, early: Early) -> Departure {
             writeln!(std::io::stderr(), "flamenco-worker: no log: {error}").ok();
         })
         .ok();
+    let _last_lines = log.as_ref().map(Log::last_lines);
     for warning in warnings {
         warn!("{warning:#}");
     }
@@ -192,8 +193,8 @@ async fn serve(running: RunningConfig<'_>, early: Early) -> Result<Departure, De
 }
 
 fn signals(early: Early, live_line: Option<&LiveLineHandle>) -> Result<Signals, Departure> {
-    let drawn = live_line.map(LiveLineHandle::is_drawn).unwrap_or_default();
-    Signals::new(early, &drawn).map_err(failure("take over the signals"))
+    let line = live_line.map(LiveLineHandle::eraser);
+    Signals::new(early, line.as_ref()).map_err(failure("take over the signals"))
 }
 
 /// Starts the first thread for what may block, while it can be had.

@@ -21,19 +21,18 @@ mod terminal;
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
 use std::panic;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use nix::sys::stat::fstat;
-use tracing::Level;
+use tracing::level_filters::LevelFilter;
 use tracing::subscriber::{SetGlobalDefaultError, set_global_default};
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::reload::{self, Handle};
-use tracing_subscriber::{EnvFilter, Registry, fmt};
+use tracing_subscriber::{Registry, fmt};
 
 use self::line::LineFormatter;
 use self::live_line::LineStyle;
-use self::stderr::{Destination, Kind, StderrWriter};
+use self::stderr::{Destination, StderrWriter};
 use crate::config::{Environment, LogSettings};
 
 pub(crate) use self::live_line::LiveLine;
@@ -41,17 +40,25 @@ pub(crate) use self::live_line::LiveLine;
 /// The format of a line, by what standard error is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum LogFormat {
-    /// A terminal, for a person.
-    Terminal { colours: bool },
+    /// A terminal, for a person: there may be a live line below the log.
+    Terminal(LineStyle),
+    /// A terminal without the means for one, and for colours.
+    DumbTerminal,
     /// systemd's journal, which has the time already and wants the priority in front.
     Journal,
     /// A file, or a pipe to another supervisor.
     Plain,
 }
 
+impl LogFormat {
+    fn is_terminal(self) -> bool {
+        matches!(self, Self::Terminal(_) | Self::DumbTerminal)
+    }
+}
+
 /// Changes how much is logged while the process runs.
 #[derive(Debug)]
-pub(crate) struct LogLevelHandle(Handle<EnvFilter, Registry>);
+pub(crate) struct LogLevelHandle(Handle<Targets, Registry>);
 
 impl LogLevelHandle {
     /// Logs as much as the settings say from now on.
@@ -73,9 +80,30 @@ impl LiveLineHandle {
         self.0.show(line)
     }
 
-    /// Whether a line stands there, for a handler of signals that ends the process.
-    pub(crate) fn is_drawn(&self) -> Arc<AtomicBool> {
-        self.0.is_drawn()
+    /// For a handler of signals that ends the process.
+    pub(crate) fn eraser(&self) -> LineEraser {
+        LineEraser(self.0.clone())
+    }
+}
+
+/// Takes away the live line that stands in the terminal, from within a handler of signals.
+#[derive(Debug, Clone)]
+pub(crate) struct LineEraser(StderrWriter);
+
+impl LineEraser {
+    /// Takes it away where that can be done at once: it asks and writes, async-signal-safe, and neither locks nor waits.
+    pub(crate) fn erase(&self) {
+        self.0.erase();
+    }
+}
+
+/// Says what the log still has to say, when the process ends and this is let go.
+#[derive(Debug)]
+pub(crate) struct LastLines(StderrWriter);
+
+impl Drop for LastLines {
+    fn drop(&mut self) {
+        self.0.finish();
     }
 }
 
@@ -84,8 +112,16 @@ impl LiveLineHandle {
 pub(crate) struct Log {
     /// How much is logged.
     pub(crate) level: LogLevelHandle,
-    /// `None` elsewhere than in a terminal that can erase what was written.
+    /// `None` elsewhere than in a terminal that can erase what was written, and that a write to never waits for.
     pub(crate) live_line: Option<LiveLineHandle>,
+    writer: StderrWriter,
+}
+
+impl Log {
+    /// To be held until nothing more is logged.
+    pub(crate) fn last_lines(&self) -> LastLines {
+        LastLines(self.writer.clone())
+    }
 }
 
 /// Sends every log line of this process to its standard error from now on.
@@ -94,8 +130,7 @@ pub(crate) struct Log {
 /// When it was called before.
 pub(crate) fn init(log: &LogSettings, environment: &Environment) -> Result<Log, SetGlobalDefaultError> {
     let format = detect_format(environment);
-    let kind = kind(format, environment);
-    let writer = StderrWriter::new(destination(kind), kind);
+    let writer = StderrWriter::new(destination(format), format);
     let layer = fmt::layer()
         .with_ansi(false)
         .event_format(LineFormatter::new(format))
@@ -103,10 +138,11 @@ pub(crate) fn init(log: &LogSettings, environment: &Environment) -> Result<Log, 
     let (filter, handle) = reload::Layer::new(filter(log));
     let subscriber = Registry::default().with(filter).with(layer);
     set_global_default(subscriber)?;
-    let live_line = matches!(kind, Kind::Terminal(_)).then(|| LiveLineHandle(writer.clone()));
+    let live_line = writer.can_draw().then(|| LiveLineHandle(writer.clone()));
     if live_line.is_some() {
         // What is said of a panic does not come through the log.
         let next = panic::take_hook();
+        let writer = writer.clone();
         panic::set_hook(Box::new(move |panic| {
             writer.make_way();
             next(panic);
@@ -115,14 +151,20 @@ pub(crate) fn init(log: &LogSettings, environment: &Environment) -> Result<Log, 
     Ok(Log {
         level: LogLevelHandle(handle),
         live_line,
+        writer,
     })
 }
 
 fn detect_format(environment: &Environment) -> LogFormat {
     let stderr = io::stderr();
     if stderr.is_terminal() {
-        let colours = !is_dumb(environment) && environment.get("NO_COLOR").is_none();
-        return LogFormat::Terminal { colours };
+        if is_dumb(environment) {
+            return LogFormat::DumbTerminal;
+        }
+        return LogFormat::Terminal(LineStyle {
+            colours: environment.get("NO_COLOR").is_none(),
+            unicode: speaks_unicode(environment),
+        });
     }
     // This is systemd's own check, see sd_journal_stream_fd(3): a service may have sent its output elsewhere since.
     let stream = environment.get("JOURNAL_STREAM").map(|stream| stream.to_string_lossy());
@@ -132,20 +174,9 @@ fn detect_format(environment: &Environment) -> LogFormat {
     }
 }
 
-fn kind(format: LogFormat, environment: &Environment) -> Kind {
-    match format {
-        LogFormat::Journal | LogFormat::Plain => Kind::Lines,
-        LogFormat::Terminal { .. } if is_dumb(environment) => Kind::DumbTerminal,
-        LogFormat::Terminal { colours } => Kind::Terminal(LineStyle {
-            colours,
-            unicode: speaks_unicode(environment),
-        }),
-    }
-}
-
-fn destination(kind: Kind) -> Destination {
+fn destination(format: LogFormat) -> Destination {
     let stderr = io::stderr();
-    let terminal = (kind != Kind::Lines).then(|| terminal::open_again(stderr.as_fd()));
+    let terminal = format.is_terminal().then(|| terminal::open_again(stderr.as_fd()));
     terminal
         .flatten()
         .map_or(Destination::StandardError(stderr), Destination::Descriptor)
@@ -165,24 +196,23 @@ fn speaks_unicode(environment: &Environment) -> bool {
     })
 }
 
-fn filter(log: &LogSettings) -> EnvFilter {
-    let directives = match &log.filter {
-        Some(filter) => filter.clone(),
-        None => directives(log.level),
-    };
-    EnvFilter::builder().parse_lossy(directives)
+fn filter(log: &LogSettings) -> Targets {
+    // It could be read when the configuration was checked.
+    let chosen = log.filter.as_deref().and_then(|filter| filter.parse().ok());
+    chosen.unwrap_or_else(|| by_level(log.level.into()))
 }
 
 /// The filter for a level. Libraries are one step quieter than we are: they log their internals at `info` already, which
 /// helps only in a search for their faults.
-fn directives(level: Level) -> String {
-    let libraries = match level {
-        Level::TRACE => "debug",
-        Level::DEBUG => "info",
-        _ => "warn",
+fn by_level(ours: LevelFilter) -> Targets {
+    let libraries = match ours {
+        LevelFilter::TRACE => LevelFilter::DEBUG,
+        LevelFilter::DEBUG => LevelFilter::INFO,
+        _ => LevelFilter::WARN,
     };
-    let ours = level.to_string().to_lowercase();
-    format!("{libraries},flamenco_worker={ours}")
+    Targets::new()
+        .with_default(libraries)
+        .with_target("flamenco_worker", ours)
 }
 
 #[cfg(test)]

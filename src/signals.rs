@@ -20,19 +20,17 @@ mod early;
 
 use std::fmt;
 use std::io::{self, IsTerminal};
-use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 
 use nix::libc;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::time::{ClockId, clock_gettime};
-use nix::unistd::write;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::low_level;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::departure::THIRD_SIGNAL;
+use crate::logging::LineEraser;
 
 pub(crate) use early::Early;
 
@@ -98,19 +96,19 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// Takes over the signals of this process. Needs a running tokio runtime, and that no other thread was started yet. `drawn`
-    /// says whether a line stands in the terminal, which is to be gone when a third signal ends the process.
+    /// Takes over the signals of this process. Needs a running tokio runtime, and that no other thread was started yet. A line
+    /// that stands in the terminal is to be gone when a third signal ends the process.
     ///
     /// # Errors
     /// What the system says when a handler cannot be installed.
-    pub(crate) fn new(early: Early, drawn: &Arc<AtomicBool>) -> io::Result<Self> {
-        early.hand_over(|| Self::listen(drawn))
+    pub(crate) fn new(early: Early, line: Option<&LineEraser>) -> io::Result<Self> {
+        early.hand_over(|| Self::listen(line))
     }
 
-    fn listen(drawn: &Arc<AtomicBool>) -> io::Result<Self> {
+    fn listen(line: Option<&LineEraser>) -> io::Result<Self> {
         let stops = Arc::new(AtomicU32::new(0));
         for number in [SIGTERM, SIGINT] {
-            count(number, Arc::clone(&stops), Arc::clone(drawn))?;
+            count(number, Arc::clone(&stops), line.cloned())?;
         }
         Ok(Self {
             has_terminal: io::stderr().is_terminal() || io::stdin().is_terminal(),
@@ -176,7 +174,7 @@ async fn hang_up(stream: Option<&mut Signal>) {
 }
 
 #[expect(unsafe_code, reason = "a signal handler is registered")]
-fn count(number: i32, stops: Arc<AtomicU32>, drawn: Arc<AtomicBool>) -> io::Result<()> {
+fn count(number: i32, stops: Arc<AtomicU32>, line: Option<LineEraser>) -> io::Result<()> {
     let last = AtomicI64::new(-ONE);
     let action = move || {
         let now = now();
@@ -184,24 +182,15 @@ fn count(number: i32, stops: Arc<AtomicU32>, drawn: Arc<AtomicBool>) -> io::Resu
             return;
         }
         if stops.fetch_add(1, Ordering::SeqCst) >= 2 {
-            if drawn.load(Ordering::Relaxed) {
-                erase();
+            if let Some(line) = &line {
+                line.erase();
             }
             low_level::exit(i32::from(THIRD_SIGNAL));
         }
     };
-    // SAFETY: the action only reads a clock, touches atomics, polls, writes and calls `_exit`, all async-signal-safe.
+    // SAFETY: the action only reads a clock, touches atomics, asks for process groups, writes and calls `_exit`, all
+    // async-signal-safe.
     unsafe { low_level::register(number, action) }.map(|_| ())
-}
-
-/// Takes away the line that the cursor stands in front of, unless the terminal takes nothing.
-fn erase() {
-    // Only a reference to what is static: nothing is locked.
-    let stderr = io::stderr();
-    let mut fds = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
-    if poll(&mut fds, PollTimeout::ZERO) == Ok(1) {
-        write(&stderr, b"\r\x1b[J").ok();
-    }
 }
 
 /// Milliseconds of a clock that no one sets. Where it cannot be read, every signal counts.

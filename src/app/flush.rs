@@ -11,7 +11,6 @@
 //! gone to the history nobody would look for it. The mark of a run that did not sign off stays for the next start.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc::unbounded_channel;
@@ -35,7 +34,7 @@ use crate::spool::Spool;
 /// # Errors
 /// How the process is to end where not all is delivered. Why is logged, and what is left.
 pub(super) async fn flush(running: &RunningConfig<'_>, early: Early) -> Result<Departure, Departure> {
-    let mut signals = Signals::new(early, &Arc::default()).map_err(failure("take over the signals"))?;
+    let mut signals = Signals::new(early, None).map_err(failure("take over the signals"))?;
     let folder = home::search(&running.config, running.environment).map_err(|error| match error {
         SearchError::Nowhere(nowhere) => unusable(nowhere),
         several @ SearchError::Several(_) => failure("tell which home is meant")(several),

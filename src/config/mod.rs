@@ -31,7 +31,7 @@ mod table;
 mod units;
 
 use tracing::Level;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 
 pub(crate) use self::effective::{EffectiveValue, ShownValue};
 pub(crate) use self::environment::Environment;
@@ -119,7 +119,7 @@ impl Config {
                 Some(read.map_err(|error| Problem::new(format!("environment variable {METRICS}: {error}")))?);
             self.set_origin("metrics", SettingOrigin::Environment(METRICS));
         }
-        if let Some(log) = environment.get("FLAMENCO_LOG") {
+        if let Some(log) = environment.get("FLAMENCO_LOG").filter(|log| !log.is_empty()) {
             self.log = log_from_variable(&log.to_string_lossy(), self.log.level)?;
             self.set_origin("log.level", SettingOrigin::Environment("FLAMENCO_LOG"));
         }
@@ -155,15 +155,23 @@ fn log_from_variable(text: &str, level: Level) -> Result<LogSettings, Problem> {
     if let Ok(level) = text.trim().parse::<Level>() {
         return Ok(LogSettings { level, filter: None });
     }
-    match EnvFilter::builder().parse(text) {
+    let refused = |why: &str| {
+        Problem::new(format!(
+            "environment variable FLAMENCO_LOG: {text:?} is neither a level nor a filter ({why})"
+        ))
+        .advise("write error, warn, info, debug or trace, or filters such as info,flamenco_worker::spool=trace")
+    };
+    if text.contains(['[', ']', '{', '}']) {
+        return Err(refused("a filter has a target and a level, and no spans or fields"));
+    }
+    let parts: Vec<&str> = text.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
+    let filter = parts.join(",");
+    match filter.parse::<Targets>() {
         Ok(_) => Ok(LogSettings {
             level,
-            filter: Some(text.to_owned()),
+            filter: Some(filter),
         }),
-        Err(error) => Err(Problem::new(format!(
-            "environment variable FLAMENCO_LOG: {text:?} is neither a level nor a filter ({error})"
-        ))
-        .advise("write error, warn, info, debug or trace, or filters such as info,flamenco_worker::spool=trace")),
+        Err(error) => Err(refused(&error.to_string())),
     }
 }
 

@@ -292,6 +292,17 @@ fn a_log_filter_in_the_environment_is_checked() {
         .variable("FLAMENCO_LOG", "info,flamenco_worker::spool=trace")
         .load("");
     assert_eq!(config.log.filter.as_deref(), Some("info,flamenco_worker::spool=trace"));
-    let text = node().variable("FLAMENCO_LOG", "info,=,[").error("");
-    assert!(text.starts_with("environment variable FLAMENCO_LOG: "), "{text}");
+    let spaced = node().variable("FLAMENCO_LOG", " warn , hyper=off,").load("");
+    assert_eq!(spaced.log.filter.as_deref(), Some("warn,hyper=off"));
+    for (text, why) in [
+        ("info,hyper=loud", "level filter"),
+        ("info,hyper[request]=debug", "no spans or fields"),
+        ("{task}", "no spans or fields"),
+    ] {
+        let error = node().variable("FLAMENCO_LOG", text).error("");
+        assert!(
+            error.starts_with("environment variable FLAMENCO_LOG: ") && error.contains(why),
+            "{error}"
+        );
+    }
 }

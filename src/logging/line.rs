@@ -13,6 +13,7 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFi
 use tracing_subscriber::registry::{LookupSpan, Scope};
 
 use super::LogFormat;
+use super::live_line::LineStyle;
 use crate::chain::chain;
 use crate::{bounded, clock, printable};
 
@@ -37,12 +38,12 @@ impl LineFormatter {
     /// The whole line with its end.
     fn line(self, level: Level, message: &str, fields: &str) -> String {
         let (dim, reset) = match self.format {
-            LogFormat::Terminal { colours: true } => (DIM, RESET),
-            LogFormat::Terminal { colours: false } | LogFormat::Journal | LogFormat::Plain => ("", ""),
+            LogFormat::Terminal(LineStyle { colours: true, .. }) => (DIM, RESET),
+            LogFormat::Terminal(_) | LogFormat::DumbTerminal | LogFormat::Journal | LogFormat::Plain => ("", ""),
         };
         let now = clock::now();
         let (front, gap) = match self.format {
-            LogFormat::Terminal { .. } => {
+            LogFormat::Terminal(_) | LogFormat::DumbTerminal => {
                 let colour = if reset.is_empty() { "" } else { colour(level) };
                 let time = now.strftime("%H:%M:%S");
                 (format!("{dim}{time}{reset} {colour}{:<5}{reset} ", word(level)), "  ")

@@ -20,22 +20,25 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd;
+use tokio::time::Instant;
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::live_line::{LineStyle, LiveLine};
-use super::terminal;
+use super::live_line::LiveLine;
+use super::{LogFormat, terminal};
 
 /// Bytes that a pipe takes without blocking when it polls writable (`PIPE_BUF`); the journal takes them too.
 const PIECE: usize = 4096;
 
-/// Milliseconds that a slow reader is waited for; after that not at all until it has read again.
-const SLOW_READER_MS: u8 = 50;
+/// A slow reader is waited for so long; after that not at all until it has read again.
+const SLOW_READER: Duration = Duration::from_millis(50);
 
 /// To the first column, and nothing there nor below.
-pub(super) const ERASE: &str = "\r\x1b[J";
+const ERASE: &str = "\r\x1b[J";
 /// Lines that are too long after all (terminals differ in how wide a letter is) are cut off and do not go on in the next row.
 const CUT_OFF: &str = "\x1b[?7l";
 const GO_ON: &str = "\x1b[?7h";
@@ -48,17 +51,6 @@ pub(super) enum Destination {
     Descriptor(OwnedFd),
 }
 
-/// What the destination is, besides something to write to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// Each byte that is written is one of a line.
-    Lines,
-    /// A terminal: there may be a live line below the log.
-    Terminal(LineStyle),
-    /// A terminal without the means for one.
-    DumbTerminal,
-}
-
 /// Writes log lines, and the live line below them. Each `write` is one whole line.
 #[derive(Debug, Clone)]
 pub(super) struct StderrWriter {
@@ -68,9 +60,10 @@ pub(super) struct StderrWriter {
 #[derive(Debug)]
 struct Shared {
     destination: Destination,
-    kind: Kind,
+    format: LogFormat,
     state: Mutex<WriterState>,
-    is_drawn: Arc<AtomicBool>,
+    /// Whether a live line stands in the terminal. For who must not wait for a lock too.
+    is_drawn: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -85,20 +78,33 @@ struct WriterState {
 }
 
 impl StderrWriter {
-    pub(super) fn new(destination: Destination, kind: Kind) -> Self {
+    pub(super) fn new(destination: Destination, format: LogFormat) -> Self {
         Self {
             shared: Arc::new(Shared {
                 destination,
-                kind,
+                format,
                 state: Mutex::default(),
-                is_drawn: Arc::default(),
+                is_drawn: AtomicBool::new(false),
             }),
         }
     }
 
-    /// Whether a live line stands in the terminal. For who must not wait for a lock.
-    pub(super) fn is_drawn(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.shared.is_drawn)
+    /// Whether there may be a live line: not where a write can wait for whoever reads the terminal.
+    pub(super) fn can_draw(&self) -> bool {
+        matches!(self.shared.format, LogFormat::Terminal(_))
+            && matches!(self.shared.destination, Destination::Descriptor(_))
+    }
+
+    /// Takes away the live line that was drawn, from within a handler of signals: no lock is taken, and the descriptor does
+    /// not wait. In the background its row has become another's, and a write may stop this process.
+    pub(super) fn erase(&self) {
+        let shared = &*self.shared;
+        if let Destination::Descriptor(terminal) = &shared.destination
+            && shared.is_drawn.load(Ordering::Relaxed)
+            && !terminal::is_in_background(terminal)
+        {
+            unistd::write(terminal, ERASE.as_bytes()).ok();
+        }
     }
 
     /// Shows this below the log from now on, in place of what was there. Returns whether the terminal has taken it now.
@@ -106,7 +112,7 @@ impl StderrWriter {
         let shared = &*self.shared;
         let mut state = shared.lock();
         state.live = live;
-        shared.put_with_live_line(&mut state, b"", PollTimeout::ZERO)
+        shared.put_with_live_line(&mut state, b"", Duration::ZERO)
     }
 
     /// Takes the live line away for good, for a last message that does not come through here. Never waits: the lock may be
@@ -115,7 +121,16 @@ impl StderrWriter {
         let shared = &*self.shared;
         if let Ok(mut state) = shared.state.try_lock() {
             state.live = None;
-            shared.put_with_live_line(&mut state, b"", PollTimeout::ZERO);
+            shared.put_with_live_line(&mut state, b"", Duration::ZERO);
+        }
+    }
+
+    /// Says what is left: the end of a line that was begun, and how many are missing. It waits a moment for a reader.
+    pub(super) fn finish(&self) {
+        let mut state = self.shared.lock();
+        if state.dropped > 0 || !state.rest.is_empty() {
+            let missing = state.missing();
+            self.shared.put_with_live_line(&mut state, &missing, SLOW_READER);
         }
     }
 
@@ -123,19 +138,22 @@ impl StderrWriter {
     fn line(&self, line: &[u8]) {
         let shared = &*self.shared;
         let mut state = shared.lock();
-        let mut lines = match state.dropped {
-            0 => Vec::new(),
-            dropped => format!("({dropped} lines are missing here: nobody read them)\n").into_bytes(),
-        };
+        let mut lines = state.missing();
         lines.extend_from_slice(line);
-        let patience = if state.stuck {
-            PollTimeout::ZERO
-        } else {
-            SLOW_READER_MS.into()
-        };
+        let patience = if state.stuck { Duration::ZERO } else { SLOW_READER };
         let begun = shared.put_with_live_line(&mut state, &lines, patience);
         state.stuck = !begun || !state.rest.is_empty();
         state.dropped = if begun { 0 } else { state.dropped + 1 };
+    }
+}
+
+impl WriterState {
+    /// The line that tells how many are missing, if any are.
+    fn missing(&self) -> Vec<u8> {
+        match self.dropped {
+            0 => Vec::new(),
+            dropped => format!("({dropped} lines are missing here: nobody read them)\n").into_bytes(),
+        }
     }
 }
 
@@ -146,7 +164,7 @@ impl Shared {
     }
 
     /// Writes lines where the live line is, and that below them. Returns whether they were begun: what is begun is finished.
-    fn put_with_live_line(&self, state: &mut WriterState, lines: &[u8], patience: PollTimeout) -> bool {
+    fn put_with_live_line(&self, state: &mut WriterState, lines: &[u8], patience: Duration) -> bool {
         let was_drawn = self.is_drawn.load(Ordering::Relaxed);
         let in_front = !self.has_jobs() || !terminal::is_in_background(self.fd());
         let live = state
@@ -173,14 +191,16 @@ impl Shared {
 
     /// The live line as it fits into the window now.
     fn drawing(&self, live: &LiveLine) -> Option<String> {
-        let Kind::Terminal(style) = self.kind else { return None };
+        let LogFormat::Terminal(style) = self.format else {
+            return None;
+        };
         // The last column stays free: some terminals go on in the next row as soon as it is written to.
         let text = live.fit(terminal::columns(self.fd()).saturating_sub(1), style);
         Some(format!("{CUT_OFF}{text}{GO_ON}\r"))
     }
 
     /// Writes what is left of earlier, then these bytes. What is not taken now of bytes that were begun is kept.
-    fn put(&self, state: &mut WriterState, bytes: &[u8], patience: PollTimeout) -> bool {
+    fn put(&self, state: &mut WriterState, bytes: &[u8], patience: Duration) -> bool {
         if self.has_jobs() && terminal::stops_writers(self.fd()) {
             return false;
         }
@@ -204,7 +224,7 @@ impl Shared {
     }
 
     /// Writes as much as is taken now, and returns how much that is.
-    fn write_some(&self, bytes: &[u8], patience: PollTimeout) -> io::Result<usize> {
+    fn write_some(&self, bytes: &[u8], patience: Duration) -> io::Result<usize> {
         let mut written = 0;
         while written < bytes.len() && writable(self.fd(), patience) {
             let piece = &bytes[written..][..PIECE.min(bytes.len() - written)];
@@ -228,7 +248,7 @@ impl Shared {
 
     /// A shell may have put us into the background.
     fn has_jobs(&self) -> bool {
-        self.kind != Kind::Lines
+        self.format.is_terminal()
     }
 
     fn fd(&self) -> BorrowedFd<'_> {
@@ -240,13 +260,20 @@ impl Shared {
 }
 
 /// Whether a descriptor takes a write. Files always do; a pipe without a reader polls as an error, and so does the write.
-fn writable(fd: BorrowedFd<'_>, timeout: PollTimeout) -> bool {
+fn writable(fd: BorrowedFd<'_>, patience: Duration) -> bool {
+    let begin = Instant::now();
     let mut fds = [PollFd::new(fd, PollFlags::POLLOUT)];
-    // A signal ends the wait early, which counts as its end.
-    poll(&mut fds, timeout).is_ok()
-        && fds[0]
-            .revents()
-            .is_some_and(|events| events.contains(PollFlags::POLLOUT))
+    loop {
+        let rest = patience.saturating_sub(begin.elapsed());
+        match poll(&mut fds, PollTimeout::try_from(rest).unwrap_or(PollTimeout::ZERO)) {
+            // A signal; its handler has nothing to do with this.
+            Err(Errno::EINTR) => {}
+            polled => {
+                let can_take = |events: PollFlags| events.contains(PollFlags::POLLOUT);
+                return polled.is_ok() && fds[0].revents().is_some_and(can_take);
+            }
+        }
+    }
 }
 
 impl Write for StderrWriter {
@@ -271,6 +298,11 @@ impl<'a> MakeWriter<'a> for StderrWriter {
 #[cfg(test)]
 mod tests {
     use std::io::Read;
+    use std::sync::mpsc::channel;
+
+    use nix::libc;
+    use nix::sys::pthread::{pthread_kill, pthread_self};
+    use nix::sys::signal::Signal;
 
     use super::*;
 
@@ -278,7 +310,7 @@ mod tests {
         let (reader, writer) = io::pipe().unwrap();
         (
             reader,
-            StderrWriter::new(Destination::Descriptor(writer.into()), Kind::Lines),
+            StderrWriter::new(Destination::Descriptor(writer.into()), LogFormat::Plain),
         )
     }
 
@@ -320,5 +352,43 @@ mod tests {
         let mut read = Vec::new();
         reader.read_to_end(&mut read).unwrap();
         assert_eq!(read, line);
+    }
+    #[test]
+    fn a_signal_does_not_end_the_wait_for_a_reader() {
+        let (mut reader, stderr) = pipe();
+        while writable(stderr.shared.fd(), Duration::ZERO) {
+            stderr.shared.write(&[b'x'; PIECE]).unwrap();
+        }
+        // Without a handler it would interrupt nothing.
+        signal_hook::flag::register(libc::SIGWINCH, Arc::default()).unwrap();
+        let (name, named) = channel();
+        let patient = std::thread::spawn(move || {
+            name.send(pthread_self()).unwrap();
+            writable(stderr.shared.fd(), Duration::from_secs(60))
+        });
+        let patient_thread = named.recv().unwrap();
+        for _ in 0..100 {
+            pthread_kill(patient_thread, Signal::SIGWINCH).ok();
+            poll(&mut [], 1_u8).ok();
+        }
+        reader.read_exact(&mut [0; 8 * PIECE]).unwrap();
+        assert!(patient.join().unwrap());
+    }
+
+    #[test]
+    fn e11_what_is_missing_is_said_at_the_end_at_the_latest() {
+        let (mut reader, stderr) = pipe();
+        for _ in 0..100 {
+            stderr.line(&[b'x'; 1024]);
+        }
+        let dropped = stderr.shared.lock().dropped;
+        let mut taken = vec![0; 64 * 1024];
+        let taken = reader.read(&mut taken).unwrap();
+        stderr.finish();
+        drop(stderr);
+        let mut text = String::new();
+        reader.read_to_string(&mut text).unwrap();
+        let said = format!("({dropped} lines are missing here: nobody read them)\n");
+        assert!(taken > 1024 && text.ends_with(&said), "{text}");
     }
 }

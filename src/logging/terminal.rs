@@ -16,12 +16,15 @@ const COLUMNS: u16 = 80;
 /// Opens the terminal once more, so that writes to it never wait. That cannot be had on the descriptor that we were given:
 /// whether it waits belongs to the open file, which is shared with the shell and with every program that we start. And a
 /// poll does not tell how much is taken: at the end of the 19 kB that Linux keeps of a terminal which nobody reads, one
-/// that polled writable kept a write of 80 bytes for ever. `None`: it is another user's (after `su`), or there is no
-/// `/proc`.
+/// that polled writable kept a write of 80 bytes for ever. Another user's (after `su`), or one without `/proc`, can still be
+/// opened as that which controls us. `None`: it does not.
 pub(super) fn open_again(terminal: BorrowedFd<'_>) -> Option<OwnedFd> {
-    let path = format!("/proc/self/fd/{}", terminal.as_raw_fd());
     let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
-    open(path.as_str(), flags, Mode::empty()).ok()
+    let open = |path: &str| open(path, flags, Mode::empty()).ok();
+    open(&format!("/proc/self/fd/{}", terminal.as_raw_fd())).or_else(|| {
+        let controls_us = tcgetpgrp(terminal).is_ok();
+        controls_us.then(|| open("/dev/tty")).flatten()
+    })
 }
 
 /// How wide it is now.

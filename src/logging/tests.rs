@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::io::{Read, Seek};
 
+use tracing::Level;
+
 use super::*;
 
 /// What `act` logs, in a format.
@@ -12,7 +14,7 @@ fn logged(format: LogFormat, level: Level, act: impl FnOnce()) -> String {
     let layer = fmt::layer()
         .with_ansi(false)
         .event_format(LineFormatter::new(format))
-        .with_writer(StderrWriter::new(destination, Kind::Lines));
+        .with_writer(StderrWriter::new(destination, LogFormat::Plain));
     let log = LogSettings { level, filter: None };
     let subscriber = Registry::default().with(filter(&log)).with(layer);
     tracing::subscriber::with_default(subscriber, act);
@@ -20,6 +22,10 @@ fn logged(format: LogFormat, level: Level, act: impl FnOnce()) -> String {
     file.rewind().unwrap();
     file.read_to_string(&mut text).unwrap();
     text
+}
+
+fn terminal(colours: bool) -> LogFormat {
+    LogFormat::Terminal(LineStyle { colours, unicode: true })
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -54,11 +60,9 @@ fn a_line_for_the_journal_has_a_priority_and_no_time() {
 
 #[test]
 fn a_line_for_a_terminal_has_colours_only_where_they_are_wanted() {
-    let text = logged(LogFormat::Terminal { colours: false }, Level::INFO, an_event);
+    let text = logged(terminal(false), Level::INFO, an_event);
     assert_eq!(text[8..], format!(" warn  no \\u001b[31manswer  {FIELDS}\n"));
-    let text = logged(LogFormat::Terminal { colours: true }, Level::INFO, || {
-        tracing::error!(a = 1, "b\nc")
-    });
+    let text = logged(terminal(true), Level::INFO, || tracing::error!(a = 1, "b\nc"));
     assert!(
         text.ends_with(" \x1b[31merror\x1b[0m b\\nc  \x1b[2ma=1\x1b[0m\n"),
         "{text:?}"

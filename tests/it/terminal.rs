@@ -4,12 +4,13 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use nix::sys::signal::Signal;
 use serde_json::json;
 use standin_manager::{CommandSpec, JobSpec, TaskSpec, When, WorkerStatus};
 
-use test_bed::{Farm, Node, Terminal, logged, until};
+use test_bed::{Farm, Node, Terminal, as_user, logged, own_user, until};
 
 /// A render of four frames. Each is done when there is a file of its number. A stubborn one has to be killed.
 const RENDERER: &str = r#"#!/bin/bash
@@ -72,6 +73,11 @@ impl Stage {
     /// Lets the renderer do this frame.
     fn frame(&self, number: u32) {
         fs::write(self.node.folder.join(format!("go{number}")), "").unwrap();
+    }
+
+    /// The next render waits for this frame again.
+    fn take_back(&self, number: u32) {
+        fs::remove_file(self.node.folder.join(format!("go{number}"))).unwrap();
     }
 
     /// Waits until the last row is like this, and returns it.
@@ -231,6 +237,27 @@ fn j17_a_terminal_that_is_stopped_or_not_read_stops_nobody() {
     stage.node.finish();
 }
 
+/// After `su` the terminal is still that of who logged in.
+#[test]
+fn j17_a_terminal_of_another_user_is_written_to_without_waiting_too() {
+    let mut stage = Stage::new(60, 300);
+    let Some(user) = own_user(&stage.farm, &stage.node) else {
+        return;
+    };
+    let as_user = as_user(user);
+    let controlling = ["setsid", "--ctty"].into_iter();
+    let words: Vec<_> = controlling.chain(as_user.iter().map(String::as_str)).collect();
+    let task = stage.render(&words);
+    stage.last_row("the live line", |row| row.contains("frame 1 of 4"));
+    // What it was given may wait. This is a file of its own that does not.
+    let open = fs::read_dir(format!("/proc/{}/fd", stage.node.pid())).unwrap();
+    let places = open.filter_map(|file| fs::read_link(file.ok()?.path()).ok());
+    assert!(places.into_iter().any(|place| place == Path::new("/dev/tty")));
+    (1..=4).for_each(|number| stage.frame(number));
+    stage.farm.completed(&task);
+    stage.node.finish();
+}
+
 #[test]
 fn j18_a_job_in_the_background_draws_nothing_and_is_not_stopped_for_what_it_logs() {
     let mut stage = Stage::new(60, 300);
@@ -239,12 +266,15 @@ fn j18_a_job_in_the_background_draws_nothing_and_is_not_stopped_for_what_it_logs
         .node
         .start_in(&stage.terminal, &["setsid", "--ctty", "bash", "-mc", jobs]);
     stage.farm.awake();
-    stage.farm.completed(&stage.farm.script("sleep 1.1"));
+    let task = stage.task();
+    (1..=4).for_each(|number| stage.frame(number));
+    stage.farm.completed(&task);
     assert!(
         !stage.has_bar() && !stage.node.log().contains("now awake"),
         "{}",
         stage.node.log()
     );
+    (1..=4).for_each(|number| stage.take_back(number));
     let task = stage.task();
     fs::write(stage.node.folder.join("front"), "").unwrap();
     stage.last_row("the live line", |row| row.contains("frame 1 of 4"));
@@ -277,5 +307,20 @@ fn j15_a_third_signal_takes_it_away_too() {
     stage.node.signal_again(Signal::SIGTERM);
     stage.node.ended();
     stage.last_row("a line of the log to be last", is_log);
+    stage.node.nothing_left_but_files();
+}
+
+#[test]
+fn j15_a_third_signal_ends_a_job_in_the_background_that_may_not_write() {
+    let mut stage = Stage::new(30, 120);
+    stage.node.set("blender_grace", "30s");
+    fs::write(stage.node.folder.join("stubborn"), "").unwrap();
+    // Signals until there is nothing to send one to, far enough from each other to count.
+    let jobs = r#"stty tostop; "$0" "$@"; bg; while kill $! 2> /dev/null; do sleep 0.15; done; jobs"#;
+    stage.render(&["setsid", "--ctty", "bash", "-mc", jobs]);
+    stage.last_row("the live line", |row| row.contains("frame 1 of 4"));
+    stage.terminal.type_in(CTRL_Z);
+    stage.node.ended();
+    logged(&stage.node, "Exit 130");
     stage.node.nothing_left_but_files();
 }
