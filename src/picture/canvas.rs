@@ -13,6 +13,8 @@ const LONGEST_SIDE: u32 = 1 << 16;
 #[derive(Debug)]
 pub(super) struct Canvas {
     columns: Axis,
+    /// Where each column goes: it is the same in all rows.
+    across: Vec<Share>,
     rows: Axis,
     /// Three for each pixel: the light so far, times the area that it covers, in pixels of the large picture.
     sums: Vec<[f32; 3]>,
@@ -45,16 +47,20 @@ impl Canvas {
         if width > LONGEST_SIDE || height > LONGEST_SIDE {
             return Err(PictureError::TooLarge(format!("{width} x {height} pixels")));
         }
-        let (columns, rows) = fitting(width, height);
-        let canvas = Self {
-            columns: Axis {
-                from: width,
-                to: columns,
-            },
-            rows: Axis { from: height, to: rows },
-            sums: vec![[0.0; 3]; columns as usize * rows as usize],
+        let (small_width, small_height) = fitting(width, height);
+        let columns = Axis {
+            from: width,
+            to: small_width,
         };
-        Ok(canvas)
+        Ok(Self {
+            across: (0..width.into()).filter_map(|x| columns.share(x)).collect(),
+            columns,
+            rows: Axis {
+                from: height,
+                to: small_height,
+            },
+            sums: vec![[0.0; 3]; small_width as usize * small_height as usize],
+        })
     }
 
     pub(super) fn width(&self) -> u32 {
@@ -66,39 +72,39 @@ impl Canvas {
     }
 
     /// Paints pixels of row `y` from column `x` on. What lies outside is left out.
-    pub(super) fn paint(&mut self, x: i64, y: i64, pixels: impl Iterator<Item = [u8; 3]>) {
-        let pixels = (x..).zip(pixels);
-        let width = self.columns.from;
-        self.paint_each(y, pixels.take_while(|(x, _)| *x < i64::from(width)));
+    pub(super) fn paint(&mut self, x: i64, y: i64, mut pixels: impl Iterator<Item = [u8; 3]>) {
+        if let Ok(outside @ 1..) = usize::try_from(x.saturating_neg()) {
+            pixels.nth(outside - 1);
+        }
+        let x = usize::try_from(x).unwrap_or(0);
+        let Some(mut row) = self.row(y) else { return };
+        let across = row.across.get(x..).unwrap_or_default();
+        for (across, pixel) in across.iter().zip(pixels) {
+            row.add(*across, pixel);
+        }
+        row.finish();
     }
 
-    /// Paints pixels of row `y`, each in its column.
-    pub(super) fn paint_each(&mut self, y: i64, pixels: impl Iterator<Item = (i64, [u8; 3])>) {
-        let Some(down) = self.rows.share(y) else { return };
-        let width = self.columns.to as usize;
-        for (x, pixel) in pixels {
-            let Some(across) = self.columns.share(x) else { continue };
-            let at = down.first * width + across.first;
-            let light = pixel.map(f32::from);
-            self.add(at, light, down.part * across.part);
-            if across.rest > 0.0 {
-                self.add(at + 1, light, down.part * across.rest);
-            }
-            if down.rest > 0.0 {
-                self.add(at + width, light, down.rest * across.part);
-                if across.rest > 0.0 {
-                    self.add(at + width + 1, light, down.rest * across.rest);
-                }
-            }
+    /// Paints pixels of row `y` in each `step`th column from `x` on.
+    pub(super) fn paint_apart(&mut self, x: usize, step: usize, y: i64, pixels: impl Iterator<Item = [u8; 3]>) {
+        let Some(mut row) = self.row(y) else { return };
+        let across = row.across.get(x..).unwrap_or_default();
+        for (across, pixel) in across.iter().step_by(step).zip(pixels) {
+            row.add(*across, pixel);
         }
+        row.finish();
     }
 
-    fn add(&mut self, at: usize, light: [f32; 3], area: f32) {
-        if let Some(sum) = self.sums.get_mut(at) {
-            for (sum, light) in sum.iter_mut().zip(light) {
-                *sum += light * area;
-            }
-        }
+    fn row(&mut self, y: i64) -> Option<Row<'_>> {
+        Some(Row {
+            down: self.rows.share(y)?,
+            across: &self.across,
+            width: self.columns.to as usize,
+            sums: &mut self.sums,
+            place: 0,
+            here: [0.0; 3],
+            next: [0.0; 3],
+        })
     }
 
     pub(super) fn finish(self) -> RgbImage {
@@ -109,6 +115,71 @@ impl Canvas {
         }
         image
     }
+}
+
+/// A row of the large picture while its pixels come. Each place of the small one is added to when all of it is there.
+#[derive(Debug)]
+struct Row<'a> {
+    down: Share,
+    across: &'a [Share],
+    /// Of the small picture.
+    width: usize,
+    sums: &'a mut [[f32; 3]],
+    place: usize,
+    here: [f32; 3],
+    /// What reaches over into the next place.
+    next: [f32; 3],
+}
+
+impl Row<'_> {
+    #[inline(always)]
+    fn add(&mut self, across: Share, pixel: [u8; 3]) {
+        if across.first != self.place {
+            self.go_to(across.first);
+        }
+        let light = pixel.map(f32::from);
+        add(&mut self.here, light, across.part);
+        if across.rest > 0.0 {
+            add(&mut self.next, light, across.rest);
+        }
+    }
+
+    fn go_to(&mut self, place: usize) {
+        self.put(self.place, self.here);
+        self.here = [0.0; 3];
+        if place == self.place + 1 {
+            self.here = self.next;
+        } else {
+            self.put(self.place + 1, self.next);
+        }
+        self.next = [0.0; 3];
+        self.place = place;
+    }
+
+    fn finish(mut self) {
+        self.put(self.place, self.here);
+        self.put(self.place + 1, self.next);
+    }
+
+    fn put(&mut self, place: usize, light: [f32; 3]) {
+        let at = self.down.first * self.width + place;
+        if let Some(sum) = self.sums.get_mut(at) {
+            add(sum, light, self.down.part);
+        }
+        if self.down.rest > 0.0
+            && let Some(sum) = self.sums.get_mut(at + self.width)
+        {
+            add(sum, light, self.down.rest);
+        }
+    }
+}
+
+/// In one piece with its loops, also where the program is made small: it is what a picture takes most of its time for.
+#[inline(always)]
+fn add(sum: &mut [f32; 3], light: [f32; 3], area: f32) {
+    sum[0] += light[0] * area;
+    sum[1] += light[1] * area;
+    sum[2] += light[2] * area;
 }
 
 impl Axis {

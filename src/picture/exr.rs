@@ -2,6 +2,8 @@
 
 //! OpenEXR, block by block: of all layers, parts and views the first that is the picture. Scene-linear.
 
+use std::collections::HashMap;
+
 use exr::block::reader::ChunksReader;
 use exr::block::{UncompressedBlock, read as read_meta};
 use exr::meta::attribute::{IntegerBounds, SampleType};
@@ -47,7 +49,7 @@ struct Channel {
 
 pub(super) fn read(source: &mut dyn Source) -> Result<Canvas, PictureError> {
     let reader = read_meta(source, false)?;
-    let Some(shown) = shown(reader.headers()) else {
+    let Some(shown) = choose(reader.headers()) else {
         return Err(PictureError::Unsupported(
             "OpenEXR with deep or sub-sampled channels only".to_owned(),
         ));
@@ -72,15 +74,19 @@ pub(super) fn read(source: &mut dyn Source) -> Result<Canvas, PictureError> {
         srgb: Srgb::new(),
     };
     let is_of_it = |layer: usize, level: Vec2<usize>| layer == shown.part && level == Vec2(0, 0);
-    reader
-        .filter_chunks(false, |_, _, block| is_of_it(block.layer, block.level))?
-        .decompress_sequential(false, |_, block| {
-            // A table of offsets may lead anywhere.
-            if is_of_it(block.index.layer, block.index.level) {
-                painter.paint(&block);
-            }
-            Ok(())
-        })?;
+    let chunks = reader.filter_chunks(false, |_, _, block| is_of_it(block.layer, block.level))?;
+    let all = chunks.meta_data().clone();
+    for chunk in chunks {
+        let chunk = chunk?;
+        // A table of offsets may lead anywhere, also to blocks of a part that is not shown, of any size.
+        if chunk.layer_index != shown.part {
+            continue;
+        }
+        let block = UncompressedBlock::decompress_chunk(chunk, &all, false)?;
+        if is_of_it(block.index.layer, block.index.level) {
+            painter.paint(&block);
+        }
+    }
     Ok(painter.canvas)
 }
 
@@ -92,7 +98,8 @@ fn frame(data: IntegerBounds, display: IntegerBounds) -> IntegerBounds {
     if meets { display } else { data }
 }
 
-fn shown(headers: &[Header]) -> Option<PictureChannels> {
+/// The best of all parts.
+fn choose(headers: &[Header]) -> Option<PictureChannels> {
     let mut best: Option<(Rank, PictureChannels)> = None;
     for (part, header) in headers.iter().enumerate() {
         let is_sampled = header
@@ -113,28 +120,37 @@ fn shown(headers: &[Header]) -> Option<PictureChannels> {
 }
 
 /// The layers of a part: names like `ViewLayer.Combined.R`, with a view before the letter where there are several.
-fn candidates(header: &Header) -> impl Iterator<Item = (Rank, [usize; 3])> {
+fn candidates(header: &Header) -> Vec<(Rank, [usize; 3])> {
     let names: Vec<String> = header
         .channels
         .list
         .iter()
         .map(|channel| channel.name.to_string())
         .collect();
+    let names: Vec<(&str, &str)> = names
+        .iter()
+        .map(|name| name.rsplit_once('.').unwrap_or(("", name)))
+        .collect();
     let part = header.own_attributes.layer_name.as_ref().map(ToString::to_string);
-    (0..names.len()).map(move |index| {
-        let (layer, letter) = names[index].rsplit_once('.').unwrap_or(("", &names[index]));
-        let of_layer = |letter: &str| {
-            names.iter().position(|name| {
-                let (other, found) = name.rsplit_once('.').unwrap_or(("", name));
-                other == layer && found.eq_ignore_ascii_case(letter)
-            })
-        };
+    // There may be a hundred thousand. Of those with one name it is the first.
+    let mut colours: HashMap<(&str, &str), usize> = HashMap::new();
+    for (index, (layer, letter)) in names.iter().enumerate() {
+        let colour = ["R", "G", "B"]
+            .into_iter()
+            .find(|colour| letter.eq_ignore_ascii_case(colour));
+        if let Some(colour) = colour {
+            colours.entry((*layer, colour)).or_insert(index);
+        }
+    }
+    let candidate = |(index, (layer, letter)): (usize, &(&str, &str))| {
+        let of_layer = |colour: &'static str| colours.get(&(*layer, colour)).copied();
         if let (Some(red), Some(green), Some(blue)) = (of_layer("R"), of_layer("G"), of_layer("B")) {
             return (rank(part.as_deref().unwrap_or(""), layer), [red, green, blue]);
         }
         let is_grey = ["Y", "V"].iter().any(|grey| letter.eq_ignore_ascii_case(grey));
         (if is_grey { Rank::Luminance } else { Rank::Anything }, [index; 3])
-    })
+    };
+    names.iter().enumerate().map(candidate).collect()
 }
 
 fn rank(part: &str, layer: &str) -> Rank {
@@ -221,3 +237,7 @@ impl From<exr::error::Error> for PictureError {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "exr_tests.rs"]
+mod tests;

@@ -5,7 +5,7 @@
 use std::io::SeekFrom;
 
 use super::canvas::Canvas;
-use super::{Header, PictureError, Source, byte, over_black};
+use super::{FixedHeader, PictureError, Source, byte, over_black};
 
 /// Both headers are shorter; nothing behind is asked for.
 const HEADER: u64 = 2048;
@@ -39,7 +39,7 @@ enum Bits {
 }
 
 pub(super) fn read_dpx(source: &mut dyn Source) -> Result<Canvas, PictureError> {
-    let mut header = Header::read(source, HEADER, false)?;
+    let mut header = FixedHeader::read(source, HEADER, false)?;
     header.is_little_endian = header.byte(0) == b'X';
     let unsupported = |what: String| Err(PictureError::Unsupported(format!("DPX with {what}")));
     let samples = match (header.byte(800), header.short(770)) {
@@ -82,7 +82,7 @@ pub(super) fn read_dpx(source: &mut dyn Source) -> Result<Canvas, PictureError> 
 }
 
 pub(super) fn read_cineon(source: &mut dyn Source) -> Result<Canvas, PictureError> {
-    let mut header = Header::read(source, HEADER, false)?;
+    let mut header = FixedHeader::read(source, HEADER, false)?;
     header.is_little_endian = header.byte(0) == 0xd7;
     if (header.byte(192), header.byte(193), header.byte(198)) != (0, 3, 10) {
         return Err(PictureError::Unsupported("Cineon of another kind".to_owned()));
@@ -112,53 +112,49 @@ fn read_rows(source: &mut dyn Source, layout: &Layout) -> Result<Canvas, Picture
     };
     let film = film();
     let mut row = vec![0; length + layout.gap];
+    let mut samples = Vec::with_capacity(count + 2);
     source.seek(SeekFrom::Start(layout.begin))?;
     for y in 0..i64::from(layout.height) {
         source.read_exact(&mut row)?;
-        let samples: Vec<u8> = samples(&row[..length], layout)
-            .map(|sample| {
-                if layout.is_logarithmic {
-                    film.get(usize::from(sample >> 6)).copied().unwrap_or(u8::MAX)
-                } else {
-                    sample.to_be_bytes()[0]
-                }
-            })
-            .take(count)
-            .collect();
+        samples.clear();
+        if layout.is_logarithmic {
+            let shown = |sample: u16| film.get(usize::from(sample >> 6)).copied().unwrap_or(u8::MAX);
+            read_samples(&row[..length], layout, |sample| samples.push(shown(sample)));
+        } else {
+            read_samples(&row[..length], layout, |sample| samples.push(sample.to_be_bytes()[0]));
+        }
+        // A row ends with the word or the four bytes that its last sample is in.
+        samples.truncate(count);
         canvas.paint(0, y, over_black(&samples, layout.samples));
     }
     Ok(canvas)
 }
 
 /// The samples of a row, with 16 bits each.
-fn samples(row: &[u8], layout: &Layout) -> Box<dyn Iterator<Item = u16>> {
+fn read_samples(row: &[u8], layout: &Layout, mut push: impl FnMut(u16)) {
     let is_little = layout.is_little_endian;
     match layout.bits {
-        Bits::Eight => {
-            let bytes = row.to_vec();
-            Box::new(bytes.into_iter().map(|byte| u16::from(byte) * 257))
-        }
+        Bits::Eight => row.iter().for_each(|byte| push(u16::from(*byte) * 257)),
         Bits::Ten(right) => {
-            let words = row.as_chunks::<4>().0.to_vec();
-            Box::new(words.into_iter().flat_map(move |word| {
+            for word in row.as_chunks::<4>().0 {
                 let word = if is_little {
-                    u32::from_le_bytes(word)
+                    u32::from_le_bytes(*word)
                 } else {
-                    u32::from_be_bytes(word)
+                    u32::from_be_bytes(*word)
                 };
-                [20, 10, 0].map(|shift| u16::try_from((word >> (shift + right)) & 0x3ff).unwrap_or(0) << 6)
-            }))
+                for shift in [20, 10, 0] {
+                    push(u16::try_from((word >> (shift + right)) & 0x3ff).unwrap_or(0) << 6);
+                }
+            }
         }
         Bits::Sixteen => {
-            let words = row.as_chunks::<2>().0.to_vec();
-            let value = move |word| {
-                if is_little {
-                    u16::from_le_bytes(word)
+            for word in row.as_chunks::<2>().0 {
+                push(if is_little {
+                    u16::from_le_bytes(*word)
                 } else {
-                    u16::from_be_bytes(word)
-                }
-            };
-            Box::new(words.into_iter().map(value))
+                    u16::from_be_bytes(*word)
+                });
+            }
         }
     }
 }

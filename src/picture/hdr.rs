@@ -25,7 +25,7 @@ pub(super) fn read(source: &mut dyn Source) -> Result<Canvas, PictureError> {
         } else {
             line
         };
-        canvas.paint(0, y, row.iter().map(|pixel| shown(&srgb, *pixel)));
+        canvas.paint(0, y, row.iter().map(|pixel| to_srgb8(&srgb, *pixel)));
     }
     Ok(canvas)
 }
@@ -119,7 +119,7 @@ fn read_component(source: &mut dyn Source, row: &mut [[u8; 4]], component: usize
     Ok(())
 }
 
-fn shown(srgb: &Srgb, [red, green, blue, exponent]: [u8; 4]) -> [u8; 3] {
+fn to_srgb8(srgb: &Srgb, [red, green, blue, exponent]: [u8; 4]) -> [u8; 3] {
     if exponent == 0 {
         return [0; 3];
     }

@@ -5,13 +5,13 @@
 use std::io::SeekFrom;
 
 use super::canvas::Canvas;
-use super::{Header, PictureError, Source, over_black};
+use super::{FixedHeader, PictureError, Source, over_black};
 
 /// Where the header ends, and the tables of rows or the rows begin.
 const HEADER: u64 = 512;
 
 pub(super) fn read(source: &mut dyn Source) -> Result<Canvas, PictureError> {
-    let header = Header::read(source, HEADER, false)?;
+    let header = FixedHeader::read(source, HEADER, false)?;
     let (width, height) = (usize::from(header.short(6)), usize::from(header.short(8)));
     let planes = match (header.byte(3), header.short(4), header.short(10)) {
         (1, 3, planes @ 1..=4) => usize::from(planes),
@@ -27,7 +27,7 @@ pub(super) fn read(source: &mut dyn Source) -> Result<Canvas, PictureError> {
     // Where each row begins, and then how long each is.
     let table = match header.byte(2) {
         0 => None,
-        _ => Some(Header::read(source, (rows * 8) as u64, false)?),
+        _ => Some(FixedHeader::read(source, (rows * 8) as u64, false)?),
     };
     let mut position = table.as_ref().map_or(HEADER, |table| HEADER + table.bytes.len() as u64);
     let mut pixels = vec![0; width * planes];

@@ -6,8 +6,10 @@
 //! bytes ─► format by its signature ─► decoder ─► rows or blocks of RGB, 8 bits each ─► Canvas ─► RgbImage
 //! ```
 //!
-//! A decoder hands on what it has as soon as it has it, and keeps a few rows: so a picture of 16k x 16k takes some 60 MB.
-//! Of JPEG, WebP, BMP and TGA the whole picture is in memory, because their decoders want it so.
+//! A decoder hands on what it has as soon as it has it, and keeps what is compressed together: mostly a few rows, so a
+//! picture of 16k x 16k takes some 60 MB; of a TIFF in one strip, or of the 256 rows of DWAB, more. Of JPEG, WebP, BMP and
+//! TGA the whole picture is in memory, because their decoders want it so. Each has its limit, and says before it begins
+//! that a picture is too large.
 //!
 //! What is transparent becomes black, as where the Manager itself makes a JPEG of a PNG.
 
@@ -16,6 +18,7 @@ mod exr;
 mod film;
 mod hdr;
 mod iris;
+mod jpeg;
 mod jpeg2000;
 mod light;
 mod png;
@@ -136,12 +139,12 @@ fn byte(light: f32) -> u8 {
 
 /// A header of numbers at fixed places, of either byte order. What is beyond its end is 0.
 #[derive(Debug)]
-struct Header {
+struct FixedHeader {
     bytes: Vec<u8>,
     is_little_endian: bool,
 }
 
-impl Header {
+impl FixedHeader {
     /// Reads the first `length` bytes, or what there is of them.
     fn read(source: &mut dyn Source, length: u64, is_little_endian: bool) -> io::Result<Self> {
         let mut bytes = Vec::new();

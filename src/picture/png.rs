@@ -42,8 +42,12 @@ pub(super) fn read(source: &mut dyn Source) -> Result<Canvas, PictureError> {
         let Some(row) = reader.next_interlaced_row()? else {
             break;
         };
-        let columns = (i64::from(left)..).step_by(step);
-        canvas.paint_each(y.into(), columns.zip(over_black(row.data(), color.samples())));
+        let pixels = over_black(row.data(), color.samples());
+        if step == 1 {
+            canvas.paint(left.into(), y.into(), pixels);
+        } else {
+            canvas.paint_apart(left as usize, step, y.into(), pixels);
+        }
     }
     Ok(canvas)
 }

@@ -3,10 +3,6 @@
 use std::io::Cursor;
 
 use super::*;
-use ::exr::prelude::{
-    AnyChannel, AnyChannels, Blocks, Encoding, FlatSamples, Image, ImageAttributes, IntegerBounds, Layer,
-    LayerAttributes, Vec2, WritableImage, f16,
-};
 use image::{DynamicImage, ImageFormat, Rgba, RgbaImage};
 
 /// What Blender shows of the fixtures, as its PNG of the same picture has it: left a brown and a blue, top right a yellow
@@ -143,111 +139,10 @@ fn what_is_transparent_is_over_black() {
     }
 }
 
-/// An OpenEXR of these channels, 40 x 30, with what `change` makes of it.
-fn exr_with(
-    list: Vec<(&str, FlatSamples)>,
-    encoding: Encoding,
-    change: impl FnOnce(&mut Image<Layer<AnyChannels<FlatSamples>>>),
-) -> Vec<u8> {
-    let list = list.into_iter().map(|(name, samples)| AnyChannel::new(name, samples));
-    let layer = Layer::new(
-        (40, 30),
-        LayerAttributes::default(),
-        encoding,
-        AnyChannels::sort(list.collect()),
-    );
-    let mut image = Image::from_layer(layer);
-    change(&mut image);
-    let mut bytes = Cursor::new(Vec::new());
-    image.write().non_parallel().to_buffered(&mut bytes).unwrap();
-    bytes.into_inner()
-}
-
-fn halves(light: f32) -> FlatSamples {
-    FlatSamples::F16(vec![f16::from_f32(light); 40 * 30])
-}
-
-#[test]
-fn j24_what_is_no_light_is_black_or_white() {
-    let floats = |odd: [f32; 4]| FlatSamples::F32((0..1200).map(|at| odd[at % 4]).collect());
-    let bytes = exr_with(
-        vec![
-            ("R", floats([f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1e38])),
-            ("G", floats([-1.0, 1e-40, -0.0, 65_520.0])),
-            ("B", FlatSamples::U32([0, 1, u32::MAX, 7].repeat(300))),
-        ],
-        Encoding::FAST_LOSSLESS,
-        |_| (),
-    );
-    let image = shrunk(&bytes).unwrap();
-    let row: Vec<_> = (0..4).map(|x| image.get_pixel(x, 3).0).collect();
-    assert_eq!(row, [[0, 0, 0], [255, 0, 255], [0, 0, 255], [255, 255, 255]]);
-}
-
-#[test]
-fn j24_of_many_layers_the_picture_is_shown() {
-    let others = [
-        "A.Depth.Z",
-        "ViewLayer.AO.R",
-        "ViewLayer.AO.G",
-        "ViewLayer.AO.B",
-        "Alpha",
-    ];
-    for layer in [
-        "",
-        "Composite.Combined.",
-        "ViewLayer.Combined.left.",
-        "ViewLayer.Combined.",
-    ] {
-        let names = ["R", "G", "B"].map(|letter| format!("{layer}{letter}"));
-        let mut list: Vec<_> = others.iter().map(|name| (*name, halves(0.0))).collect();
-        list.extend(names.iter().map(|name| (name.as_str(), halves(1.0))));
-        let image = shrunk(&exr_with(list, Encoding::SMALL_LOSSLESS, |_| ())).unwrap();
-        assert_eq!(image.get_pixel(20, 20).0, [255; 3], "{layer}");
-    }
-    // No colour at all.
-    let grey = exr_with(
-        vec![("Depth.V", halves(0.0)), ("Y", halves(1.0))],
-        Encoding::UNCOMPRESSED,
-        |_| (),
-    );
-    assert_eq!(shrunk(&grey).unwrap().get_pixel(1, 1).0, [0; 3], "the first");
-    let depth = exr_with(vec![("Z", halves(0.5))], Encoding::UNCOMPRESSED, |_| ());
-    assert_eq!(shrunk(&depth).unwrap().get_pixel(1, 1).0, [188; 3]);
-}
-
-#[test]
-fn j24_data_windows_and_tiles_are_put_where_they_belong() {
-    let white = || vec![("R", halves(1.0)), ("G", halves(1.0)), ("B", halves(1.0))];
-    let tiles = Encoding {
-        blocks: Blocks::Tiles(Vec2(16, 16)),
-        ..Encoding::SMALL_LOSSLESS
-    };
-    for encoding in [Encoding::SMALL_LOSSLESS, tiles] {
-        let window = |position: (i32, i32), size: (usize, usize)| IntegerBounds::new(position, size);
-        let image = |display: IntegerBounds| {
-            let bytes = exr_with(white(), encoding, |image| {
-                image.attributes = ImageAttributes::new(display);
-                image.layer_data.attributes.layer_position = Vec2(100, 50);
-            });
-            shrunk(&bytes).unwrap()
-        };
-        // A render of a border within a frame.
-        let border = image(window((90, 40), (60, 60)));
-        assert_eq!(border.dimensions(), (60, 60));
-        let inside = |x: u32, y: u32| (10..50).contains(&x) && (10..40).contains(&y);
-        for (x, y, pixel) in border.enumerate_pixels() {
-            assert_eq!(pixel.0, [if inside(x, y) { 255 } else { 0 }; 3], "{x}, {y}");
-        }
-        // More than the frame, and nothing of it.
-        assert_eq!(image(window((110, 60), (10, 10))).get_pixel(0, 0).0, [255; 3]);
-        assert_eq!(image(window((0, 0), (10, 10))).dimensions(), (40, 30));
-    }
-}
-
 #[test]
 fn floats_of_a_tiff_are_light_and_its_alpha_is_seen_to() {
     use ::tiff::encoder::{TiffEncoder, colortype};
+    use ::tiff::tags::Tag;
     let mut bytes = Cursor::new(Vec::new());
     let light = [0.5_f32, 0.0, 7.0].repeat(50 * 40);
     TiffEncoder::new(&mut bytes)
@@ -259,14 +154,20 @@ fn floats_of_a_tiff_are_light_and_its_alpha_is_seen_to() {
         (image.dimensions(), image.get_pixel(49, 39).0),
         ((50, 40), [188, 0, 255])
     );
-    let mut bytes = Cursor::new(Vec::new());
     let half = [200_u8, 100, 0, 128].repeat(50 * 40);
-    TiffEncoder::new(&mut bytes)
-        .unwrap()
-        .write_image::<colortype::RGBA8>(50, 40, &half)
-        .unwrap();
-    let pixel = shrunk(bytes.get_ref()).unwrap().get_pixel(49, 39).0;
-    assert!(differ(pixel, [100, 50, 0]) <= 1 || pixel == [200, 100, 0], "{pixel:?}");
+    // Colours that are weighed with alpha already, and others.
+    for (extra_sample, wanted) in [(1_u16, [200, 100, 0]), (2, [100, 50, 0])] {
+        let mut bytes = Cursor::new(Vec::new());
+        let mut encoder = TiffEncoder::new(&mut bytes).unwrap();
+        let mut image = encoder.new_image::<colortype::RGBA8>(50, 40).unwrap();
+        image
+            .encoder()
+            .write_tag(Tag::ExtraSamples, &[extra_sample][..])
+            .unwrap();
+        image.write_data(&half).unwrap();
+        let pixel = shrunk(bytes.get_ref()).unwrap().get_pixel(49, 39).0;
+        assert!(differ(pixel, wanted) <= 1, "{extra_sample}: {pixel:?}");
+    }
 }
 
 /// A DPX of one colour.
@@ -355,5 +256,39 @@ fn j25_a_picture_that_claims_to_be_enormous_is_refused_before_it_takes_memory() 
         let error = shrunk(bytes).unwrap_err();
         assert!(!matches!(error, PictureError::Unsupported(_)), "{what}: {error}");
         assert!(error.to_string().contains("large"), "{what}: {error}");
+    }
+}
+
+#[test]
+fn j25_what_its_decoder_has_no_room_for_is_said_before_it_begins() {
+    let baseline = &encoded(&DynamicImage::new_rgb8(8, 8), ImageFormat::Jpeg);
+    let progressive = &include_bytes!("fixtures/progressive.jpg")[..];
+    let (lossless, lossy) = (
+        &include_bytes!("fixtures/lossless.webp")[..],
+        &include_bytes!("fixtures/lossy.webp")[..],
+    );
+    let jpeg = |bytes: &[u8], marker: u8, side: u16| {
+        let frame = bytes.windows(2).position(|found| found == [0xff, marker]).unwrap();
+        let mut bytes = bytes.to_vec();
+        bytes[frame + 5..frame + 9].copy_from_slice(&[side.to_be_bytes(); 2].concat());
+        bytes
+    };
+    let webp = |bytes: &[u8], side: u16| {
+        let mut bytes = bytes.to_vec();
+        let side = u32::from(side);
+        match bytes[15] {
+            b'L' => bytes[21..25].copy_from_slice(&((side - 1) | ((side - 1) << 14)).to_le_bytes()),
+            _ => bytes[26..30].copy_from_slice(&(side | (side << 16)).to_le_bytes()),
+        }
+        bytes
+    };
+    for (what, bytes) in [
+        ("JPEG of 180 MP", jpeg(baseline, 0xc0, 13400)),
+        ("progressive JPEG of 60 MP", jpeg(progressive, 0xc2, 7750)),
+        ("lossless WebP of 81 MP", webp(lossless, 9000)),
+        ("lossy WebP of 121 MP", webp(lossy, 11000)),
+    ] {
+        let said = shrunk(&bytes).map(|image| image.dimensions());
+        assert!(matches!(said, Err(PictureError::TooLarge(_))), "{what}: {said:?}");
     }
 }

@@ -57,7 +57,7 @@ pub(super) fn read(source: &mut dyn Source) -> Result<Canvas, PictureError> {
             break;
         }
         let (columns, _) = decoder.chunk_data_dimensions(chunk);
-        let bytes = shown(decoder.read_chunk(chunk)?, &srgb)?;
+        let bytes = to_srgb8(decoder.read_chunk(chunk)?, &srgb)?;
         let left = i64::try_from(left).unwrap_or(i64::MAX);
         let top = i64::try_from(top).unwrap_or(i64::MAX);
         let rows = bytes.chunks_exact((columns as usize * pixel.samples).max(1));
@@ -88,7 +88,7 @@ fn extra_sample(decoder: &mut Decoder<&mut dyn Source>) -> Result<Option<u16>, T
 }
 
 /// Eight bits of each sample.
-fn shown(chunk: DecodingResult, srgb: &Srgb) -> Result<Vec<u8>, PictureError> {
+fn to_srgb8(chunk: DecodingResult, srgb: &Srgb) -> Result<Vec<u8>, PictureError> {
     Ok(match chunk {
         DecodingResult::U8(samples) => samples,
         DecodingResult::U16(samples) => samples.into_iter().map(|sample| sample.to_be_bytes()[0]).collect(),

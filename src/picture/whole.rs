@@ -2,6 +2,8 @@
 
 //! Formats whose decoders want the whole picture in memory: JPEG, WebP, BMP and TGA.
 
+use std::io::{self, SeekFrom};
+
 use image::codecs::bmp::BmpDecoder;
 use image::codecs::jpeg::JpegDecoder;
 use image::codecs::tga::TgaDecoder;
@@ -9,10 +11,11 @@ use image::codecs::webp::WebPDecoder;
 use image::{ColorType, ImageDecoder, ImageError, Limits};
 
 use super::canvas::Canvas;
-use super::{PictureError, Source, over_black};
+use super::{FixedHeader, PictureError, Source, jpeg, over_black};
 
-/// Bytes of a picture in memory: 16k x 8k with three bytes a pixel.
-const MOST_PIXELS: u64 = 400 << 20;
+/// Bytes of a decoder with all its pixels: a JPEG of 16k x 8k, and its file of up to 64 MB. The process is given a little
+/// more.
+const MOST_BYTES: u64 = 448 << 20;
 
 /// The formats.
 #[derive(Debug, Clone, Copy)]
@@ -25,6 +28,7 @@ pub(super) enum WholeFormat {
 
 /// Of an animation it is the first picture.
 pub(super) fn read(source: &mut dyn Source, format: WholeFormat) -> Result<Canvas, PictureError> {
+    let needs = Needs::of(source, format)?;
     let mut decoder: Box<dyn ImageDecoder + '_> = match format {
         WholeFormat::Jpeg => Box::new(JpegDecoder::new(source)?),
         WholeFormat::WebP => Box::new(WebPDecoder::new(source)?),
@@ -33,13 +37,16 @@ pub(super) fn read(source: &mut dyn Source, format: WholeFormat) -> Result<Canva
     };
     let (width, height) = decoder.dimensions();
     let mut canvas = Canvas::new(width, height)?;
-    if decoder.total_bytes() > MOST_PIXELS {
+    let pixels = u64::from(width) * u64::from(height);
+    let bytes = decoder.total_bytes() + needs.fixed + needs.a_pixel * pixels;
+    if bytes > MOST_BYTES {
         return Err(PictureError::TooLarge(format!(
-            "{width} x {height} pixels as {format:?}"
+            "{width} x {height} pixels as {format:?}, whose decoder needs {} MB",
+            bytes >> 20
         )));
     }
     let mut limits = Limits::no_limits();
-    limits.max_alloc = Some(MOST_PIXELS);
+    limits.max_alloc = Some(MOST_BYTES);
     decoder.set_limits(limits)?;
     let color = decoder.color_type();
     if !matches!(
@@ -55,6 +62,40 @@ pub(super) fn read(source: &mut dyn Source, format: WholeFormat) -> Result<Canva
         canvas.paint(0, y, over_black(row, samples));
     }
     Ok(canvas)
+}
+
+/// What a decoder has in memory beside its result, in bytes, as their code has it (zune-jpeg 0.5, image-webp 0.2).
+#[derive(Debug, Default)]
+struct Needs {
+    fixed: u64,
+    a_pixel: u64,
+}
+
+impl Needs {
+    fn of(source: &mut dyn Source, format: WholeFormat) -> io::Result<Self> {
+        let needs = match format {
+            WholeFormat::Bmp | WholeFormat::Tga => Self::default(),
+            WholeFormat::WebP => {
+                let header = FixedHeader::read(source, 16, true)?;
+                let a_pixel = match header.bytes.get(12..) {
+                    // Brightness, and colour at half its resolution.
+                    Some(b"VP8 ") => 2,
+                    // The same picture with alpha.
+                    Some(b"VP8L") => 4,
+                    // An animation's canvas and its first picture; or alpha, which comes as a picture.
+                    _ => 10,
+                };
+                Self { fixed: 0, a_pixel }
+            }
+            WholeFormat::Jpeg => Self {
+                a_pixel: 2 * u64::from(jpeg::kept_components(source)?),
+                // The file, in a list that has doubled until it fit.
+                fixed: source.seek(SeekFrom::End(0))?.next_power_of_two(),
+            },
+        };
+        source.rewind()?;
+        Ok(needs)
+    }
 }
 
 impl From<ImageError> for PictureError {
