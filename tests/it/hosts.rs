@@ -257,7 +257,7 @@ fn a10_an_exec_without_memory_fails_the_task_with_the_reason() {
 fn f10_a_flood_while_nobody_listens_fills_neither_memory_nor_disk() {
     let (farm, node) = Farm::with_awake_node();
     let task = farm
-        .script("until [ -e go ]; do sleep 0.02; done; yes 'a line of a flood that nobody wants' | head -c 200000000");
+        .script("until [ -e go ]; do sleep 0.02; done; yes 'a line of a flood that nobody wants' | head -c 100000000");
     farm.reaches(&task, TaskStatus::Active);
     farm.manager.stop();
     fs::write(node.folder.join("go"), "").unwrap();
