@@ -33,7 +33,7 @@ const SCENES: [Scene; 2] = [
     },
     Scene {
         name: "a file of 300 MB",
-        script: "bpy.ops.mesh.primitive_grid_add(x_subdivisions=1600, y_subdivisions=1600)",
+        script: "bpy.ops.mesh.primitive_grid_add(x_subdivisions=1600, y_subdivisions=1600); ",
         frames: [4, 8],
         goal: "2 s",
     },
@@ -123,7 +123,7 @@ fn with_warm(contender: &Contender, is_kept: bool) -> Contender {
 
 fn make(scene: &Scene, folder: &Path) -> Result {
     let script = format!(
-        "import bpy; {}; r = bpy.context.scene.render; r.engine = 'CYCLES'; bpy.context.scene.cycles.samples = 1; \
+        "import bpy; {}r = bpy.context.scene.render; r.engine = 'CYCLES'; bpy.context.scene.cycles.samples = 1; \
          bpy.context.scene.cycles.use_denoising = False; r.resolution_x = r.resolution_y = 64; \
          c = bpy.data.objects['Cube']; c.keyframe_insert('location', frame=1); c.location.x = 3; \
          c.keyframe_insert('location', frame=100); \
