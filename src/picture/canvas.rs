@@ -137,7 +137,9 @@ impl Row<'_> {
         if across.first != self.place {
             self.go_to(across.first);
         }
-        let light = pixel.map(f32::from);
+        let [red, green, blue] = pixel;
+        // Not by `map`: that is a call, where the program is made small.
+        let light = [red.into(), green.into(), blue.into()];
         add(&mut self.here, light, across.part);
         if across.rest > 0.0 {
             add(&mut self.next, light, across.rest);

@@ -118,7 +118,7 @@ fn over_black(row: &[u8], samples: usize) -> impl Iterator<Item = [u8; 3]> {
         [grey] => [grey; 3],
         [grey, alpha] => [through(grey, alpha); 3],
         [red, green, blue] => [red, green, blue],
-        [red, green, blue, alpha, ..] => [red, green, blue].map(|light| through(light, alpha)),
+        [red, green, blue, alpha, ..] => [through(red, alpha), through(green, alpha), through(blue, alpha)],
         [] => [0; 3],
     })
 }
