@@ -304,7 +304,8 @@ fn j15_a_third_signal_takes_it_away_too() {
         row.contains("ending: the worker is shutting down")
     });
     stage.node.signal_again(Signal::SIGTERM);
-    stage.node.signal_again(Signal::SIGTERM);
+    // Of another kind: it counts at once, before the second one has ended all that is waited for.
+    stage.node.signal(Signal::SIGINT);
     stage.node.ended();
     stage.last_row("a line of the log to be last", is_log);
     stage.node.nothing_left_but_files();
@@ -315,8 +316,8 @@ fn j15_a_third_signal_ends_a_job_in_the_background_that_may_not_write() {
     let mut stage = Stage::new(30, 120);
     stage.node.set("blender_grace", "30s");
     fs::write(stage.node.folder.join("stubborn"), "").unwrap();
-    // Signals until there is nothing to send one to, far enough from each other to count.
-    let jobs = r#"stty tostop; "$0" "$@"; bg; while kill $! 2> /dev/null; do sleep 0.15; done; jobs"#;
+    // The first two far enough from each other to count, the third before the second has ended all that is waited for.
+    let jobs = r#"stty tostop; "$0" "$@"; bg; kill $!; sleep 0.15; kill $!; kill -INT $!; wait; jobs"#;
     stage.render(&["setsid", "--ctty", "bash", "-mc", jobs]);
     stage.last_row("the live line", |row| row.contains("frame 1 of 4"));
     stage.terminal.type_in(CTRL_Z);
