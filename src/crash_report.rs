@@ -2,12 +2,12 @@
 
 //! The reports that Blender writes when it crashes: `NAME.crash.txt` in its temporary directory, which goes with it.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs;
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use nix::libc::{O_NOFOLLOW, O_NONBLOCK};
+use crate::files::open_unlinked;
 
 /// So many bytes of a report are copied, from its end, where the backtrace is.
 const MAX_REPORT: u64 = 64 << 10;
@@ -15,6 +15,7 @@ const MAX_REPORT: u64 = 64 << 10;
 const MAX_REPORTS: usize = 4;
 /// So many names in the directory are read.
 const MAX_NAMES: usize = 10_000;
+
 /// The crash reports in a folder, as lines for a log, if there are any. Blocks.
 pub(crate) fn reports(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten().take(MAX_NAMES);
@@ -41,16 +42,10 @@ pub(crate) fn reports(folder: &Path) -> Vec<String> {
 
 /// Reads the end of a report. Returns how many bytes were left out, and the text.
 fn report(path: &Path) -> io::Result<(u64, String)> {
-    let file: File = OpenOptions::new()
-        .read(true)
-        .custom_flags(O_NOFOLLOW | O_NONBLOCK)
-        .open(path)?;
-    let data = file.metadata()?;
-    if !data.is_file() {
-        return Err(io::Error::other("it is not a file"));
-    }
-    let missing = data.len().saturating_sub(MAX_REPORT);
-    let mut bytes = vec![0; usize::try_from(data.len() - missing).unwrap_or(0)];
+    let file = open_unlinked(path)?;
+    let length = file.metadata()?.len();
+    let missing = length.saturating_sub(MAX_REPORT);
+    let mut bytes = vec![0; usize::try_from(length - missing).unwrap_or(0)];
     file.read_exact_at(&mut bytes, missing)?;
     Ok((missing, String::from_utf8_lossy(&bytes).into_owned()))
 }

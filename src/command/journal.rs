@@ -28,6 +28,7 @@ use tracing::warn;
 use super::unfinished_pictures::FileStamp;
 use crate::blocking::run_blocking_within;
 use crate::clock;
+use crate::files::{is_shortage, open_unlinked};
 
 /// How long a home that does not answer may hold up a run.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -210,7 +211,8 @@ fn sync(file: &File, folder: &Path) -> io::Result<()> {
     folder.parent().map_or(Ok(()), |home| File::open(home)?.sync_all())
 }
 
-/// What is in `folder`, oldest first; noted there as tried. A file that tells nothing is removed, and said.
+/// What is in `folder`, oldest first; noted there as tried. A file that tells nothing is removed, and said; one for which
+/// there was no descriptor is left for the next look.
 pub(super) fn read_cut_off_runs(folder: &Path) -> Vec<CutOffRun> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let mut paths: Vec<_> = entries.map(|entry| entry.path()).collect();
@@ -228,24 +230,22 @@ pub(super) fn read_cut_off_runs(folder: &Path) -> Vec<CutOffRun> {
                 }
                 found.push(leftover);
             }
-            Err(error) => {
-                warn!(path = %path.display(), "cannot tell what a cut off run of Blender wrote: {error}");
-                fs::remove_file(&path).ok();
-            }
+            Err(error) => not_read(&path, &error),
         }
     }
     found
 }
 
-fn read(path: &Path) -> io::Result<CutOffRun> {
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(O_NOFOLLOW | O_NONBLOCK)
-        .open(path)?;
-    let found = file.metadata()?;
-    if !found.is_file() {
-        return Err(io::Error::other("it is not a file"));
+fn not_read(path: &Path, error: &io::Error) {
+    warn!(path = %path.display(), "cannot tell what a cut off run of Blender wrote: {error}");
+    if !is_shortage(error) {
+        fs::remove_file(path).ok();
     }
+}
+
+fn read(path: &Path) -> io::Result<CutOffRun> {
+    let file = open_unlinked(path)?;
+    let found = file.metadata()?;
     let mut lines = BufReader::new(file.take(READ_MOST)).split(b'\n');
     let first = lines
         .next()
@@ -320,6 +320,15 @@ mod tests {
         }
         journal.end().await;
         assert!(read_cut_off_runs(&folder).is_empty());
+    }
+
+    #[test]
+    fn f9_a_file_for_which_there_is_no_descriptor_is_left_for_later() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        not_read(file.path(), &nix::errno::Errno::EMFILE.into());
+        assert!(file.path().exists());
+        not_read(file.path(), &io::ErrorKind::InvalidData.into());
+        assert!(!file.path().exists());
     }
 
     #[test]

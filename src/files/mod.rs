@@ -4,7 +4,7 @@
 //!
 //! Where a file is expected there may be anything: a named pipe, whose opening waits for a process that writes; a device
 //! that never ends; a file of a terabyte. Everything that is read by a path from outside, or that a task could have put
-//! there, goes through here. A socket or a folder is refused as well, and links are followed.
+//! there, goes through here. A socket or a folder is refused as well, and links are followed, but by [`open_unlinked`].
 //!
 //! A file system may also stand still (a frozen snapshot, a server that is gone): what the event loop has to do with the
 //! files of the home it lets a [`Thread`] do.
@@ -45,6 +45,18 @@ pub(crate) fn open_with(path: &Path, options: &mut OpenOptions) -> io::Result<Fi
     }
     // The standard library adds O_CLOEXEC. To a regular file O_NONBLOCK means nothing.
     let file = options.custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
+    regular(file.metadata()?.file_type())?;
+    Ok(file)
+}
+
+/// Opens a file to be read, where a link is none: whoever may write there could have put one to anything.
+///
+/// # Errors
+/// As [`open`].
+pub(crate) fn open_unlinked(path: &Path) -> io::Result<File> {
+    regular(fs::symlink_metadata(path)?.file_type())?;
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
     regular(file.metadata()?.file_type())?;
     Ok(file)
 }
@@ -99,6 +111,7 @@ fn regular(kind: FileType) -> io::Result<()> {
     let what = match kind {
         kind if kind.is_file() => return Ok(()),
         kind if kind.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
+        kind if kind.is_symlink() => "a link",
         kind if kind.is_fifo() => "a named pipe",
         kind if kind.is_socket() => "a socket",
         _ => "a device",
@@ -124,6 +137,13 @@ mod tests {
         let error = |path: &Path| read(path, 10).unwrap_err().to_string();
         assert_eq!(error(&path), "it is a named pipe, not a file");
         assert_eq!(error(Path::new("/dev/zero")), "it is a device, not a file");
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink("/etc/passwd", &link).unwrap();
+        assert!(open(&link).is_ok());
+        assert_eq!(
+            open_unlinked(&link).unwrap_err().to_string(),
+            "it is a link, not a file"
+        );
         assert_eq!(read(dir.path(), 1).unwrap_err().kind(), io::ErrorKind::IsADirectory);
         let mut write = OpenOptions::new();
         write.write(true).create(true).truncate(true);

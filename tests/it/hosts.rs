@@ -159,6 +159,47 @@ fn f9_a_task_that_ends_while_there_are_no_descriptors_loses_no_line_and_leaves_n
 }
 
 #[test]
+fn f9_a_start_with_too_few_descriptors_loses_no_report() {
+    if missing("prlimit") {
+        return;
+    }
+    let (farm, mut node) = Farm::with_awake_node();
+    let task = farm.running("echo running; until [ -e go ]; do sleep 0.02; done; echo the last line");
+    farm.manager.stop();
+    fs::write(node.folder.join("go"), "").unwrap();
+    node.outcome_on_disk(&task);
+    node.kill();
+    node.nothing_left_but_files();
+    // It fails at one point after the other of the way, until it finds enough.
+    for few in 4..20 {
+        let begun = node.log().len();
+        start_through(&mut node, ["prlimit", &format!("--nofile={few}")]);
+        let said = |node: &Node| node.log().get(begun..).unwrap_or_default().to_owned();
+        until(
+            "the start to fail, or to look for the Manager",
+            || (!node.runs() || said(&node).contains("using Manager")).then_some(()),
+            String::new,
+        );
+        match node.runs() {
+            true => node.kill(),
+            false => assert_ne!(node.ended(), 0),
+        }
+        let damaged = node.home().join("spool/damaged");
+        assert_eq!(
+            fs::read_dir(damaged).unwrap().count(),
+            0,
+            "{few}: {}",
+            &node.log()[begun..]
+        );
+    }
+    farm.manager.start_again().unwrap();
+    node.start();
+    farm.completed(&task);
+    assert!(farm.log(&task).contains(" > the last line"), "{}", farm.log(&task));
+    node.finish();
+}
+
+#[test]
 fn f9_a_worker_without_descriptors_waits_for_some_and_loses_nothing() {
     if missing("prlimit") {
         return;
