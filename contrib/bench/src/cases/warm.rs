@@ -121,23 +121,27 @@ fn with_warm(contender: &Contender, is_kept: bool) -> Contender {
     }
 }
 
-fn make(scene: &Scene, folder: &Path) -> Result {
-    let script = format!(
+/// What makes the file of a scene.
+fn script(scene: &Scene, file: &Path) -> String {
+    format!(
         "import bpy; {}r = bpy.context.scene.render; r.engine = 'CYCLES'; bpy.context.scene.cycles.samples = 1; \
          bpy.context.scene.cycles.use_denoising = False; r.resolution_x = r.resolution_y = 64; \
          c = bpy.data.objects['Cube']; c.keyframe_insert('location', frame=1); c.location.x = 3; \
          c.keyframe_insert('location', frame=100); \
          bpy.ops.wm.save_as_mainfile(filepath={:?}, compress=False)",
         scene.script,
-        folder.join(FILE).display().to_string()
-    );
+        file.display().to_string()
+    )
+}
+
+fn make(scene: &Scene, folder: &Path) -> Result {
     output(Command::new("blender").args([
         "-b",
         "--factory-startup",
         "--python-exit-code",
         "1",
         "--python-expr",
-        &script,
+        &script(scene, &folder.join(FILE)),
     ]))
     .map(drop)
 }
@@ -163,5 +167,22 @@ fn output(command: &mut Command) -> Result<String> {
         Ok(text)
     } else {
         Err(format!("{command:?}: {}\n{text}", ended.status))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_makes_a_file_is_python() {
+        if test_needs::missing("python3") {
+            return;
+        }
+        for scene in &SCENES {
+            let script = script(scene, Path::new("/a \"b/scene.blend"));
+            let check = "import sys; compile(sys.argv[1], 'scene', 'exec')";
+            output(Command::new("python3").args(["-c", check, &script])).unwrap();
+        }
     }
 }
