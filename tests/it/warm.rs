@@ -248,18 +248,15 @@ fn a_task_that_is_cancelled_in_it_ends_as_any_other() {
     if missing("python3") {
         return;
     }
-    let warm = Warm::new(&[]);
-    warm.file("x.blend", &json!({"at": {"2": "wait"}}));
-    let tasks = warm.job("x.blend", &[1, 2]);
-    warm.farm.says(&tasks[1], "> waiting");
-    cancel(&warm.farm, &tasks[1]);
+    let (warm, task) = Warm::waiting();
+    cancel(&warm.farm, &task);
     warm.cold();
     until(
         "the log to say why",
-        || warm.farm.log(&tasks[1]).contains("Stopped: ").then_some(()),
-        || warm.farm.log(&tasks[1]),
+        || warm.farm.log(&task).contains("Stopped: ").then_some(()),
+        || warm.farm.log(&task),
     );
-    let log = warm.farm.log(&tasks[1]);
+    let log = warm.farm.log(&task);
     assert!(
         log.contains("ended as asked") && !log.contains("rendered this"),
         "{log}"
@@ -272,18 +269,15 @@ fn k5_what_it_answers_once_its_task_is_stopped_counts_for_nothing() {
     if missing("python3") {
         return;
     }
-    let warm = Warm::new(&[]);
-    warm.file("x.blend", &json!({"at": {"2": "wait"}}));
-    let tasks = warm.job("x.blend", &[1, 2]);
-    warm.farm.says(&tasks[1], "> waiting");
+    let (warm, task) = Warm::waiting();
     warm.farm.ask(WorkerStatus::Asleep, When::Now);
     warm.farm.status(WorkerStatus::Asleep);
     // Not the 20 s that one is kept, nor the time for which one is asked to end.
     warm.cold();
-    assert_eq!(warm.farm.outcomes(&tasks[1]), Vec::<String>::new());
+    assert_eq!(warm.farm.outcomes(&task), Vec::<String>::new());
     fs::write(warm.path("go"), "").unwrap();
     warm.farm.ask(WorkerStatus::Awake, When::Now);
-    warm.farm.completed(&tasks[1]);
+    warm.farm.completed(&task);
     assert_eq!(warm.picture(2), "whole 2");
     warm.node.finish();
 }
@@ -293,13 +287,10 @@ fn k5_a_render_that_somebody_else_has_broken_off_is_done_again() {
     if missing("python3") {
         return;
     }
-    let warm = Warm::new(&[]);
-    warm.file("x.blend", &json!({"at": {"2": "wait"}}));
-    let tasks = warm.job("x.blend", &[1, 2]);
-    warm.farm.says(&tasks[1], "> waiting");
+    let (warm, task) = Warm::waiting();
     kill(Pid::from_raw(warm.noted("loads")[0]), Signal::SIGINT).unwrap();
     fs::write(warm.path("go"), "").unwrap();
-    warm.farm.completed(&tasks[1]);
+    warm.farm.completed(&task);
     assert_eq!(warm.picture(2), "whole 2");
     warm.node.finish();
 }

@@ -39,6 +39,15 @@ impl Warm {
         warm
     }
 
+    /// One whose kept Blender is at a frame that waits for the file `go`; also the task that waits.
+    pub(super) fn waiting() -> (Self, String) {
+        let warm = Self::new(&[]);
+        warm.file("x.blend", &json!({"at": {"2": "wait"}}));
+        let task = warm.job("x.blend", &[1, 2]).remove(1);
+        warm.farm.says(&task, "> waiting");
+        (warm, task)
+    }
+
     pub(super) fn path(&self, name: &str) -> PathBuf {
         self.node.folder.join(name)
     }
