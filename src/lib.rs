@@ -26,6 +26,7 @@ mod crash_report;
 mod departure;
 mod discovery;
 mod document;
+mod elapsed;
 mod files;
 pub mod fuzzing;
 pub mod generators;

@@ -28,7 +28,7 @@ pub(crate) enum Unit {
 }
 
 /// How far a task is.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Progress {
     /// What is counted.
     pub unit: Unit,
@@ -36,8 +36,11 @@ pub(crate) struct Progress {
     pub done: u32,
     /// So many there are; 0: nobody knows.
     pub all: u32,
+    #[serde(with = "crate::elapsed")]
     began: Instant,
+    #[serde(default, with = "crate::elapsed::option")]
     first: Option<Instant>,
+    #[serde(default, with = "crate::elapsed::option")]
     last: Option<Instant>,
 }
 

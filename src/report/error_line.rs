@@ -3,6 +3,7 @@
 //! Which line of a program's output says why it failed: the last that speaks of an error, or else the last.
 
 use memchr::memmem::Finder;
+use serde::{Deserialize, Serialize};
 
 /// How much of a line is looked at and kept, in bytes.
 const LONGEST: usize = 300;
@@ -24,6 +25,14 @@ pub(super) struct ErrorLine {
     tells: bool,
 }
 
+/// What of it a successor has to know.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct HandedErrorLine {
+    line: String,
+    tells: bool,
+}
+
 impl Default for ErrorLine {
     fn default() -> Self {
         Self {
@@ -36,6 +45,21 @@ impl Default for ErrorLine {
 }
 
 impl ErrorLine {
+    pub(super) fn hand_over(self) -> HandedErrorLine {
+        HandedErrorLine {
+            line: self.line,
+            tells: self.tells,
+        }
+    }
+
+    pub(super) fn take_over(handed: HandedErrorLine) -> Self {
+        Self {
+            line: handed.line,
+            tells: handed.tells,
+            ..Self::default()
+        }
+    }
+
     /// Adds a line of output.
     pub(super) fn add(&mut self, line: &str) {
         let start = line.trim_start();

@@ -3,12 +3,14 @@
 //! Pictures for the Manager's "last rendered" view: the newest wins, and any failure just drops it.
 
 use std::convert::Infallible;
+use std::ffi::OsString;
 use std::future::pending;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
-use std::time::{Duration, SystemTime};
+use std::rc::{Rc, Weak};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use std::{fs, io};
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::{debug, info};
@@ -19,6 +21,7 @@ use crate::chain::chain;
 use crate::files;
 use crate::manager::{Manager, Picture, PictureAnswer};
 use crate::process::{Exit, Launcher, ProcessSpec, StartError};
+use crate::spool::millis;
 use crate::timings::Timings;
 
 /// What the clocks of a file server and of this node may differ, for a file to count as written by the task.
@@ -39,7 +42,17 @@ struct Candidate {
     began: SystemTime,
 }
 
-/// The newest picture that a task wrote, until the sender takes it. Clones lead to the same sender.
+/// A picture as one process hands it over to the next.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct HandedPicture {
+    task: String,
+    /// As bytes: a path is not always text.
+    path: OsString,
+    /// When the task began, in milliseconds since 1970.
+    began: u64,
+}
+
+/// The newest picture that a task wrote, until it was sent. Clones lead to the same sender.
 #[derive(Debug, Clone)]
 pub(crate) struct PreviewQueue(Rc<watch::Sender<Option<Candidate>>>);
 
@@ -47,6 +60,8 @@ pub(crate) struct PreviewQueue(Rc<watch::Sender<Option<Candidate>>>);
 #[derive(Debug)]
 pub(crate) struct PreviewSender {
     newest: watch::Receiver<Option<Candidate>>,
+    /// To tell it that a picture is done with.
+    queue: Weak<watch::Sender<Option<Candidate>>>,
     /// The small picture. There is never more than one.
     output: PathBuf,
     /// How long one may take to be read and scaled.
@@ -66,13 +81,15 @@ impl PreviewQueue {
     /// The sender keeps the picture it works on in `folder`, which is ours and exists.
     pub(crate) fn new(folder: &Path, timings: &Timings) -> (Self, PreviewSender) {
         let (queue, newest) = watch::channel(None);
+        let queue = Rc::new(queue);
         let sender = PreviewSender {
             newest,
+            queue: Rc::downgrade(&queue),
             output: folder.join("picture.jpg"),
             limit: timings.picture,
             said: Said::default(),
         };
-        (Self(Rc::new(queue)), sender)
+        (Self(queue), sender)
     }
 
     /// A task that began then wrote a picture. It takes the place of one that was not taken yet.
@@ -82,6 +99,22 @@ impl PreviewQueue {
             path: path.to_owned(),
             began,
         }));
+    }
+
+    /// The newest picture, unless it was sent. One that is in work now is handed over, too.
+    pub(crate) fn hand_over(&self) -> Option<HandedPicture> {
+        let newest = self.0.borrow().clone()?;
+        Some(HandedPicture {
+            task: newest.task,
+            path: newest.path.into_os_string(),
+            began: millis(newest.began.duration_since(UNIX_EPOCH).unwrap_or_default()),
+        })
+    }
+
+    /// Sends a picture that was handed over.
+    pub(crate) fn take_over(&self, handed: &HandedPicture) {
+        let began = UNIX_EPOCH.checked_add(Duration::from_millis(handed.began));
+        self.produced(&handed.task, began.unwrap_or(UNIX_EPOCH), Path::new(&handed.path));
     }
 }
 
@@ -97,6 +130,19 @@ impl PreviewSender {
             let output = self.output.clone();
             // Where none was made there is nothing to remove.
             run_blocking(move || fs::remove_file(output).ok()).await;
+            self.done();
+        }
+    }
+
+    /// Nothing more is to be done for the picture that was taken last, unless it was written anew meanwhile.
+    fn done(&self) {
+        if let Some(queue) = self.queue.upgrade()
+            && !self.newest.has_changed().unwrap_or(false)
+        {
+            queue.send_if_modified(|newest| {
+                *newest = None;
+                false
+            });
         }
     }
 
@@ -217,6 +263,9 @@ enum NoPicture {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -230,6 +279,34 @@ mod tests {
         assert!(late.is_err(), "{late:?}");
         queue.clone().produced("t", SystemTime::UNIX_EPOCH, Path::new("3.png"));
         assert_eq!(sender.next().await.path, Path::new("3.png"), "written anew");
+    }
+
+    /// What is handed over goes as text.
+    fn handed(queue: &PreviewQueue) -> Option<HandedPicture> {
+        let text = serde_json::to_string(&queue.hand_over()).unwrap();
+        serde_json::from_str(&text).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_newest_picture_is_handed_over_until_it_is_done_with() {
+        let (queue, mut sender) = PreviewQueue::new(Path::new("/home"), &Timings::default());
+        assert_eq!(handed(&queue), None);
+        let path = Path::new(OsStr::from_bytes(b"/r\xe4nder/1.png"));
+        let began = SystemTime::UNIX_EPOCH + Duration::from_millis(1300);
+        queue.produced("t", began, path);
+        let waiting = handed(&queue).unwrap();
+        let candidate = sender.next().await;
+        assert_eq!(handed(&queue).as_ref(), Some(&waiting), "it is in work");
+        queue.produced("t", began, path);
+        sender.done();
+        assert_eq!(handed(&queue).as_ref(), Some(&waiting), "it was written anew");
+        sender.next().await;
+        sender.done();
+        assert_eq!(handed(&queue), None);
+
+        let (queue, mut sender) = PreviewQueue::new(Path::new("/home"), &Timings::default());
+        queue.take_over(&waiting);
+        assert_eq!(sender.next().await, candidate);
     }
 
     #[test]

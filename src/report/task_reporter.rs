@@ -3,11 +3,12 @@
 //! Writes the report of one task.
 
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use serde::{Deserialize, Serialize};
 use tracing::warn;
 
-use super::error_line::ErrorLine;
+use super::error_line::{ErrorLine, HandedErrorLine};
 use super::orphaned_run;
 use super::preview::PreviewQueue;
 use super::program_end::{one_line, program_end, program_use};
@@ -18,7 +19,7 @@ use crate::outcome::{Incomplete, Outcome};
 use crate::process::{EndNote, Finished};
 use crate::progress::{Progress, Unit};
 use crate::protocol::AssignedTask;
-use crate::spool::{Cause, Spool, SpoolError, TaskWriter};
+use crate::spool::{Cause, Spool, SpoolError, TaskWriter, millis};
 
 /// So much of an id is enough to ask for a task.
 const SHORT: usize = 8;
@@ -39,6 +40,17 @@ pub(crate) struct TaskReporter {
     /// Why the last program failed, as it printed.
     error_line: ErrorLine,
     /// `pid=N > ` of the program that printed last.
+    prefix: (i32, String),
+}
+
+/// What the reporter of a running task knows, for the process that goes on with it. The rest is in the spool.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct HandedReport {
+    /// Milliseconds since 1970.
+    began: u64,
+    counts: Counts,
+    error_line: HandedErrorLine,
     prefix: (i32, String),
 }
 
@@ -65,6 +77,41 @@ impl TaskReporter {
             unit: Progress::of(task).unit,
             error_line: ErrorLine::default(),
             prefix: (0, String::new()),
+        })
+    }
+
+    /// Lets go of a task that goes on. The spool is to be handed over after it.
+    pub(crate) fn hand_over(self) -> HandedReport {
+        self.writer.hand_over();
+        HandedReport {
+            began: millis(self.began.duration_since(UNIX_EPOCH).unwrap_or_default()),
+            counts: self.counts,
+            error_line: self.error_line.hand_over(),
+            prefix: self.prefix,
+        }
+    }
+
+    /// Goes on with the report of a task that was handed over; `None` where the spool does not know it as running.
+    pub(crate) fn take_over(
+        spool: &Spool,
+        pictures: &PreviewQueue,
+        metrics: &Metrics,
+        task: &AssignedTask,
+        handed: HandedReport,
+    ) -> Option<Self> {
+        Some(Self {
+            writer: spool.resume(&task.uuid)?,
+            began: UNIX_EPOCH
+                .checked_add(Duration::from_millis(handed.began))
+                .unwrap_or(UNIX_EPOCH),
+            counts: handed.counts,
+            error_line: ErrorLine::take_over(handed.error_line),
+            prefix: handed.prefix,
+            task: task.uuid.to_string(),
+            name: task.name.clone(),
+            pictures: pictures.clone(),
+            metrics: metrics.clone(),
+            unit: Progress::of(task).unit,
         })
     }
 
@@ -176,5 +223,51 @@ impl TaskReporter {
             self.name,
             printed.unwrap_or_default()
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spool::{Limits, Sender};
+    use crate::timings::Timings;
+
+    /// The spool becomes that of the successor.
+    fn hand_over(home: &Path, spool: &Spool) -> (Spool, Sender) {
+        let text = serde_json::to_string(&spool.hand_over()).unwrap();
+        let handed = serde_json::from_str(&text).unwrap();
+        Spool::of(Spool::take_over(home, handed, Limits::default(), &Timings::default()).unwrap())
+    }
+
+    #[test]
+    fn a_report_that_is_handed_over_goes_on_where_it_was() {
+        let home = tempfile::tempdir().unwrap();
+        let (spool, _sender) = Spool::open(home.path(), Limits::default(), &Timings::default()).unwrap();
+        let (pictures, _pictures_sender) = PreviewQueue::new(home.path(), &Timings::default());
+        let metrics = Metrics::new("1").unwrap();
+        let task = serde_json::from_str(r#"{"uuid":"t","name":"n","commands":[],"steps_total":2}"#).unwrap();
+        let mut reporter = TaskReporter::begin(&spool, &pictures, &metrics, &task).unwrap();
+        reporter.output(7, "Error: no such scene");
+        reporter.produced(Path::new("/1.png"));
+        reporter.step();
+        let began = reporter.began;
+
+        let text = serde_json::to_string(&reporter.hand_over()).unwrap();
+        let (spool, _sender) = hand_over(home.path(), &spool);
+        let handed = serde_json::from_str(&text).unwrap();
+        let mut reporter = TaskReporter::take_over(&spool, &pictures, &metrics, &task, handed).unwrap();
+        reporter.output(7, "Blender quit");
+        assert_eq!(reporter.error_line.line(), Some("Error: no such scene"));
+        assert!(began.duration_since(reporter.began).unwrap() < Duration::from_millis(1));
+        reporter.produced(Path::new("/2.png"));
+        reporter.step();
+        let totals = reporter.close(&Ok(())).unwrap().to_string();
+        assert!(
+            totals.starts_with("2 steps in ") && totals.ends_with(", 2 pictures"),
+            "{totals}"
+        );
+        assert!(spool.is_completed("t"));
+        let gone = TaskReporter::take_over(&spool, &pictures, &metrics, &task, HandedReport::default());
+        assert!(gone.is_none(), "it does not run");
     }
 }

@@ -5,6 +5,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::process::Finished;
 use crate::progress::{Estimate, Progress, Unit, precise};
 
@@ -20,7 +22,8 @@ pub(crate) struct TaskTotals {
 }
 
 /// What is counted while it runs.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub(super) struct Counts {
     peak_memory: u64,
     pictures: u32,

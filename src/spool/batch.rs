@@ -8,7 +8,8 @@ use crate::protocol::TaskUpdate;
 /// What is to be sent next of a folder.
 #[derive(Debug)]
 pub(super) enum Batch {
-    Progress(ProgressUpdate),
+    /// The folder keeps what it consists of until it is answered.
+    Progress(TaskUpdate),
     /// Everything before it was accepted.
     Outcome(TaskUpdate),
     /// Nothing waits; of a task that is over nothing will come.

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::manager::{Backoff, ManagerError};
@@ -22,6 +23,16 @@ pub(super) struct DeliveryState {
     pub(super) most: Option<usize>,
 }
 
+/// What of it a successor has to know. Its first try comes at once.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct HandedDelivery {
+    #[serde(with = "crate::elapsed::option")]
+    stuck_since: Option<Instant>,
+    apart: bool,
+    most: Option<usize>,
+}
+
 impl DeliveryState {
     pub(super) fn new(timings: &Timings) -> Self {
         Self {
@@ -30,6 +41,23 @@ impl DeliveryState {
             stuck_since: None,
             apart: false,
             most: None,
+        }
+    }
+
+    pub(super) fn hand_over(&self) -> HandedDelivery {
+        HandedDelivery {
+            stuck_since: self.stuck_since,
+            apart: self.apart,
+            most: self.most,
+        }
+    }
+
+    pub(super) fn take_over(handed: &HandedDelivery, timings: &Timings) -> Self {
+        Self {
+            stuck_since: handed.stuck_since,
+            apart: handed.apart,
+            most: handed.most,
+            ..Self::new(timings)
         }
     }
 

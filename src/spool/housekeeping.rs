@@ -50,13 +50,17 @@ fn earliest(shared: &Shared) -> Option<(Instant, SharedFolder)> {
 }
 
 async fn sync(folder: &SharedFolder) {
-    let path = {
-        let mut folder = folder.borrow_mut();
-        folder.mark_synced();
-        folder.path.clone()
+    let (path, begun) = {
+        let folder = folder.borrow();
+        (folder.path.clone(), folder.begun)
     };
     let synced = path.clone();
-    match run_blocking(move || disk::sync_folder(&synced)).await {
+    let done = run_blocking(move || disk::sync_folder(&synced)).await;
+    // What failed is not tried again. Another run of the task may have begun and ended meanwhile.
+    if folder.borrow().begun == begun {
+        folder.borrow_mut().mark_synced();
+    }
+    match done {
         Ok(()) => debug!(path = %path.display(), "an outcome waits, safe against a power cut"),
         // Delivered meanwhile, the folder has moved away.
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}

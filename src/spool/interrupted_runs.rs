@@ -35,7 +35,15 @@ pub(super) struct InterruptedRuns {
     unsaved: bool,
 }
 
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+/// The same as a successor gets it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct HandedInterruptions {
+    tasks: BTreeMap<String, Interruptions>,
+    unsaved: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Interruptions {
     times: u32,
     /// Milliseconds since 1970.
@@ -55,6 +63,22 @@ impl InterruptedRuns {
             tasks: tasks.unwrap_or_default(),
             files,
             unsaved: false,
+        }
+    }
+
+    pub(super) fn hand_over(&self) -> HandedInterruptions {
+        HandedInterruptions {
+            tasks: self.tasks.clone(),
+            unsaved: self.unsaved,
+        }
+    }
+
+    pub(super) fn take_over(spool: &Path, handed: HandedInterruptions, files: Thread) -> Self {
+        Self {
+            path: spool.join(NAME),
+            tasks: handed.tasks,
+            files,
+            unsaved: handed.unsaved,
         }
     }
 

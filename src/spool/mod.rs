@@ -17,11 +17,21 @@
 //! The disk may be full, read-only, or stand still: then reports wait in memory, bounded, and lines that do not fit are
 //! counted. No file is touched on the event loop, but in a thread that is not waited for long.
 
+#![cfg_attr(
+    not(test),
+    expect(
+        dead_code,
+        unused_imports,
+        reason = "used by the hand-over of the worker, which comes with it"
+    )
+)]
+
 mod batch;
 mod context;
 mod delivery_state;
 mod disk;
 mod error;
+mod handed;
 mod history;
 mod housekeeping;
 mod interrupted_runs;
@@ -34,7 +44,9 @@ mod notices;
 mod paths;
 mod progress;
 mod records;
+mod request_gate;
 mod run_end;
+mod run_state;
 mod sender;
 mod shared;
 mod task_folder;
@@ -54,6 +66,7 @@ use crate::protocol::AssignedTask;
 use crate::timings::Timings;
 
 pub(crate) use self::error::SpoolError;
+pub(crate) use self::handed::HandedSpool;
 pub(crate) use self::limits::Limits;
 pub(crate) use self::line_count::LineCount;
 pub(crate) use self::listing::{SpoolListing, StoredTask, list};

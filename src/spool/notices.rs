@@ -5,12 +5,14 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 use crate::protocol::Id;
 
 /// What the Manager answered about a running task when it was sent an update of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Notice {
     /// Another worker has it. With the task's id.
     NotOurs(Id),
@@ -35,6 +37,17 @@ impl Notice {
 }
 
 impl Notices {
+    pub(super) fn hand_over(&self) -> VecDeque<Notice> {
+        self.queue.borrow().clone()
+    }
+
+    pub(super) fn take_over(handed: VecDeque<Notice>) -> Self {
+        Self {
+            queue: RefCell::new(handed),
+            added: Notify::new(),
+        }
+    }
+
     pub(super) fn push(&self, notice: Notice) {
         self.queue.borrow_mut().push_back(notice);
         self.added.notify_one();

@@ -18,7 +18,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
-use super::batch::{Batch, ProgressUpdate};
+use super::batch::Batch;
 use super::housekeeping::{prune_history, sync_outcomes};
 use super::notices::Notice;
 use super::records::ReportState;
@@ -87,8 +87,8 @@ impl Sender {
         }
     }
 
-    /// Sends until it is dropped. It may be dropped at any point, and nothing is lost: what was on its way is sent again by
-    /// the next process that opens the spool.
+    /// Sends until it is dropped. It may be dropped at any point, and nothing is lost: what was on its way is sent again, by
+    /// the process that takes over the spool or the next that opens it.
     pub(crate) async fn run<M: Manager>(mut self, manager: &M) -> Infallible {
         let shared = Rc::clone(&self.shared);
         tokio::select! {
@@ -146,14 +146,14 @@ impl Sender {
         };
         match batch {
             Batch::Progress(update) => {
-                let answer = manager.update(&task, &update.update()).await;
-                if let Some(error) = self.on_progress_answer(folder, update, answer) {
+                let answer = self.shared.requests.pass(manager.update(&task, &update)).await;
+                if let Some(error) = self.on_progress_answer(folder, answer) {
                     self.on_failure(manager, folder, &error).await;
                 }
             }
             Batch::Outcome(update) => {
                 if update.status != Some(TaskStatus::Failed) || self.is_failure_wanted(manager, folder).await {
-                    let answer = manager.update(&task, &update).await;
+                    let answer = self.shared.requests.pass(manager.update(&task, &update)).await;
                     if let Some(error) = self.on_outcome_answer(folder, answer) {
                         self.on_failure(manager, folder, &error).await;
                     }
@@ -172,10 +172,10 @@ impl Sender {
     fn on_progress_answer(
         &mut self,
         folder: &SharedFolder,
-        update: ProgressUpdate,
         answer: Result<Delivery, ManagerError>,
     ) -> Option<ManagerError> {
         let mut open = folder.borrow_mut();
+        let update = open.on_its_way.take()?;
         match answer {
             Ok(Delivery::Accepted) => {
                 open.accepted(&update);
@@ -183,10 +183,13 @@ impl Sender {
                 self.succeeded(folder);
             }
             Ok(Delivery::NotOurs) => {
+                // The log of it stays for people to look at.
+                open.give_back(update);
                 drop(open);
                 self.finish(folder, ReportState::NotOurs);
             }
             Ok(Delivery::Gone) => {
+                open.give_back(update);
                 drop(open);
                 self.finish(folder, ReportState::Gone);
             }
@@ -231,7 +234,7 @@ impl Sender {
     /// back.
     async fn is_failure_wanted<M: Manager>(&mut self, manager: &M, folder: &SharedFolder) -> bool {
         let task = folder.borrow().task.clone();
-        match manager.may_i_run(&task).await {
+        match self.shared.requests.pass(manager.may_i_run(&task)).await {
             Ok(Verdict::Continue) => return true,
             Ok(Verdict::Stop(no)) => {
                 info!(
@@ -286,7 +289,7 @@ impl Sender {
             return self.manager_is_away(folder, error);
         }
         let task = folder.borrow().task.clone();
-        match manager.may_i_run(&task).await {
+        match self.shared.requests.pass(manager.may_i_run(&task)).await {
             Ok(Verdict::Continue | Verdict::Stop(_)) => self.one_is_refused(folder, error),
             Err(_) => self.manager_is_away(folder, error),
         }

@@ -4,7 +4,7 @@
 //! borrowed over an `await`.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::mem;
 use std::path::{Path, PathBuf};
@@ -18,9 +18,10 @@ use super::error::SpoolError;
 use super::interrupted_runs::InterruptedRuns;
 use super::limits::Limits;
 use super::name::folder_name;
-use super::notices::Notices;
+use super::notices::{Notice, Notices};
 use super::paths::{Shelf, SpoolPaths};
 use super::records::{ASSIGNED, AssignmentRecord, END_NOTE, now_millis};
+use super::request_gate::RequestGate;
 use super::run_end::RunEnd;
 use super::task_folder::TaskFolder;
 use crate::chain::chain;
@@ -57,13 +58,15 @@ pub(super) struct Shared {
     pub(super) paths: SpoolPaths,
     pub(super) context: SpoolContext,
     /// Oldest first.
-    folders: RefCell<Vec<SharedFolder>>,
+    pub(super) folders: RefCell<Vec<SharedFolder>>,
     /// Names of folders whose outcome could not be delivered.
-    set_aside: RefCell<BTreeSet<String>>,
+    pub(super) set_aside: RefCell<BTreeSet<String>>,
     pub(super) interrupted: RefCell<InterruptedRuns>,
     /// No two folders begin at the same time, however the clock jumps.
-    last_begun: Cell<u64>,
+    pub(super) last_begun: Cell<u64>,
     pub(super) notices: Notices,
+    /// Each request of the sender goes through it.
+    pub(super) requests: RequestGate,
     /// There is something to send.
     pub(super) work: Notify,
     /// Something came to the history, or there is little space: it is to be pruned.
@@ -79,28 +82,23 @@ impl Shared {
             found,
             set_aside,
             interrupted,
+            last_begun,
+            notices,
         } = contents;
         let shared = Self {
             paths,
             context,
-            last_begun: Cell::new(found.last().map_or(0, |folder| folder.begun)),
+            last_begun: Cell::new(last_begun),
             folders: RefCell::new(found.into_iter().map(|folder| Rc::new(RefCell::new(folder))).collect()),
             set_aside: RefCell::new(set_aside),
             interrupted: RefCell::new(interrupted),
-            notices: Notices::default(),
+            notices: Notices::take_over(notices),
+            requests: RequestGate::new(),
             work: Notify::new(),
             to_prune: Notify::new(),
             pending: watch::Sender::new(PendingReports::default()),
         };
         shared.publish();
-        let pending = *shared.pending.borrow();
-        if pending.tasks > 0 {
-            info!(
-                tasks = pending.tasks,
-                outcomes = pending.outcomes,
-                "an earlier run left reports to deliver"
-            );
-        }
         shared
     }
 
@@ -263,7 +261,7 @@ impl Shared {
         }
     }
 
-    fn folder(&self, task: &str) -> Option<SharedFolder> {
+    pub(super) fn folder(&self, task: &str) -> Option<SharedFolder> {
         self.folders
             .borrow()
             .iter()
@@ -330,14 +328,17 @@ impl Shared {
     }
 }
 
-/// What was found in the folder of a spool.
+/// What was found in the folder of a spool, or was handed over by an earlier process.
 #[derive(Debug)]
 pub(crate) struct Contents {
-    paths: SpoolPaths,
-    context: SpoolContext,
-    found: Vec<TaskFolder>,
-    set_aside: BTreeSet<String>,
-    interrupted: InterruptedRuns,
+    pub(super) paths: SpoolPaths,
+    pub(super) context: SpoolContext,
+    /// Oldest first.
+    pub(super) found: Vec<TaskFolder>,
+    pub(super) set_aside: BTreeSet<String>,
+    pub(super) interrupted: InterruptedRuns,
+    pub(super) last_begun: u64,
+    pub(super) notices: VecDeque<Notice>,
 }
 
 impl Contents {
@@ -350,13 +351,18 @@ impl Contents {
         };
         let paths = SpoolPaths::make(folder)?;
         let (found, set_aside) = paths.scan(&context)?;
-        let interrupted = InterruptedRuns::read(folder, context.files.clone());
+        if !found.is_empty() {
+            let outcomes = found.iter().filter(|folder| folder.has_outcome()).count();
+            info!(tasks = found.len(), outcomes, "an earlier run left reports to deliver");
+        }
         Ok(Self {
+            interrupted: InterruptedRuns::read(folder, context.files.clone()),
+            last_begun: found.last().map_or(0, |folder| folder.begun),
+            notices: VecDeque::new(),
             paths,
             context,
             found,
             set_aside,
-            interrupted,
         })
     }
 }

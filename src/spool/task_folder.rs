@@ -26,6 +26,7 @@ use super::log::{self, SegmentedLog};
 use super::paths::Shelf;
 use super::records::{ASSIGNED, AssignmentRecord, REPORT, ReportRecord, ReportState, now_millis};
 use super::run_end::{self, Cause, ProgramEnd, RunEnd};
+use super::run_state::RunState;
 use super::unsent::Unsent;
 use crate::chain::chain;
 use crate::files::{self, is_full};
@@ -42,27 +43,13 @@ pub(super) struct TaskFolder {
     pub(super) begun: u64,
     pub(super) log: SegmentedLog,
     /// Writes the record.
-    files: files::Thread,
-    record: ReportRecord,
-    run: RunState,
-    unsent: Unsent,
+    pub(super) files: files::Thread,
+    pub(super) record: ReportRecord,
+    pub(super) run: RunState,
+    pub(super) unsent: Unsent,
+    /// Not answered yet; it is in no other place now. The sender takes it with the answer, and what it leaves is sent again.
+    pub(super) on_its_way: Option<ProgressUpdate>,
     pub(super) delivery: DeliveryState,
-}
-
-/// Whether the task runs in this process.
-#[derive(Debug)]
-enum RunState {
-    Running {
-        progress: Progress,
-        /// What became of its programs so far.
-        programs: Vec<ProgramEnd>,
-    },
-    Over {
-        /// When the run ended, or was found at the start.
-        since: Instant,
-        /// The folder was made safe against a power cut.
-        synced: bool,
-    },
 }
 
 /// When something of a folder is to be sent.
@@ -71,22 +58,6 @@ pub(super) enum SendTime {
     Now,
     At(Instant),
     Never,
-}
-
-impl RunState {
-    fn begun(task: &AssignedTask) -> Self {
-        Self::Running {
-            progress: Progress::of(task),
-            programs: Vec::new(),
-        }
-    }
-
-    fn over() -> Self {
-        Self::Over {
-            since: Instant::now(),
-            synced: false,
-        }
-    }
 }
 
 impl TaskFolder {
@@ -98,7 +69,7 @@ impl TaskFolder {
         }
     }
 
-    fn idle(task: &Id, path: &Path, begun: u64, context: &SpoolContext) -> Self {
+    pub(super) fn idle(task: &Id, path: &Path, begun: u64, context: &SpoolContext) -> Self {
         Self {
             task: task.clone(),
             path: path.to_owned(),
@@ -108,6 +79,7 @@ impl TaskFolder {
             record: ReportRecord::default(),
             run: RunState::over(),
             unsent: Unsent::default(),
+            on_its_way: None,
             delivery: DeliveryState::new(&context.timings),
         }
     }
@@ -319,6 +291,9 @@ impl TaskFolder {
 
     /// Takes what is to be sent next; at most one batch is on its way. It has about `most` bytes of log.
     pub(super) fn next_batch(&mut self, most: usize) -> Batch {
+        if let Some(update) = self.on_its_way.take() {
+            self.give_back(update);
+        }
         if !self.is_waiting() {
             return Batch::Empty;
         }
@@ -338,7 +313,9 @@ impl TaskFolder {
             }
         }
         if !update.is_empty() {
-            return Batch::Progress(update);
+            let words = update.update();
+            self.on_its_way = Some(update);
+            return Batch::Progress(words);
         }
         if let Some(update) = self.record.last_update(self.unsent.steps()) {
             return Batch::Outcome(update);

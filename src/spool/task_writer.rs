@@ -18,11 +18,17 @@ use crate::progress::Progress;
 pub(crate) struct TaskWriter {
     shared: Rc<Shared>,
     folder: Rc<RefCell<TaskFolder>>,
+    /// Another process goes on with the task.
+    is_handed_over: bool,
 }
 
 impl TaskWriter {
     pub(super) fn new(shared: Rc<Shared>, folder: Rc<RefCell<TaskFolder>>) -> Self {
-        Self { shared, folder }
+        Self {
+            shared,
+            folder,
+            is_handed_over: false,
+        }
     }
 
     /// One line of log: `prefix`, then `text`, without an end. A text with line ends in it becomes several lines,
@@ -70,6 +76,11 @@ impl TaskWriter {
         self.end(cause);
     }
 
+    /// Lets go of a task that goes on: [`Spool::hand_over`](super::Spool::hand_over) is to follow.
+    pub(crate) fn hand_over(mut self) {
+        self.is_handed_over = true;
+    }
+
     fn end(&self, cause: Cause) {
         self.folder.borrow_mut().close(cause);
         self.shared.publish();
@@ -79,7 +90,7 @@ impl TaskWriter {
 
 impl Drop for TaskWriter {
     fn drop(&mut self) {
-        if self.folder.borrow().is_running() {
+        if !self.is_handed_over && self.folder.borrow().is_running() {
             self.end(Cause::CutOff);
         }
     }

@@ -5,5 +5,7 @@
 mod answers;
 mod any_order;
 mod fake;
+mod handed;
+mod handed_order;
 mod order;
 mod restart;

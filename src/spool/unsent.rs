@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::batch::ProgressUpdate;
@@ -16,18 +17,23 @@ use crate::timings::Timings;
 const PROGRESS_EVERY: Duration = Duration::from_secs(10);
 
 /// What waits beside the log.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub(super) struct Unsent {
     steps: Option<u32>,
     activity: Option<String>,
     /// When the progress is to be told as the activity.
+    #[serde(with = "crate::elapsed::option")]
     progress_at: Option<Instant>,
     /// When that was done last.
+    #[serde(with = "crate::elapsed::option")]
     progress_told: Option<Instant>,
     /// Since when steps or an activity wait, or are on their way.
+    #[serde(with = "crate::elapsed::option")]
     since: Option<Instant>,
     /// Bytes printed since the last delivery; enough of them are sent early.
     log_bytes: u64,
+    #[serde(with = "crate::elapsed::option")]
     log_since: Option<Instant>,
 }
 

@@ -43,6 +43,14 @@ impl LogChunk {
         self.text.len()
     }
 
+    /// What of it was taken out of the buffer.
+    pub(super) fn out_of_the_buffer(&self) -> &str {
+        match self.origin {
+            ChunkOrigin::Memory => &self.text,
+            ChunkOrigin::Files(_) => "",
+        }
+    }
+
     /// Of the log itself.
     pub(in crate::spool) fn lines(&self) -> usize {
         self.text
@@ -142,7 +150,8 @@ impl SegmentedLog {
         let later = self.buffer.split_off(end.map_or(self.buffer.len(), |end| end + 1));
         let now = mem::replace(&mut self.buffer, later);
         text.push_str(&String::from_utf8_lossy(&now));
-        (!text.is_empty()).then_some(text)
+        self.buffer_lent = !text.is_empty();
+        self.buffer_lent.then_some(text)
     }
 
     /// Whole lines of a segment from a byte on, and where they end.
@@ -198,6 +207,7 @@ impl SegmentedLog {
 
     /// The Manager has it.
     pub(in crate::spool) fn accepted(&mut self, chunk: &LogChunk) {
+        self.buffer_lent = false;
         self.progress.refused.lines -= chunk.refused.lines;
         self.progress.refused.bytes -= chunk.refused.bytes;
         if let ChunkOrigin::Files(to) = chunk.origin {
@@ -232,6 +242,7 @@ impl SegmentedLog {
 
     /// It did not arrive; it will be the next chunk again, with what came since.
     pub(in crate::spool) fn give_back(&mut self, chunk: LogChunk) {
+        self.buffer_lent = false;
         match chunk.origin {
             ChunkOrigin::Files(_) => {}
             ChunkOrigin::Memory => {

@@ -13,6 +13,7 @@
 //! that the start of what waits and the newest stay. Every line printed is either kept or counted, once.
 
 mod chunk;
+mod handed;
 mod parts;
 mod scan;
 mod segmented;
@@ -21,6 +22,7 @@ mod spans;
 mod tests;
 
 pub(super) use chunk::LogChunk;
+pub(super) use handed::HandedLog;
 pub(super) use scan::scan;
 pub(super) use segmented::SegmentedLog;
 pub(crate) use spans::LogSpan;

@@ -17,7 +17,8 @@ pub(super) const HIGHEST: u32 = u32::MAX / 2;
 pub(super) const NOT_KEPT_UP: &str = "the Manager did not keep up";
 
 /// What waits to be sent, in order.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(super) enum LogPart {
     Segment { number: u32, bytes: u64 },
     Gap(Gap),

@@ -44,16 +44,20 @@ pub(in crate::spool) struct SegmentedLog {
     pub(super) kept: VecDeque<u32>,
     /// The last segment of `waiting`, when this process writes it.
     pub(super) writing: Option<Arc<File>>,
+    /// That segment was written by the process that handed the log over: it is opened again for the next lines.
+    pub(super) was_writing: bool,
     /// Lines that are not in a segment yet.
     pub(super) buffer: Vec<u8>,
     /// The disk did not take these.
     pub(super) unkept: LineCount,
+    /// The start of the buffer is on its way to the Manager: what came behind it must not be written ahead of it.
+    pub(super) buffer_lent: bool,
     /// The last write failed.
-    failing: bool,
+    pub(super) failing: bool,
     /// Bytes that were printed in this run.
-    run_bytes: u64,
+    pub(super) run_bytes: u64,
     /// Printed past the limit of the log.
-    beyond: LineCount,
+    pub(super) beyond: LineCount,
     /// Kept in files of their own; at most about a segment.
     pub(super) refused_bytes: u64,
 }
@@ -72,8 +76,10 @@ impl SegmentedLog {
             waiting: VecDeque::new(),
             kept: VecDeque::new(),
             writing: None,
+            was_writing: false,
             buffer: Vec::new(),
             unkept: LineCount::default(),
+            buffer_lent: false,
             failing: false,
             run_bytes: 0,
             beyond: LineCount::default(),
@@ -134,7 +140,7 @@ impl SegmentedLog {
             self.push(&[note.as_bytes()]);
         }
         self.write_out();
-        self.writing = None;
+        (self.writing, self.was_writing) = (None, false);
         self.buffer.shrink_to_fit();
     }
 
@@ -148,6 +154,9 @@ impl SegmentedLog {
     pub(in crate::spool) fn write_out(&mut self) {
         if self.buffer.is_empty() && self.unkept.is_none() {
             return;
+        }
+        if self.buffer_lent {
+            return self.bound_buffer();
         }
         let mut written = self.try_write_out();
         if written.as_ref().is_err_and(is_full) && self.forget_kept() {
@@ -201,6 +210,10 @@ impl SegmentedLog {
             self.failing = true;
             warn!(folder = %self.folder.display(), error = chain(error), "cannot write the log of a task; will retry");
         }
+        self.bound_buffer();
+    }
+
+    fn bound_buffer(&mut self) {
         if self.buffer.len() > self.limits.buffer_bytes {
             let tally = LogTally::of(&self.buffer);
             self.unkept.add(tally.missing());
@@ -211,10 +224,14 @@ impl SegmentedLog {
 
     /// The segment that is to take `more` bytes, and how long it is. Starts a new one where the last is full.
     fn segment_for(&mut self, more: u64) -> io::Result<(Arc<File>, u64)> {
-        if let Some(LogPart::Segment { bytes, .. }) = self.waiting.back() {
-            let fits = bytes + more <= self.limits.segment_bytes || *bytes == 0;
+        if let Some(LogPart::Segment { number, bytes }) = self.waiting.back() {
+            let (number, bytes) = (*number, *bytes);
+            let fits = bytes + more <= self.limits.segment_bytes || bytes == 0;
+            if self.was_writing && fits {
+                self.open_again(number, bytes)?;
+            }
             if let Some(file) = self.writing.take_if(|_| fits) {
-                return Ok((file, *bytes));
+                return Ok((file, bytes));
             }
         }
         // One that the disk did not take a byte of is begun again: it would be in the way of what comes behind it.
@@ -224,7 +241,7 @@ impl SegmentedLog {
         let number = self.next_number();
         let path = segment_file(&self.folder, number);
         let file = Arc::new(self.disk.run(move || disk::open_file(&path))?);
-        self.writing = None;
+        (self.writing, self.was_writing) = (None, false);
         self.sent_up_to(self.progress.sent);
         self.waiting.push_back(LogPart::Segment { number, bytes: 0 });
         self.drop_second_oldest(self.limits.waiting_segments);
@@ -343,7 +360,7 @@ impl SegmentedLog {
                 LogPart::Segment { number, bytes }
                     if number < to.segment || (number == to.segment && bytes <= to.byte) =>
                 {
-                    let may_grow = self.waiting.len() == 1 && self.writing.is_some();
+                    let may_grow = self.waiting.len() == 1 && (self.writing.is_some() || self.was_writing);
                     if may_grow {
                         return;
                     }

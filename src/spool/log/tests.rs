@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
+mod handed;
+
 use std::fs;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::symlink;
@@ -245,6 +247,21 @@ fn d2_what_comes_behind_a_segment_that_the_disk_took_nothing_of_is_sent() {
     assert_eq!(log.unsent(), 0);
 }
 
+#[test]
+fn d2_what_is_on_its_way_from_memory_is_not_overtaken_when_the_disk_takes_lines_again() {
+    let (_folder, mut log) = log(&small());
+    let mut disk = Full::new();
+    disk.fill(&log);
+    log.append("", "one");
+    let chunk = log.next_chunk(1000).unwrap().unwrap();
+    disk.free(&mut log);
+    log.append("", "two");
+    log.write_out();
+    log.give_back(chunk);
+    log.close();
+    assert_eq!(drain(&mut log, 1000), ["one\ntwo\n"]);
+}
+
 #[derive(Debug, Clone)]
 enum Deed {
     Print(usize),
@@ -252,6 +269,8 @@ enum Deed {
     GiveBack(usize),
     Refuse(usize),
     Restart,
+    /// Another process goes on, and so much may be on its way.
+    HandOver(usize),
     /// The task ends and is run again.
     Reopen,
     FillDisk,
@@ -265,6 +284,7 @@ fn deed() -> impl Strategy<Value = Deed> {
         1 => (1usize..300).prop_map(Deed::GiveBack),
         1 => (1usize..300).prop_map(Deed::Refuse),
         1 => Just(Deed::Restart),
+        1 => (0usize..300).prop_map(Deed::HandOver),
         1 => Just(Deed::Reopen),
         1 => Just(Deed::FillDisk),
         1 => Just(Deed::FreeDisk),
@@ -305,6 +325,12 @@ proptest! {
                             log.refused(&chunk);
                         }
                     }
+                }
+                Deed::HandOver(most) => {
+                    let chunk = (most > 0).then(|| log.next_chunk(most).unwrap()).flatten();
+                    let text = serde_json::to_string(&(log.hand_over(chunk.as_ref()), log.progress())).unwrap();
+                    let (handed, progress) = serde_json::from_str(&text).unwrap();
+                    log = SegmentedLog::new(folder.path(), &small(), Thread::start().unwrap()).take_over(handed, progress);
                 }
                 Deed::Reopen => {
                     log.close();

@@ -37,6 +37,8 @@ enum Deed {
     Crash,
     /// The process ends in order, and a new one starts.
     Restart,
+    /// It becomes its successor.
+    HandOver,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +69,7 @@ fn deed() -> impl Strategy<Value = Deed> {
         4 => prop::collection::vec(reaction, 1..12).prop_map(Deed::Answer),
         1 => Just(Deed::Crash),
         1 => Just(Deed::Restart),
+        2 => Just(Deed::HandOver),
     ]
 }
 
@@ -213,6 +216,7 @@ impl World {
             Deed::Answer(reactions) => self.database.borrow_mut().next.extend(reactions),
             Deed::Crash => self.crash(),
             Deed::Restart => self.reopen(),
+            Deed::HandOver => self.hand_over(),
         }
     }
 
@@ -256,6 +260,19 @@ impl World {
             self.told[task].killed.extend(lost);
         }
         self.reopen();
+    }
+
+    fn hand_over(&mut self) {
+        let entries = self.told.iter_mut().map(|told| told.entry.take());
+        let running: Vec<_> = entries.map(|entry| entry.map(TaskWriter::hand_over)).collect();
+        let text = serde_json::to_string(&self.spool.hand_over()).unwrap();
+        let handed = serde_json::from_str(&text).unwrap();
+        let contents = Spool::take_over(self.home.path(), handed, limits(), &Timings::default()).unwrap();
+        let (spool, sender) = Spool::of(contents);
+        (self.spool, self.sender) = (spool, Some(sender));
+        for (task, running) in running.into_iter().enumerate() {
+            self.told[task].entry = running.map(|()| self.spool.resume(&id(task)).unwrap());
+        }
     }
 
     fn reopen(&mut self) {

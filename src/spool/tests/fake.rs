@@ -177,6 +177,21 @@ impl Stage {
         (self.spool, self.sender) = (spool, Some(sender));
     }
 
+    /// The process becomes its successor: what it knows goes over as text. What that knows then is the same.
+    pub(super) fn hand_over(&mut self) {
+        let text = serde_json::to_string(&self.spool.hand_over()).unwrap();
+        self.take_over(&text);
+        assert_eq!(serde_json::to_string(&self.spool.hand_over()).unwrap(), text);
+    }
+
+    /// What was handed over is all that is left in memory.
+    pub(super) fn take_over(&mut self, text: &str) {
+        let (handed, limits) = (serde_json::from_str(text).unwrap(), self.spool.0.context.limits.clone());
+        let contents = Spool::take_over(self.home.path(), handed, limits, &Timings::default()).unwrap();
+        let (spool, sender) = Spool::of(contents);
+        (self.spool, self.sender) = (spool, Some(sender));
+    }
+
     pub(super) fn begin(&self, task: &str) -> TaskWriter {
         self.spool.begin(&assigned(task)).unwrap()
     }
