@@ -8,10 +8,14 @@
 //!
 //! Whoever runs a task holds the source; every wait below holds an [`Abort`]. The first reason stands
 //! unless a greater one comes, and a wait that has already seen one can go on to wait for a greater.
+//!
+//! It also carries the wish to hand the task over to a successor of this process, which is no reason to stop: waits that can
+//! be gone on with elsewhere end at it, all others do not notice.
 
 use std::fmt;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -22,7 +26,7 @@ const STOP: Duration = Duration::from_secs(17);
 const LEAST: Duration = Duration::from_secs(1);
 
 /// Why a task is stopped before its program ended by itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum AbortReason {
     /// The Manager asked this worker for another state, "immediately".
     StateChange,
@@ -86,6 +90,8 @@ struct Raised {
     reason: Option<AbortReason>,
     /// When this process was first told to stop.
     stopped: Option<Instant>,
+    /// A successor is to go on with the task.
+    to_hand_over: bool,
 }
 
 impl AbortSource {
@@ -107,6 +113,16 @@ impl AbortSource {
             }
             greater
         });
+    }
+
+    /// The reason that stands now.
+    pub(crate) fn reason(&self) -> Option<AbortReason> {
+        self.0.borrow().reason.clone()
+    }
+
+    /// Asks for the task to be handed over where that can be done.
+    pub(crate) fn hand_over(&self) {
+        self.0.send_modify(|current| current.to_hand_over = true);
     }
 }
 
@@ -131,6 +147,16 @@ impl Abort {
         match found.ok().and_then(|raised| raised.reason.clone()) {
             Some(reason) => reason,
             None => std::future::pending().await,
+        }
+    }
+
+    /// Waits until the task is to be handed over; at once if it is. Cancel safe, and beside any other wait.
+    pub(crate) fn to_hand_over(&self) -> impl Future<Output = ()> + use<> {
+        let mut raised = self.0.clone();
+        async move {
+            if raised.wait_for(|now| now.to_hand_over).await.is_err() {
+                std::future::pending().await
+            }
         }
     }
 
@@ -182,6 +208,17 @@ mod tests {
         source.raise(AbortReason::StateChange);
         source.raise(AbortReason::Force);
         assert_eq!(abort.raised_above(seen.rank()).await, AbortReason::Force);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hand_over_is_no_reason_to_stop() {
+        let (source, mut abort) = AbortSource::new();
+        let wished = abort.to_hand_over();
+        source.hand_over();
+        wished.await;
+        abort.to_hand_over().await;
+        assert_eq!(abort.reason(), None);
+        assert!(timeout(Duration::from_secs(60), abort.raised()).await.is_err());
     }
 
     #[tokio::test(start_paused = true)]

@@ -10,59 +10,53 @@
 //! The end: the worker leaves (task ended, what is said sent, signed off), then whatever served it is dropped,
 //! then the home's lock, with the process.
 
+mod build;
 mod disk_wait;
 mod explain;
 mod find_manager;
 mod flush;
+mod handed;
 mod live_line;
+mod manager_place;
 mod monitoring;
 mod open_home;
+mod process;
 mod relay;
 mod reload;
+mod services;
 mod status_reporter;
 mod status_server;
 mod status_view;
+mod successor;
 
-use std::convert::Infallible;
-use std::future::pending;
 use std::io::Write;
 use std::time::Duration;
 
-use tokio::sync::mpsc::unbounded_channel;
+use tokio::runtime::Runtime;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
+use self::build::{Parts, Services, scratch, start_first_thread};
 use self::find_manager::find_manager;
-use self::monitoring::monitor;
-use self::open_home::{OpenedHome, open};
+use self::handed::{Beginning, Handed, HandedLife};
+use self::process::Process;
 use self::relay::{leave_before_worker, relay};
-use self::reload::RunningConfig;
-use self::status_reporter::StatusReporter;
-use self::status_view::StatusView;
+use self::reload::Reload;
+use self::services::{end_predecessors, optional_services, send_reports, show_status};
 use crate::chain::chain;
 use crate::cli::{Arguments, VERSION};
-use crate::clock;
-use crate::command::CommandTools;
 use crate::config::{Config, Environment};
 use crate::departure::Departure;
-use crate::home::{self, Home};
+use crate::handover::Received;
 use crate::logging::{self, LiveLineHandle, Log};
-use crate::manager::push::{HintSender, PushListener, hint_channel};
-use crate::manager::{HttpManager, Manager};
-use crate::metrics::Metrics;
-use crate::node::Node;
 use crate::printable;
-use crate::process::{Launcher, LauncherOptions, Reaper, Strays};
-use crate::report::PreviewQueue;
-use crate::scratch::{Leftovers, ScratchDirs, WarnedOnce};
-use crate::setup::{OURSELVES, bytes_of_memory, connection_options, requirements, tools_folder};
-use crate::signals::{Early, Signals};
-use crate::snapshot::Identity;
-use crate::spool::{Sender, Spool};
+use crate::scratch::Leftovers;
+use crate::signals::{Early, Order, Signals};
 use crate::systemd::Systemd;
-use crate::task::{self, Tools};
-use crate::warm::{Keeper, WarmBlender, WarmLimits};
-use crate::worker::{Interrupts, Introduction, Worker, WorkerContext};
+use crate::worker::{Interrupts, WorkerEnd};
+
+pub(crate) use self::successor::{SUCCESSOR_ROLE, answer};
 
 /// What still runs in the background when the worker has left (a hung file system) is given this long.
 const RUNTIME_END: Duration = Duration::from_secs(1);
@@ -72,7 +66,7 @@ const RUNTIME_END: Duration = Duration::from_secs(1);
 const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// Runs a worker from the command line to its departure.
-pub(crate) fn run(arguments: &Arguments, early: Early) -> Departure {
+pub(crate) fn run(arguments: &Arguments, early: Early, received: Option<Received>) -> Departure {
     let environment = Environment::capture();
     let (config, warnings) = match Config::load(arguments, &environment) {
         Ok(loaded) => loaded,
@@ -109,16 +103,17 @@ pub(crate) fn run(arguments: &Arguments, early: Early) -> Departure {
             return Departure::Failure;
         }
     };
-    let running = RunningConfig {
+    let process = Process {
         arguments,
         environment: &environment,
         config,
         log,
         systemd: systemd.clone(),
+        program: successor::own_path(),
     };
     let served = match arguments.flush {
-        true => runtime.block_on(flush::flush(&running, early)),
-        false => runtime.block_on(serve(running, early)),
+        true => runtime.block_on(flush::flush(&process, early)),
+        false => lives(&process, early, received, &runtime),
     };
     let departure = served.unwrap_or_else(|departure| departure);
     systemd.status(&format!("left: {departure}"));
@@ -127,261 +122,139 @@ pub(crate) fn run(arguments: &Arguments, early: Early) -> Departure {
     departure
 }
 
+/// One life after the other: each ends with the process, or with what a successor goes on with. Where the process cannot
+/// become that, it goes on itself.
+fn lives(
+    process: &Process<'_>,
+    early: Early,
+    received: Option<Received>,
+    runtime: &Runtime,
+) -> Result<Departure, Departure> {
+    let mut life = (early, received.and_then(take_over));
+    loop {
+        let handed = match runtime.block_on(serve(process, life.0, life.1))? {
+            ServeEnd::Left(departure) => return Ok(departure),
+            ServeEnd::HandedOver(handed) => handed,
+        };
+        drop(process.log.as_ref().map(Log::last_lines));
+        let refused = successor::become_it(&process.program, &handed);
+        life = (Early::keep_blocked(), Some((handed, Some(refused))));
+    }
+}
+
+/// Where the service of a worker ends.
+enum ServeEnd {
+    Left(Departure),
+    HandedOver(Box<Handed>),
+}
+
+/// What was handed over, and why it comes back where this process could not become its successor.
+type Life = (Box<Handed>, Option<String>);
+
+/// Without what was handed over this is a start as any other, after a worker that was killed: nobody holds the ends of its
+/// guards any more.
+fn take_over(received: Received) -> Option<Life> {
+    let read = received.read::<Box<Handed>>();
+    let read = read.inspect_err(|error| error!(error = chain(error), "cannot take over from the worker that this was"));
+    let (handed, unknown) = read.ok()?;
+    if unknown > 0 {
+        warn!(descriptors = unknown, "let go of what this version does not know");
+    }
+    Some((handed, None))
+}
+
 /// `Err` is a departure too: one before there was a worker.
-async fn serve(running: RunningConfig<'_>, early: Early) -> Result<Departure, Departure> {
-    let (config, systemd) = (&running.config.clone(), &running.systemd.clone());
-    let live_line = running.log.as_ref().and_then(|log| log.live_line.clone());
-    let mut signals = signals(early, live_line.as_ref())?;
+async fn serve(process: &Process<'_>, early: Early, life: Option<Life>) -> Result<ServeEnd, Departure> {
+    let config = &process.config;
+    let mut signals = signals(early, process.live_line())?;
     let (tell, orders) = unbounded_channel();
     start_first_thread().await?;
-    let OpenedHome { home, known, contents } = tokio::select! {
-        opened = open(config, running.environment, systemd) => opened?,
+    let begun = tokio::select! {
+        // What was handed over is here at once, and goes before any order.
+        biased;
+        begun = Beginning::of(life, process) => begun?,
         () = leave_before_worker(&mut signals, &tell) => return Err(Departure::Signalled),
     };
-    let (launcher, reaper) = launcher(config, &home).map_err(failure("prepare to start programs"))?;
-    let metrics = Metrics::new(VERSION).map_err(failure("prepare metrics"))?;
-    let manager = manager(config)?.counted(metrics.clone());
-    // Before anything is sent: what an earlier run left goes out at once.
-    if let Some(known) = known {
-        manager.identify(&known);
+    let (parts, services, handed) = Parts::of(begun, process)?;
+    let end = live(process, &parts, services, handed, (&mut signals, tell, orders)).await;
+    match end {
+        WorkerEnd::Left(departure) => {
+            // While the home is still ours.
+            parts.home.remove_sockets().ok();
+            Ok(ServeEnd::Left(departure))
+        }
+        WorkerEnd::HandedOver(worker) => {
+            let handed = Handed::of(&parts, *worker, &mut signals, config).await;
+            handed
+                .map(ServeEnd::HandedOver)
+                .map_err(failure("hand over to a successor"))
+        }
     }
-    let (spool, sender) = Spool::of(contents);
-    let (previews, preview_sender) = PreviewQueue::new(home.dir(), &config.timings);
-    let (warm, keeper) = warm(config, &launcher, &home).unzip();
-    let (hints, source) = hint_channel(&config.timings);
-    let context = WorkerContext {
-        home: &home,
-        spool: spool.clone(),
-        previews,
-        tools: tools(config, &launcher, &home, warm.clone()),
-        hints,
-        node: Node::new(requirements(config, home.dir()), &config.timings),
-        metrics: metrics.clone(),
-        strikes: config.node.strikes,
-        register: running.arguments.register,
-        restart_code: config.restart_exit_code,
-        timings: config.timings.clone(),
-    };
-    let worker = Worker::new(&manager, introduction(config), context);
-    let view = StatusView {
-        status: worker.status(),
-        spool: spool.clone(),
-        manager: &manager,
+}
+
+/// Where orders come from, and where they go.
+type Orders<'a> = (&'a mut Signals, UnboundedSender<Order>, UnboundedReceiver<Order>);
+
+/// Serves until the worker has left, or hands over.
+async fn live(
+    process: &Process<'_>,
+    parts: &Parts,
+    services: Services,
+    handed: Option<HandedLife>,
+    (signals, tell, orders): Orders<'_>,
+) -> WorkerEnd {
+    let (config, systemd) = (&process.config, &process.systemd);
+    let Parts {
+        home,
+        manager,
+        launcher,
+        spool,
+        ..
+    } = parts;
+    let reload = Reload {
+        process,
+        home,
         launcher: launcher.clone(),
-        warm,
-        identity: identity(config, &home),
+        hints: services.hints.stopper(),
+        tell: tell.clone(),
+        askers: parts.askers.clone(),
     };
+    let mut interrupts = Interrupts::new(orders, systemd.clone());
+    let mut worker = parts.worker(process, services.hints);
+    let in_use = handed.as_ref().and_then(HandedLife::tmpdir);
+    let has_started = handed.as_ref().is_some_and(HandedLife::has_started);
+    if let Some(handed) = handed {
+        worker = handed.go_on(worker, parts, &mut interrupts);
+    }
+    let view = parts.view(worker.status(), config);
     // Before the Manager is reached: it may be away for long, and we are none the less up.
     systemd.ready();
     let (tell_left, left) = oneshot::channel();
-    let look_after = look_after_predecessors(config, &launcher, &home, &spool, tell_left);
+    let look_after = async {
+        if !has_started {
+            end_predecessors(config, launcher, home, spool).await;
+        }
+        let left = Leftovers::find(&scratch(home), in_use.as_deref()).await;
+        // Whoever sends reports listens as long as the worker runs.
+        tell_left.send(left).ok();
+    };
     let before = async {
-        tokio::join!(look_after, find_manager(&manager, config));
+        tokio::join!(look_after, find_manager(manager, config));
     };
-    let departure = tokio::select! {
-        departure = worker.run(Interrupts::new(orders, systemd.clone()), before) => departure,
-        never = reaper.run() => match never {},
-        never = send_reports(left, &launcher, sender, &manager) => match never {},
-        never = preview_sender.run(&manager, &launcher) => match never {},
-        never = show_status(&view, config, &home, systemd, live_line) => match never {},
-        never = optional_services(source, keeper, &view, &metrics, config) => match never {},
-        never = relay(signals, tell, running, &manager, &home) => match never {},
-    };
-    // While the home is still ours.
-    home.remove_status_socket().ok();
-    Ok(departure)
+    tokio::select! {
+        end = worker.run(interrupts, before) => end,
+        never = services.reaper.run() => match never {},
+        never = send_reports(left, launcher, services.sender, manager) => match never {},
+        never = services.pictures.run(manager, launcher) => match never {},
+        never = show_status(&view, process, home) => match never {},
+        never = optional_services(services.push, services.keeper, &view, &parts.metrics, config) => match never {},
+        never = relay(signals, tell, reload, home) => match never {},
+    }
 }
 
 fn signals(early: Early, live_line: Option<&LiveLineHandle>) -> Result<Signals, Departure> {
     let line = live_line.map(LiveLineHandle::eraser);
     Signals::new(early, line.as_ref()).map_err(failure("take over the signals"))
-}
-
-/// Starts the first thread for what may block, while it can be had.
-async fn start_first_thread() -> Result<(), Departure> {
-    let started = tokio::task::spawn_blocking(|| ()).await;
-    started.map_err(failure("start a thread"))
-}
-
-fn launcher(config: &Config, home: &Home) -> std::io::Result<(Launcher, Reaper)> {
-    Launcher::new(LauncherOptions {
-        guard: OURSELVES.into(),
-        mark: home.mark().to_owned(),
-        oom_score_adj: config.oom_score_adjust,
-        nice: config.nice,
-        memory: config.node.memory.map(bytes_of_memory),
-        timings: config.timings.clone(),
-    })
-}
-
-fn manager(config: &Config) -> Result<HttpManager, Departure> {
-    let Some(url) = &config.manager else {
-        return Ok(HttpManager::not_found_yet(&config.timings));
-    };
-    info!(manager = %url, name = config.worker_name, "using Manager");
-    let options = connection_options(url, Some(url), config).map_err(unusable)?;
-    HttpManager::new(url.clone(), options, &config.timings).map_err(failure("prepare HTTP"))
-}
-
-fn introduction(config: &Config) -> Introduction {
-    Introduction {
-        name: config.worker_name.clone(),
-        task_types: config.task_types.clone(),
-        software_version: VERSION.to_owned(),
-        can_restart: config.restart_exit_code.is_some(),
-    }
-}
-
-/// Who this worker is, to those who ask what it does.
-fn identity(config: &Config, home: &Home) -> Identity {
-    Identity {
-        name: config.worker_name.clone(),
-        pid: std::process::id(),
-        version: VERSION.to_owned(),
-        home: home.dir().to_string_lossy().into_owned(),
-        manager: None,
-        started: clock::timestamp_of_millis(clock::unix_millis()),
-    }
-}
-
-/// Ends what is left of a worker that died, and tells which temporary directories it has left.
-async fn look_after_predecessors(
-    config: &Config,
-    launcher: &Launcher,
-    home: &Home,
-    spool: &Spool,
-    tell: oneshot::Sender<Leftovers>,
-) {
-    end_predecessors(config, launcher, home, spool).await;
-    let left = Leftovers::find(&scratch(home)).await;
-    // Whoever sends reports listens as long as the worker runs.
-    tell.send(left).ok();
-}
-
-/// Whoever bears our mark is of a worker that died, guard and all; and so are the pictures that it began.
-async fn end_predecessors(config: &Config, launcher: &Launcher, home: &Home, spool: &Spool) {
-    let ended = launcher.end_predecessors(config.timings.unkillable).await;
-    if ended != Strays::default() {
-        warn!(ended = ?ended.ended, unkillable = ?ended.unkillable, "ended what the last run left behind");
-    }
-    task::settle(spool).await;
-    let is_completed = |task: &str| spool.is_completed(task);
-    for (task, line) in task::set_aside_leftovers(&home.rendering_dir(), is_completed).await {
-        warn!(task, "{line}");
-        spool.remark_later(&task, &line);
-    }
-}
-
-/// Sends what tasks say: what became of the predecessors has its place in their logs. And removes what they left, which may
-/// be much; nobody needs it gone.
-async fn send_reports(
-    left: oneshot::Receiver<Leftovers>,
-    launcher: &Launcher,
-    sender: Sender,
-    manager: &HttpManager,
-) -> Infallible {
-    match left.await {
-        Ok(left) => {
-            let send = async {
-                manager.found().await;
-                sender.run(manager).await
-            };
-            tokio::join!(send, left.remove(launcher)).0
-        }
-        // Told to leave before.
-        Err(_) => pending().await,
-    }
-}
-
-/// What tasks need on this node.
-fn tools(config: &Config, launcher: &Launcher, home: &Home, warm: Option<WarmBlender>) -> Tools {
-    let commands = CommandTools::new(launcher.clone(), &config.timings, tools_folder());
-    Tools::new(
-        commands.with_journals(home.rendering_dir()).with_warm(warm),
-        scratch(home),
-    )
-}
-
-/// What keeps Blender between tasks, where that is switched on.
-fn warm(config: &Config, launcher: &Launcher, home: &Home) -> Option<(WarmBlender, Keeper)> {
-    let settings = &config.warm;
-    let limits = WarmLimits {
-        idle: settings.idle,
-        tasks: settings.tasks,
-        memory: bytes_of_memory(settings.memory),
-    };
-    let new = || WarmBlender::new(limits, home.dir().join("warm"), launcher, scratch(home));
-    settings.blender.then(new)
-}
-
-/// Keeps a Blender, where that is switched on.
-async fn keep(keeper: Option<Keeper>) -> Infallible {
-    match keeper {
-        Some(keeper) => keeper.run().await,
-        None => pending().await,
-    }
-}
-
-/// Where the temporary directories of tasks are made.
-fn scratch(home: &Home) -> ScratchDirs {
-    ScratchDirs {
-        folder: std::env::temp_dir(),
-        spare: home.dir().join("tmp"),
-        // Copies of one machine may have their temporary directories in one place.
-        mark: format!("{} {}", home::this_machine(), home.mark()),
-        warned: WarnedOnce::default(),
-    }
-}
-
-/// Shows what the worker does to whoever looks.
-async fn show_status(
-    view: &StatusView<'_>,
-    config: &Config,
-    home: &Home,
-    systemd: &Systemd,
-    live_line: Option<LiveLineHandle>,
-) -> Infallible {
-    let reporter = StatusReporter {
-        systemd,
-        view: view.clone(),
-        longest_silence: config.timings.watchdog_contact,
-    };
-    tokio::select! {
-        never = reporter.run() => never,
-        never = status_server::answer(home, view) => never,
-        never = live_line::draw(live_line, view.clone()) => never,
-    }
-}
-
-/// What the worker can do without.
-async fn optional_services(
-    hints: HintSender,
-    keeper: Option<Keeper>,
-    view: &StatusView<'_>,
-    metrics: &Metrics,
-    config: &Config,
-) -> Infallible {
-    let listener = config
-        .push
-        .then(|| PushListener::new(hints, metrics.clone(), &config.timings));
-    tokio::select! {
-        never = monitor(view, metrics, config) => never,
-        never = listen(listener, view.manager) => never,
-        never = keep(keeper) => never,
-        never = explain::explain_silence(view.manager) => never,
-        never = explain::report_programs(&config.task_types) => never,
-    }
-}
-
-/// Listens to the Manager, unless that is turned off.
-async fn listen(listener: Option<PushListener>, manager: &HttpManager) -> Infallible {
-    match listener {
-        Some(listener) => {
-            manager.found().await;
-            listener.run(manager).await
-        }
-        None => pending().await,
-    }
 }
 
 fn failure<E: std::error::Error>(what: &'static str) -> impl Fn(E) -> Departure {

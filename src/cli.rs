@@ -133,6 +133,11 @@ pub(crate) enum Subcommand {
     ///
     /// In the form of a file, with secrets withheld. It ends with 78 where a worker would not start.
     CheckConfig,
+    /// Has the worker of this home read its configuration anew and become the program that is installed now; a render goes on
+    ///
+    /// As SIGHUP does where there is no terminal. It ends with 0 when that is done, or agreed for when work on files is over;
+    /// with 1, and why, when the worker goes on as it was.
+    Reload,
     /// Tells the worker of this home to finish its task and then leave
     ///
     /// As SIGQUIT does. A worker that runs is found by its home; where none is named, the one that can be seen is meant.

@@ -30,6 +30,7 @@ mod elapsed;
 mod files;
 pub mod fuzzing;
 pub mod generators;
+mod handover;
 mod home;
 mod logging;
 mod manager;

@@ -27,7 +27,6 @@ use tracing::level_filters::LevelFilter;
 use tracing::subscriber::{SetGlobalDefaultError, set_global_default};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::reload::{self, Handle};
 use tracing_subscriber::{Registry, fmt};
 
 use self::line::LineFormatter;
@@ -53,20 +52,6 @@ enum LogFormat {
 impl LogFormat {
     fn is_terminal(self) -> bool {
         matches!(self, Self::Terminal(_) | Self::DumbTerminal)
-    }
-}
-
-/// Changes how much is logged while the process runs.
-#[derive(Debug)]
-pub(crate) struct LogLevelHandle(Handle<Targets, Registry>);
-
-impl LogLevelHandle {
-    /// Logs as much as the settings say from now on.
-    ///
-    /// # Errors
-    /// When the log is gone.
-    pub(crate) fn set(&self, log: &LogSettings) -> Result<(), reload::Error> {
-        self.0.reload(filter(log))
     }
 }
 
@@ -107,11 +92,9 @@ impl Drop for LastLines {
     }
 }
 
-/// What of the log changes while the process runs.
+/// The log of this process.
 #[derive(Debug)]
 pub(crate) struct Log {
-    /// How much is logged.
-    pub(crate) level: LogLevelHandle,
     /// `None` elsewhere than in a terminal that can erase what was written, and that a write to never waits for.
     pub(crate) live_line: Option<LiveLineHandle>,
     writer: StderrWriter,
@@ -135,8 +118,7 @@ pub(crate) fn init(log: &LogSettings, environment: &Environment) -> Result<Log, 
         .with_ansi(false)
         .event_format(LineFormatter::new(format))
         .with_writer(writer.clone());
-    let (filter, handle) = reload::Layer::new(filter(log));
-    let subscriber = Registry::default().with(filter).with(layer);
+    let subscriber = Registry::default().with(filter(log)).with(layer);
     set_global_default(subscriber)?;
     let live_line = writer.can_draw().then(|| LiveLineHandle(writer.clone()));
     if live_line.is_some() {
@@ -148,11 +130,7 @@ pub(crate) fn init(log: &LogSettings, environment: &Environment) -> Result<Log, 
             next(panic);
         }));
     }
-    Ok(Log {
-        level: LogLevelHandle(handle),
-        live_line,
-        writer,
-    })
+    Ok(Log { live_line, writer })
 }
 
 fn detect_format(environment: &Environment) -> LogFormat {

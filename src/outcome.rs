@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::abort::AbortReason;
 use crate::process::Stray;
 
@@ -25,7 +27,7 @@ pub(crate) enum Incomplete {
 }
 
 /// Why a task is given back to the Manager's queue: something is wrong with this node, not with the task.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum RequeueReason {
     /// The guard of its program died: how the program ended is not known, and nothing of it is left.
     GuardLost,

@@ -4,9 +4,10 @@
 
 use std::process::ExitCode;
 
-use crate::app;
+use crate::app::{self, SUCCESSOR_ROLE};
 use crate::cli::Arguments;
 use crate::departure::USAGE_ERROR;
+use crate::handover::Received;
 use crate::process::{self, GUARD_ROLE};
 use crate::report::{self, PREVIEW_ROLE};
 use crate::signals::Early;
@@ -18,16 +19,21 @@ pub fn main() -> ExitCode {
     match words.get(1) {
         Some(role) if role == GUARD_ROLE => return process::guard_main(),
         Some(role) if role == PREVIEW_ROLE => return report::preview_main(words.into_iter().skip(2)),
+        Some(role) if role == SUCCESSOR_ROLE => return app::answer(words.into_iter().skip(2)),
         Some(_) | None => {}
     }
-    let early = Early::take();
+    let received = Received::from_environment();
+    let early = match received {
+        Some(_) => Early::keep_blocked(),
+        None => Early::take(),
+    };
     match Arguments::parse(words) {
         Ok(arguments) => match &arguments.subcommand {
             None if arguments.find_manager => {
                 early.give_back();
                 subcommand::find_manager().map_or_else(ExitCode::from, |()| ExitCode::SUCCESS)
             }
-            None => app::run(&arguments, early).into(),
+            None => app::run(&arguments, early, received).into(),
             Some(subcommand) => {
                 early.give_back();
                 subcommand::run(subcommand, &arguments).map_or_else(ExitCode::from, |()| ExitCode::SUCCESS)

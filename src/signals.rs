@@ -22,23 +22,26 @@ use std::fmt;
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::time::Duration;
 
 use nix::libc;
 use nix::time::{ClockId, clock_gettime};
+use serde::{Deserialize, Serialize};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::low_level;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::timeout;
 
 use crate::departure::THIRD_SIGNAL;
 use crate::logging::LineEraser;
 
-pub(crate) use early::Early;
+pub(crate) use early::{Early, block_all};
 
 /// Milliseconds within which the same signal is meant once. Nobody types as fast.
 const ONE: i64 = 100;
 
 /// What a person or a supervisor tells us through the system.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Order {
     /// End this process.
     Leave(Urgency),
@@ -46,12 +49,14 @@ pub(crate) enum Order {
     Sleep,
     /// Take tasks again.
     Wake,
-    /// Read the configuration again.
+    /// Become our own successor, if there is one that can take over.
     Reload,
+    /// The same: there is one.
+    HandOver,
 }
 
 /// How soon to leave; the greater one wins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum Urgency {
     /// Finish the task, sign off, go.
     AfterTask,
@@ -77,6 +82,7 @@ impl fmt::Display for Order {
             Self::Sleep => "Sleep",
             Self::Wake => "Wake",
             Self::Reload => "HangUp",
+            Self::HandOver => "HandOver",
         })
     }
 }
@@ -142,6 +148,15 @@ impl Signals {
                 () = hang_up(self.hup.as_mut()) => return self.hung_up(),
             }
         }
+    }
+
+    /// What has come and was not told. For when signals are blocked, and the runtime has had a turn since.
+    pub(crate) async fn rest(&mut self) -> Vec<Order> {
+        let mut rest = Vec::new();
+        while let Ok(order) = timeout(Duration::ZERO, self.next()).await {
+            rest.push(order);
+        }
+        rest
     }
 
     /// SIGHUP means a terminal that went away only to somebody who had one; to everybody else, that the configuration is to

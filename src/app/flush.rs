@@ -17,11 +17,14 @@ use tokio::sync::mpsc::unbounded_channel;
 use tokio::time::{sleep, timeout};
 use tracing::{error, info};
 
+use super::build::launcher;
 use super::find_manager::find_manager;
+use super::manager_place::manager;
 use super::open_home::{OpenedHome, open_existing};
+use super::process::Process;
 use super::relay::leave_before_worker;
-use super::reload::RunningConfig;
-use super::{end_predecessors, failure, launcher, manager, unusable};
+use super::services::end_predecessors;
+use super::{failure, unusable};
 use crate::config::Config;
 use crate::departure::Departure;
 use crate::home::{self, SearchError};
@@ -33,7 +36,7 @@ use crate::spool::Spool;
 ///
 /// # Errors
 /// How the process is to end where not all is delivered. Why is logged, and what is left.
-pub(super) async fn flush(running: &RunningConfig<'_>, early: Early) -> Result<Departure, Departure> {
+pub(super) async fn flush(running: &Process<'_>, early: Early) -> Result<Departure, Departure> {
     let mut signals = Signals::new(early, None).map_err(failure("take over the signals"))?;
     let folder = home::search(&running.config, running.environment).map_err(|error| match error {
         SearchError::Nowhere(nowhere) => unusable(nowhere),

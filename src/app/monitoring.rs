@@ -89,7 +89,7 @@ impl Monitor<'_> {
                 let trouble = now.trouble_text();
                 trouble.filter(|_| self.silence() > self.timings.contact_gap)
             }
-            State::Leaving(_) => None,
+            State::HandingOver(_) | State::Leaving(_) => None,
         }
     }
 

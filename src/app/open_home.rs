@@ -150,7 +150,7 @@ async fn wait_for_mount(folder: &Path, config: &Config, disk_wait: &DiskWait<'_>
     }
 }
 
-fn no_home(error: HomeError) -> Departure {
+pub(super) fn no_home(error: HomeError) -> Departure {
     match error {
         HomeError::InUse { .. } | HomeError::Copied { .. } => {
             error!("{}", chain(&error));
@@ -196,7 +196,7 @@ async fn warn_of_go_updates(home: &Path) {
     }
 }
 
-fn limits(config: &Config) -> Limits {
+pub(super) fn limits(config: &Config) -> Limits {
     Limits {
         task_log_bytes: config.spool.task_log_limit,
         history_tasks: config.spool.history_tasks,

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! Hands signals to whom they are for: this file before there is a worker, the worker, or the configuration.
+//! Hands signals to whom they are for: this file before there is a worker, the worker, or the reload.
 
 use std::convert::Infallible;
 
+use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::info;
 
-use super::reload::RunningConfig;
+use super::reload::Reload;
 use crate::home::Home;
-use crate::manager::HttpManager;
 use crate::signals::{Order, Signals};
 
 /// Returns at an order to leave, while there is no worker yet. What is for the worker waits for it.
@@ -20,7 +20,7 @@ pub(super) async fn leave_before_worker(signals: &mut Signals, tell: &UnboundedS
         match order {
             Order::Leave(_) => return,
             // The configuration was read just now.
-            Order::Reload => {}
+            Order::Reload | Order::HandOver => {}
             // The worker listens from its start on.
             Order::Sleep | Order::Wake => {
                 tell.send(order).ok();
@@ -29,27 +29,31 @@ pub(super) async fn leave_before_worker(signals: &mut Signals, tell: &UnboundedS
     }
 }
 
-/// Hands signals to the worker, but for the one to read the configuration again.
+/// Hands signals to the worker, but for the one to reload.
 pub(super) async fn relay(
-    mut signals: Signals,
+    signals: &mut Signals,
     tell: UnboundedSender<Order>,
-    mut running: RunningConfig<'_>,
-    manager: &HttpManager,
+    reload: Reload<'_>,
     home: &Home,
 ) -> Infallible {
-    loop {
-        let order = signals.next().await;
-        info!("signal received: {order}");
-        if order == Order::Reload {
-            running.systemd.reloading();
-            running.reload(manager).await;
-            running.systemd.ready();
-            continue;
+    let wished = Notify::new();
+    let relaying = async {
+        loop {
+            let order = signals.next().await;
+            info!("signal received: {order}");
+            if order == Order::Reload {
+                wished.notify_one();
+                continue;
+            }
+            if order.ends_the_task() {
+                home.note_leaving();
+            }
+            // The worker listens as long as this runs.
+            tell.send(order).ok();
         }
-        if order.ends_the_task() {
-            home.note_leaving();
-        }
-        // The worker listens as long as this runs.
-        tell.send(order).ok();
+    };
+    tokio::select! {
+        never = relaying => never,
+        never = reload.serve(&wished) => never,
     }
 }

@@ -1,103 +1,167 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! Reads the configuration again (SIGHUP without a terminal), whether a task is running or not.
+//! A reload: this process becomes the program at its path, which reads the configuration anew, and the render goes on.
 //!
-//! `log`, `tls` with the files it names, and `headers` are applied: each has one owner, which asks for it each time. So is a
-//! `manager` while one is searched for. A Manager that was found is not told the headers, whatever is configured by now: they
-//! are for the one that is named, and that waits for a restart.
-//! Everything else was handed out at the start, perhaps to a running task. What of it has changed is named in the log and
-//! waits for a restart. With a mistake anywhere nothing is applied.
+//! ```text
+//! SIGHUP, `reload` ─► is there a successor that can take over? ─no─► said; nothing has changed
+//!                                        └─yes─► hints given up ─► the worker hands over ─► exec
+//! ```
+//!
+//! Nothing is changed in place, so there is no table of what may be. Who asks while this is under way gets the same answer:
+//! the successor reads what is there then.
 
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::future::pending;
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::time::sleep;
-use tracing::{error, info, warn};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Notify;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::{sleep, timeout};
+use tracing::{debug, error, info};
 
-use crate::blocking::run_blocking_within;
+use super::process::Process;
+use super::successor;
 use crate::chain::chain;
-use crate::cli::Arguments;
-use crate::config::{Config, Environment};
-use crate::logging::Log;
-use crate::manager::HttpManager;
-use crate::setup::connection_options;
-use crate::systemd::Systemd;
+use crate::cli::VERSION;
+use crate::handover::HandedFd;
+use crate::home::Home;
+use crate::manager::push::{HintStopper, longest_close};
+use crate::process::Launcher;
+use crate::signals::Order;
 
-/// How long the reading may take: a file system that hangs must not keep the next signal waiting.
-const READ_LIMIT: Duration = Duration::from_secs(5);
+/// The pause after a connection could not be taken, as when there are no more descriptors.
+const PAUSE: Duration = Duration::from_secs(1);
 
-/// The tables that are always applied.
-const APPLIED: [&str; 2] = ["log", "tls"];
+/// So many may wait for an answer; others are sent away.
+const MOST_ASKERS: usize = 64;
 
-const UNUSABLE: &str = "the new configuration cannot be used, the old one stays";
-
-/// The configuration that this process runs with, and what is needed to read and apply a new one.
+/// What a reload needs.
 #[derive(Debug)]
-pub(super) struct RunningConfig<'a> {
-    pub(super) arguments: &'a Arguments,
-    pub(super) environment: &'a Environment,
-    pub(super) config: Config,
-    /// `None` where there is no log.
-    pub(super) log: Option<Log>,
-    pub(super) systemd: Systemd,
+pub(super) struct Reload<'a> {
+    pub(super) process: &'a Process<'a>,
+    pub(super) home: &'a Home,
+    pub(super) launcher: Launcher,
+    pub(super) hints: HintStopper,
+    /// The worker.
+    pub(super) tell: UnboundedSender<Order>,
+    pub(super) askers: Askers,
 }
 
-impl RunningConfig<'_> {
-    /// Reads the configuration again and applies what can be applied. What came of it is logged.
-    pub(super) async fn reload(&mut self, manager: &HttpManager) {
-        let (arguments, environment) = (self.arguments.clone(), self.environment.clone());
-        let known = manager.place().map(|(url, _)| url);
-        let (is_known, running) = (known.is_some(), self.config.manager.clone());
-        let read = run_blocking_within(sleep(READ_LIMIT), move || {
-            let (config, warnings) = Config::load(&arguments, &environment).map_err(|error| error.line())?;
-            // A search that goes on ends with the Manager that is named now.
-            let configured = if is_known { running } else { config.manager.clone() };
-            let url = known.or_else(|| configured.clone());
-            let options = |url| connection_options(&url, configured.as_ref(), &config).map(|options| (url, options));
-            let place = url.map(options);
-            Ok::<_, String>((config, warnings, place.transpose().map_err(|error| chain(&error))?))
-        });
-        let (config, warnings, place) = match read.await {
-            Some(Ok(read)) => read,
-            Some(Err(error)) => return error!("{UNUSABLE}: {error}"),
-            None => return error!("the configuration cannot be read again within {READ_LIMIT:?}"),
+/// Who waits to hear what became of a reload. Clones are the same.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Askers(Rc<RefCell<Vec<StdUnixStream>>>);
+
+impl Reload<'_> {
+    /// Sees to it each time that it is `wished`, or asked for at the socket.
+    pub(super) async fn serve(mut self, wished: &Notify) -> Infallible {
+        let asked = Notify::new();
+        let (home, askers) = (self.home, self.askers.clone());
+        let listening = listen(home, &askers, &asked);
+        let reloading = async {
+            loop {
+                tokio::select! {
+                    () = wished.notified() => {}
+                    () = asked.notified() => {}
+                }
+                self.reload().await;
+            }
         };
-        for warning in warnings {
-            warn!("{warning:#}");
+        tokio::select! {
+            never = reloading => never,
+            never = listening => never,
         }
-        let changed = self.config.changes(&config);
-        // Also when nothing changed here: a certificate may have been renewed under its old name.
-        let set = match place {
-            Some((url, options)) if is_known => manager.set_place(url, options).map(|()| false),
-            // One that was found meanwhile stays.
-            Some((url, options)) => manager.set_place_if_unknown(url, options),
-            None => Ok(false),
-        };
-        let Ok(is_named_now) = set.inspect_err(|error| error!(error = chain(error), "{UNUSABLE}")) else {
-            return;
-        };
-        if is_named_now {
-            self.config.manager = config.manager;
+    }
+
+    /// Returns where nothing came of it. Else this is dropped.
+    async fn reload(&mut self) {
+        self.process.systemd.reloading();
+        let asked = successor::ask(self.process, self.home, &self.launcher).await;
+        if let Err(why) = asked {
+            error!("no reload, everything stays as it was: {why}");
+            self.askers.answer(Some(&why));
+            return self.process.systemd.ready();
         }
-        let was_found = manager.place().is_some() && self.config.manager.is_none();
-        let (applied, waiting): (Vec<_>, Vec<_>) = changed.into_iter().partition(|key| match key.as_str() {
-            "manager" => is_named_now,
-            "headers" => !was_found,
-            key => APPLIED.contains(&key),
-        });
-        if let Some(Err(error)) = self.log.as_ref().map(|log| log.level.set(&config.log)) {
-            warn!(error = chain(&error), "the level of the log stays as it was");
-        }
-        self.config.log = config.log;
-        self.config.tls = config.tls;
-        if !was_found {
-            self.config.headers = config.headers;
-        }
-        info!(applied = applied.join(", "), "the configuration was read again");
-        if !waiting.is_empty() {
-            warn!(
-                keys = waiting.join(", "),
-                "these were changed and need a restart (SIGQUIT ends this worker when its task is finished)"
+        info!("reloading: {} takes over", self.process.program.display());
+        self.askers.say_agreed();
+        // While all goes on: the worker finds nothing left to wait for.
+        let limit = longest_close(&self.process.config.timings);
+        timeout(limit, self.hints.stop_listening()).await.ok();
+        // It listens as long as this runs.
+        self.tell.send(Order::HandOver).ok();
+        pending().await
+    }
+}
+
+async fn listen(home: &Home, askers: &Askers, asked: &Notify) -> Infallible {
+    let bound = home.listen_for_reload().await.and_then(UnixListener::from_std);
+    let listener = match bound {
+        Ok(listener) => listener,
+        Err(error) => {
+            info!(
+                error = chain(&error),
+                "no socket in the home: only SIGHUP reloads this worker"
             );
+            return pending().await;
         }
+    };
+    loop {
+        match listener.accept().await.and_then(|(stream, _)| askers.add(stream)) {
+            Ok(()) => asked.notify_one(),
+            Err(error) => {
+                debug!(error = chain(&error), "nobody could ask for a reload");
+                sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+impl Askers {
+    fn add(&self, stream: UnixStream) -> io::Result<()> {
+        let stream = stream.into_std()?;
+        let mut all = self.0.borrow_mut();
+        if all.len() < MOST_ASKERS {
+            all.push(stream);
+        }
+        Ok(())
+    }
+
+    /// Tells all who wait that it will be done.
+    fn say_agreed(&self) {
+        for mut asker in self.0.borrow().iter() {
+            asker.write_all(b"agreed\n").ok();
+        }
+    }
+
+    /// Tells all who wait that the reload is done, or why it is not.
+    pub(super) fn answer(&self, refused: Option<&str>) {
+        let said = match refused {
+            Some(why) => format!("no {why}\n"),
+            None => format!("yes {VERSION}\n"),
+        };
+        for mut asker in self.0.take() {
+            // It does not wait, and one who has gone already is nobody's trouble.
+            asker.write_all(said.as_bytes()).ok();
+        }
+    }
+
+    /// Those who wait, as they travel.
+    pub(super) fn hand_over(&self) -> Vec<HandedFd> {
+        self.0
+            .take()
+            .into_iter()
+            .map(|asker| OwnedFd::from(asker).into())
+            .collect()
+    }
+
+    /// Those who have waited for what this process was before.
+    pub(super) fn take_over(handed: Vec<HandedFd>) -> Self {
+        let askers = handed.into_iter().filter_map(|asker| asker.into_owned().ok());
+        Self(Rc::new(RefCell::new(askers.map(StdUnixStream::from).collect())))
     }
 }

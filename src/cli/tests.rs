@@ -105,6 +105,7 @@ fn a_subcommand_comes_after_the_flags_of_the_worker_and_has_its_own() {
             Subcommand::CheckConfig
             | Subcommand::Doctor(_)
             | Subcommand::Status(_)
+            | Subcommand::Reload
             | Subcommand::Drain
             | Subcommand::Sleep
             | Subcommand::Wake

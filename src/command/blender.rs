@@ -7,8 +7,9 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::context::CommandContext;
+use super::handed::{CommandStop, HandedCommand};
 use super::parameters::{ParameterError, Parameters};
-use super::program::{CommandProgram, announce, conclude, log_end, log_strays};
+use super::program::{CommandProgram, ProgramOutcome, announce, conclude, log_end, log_strays};
 use super::render_output::RenderOutput;
 use super::render_tracker::RenderTracker;
 use super::start_hint::find_on_path;
@@ -50,25 +51,42 @@ impl BlenderRender {
         })
     }
 
-    pub(super) async fn run(&self, context: &mut CommandContext<'_>) -> Outcome {
-        if let Some(task) = self.warm_task(context).await
-            && let Some(ended) = self.run_in_kept(&task, context).await
-        {
-            return ended;
-        }
-        let mut tracker = RenderTracker::begin(context, &self.args).await;
-        let mut output = RenderOutput::default();
+    pub(super) async fn run(
+        &self,
+        handed: Option<HandedCommand>,
+        context: &mut CommandContext<'_>,
+    ) -> Result<(), CommandStop> {
+        let (mut tracker, mut output, handed) = match handed {
+            Some(HandedCommand::Render { run, tracker, output }) => {
+                (RenderTracker::take_over(tracker, context), output, Some(run))
+            }
+            Some(HandedCommand::Program(_) | HandedCommand::Video { .. } | HandedCommand::Sleep { .. }) | None => {
+                if let Some(task) = self.warm_task(context).await
+                    && let Some(ended) = self.run_in_kept(&task, context).await
+                {
+                    return Ok(ended?);
+                }
+                let tracker = RenderTracker::begin(context, &self.args).await;
+                (tracker, RenderOutput::default(), None)
+            }
+        };
         let mut on_line = |line: OutputLine<'_>, log: &mut dyn TaskLog| {
             if let Some(path) = output.handle_line(line.bytes, log) {
                 tracker.saved(path);
             }
         };
-        let (ended, writing) = self.program(context).run_with_open_files(context, &mut on_line).await;
-        tracker.end(&ended, writing, context).await;
-        if ended.is_err() {
+        let ProgramOutcome { outcome, writing } = match self.program(context).run(handed, context, &mut on_line).await {
+            Ok(ended) => ended,
+            Err(run) => {
+                let tracker = tracker.hand_over();
+                return Err(HandedCommand::Render { run, tracker, output }.into());
+            }
+        };
+        tracker.end(&outcome, writing, context).await;
+        if outcome.is_err() {
             log_crash_reports(context).await;
         }
-        ended
+        Ok(outcome?)
     }
 
     fn program(&self, context: &CommandContext<'_>) -> CommandProgram {

@@ -3,9 +3,9 @@
 //! `exec` runs any program, without a shell.
 
 use super::context::CommandContext;
+use super::handed::{CommandStop, HandedCommand};
 use super::parameters::{ParameterError, Parameters};
 use super::program::CommandProgram;
-use crate::outcome::Outcome;
 
 /// The parameters are `exe` and `args`, which may be missing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,13 +24,19 @@ impl Exec {
         })
     }
 
-    pub(super) async fn run(&self, context: &mut CommandContext<'_>) -> Outcome {
+    pub(super) async fn run(
+        &self,
+        handed: Option<HandedCommand>,
+        context: &mut CommandContext<'_>,
+    ) -> Result<(), CommandStop> {
         let program = CommandProgram::new(
             "exec",
             &self.exe,
             self.args.clone(),
             context.tools.kill_sequence.clone(),
         );
-        program.run(context, &mut |_, _| ()).await
+        let handed = handed.and_then(HandedCommand::into_program);
+        let ended = program.run(handed, context, &mut |_, _| ()).await;
+        Ok(ended.map_err(HandedCommand::Program)?.outcome?)
     }
 }

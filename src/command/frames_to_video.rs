@@ -7,6 +7,7 @@ use std::path::Path;
 use super::context::CommandContext;
 use super::ffmpeg;
 use super::file_work::{FileWorkError, error_text, run_file_work};
+use super::handed::{CommandStop, HandedCommand};
 use super::parameters::{ParameterError, Parameters};
 use super::program::CommandProgram;
 use super::text::{digits, quoted};
@@ -43,16 +44,27 @@ impl FramesToVideo {
         Ok(Self { exe, args, output_file })
     }
 
-    pub(super) async fn run(&self, context: &mut CommandContext<'_>) -> Outcome {
-        let exe = ffmpeg::find(&self.exe, context).await?;
-        self.make_folder(context).await?;
+    pub(super) async fn run(
+        &self,
+        handed: Option<HandedCommand>,
+        context: &mut CommandContext<'_>,
+    ) -> Result<(), CommandStop> {
+        let (exe, handed) = match handed {
+            Some(HandedCommand::Video { exe, run }) => (exe, Some(run)),
+            Some(HandedCommand::Program(_) | HandedCommand::Render { .. } | HandedCommand::Sleep { .. }) | None => {
+                let exe = ffmpeg::find(&self.exe, context).await?;
+                self.make_folder(context).await?;
+                (exe, None)
+            }
+        };
         let program = CommandProgram::new(
             "frames-to-video",
             &exe,
             self.args.clone(),
             context.tools.kill_sequence.clone(),
         );
-        program.run(context, &mut |_, _| ()).await
+        let ended = program.run(handed, context, &mut |_, _| ()).await;
+        Ok(ended.map_err(|run| HandedCommand::Video { exe, run })?.outcome?)
     }
 
     /// Creates the folder of the output, because FFmpeg does not.

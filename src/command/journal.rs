@@ -122,10 +122,7 @@ struct WriteQueue {
 impl Journal {
     /// On return it is on disk, if the disk is not too slow. One that cannot be written is said, and done without.
     pub(super) async fn begin(folder: &Path, head: &JournalHeader) -> Self {
-        let journal = Self(Arc::new(JournalWriter {
-            path: folder.join(clock::since_1970().as_nanos().to_string()),
-            queue: Mutex::default(),
-        }));
+        let journal = Self::go_on(folder.join(clock::since_1970().as_nanos().to_string()));
         let mut line = serde_json::to_vec(head).unwrap_or_default();
         line.push(b'\n');
         let path = journal.0.path.clone();
@@ -139,6 +136,19 @@ impl Journal {
             None => warn!(path = %journal.0.path.display(), "cannot be written in time"),
         }
         journal
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.0.path
+    }
+
+    /// Goes on with the journal of a run that was handed over.
+    pub(super) fn go_on(path: PathBuf) -> Self {
+        Self(Arc::new(JournalWriter {
+            path,
+            queue: Mutex::default(),
+        }))
     }
 
     /// Adds a picture that was saved.

@@ -21,6 +21,7 @@ mod exec;
 mod ffmpeg;
 mod file_work;
 mod frames_to_video;
+mod handed;
 mod journal;
 mod make_directory;
 mod move_directory;
@@ -39,7 +40,6 @@ mod word_split;
 #[cfg(test)]
 mod tests;
 
-use crate::outcome::Outcome;
 use crate::protocol::WireCommand;
 
 pub(crate) use blender::BlenderRender;
@@ -50,6 +50,7 @@ pub(crate) use echo::Echo;
 pub(crate) use exec::Exec;
 pub(crate) use ffmpeg::candidates as ffmpeg_beside;
 pub(crate) use frames_to_video::FramesToVideo;
+pub(crate) use handed::{CommandStop, HandedCommand};
 pub(crate) use make_directory::MakeDirectory;
 pub(crate) use move_directory::MoveDirectory;
 pub(crate) use parameters::ParameterError;
@@ -111,24 +112,27 @@ impl TryFrom<&WireCommand> for Command {
 }
 
 impl Command {
-    /// Runs the command to its end. An abort reaches every wait in it.
+    /// Runs the command to its end, or goes on with it where it was `handed` over. An abort reaches every wait in it; a wish
+    /// to hand it over those that can be gone on with.
     ///
     /// # Errors
     /// Whatever is not success; the log has the details, the text of a failure is for the task's
     /// activity and the last line of its log, and is not yet said.
-    pub(crate) async fn run(&self, context: &mut CommandContext<'_>) -> Outcome {
+    pub(crate) async fn run(
+        &self,
+        handed: Option<HandedCommand>,
+        context: &mut CommandContext<'_>,
+    ) -> Result<(), CommandStop> {
         match self {
-            Self::BlenderRender(command) => command.run(context).await,
-            Self::FramesToVideo(command) => command.run(context).await,
-            Self::Exec(command) => command.run(context).await,
-            Self::Echo(command) => {
-                command.run(context);
-                Ok(())
-            }
-            Self::Sleep(command) => command.run(context).await,
-            Self::MakeDirectory(command) => command.run(context).await,
-            Self::MoveDirectory(command) => command.run(context).await,
-            Self::CopyFile(command) => command.run(context).await,
+            Self::BlenderRender(command) => return command.run(handed, context).await,
+            Self::FramesToVideo(command) => return command.run(handed, context).await,
+            Self::Exec(command) => return command.run(handed, context).await,
+            Self::Sleep(command) => return command.run(handed, context).await,
+            Self::Echo(command) => command.run(context),
+            Self::MakeDirectory(command) => command.run(context).await?,
+            Self::MoveDirectory(command) => command.run(context).await?,
+            Self::CopyFile(command) => command.run(context).await?,
         }
+        Ok(())
     }
 }

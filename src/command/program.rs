@@ -26,7 +26,8 @@ use crate::abort::Abort;
 use crate::blocking::run_blocking_within;
 use crate::outcome::{Incomplete, Outcome, RequeueReason, names};
 use crate::process::{
-    Exit, Finished, KillSequence, OpenFile, OutputLine, ProcessEvent, ProcessSpec, StartError, Stray, Strays, Usage,
+    Exit, Finished, HandedRun, KillSequence, OpenFile, OutputLine, ProcessEvent, ProcessSpec, RunEnd, StartError,
+    Stray, Strays, Usage,
 };
 use crate::report::{TaskLog, size};
 
@@ -41,6 +42,14 @@ const SHOWN: usize = 200;
 
 /// What a command does with each line of its program, besides the log.
 pub(super) type LineHandler<'a> = &'a mut dyn FnMut(OutputLine<'_>, &mut dyn TaskLog);
+
+/// What became of a program.
+#[derive(Debug)]
+pub(super) struct ProgramOutcome {
+    pub(super) outcome: Outcome,
+    /// The files that were open for writing when it was ended.
+    pub(super) writing: Vec<OpenFile>,
+}
 
 /// A program, as a command wants it run.
 #[derive(Debug)]
@@ -62,37 +71,23 @@ impl CommandProgram {
         }
     }
 
-    /// Runs it to its end. Its lines are in the log when this returns, and nothing of it is left.
-    pub(super) async fn run(self, context: &mut CommandContext<'_>, on_line: LineHandler<'_>) -> Outcome {
-        self.run_with_open_files(context, on_line).await.0
-    }
-
-    /// The same, with the files that were open for writing when it was ended.
-    pub(super) async fn run_with_open_files(
-        self,
+    /// Runs it to its end, or goes on with it where it was `handed` over. Its lines are in the log when this returns, and
+    /// nothing of it is left.
+    ///
+    /// # Errors
+    /// What was handed over itself, of a program that goes on elsewhere; the outcome has the others.
+    pub(super) async fn run(
+        &self,
+        handed: Option<HandedRun>,
         context: &mut CommandContext<'_>,
         on_line: LineHandler<'_>,
-    ) -> (Outcome, Vec<OpenFile>) {
-        let spec = self.spec(context);
-        announce(&spec, context);
-        let CommandContext { tools, abort, log, .. } = context;
-        let note = log.end_note(&self.exe, context.is_last);
-        let mut pid = 0;
-        let ended = tools
-            .launcher
-            .run_noted(&spec, note, abort, &mut |heard| match heard {
-                ProcessEvent::Started { pid: started } => {
-                    pid = started;
-                    log.started();
-                }
-                ProcessEvent::Line(line) => {
-                    log.output(pid, line.text);
-                    on_line(line, *log);
-                }
-                ProcessEvent::LeftRunning(strays) => log.line(&left_running(strays)),
-            })
-            .await;
-        match ended {
+    ) -> Result<ProgramOutcome, HandedRun> {
+        let ended = match self.run_or_go_on(handed, context, on_line).await {
+            Ok(RunEnd::HandedOver(run)) => return Err(run),
+            Ok(RunEnd::Finished(finished)) => Ok(finished),
+            Err(error) => Err(error),
+        };
+        Ok(match ended {
             Ok(mut finished) => {
                 log_end(&finished, context);
                 if finished.exit == Exit::Code(appimage::NOT_MOUNTED) {
@@ -100,9 +95,45 @@ impl CommandProgram {
                 }
                 context.log.ended(&self.exe, &finished);
                 let writing = std::mem::take(&mut finished.writing);
-                (conclude(finished, context.tools.crash), writing)
+                ProgramOutcome {
+                    outcome: conclude(finished, context.tools.crash),
+                    writing,
+                }
             }
-            Err(error) => (Err(self.not_started(error, context.abort).await), Vec::new()),
+            Err(error) => ProgramOutcome {
+                outcome: Err(self.not_started(error, context.abort).await),
+                writing: Vec::new(),
+            },
+        })
+    }
+
+    async fn run_or_go_on(
+        &self,
+        handed: Option<HandedRun>,
+        context: &mut CommandContext<'_>,
+        on_line: LineHandler<'_>,
+    ) -> Result<RunEnd, StartError> {
+        let spec = self.spec(context);
+        if handed.is_none() {
+            announce(&spec, context);
+        }
+        let CommandContext { tools, abort, log, .. } = context;
+        let note = log.end_note(&self.exe, context.is_last);
+        let mut pid = handed.as_ref().map_or(0, HandedRun::pid);
+        let mut on_event = |heard: ProcessEvent<'_>| match heard {
+            ProcessEvent::Started { pid: started } => {
+                pid = started;
+                log.started();
+            }
+            ProcessEvent::Line(line) => {
+                log.output(pid, line.text);
+                on_line(line, *log);
+            }
+            ProcessEvent::LeftRunning(strays) => log.line(&left_running(strays)),
+        };
+        match handed {
+            Some(handed) => tools.launcher.take_over(handed, abort, &mut on_event).await,
+            None => tools.launcher.run_noted(&spec, note, abort, &mut on_event).await,
         }
     }
 

@@ -5,9 +5,11 @@
 //! Names may have any bytes, with two exceptions: a carriage return begins a line anew, and a name with a quote before a
 //! line break seems to end at that quote.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
 
 use super::blender_lines::parse_line;
 use crate::report::TaskLog;
@@ -16,13 +18,13 @@ use crate::report::TaskLog;
 const LONGEST_NAME: usize = 4096;
 
 /// What is remembered between two lines.
-#[derive(Debug, Default)]
-pub(super) struct RenderOutput {
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RenderOutput {
     /// A name that has a line break, as far as it came.
     begun: Option<Vec<u8>>,
     /// The last file of a File Output node in this frame. It is shown if the frame itself writes none, which Blender says
     /// after those of its nodes.
-    node: Option<PathBuf>,
+    node: Option<OsString>,
 }
 
 impl RenderOutput {
@@ -38,11 +40,11 @@ impl RenderOutput {
         }
         let saved_by_node = parsed.saved_by_node.map(|name| PathBuf::from(OsStr::from_bytes(name)));
         if saved_by_node.is_some() {
-            self.node.clone_from(&saved_by_node);
+            self.node = saved_by_node.clone().map(OsString::from);
         }
         if parsed.step {
             if let Some(path) = self.node.take() {
-                log.produced(&path);
+                log.produced(Path::new(&path));
             }
             log.step();
         }

@@ -10,10 +10,12 @@
 //!
 //! A disk that does not answer delays a run by seconds, and fails nothing.
 
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 use tracing::warn;
 
@@ -21,7 +23,7 @@ use super::context::CommandContext;
 use super::journal::{CutOffRun, Journal, JournalHeader, read_cut_off_runs};
 use super::output_pattern::output_patterns;
 use super::unfinished_pictures::{
-    PictureStamps, RenderRun, UnfinishedPicture, UnfinishedSearch, mounts_of, stamp_pictures,
+    FileStamp, PictureStamps, RenderRun, UnfinishedPicture, UnfinishedSearch, mounts_of, stamp_pictures,
 };
 use crate::abort::{Abort, AbortSource};
 use crate::blocking::run_blocking_within;
@@ -35,6 +37,18 @@ const LOOK_PATIENCE: Duration = Duration::from_secs(5);
 const START_PATIENCE: Duration = Duration::from_secs(30);
 /// Between two looks at a file: whoever writes it is seen by that.
 const MOMENT: Duration = Duration::from_millis(200);
+
+/// What is kept in mind while Blender runs, as it travels. Names need not be text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct HandedTracker {
+    arguments: Vec<String>,
+    directory: OsString,
+    before: Option<Vec<(OsString, FileStamp)>>,
+    mounts: Vec<OsString>,
+    saved: Vec<OsString>,
+    began: SystemTime,
+    journal: Option<OsString>,
+}
 
 /// What is kept in mind while Blender runs.
 #[derive(Debug)]
@@ -97,6 +111,39 @@ impl RenderTracker {
             rendering.journal = Some(Journal::begin(folder, &head).await);
         }
         rendering
+    }
+
+    /// As it travels to whoever goes on with the run.
+    pub(super) fn hand_over(self) -> HandedTracker {
+        let words = |paths: Vec<PathBuf>| paths.into_iter().map(OsString::from).collect();
+        let stamps = |stamps: PictureStamps| stamps.into_iter().map(|(path, stamp)| (path.into(), stamp)).collect();
+        HandedTracker {
+            arguments: self.arguments,
+            directory: self.directory.into(),
+            before: self.before.map(stamps),
+            mounts: words(self.mounts),
+            saved: words(self.saved),
+            began: self.began,
+            journal: self.journal.as_ref().map(|journal| journal.path().into()),
+        }
+    }
+
+    /// Goes on with a run.
+    pub(super) fn take_over(handed: HandedTracker, context: &CommandContext<'_>) -> Self {
+        let paths = |paths: Vec<OsString>| paths.into_iter().map(PathBuf::from).collect();
+        let before = handed
+            .before
+            .map(|before| before.into_iter().map(|(path, stamp)| (path.into(), stamp)).collect());
+        Self {
+            arguments: handed.arguments,
+            directory: handed.directory.into(),
+            tmpdir: context.environment.tmpdir.clone(),
+            before,
+            mounts: paths(handed.mounts),
+            saved: paths(handed.saved),
+            began: handed.began,
+            journal: handed.journal.map(|path| Journal::go_on(path.into())),
+        }
     }
 
     /// Blender says that it has written this.

@@ -4,10 +4,13 @@
 
 use std::time::Duration;
 
+use tokio::time::{Instant, sleep_until};
+
 use super::context::CommandContext;
+use super::handed::{CommandStop, HandedCommand};
 use super::parameters::{ParameterError, Parameters};
 use super::text::seconds;
-use crate::outcome::{Incomplete, Outcome};
+use crate::outcome::Incomplete;
 
 /// The longest sleep, in seconds: what fits Go's nanoseconds in 63 bits, 292 years. Beyond it the Go worker
 /// overflows, and is done at once.
@@ -36,11 +39,27 @@ impl Sleep {
         })
     }
 
-    pub(super) async fn run(&self, context: &mut CommandContext<'_>) -> Outcome {
+    pub(super) async fn run(
+        &self,
+        handed: Option<HandedCommand>,
+        context: &mut CommandContext<'_>,
+    ) -> Result<(), CommandStop> {
+        let left = match handed {
+            Some(HandedCommand::Sleep { left }) => left,
+            Some(HandedCommand::Program(_) | HandedCommand::Video { .. } | HandedCommand::Render { .. }) | None => {
+                self.duration
+            }
+        };
+        let wakes = Instant::now() + left;
+        let to_hand_over = context.abort.to_hand_over();
         tokio::select! {
             biased;
-            reason = context.abort.raised() => return Err(Incomplete::Aborted(reason)),
-            () = tokio::time::sleep(self.duration) => {}
+            reason = context.abort.raised() => return Err(Incomplete::Aborted(reason).into()),
+            () = sleep_until(wakes) => {}
+            () = to_hand_over => {
+                let left = wakes.saturating_duration_since(Instant::now());
+                return Err(HandedCommand::Sleep { left }.into());
+            }
         }
         context.log.line(&format!("slept {}", seconds(self.duration.as_secs())));
         Ok(())

@@ -2,15 +2,17 @@
 
 //! What the tests of commands share, and those of all commands.
 
+use std::future::pending;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use proptest::prelude::*;
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::*;
 use crate::abort::{Abort, AbortReason, AbortSource};
-use crate::outcome::Incomplete;
+use crate::outcome::{Incomplete, Outcome};
 use crate::process::{Finished, idle_launcher};
 use crate::protocol::AssignedTask;
 use crate::report::TaskLog;
@@ -89,7 +91,11 @@ pub(super) fn with_context(log: &mut RecordingLog, act: impl FnOnce(&mut Command
 /// Runs one command to its end.
 pub(super) async fn run(wire: &str) -> (Outcome, RecordingLog) {
     let mut log = RecordingLog::default();
-    let ended = parsed(wire).run(&mut TestCommand::new(&mut log).context()).await;
+    let ended = parsed(wire).run(None, &mut TestCommand::new(&mut log).context()).await;
+    let ended = ended.map_err(|stop| match stop {
+        CommandStop::Incomplete(incomplete) => incomplete,
+        CommandStop::HandedOver(handed) => panic!("{handed:?}"),
+    });
     (ended, log)
 }
 
@@ -218,10 +224,39 @@ async fn a_sleep_ends_with_an_abort() {
     test.source.raise(AbortReason::StateChange);
     let command = parsed(r#"{"name":"sleep","parameters":{"duration_in_seconds":3600}}"#);
     assert_eq!(
-        command.run(&mut test.context()).await,
-        Err(Incomplete::Aborted(AbortReason::StateChange))
+        command.run(None, &mut test.context()).await,
+        Err(Incomplete::Aborted(AbortReason::StateChange).into())
     );
     assert!(log.lines.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sleep_that_is_handed_over_takes_as_long_as_one() {
+    let mut log = RecordingLog::default();
+    let mut test = TestCommand::new(&mut log);
+    let command = parsed(r#"{"name":"sleep","parameters":{"duration_in_seconds":3600}}"#);
+    let begun = Instant::now();
+    let mut handed = None;
+    for _ in 0..3 {
+        let source = std::mem::replace(&mut test.source, AbortSource::new().0);
+        let wish = async {
+            tokio::time::sleep(Duration::from_secs(1000)).await;
+            source.hand_over();
+            pending().await
+        };
+        let mut context = test.context();
+        let stop = tokio::select! {
+            ended = command.run(handed.take(), &mut context) => ended.unwrap_err(),
+            () = wish => unreachable!(),
+        };
+        let CommandStop::HandedOver(travels) = stop else {
+            panic!("{stop:?}")
+        };
+        handed = Some(serde_json::from_str(&serde_json::to_string(&travels).unwrap()).unwrap());
+        test = TestCommand::new(&mut log);
+    }
+    command.run(handed, &mut test.context()).await.unwrap();
+    assert_eq!((begun.elapsed().as_secs(), log.lines.len()), (3600, 1));
 }
 
 /// Any JSON, three levels deep.

@@ -17,12 +17,6 @@ impl ConfigError {
         let texts: Vec<String> = self.problems.iter().map(ToString::to_string).collect();
         texts.join("\n")
     }
-
-    /// All of it in one line, for a log.
-    pub(crate) fn line(&self) -> String {
-        let texts: Vec<String> = self.problems.iter().map(|problem| format!("{problem:#}")).collect();
-        texts.join("; ")
-    }
 }
 
 impl From<Problem> for ConfigError {

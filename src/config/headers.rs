@@ -21,7 +21,6 @@ pub(super) const TABLE: Table = Table {
     about: "Sent with every request, for a proxy in front of the Manager that asks who we are. A value is never logged; \
             NAME = { file = \"/path\" } keeps it in a file of its own.",
     keys: Vec::new,
-    same: |one, other| one.headers == other.headers,
 };
 
 /// What a request needs for itself, and why it cannot be set.

@@ -38,7 +38,6 @@ pub(super) const TABLES: [Table; 8] = [
         name: "timings",
         about: "Every wait of the worker. The defaults suit a Manager with its own defaults; change one with a reason only.",
         keys: || Timings::KEYS.iter().map(Key::Timing).collect(),
-        same: |one, other| one.timings == other.timings,
     },
 ];
 

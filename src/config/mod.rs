@@ -9,13 +9,12 @@
 //!                                      │ keys (one row for each key)
 //!                                      ╰─► ConfigError (file:line:column, the line, what to do)
 //!
-//! keys, timings ─► effective (check-config), changes (a reload), manual (what packages bring)
+//! keys, timings ─► effective (check-config), manual (what packages bring)
 //! ```
 //!
 //! `flamenco-worker.toml` is our own format: a key that is not known in it is an error. `flamenco-worker.yaml` is the Go
 //! worker's and is read as it is: an unknown key is only a warning, because the Go worker ignores it.
 
-mod changes;
 mod effective;
 mod environment;
 mod error;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! What a key is, for everything that is made of the list of keys: the reader of a file, `check-config`, a reload and the
-//! manual.
+//! What a key is, for everything that is made of the list of keys: the reader of a file, `check-config` and the manual.
 
 use super::Config;
 use super::units::{duration, duration_text};
@@ -34,8 +33,6 @@ pub(super) struct Setting {
     pub(super) written: fn(&Config) -> Option<String>,
     /// Reads a value into the field.
     pub(super) read: fn(&mut Config, &TreeNode) -> Result<(), Diagnostic>,
-    /// Whether two configurations have the same value.
-    pub(super) same: fn(&Config, &Config) -> bool,
 }
 
 /// A key, and all that is known of it.
@@ -56,7 +53,7 @@ impl Key {
         }
     }
 
-    /// The name as an origin and a list of changes have it: `nice`, `log.level`.
+    /// The name as an origin has it: `nice`, `log.level`.
     pub(super) fn full_name(self) -> String {
         match self {
             Self::Setting(setting) => full_name(setting.table, setting.name),
@@ -114,14 +111,6 @@ impl Key {
             Self::Timing(timing) => read_timing(timing, &mut config.timings, node),
         }
     }
-
-    /// Whether two configurations have the same value.
-    pub(super) fn is_same(self, one: &Config, other: &Config) -> bool {
-        match self {
-            Self::Setting(setting) => (setting.same)(one, other),
-            Self::Timing(timing) => (timing.get)(&one.timings) == (timing.get)(&other.timings),
-        }
-    }
 }
 
 fn read_timing(key: &TimingKey, timings: &mut Timings, node: &TreeNode) -> Result<(), Diagnostic> {
@@ -138,7 +127,7 @@ fn read_timing(key: &TimingKey, timings: &mut Timings, node: &TreeNode) -> Resul
     Ok(())
 }
 
-/// The name of a key as an origin and a list of changes have it.
+/// The name of a key as an origin has it.
 pub(super) fn full_name(table: &str, name: &str) -> String {
     match table {
         "" => name.to_owned(),
@@ -154,8 +143,6 @@ pub(super) struct Table {
     pub(super) about: &'static str,
     /// The keys in the order of the manual. `[headers]` has none: the names there are the operator's own.
     pub(super) keys: fn() -> Vec<Key>,
-    /// Whether the table is the same in two configurations.
-    pub(super) same: fn(&Config, &Config) -> bool,
 }
 
 impl Table {
@@ -239,7 +226,6 @@ macro_rules! table {
                 name: $table,
                 about: concat!($($table_about),+).trim_ascii(),
                 keys: || Self::KEYS.iter().map(Key::Setting).collect(),
-                same: |one, other| Self::of(one) == Self::of(other),
             };
 
             const KEYS: &[Setting] = &[$({
@@ -255,7 +241,6 @@ macro_rules! table {
                         $Struct::of_mut(config).$name = (FORMAT.read)(node)?;
                         Ok(())
                     },
-                    same: |one, other| $Struct::of(one).$name == $Struct::of(other).$name,
                 }
             },)*];
         }

@@ -16,6 +16,8 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use super::machine;
 use super::open::Home;
 use crate::blocking::run_blocking;
@@ -35,7 +37,7 @@ const SECRET_DIGITS: usize = 64;
 const MAX_FILE_BYTES: u64 = 64 << 10;
 
 /// What the Manager knows this worker by.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Credentials {
     /// The UUID it was given at its registration.
     pub id: String,

@@ -11,6 +11,7 @@
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use super::lock_holder::{LEAVING, LockHolder, NAME};
 use super::owner::describe_owner;
 use crate::chain::chain;
 use crate::files;
+use crate::handover::HandedFd;
 
 /// The lock. Dropping it, and its clones, lets the home go.
 #[derive(Debug, Clone)]
@@ -61,6 +63,20 @@ impl HomeLock {
             Err(source) => return Err(not_writable(path, source)),
         }
         Ok(LockAttempt::Ours(Self { file: Arc::new(file) }))
+    }
+
+    /// Goes on with a lock that was handed over. What its file says of us is made new, as far as that can be done.
+    pub(super) fn take_over(handed: OwnedFd) -> Self {
+        let mut file = File::from(handed);
+        if let Err(error) = LockHolder::ourselves().write(&mut file) {
+            tracing::debug!(error = chain(&error), "cannot write the lock file");
+        }
+        Self { file: Arc::new(file) }
+    }
+
+    /// The same lock, for whoever goes on with it.
+    pub(super) fn hand_over(&self) -> io::Result<HandedFd> {
+        HandedFd::of(&self.file)
     }
 
     /// Notes for a successor that this worker leaves, so that it waits for the lock.

@@ -28,7 +28,7 @@ mod own_sleep;
 mod owner;
 mod search;
 mod signed_on;
-mod status_socket;
+mod sockets;
 
 #[cfg(test)]
 mod tests;
@@ -39,8 +39,8 @@ pub(crate) use self::go_updates::GoUpdates;
 pub(crate) use self::locate::locate;
 pub(crate) use self::lock_holder::LockHolder;
 pub(crate) use self::machine::this_machine;
-pub(crate) use self::open::{Home, mark_of, spool_of};
+pub(crate) use self::open::{HandedHome, Home, mark_of, spool_of};
 pub(crate) use self::owner::{describe_owner, is_another_users, open_to_others};
 pub(crate) use self::owner::{group_name, user_name};
 pub(crate) use self::search::{SearchError, search};
-pub(crate) use self::status_socket::{StatusAnswer, ask_for_status};
+pub(crate) use self::sockets::{StatusAnswer, ask_for_status, ask_to_reload};

@@ -3,6 +3,7 @@
 //! Opens the home: makes its directory, sees that it can be used, takes its lock and claims its identity.
 
 use std::cell::RefCell;
+use std::ffi::OsString;
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::unistd::{AccessFlags, access};
+use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, info, warn};
 
@@ -17,9 +19,11 @@ use super::error::HomeError;
 use super::identity_claim::{ClaimAttempt, IdentityClaim};
 use super::lock::{HomeLock, LockAttempt};
 use super::owner::{describe_owner, open_to_others};
+use super::sockets::HandedSockets;
 use crate::blocking::run_blocking;
 use crate::chain::chain;
 use crate::files;
+use crate::handover::HandedFd;
 
 /// A home that is ours: the lock is held until this is dropped, or the process ends in whatever way.
 #[derive(Debug)]
@@ -29,6 +33,8 @@ pub(crate) struct Home {
     lock: HomeLock,
     /// Of the id in the credentials, once it is known.
     claim: RefCell<Option<IdentityClaim>>,
+    /// The sockets in it at which somebody listens.
+    pub(super) sockets: RefCell<HandedSockets>,
     /// Does what is small on the disk, and does not keep the event loop when that stands still.
     pub(super) files: files::Thread,
 }
@@ -51,7 +57,37 @@ impl Home {
             mark,
             lock,
             claim: RefCell::default(),
+            sockets: RefCell::default(),
             files,
+        })
+    }
+
+    /// Goes on with a home that was handed over. Nothing is asked of its disk: that may be full, read-only or away.
+    ///
+    /// # Errors
+    /// [`HomeError::Thread`].
+    pub(crate) fn take_over(handed: HandedHome) -> Result<Self, HomeError> {
+        let lock = handed.lock.into_owned().map_err(HomeError::Thread)?;
+        Ok(Self {
+            dir: handed.dir.into(),
+            mark: handed.mark,
+            lock: HomeLock::take_over(lock),
+            claim: RefCell::default(),
+            sockets: RefCell::new(handed.sockets),
+            files: files::Thread::start().map_err(HomeError::Thread)?,
+        })
+    }
+
+    /// The home as it travels.
+    ///
+    /// # Errors
+    /// When there is no descriptor left.
+    pub(crate) fn hand_over(&self) -> io::Result<HandedHome> {
+        Ok(HandedHome {
+            dir: self.dir.clone().into(),
+            mark: self.mark.clone(),
+            lock: self.lock.hand_over()?,
+            sockets: self.sockets.borrow().clone(),
         })
     }
 
@@ -115,6 +151,28 @@ impl Home {
     /// are not recognised after it, and only those.
     pub(crate) fn mark(&self) -> &str {
         &self.mark
+    }
+}
+
+/// A home as it travels.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct HandedHome {
+    dir: OsString,
+    mark: String,
+    lock: HandedFd,
+    #[serde(default)]
+    sockets: HandedSockets,
+}
+
+impl HandedHome {
+    /// Where it is.
+    pub(crate) fn dir(&self) -> &Path {
+        Path::new(&self.dir)
+    }
+
+    /// What stays open over the exec.
+    pub(crate) fn descriptors(&self) -> impl Iterator<Item = &HandedFd> {
+        [&self.lock].into_iter().chain(self.sockets.descriptors())
     }
 }
 

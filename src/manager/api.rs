@@ -96,6 +96,9 @@ pub(crate) trait Manager {
     /// Sets the credentials for all later operations.
     fn identify(&self, credentials: &Credentials);
 
+    /// Goes over to where the Manager will be from now on, if that was said.
+    fn move_on(&self) {}
+
     /// Whether, since the last call of this, the Manager had not heard of this worker for longer than
     /// [`Timings::contact_gap`](crate::timings::Timings::contact_gap), so that it may have put the worker in `error`.
     fn was_out_of_contact(&self) -> bool;

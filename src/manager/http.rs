@@ -36,6 +36,8 @@ use crate::timings::Timings;
 #[derive(Debug)]
 pub(crate) struct HttpManager {
     location: ManagerLocation,
+    /// Where it will be.
+    next_place: RefCell<Option<KnownManager>>,
     credentials: RefCell<Option<Credentials>>,
     contact: ContactMonitor,
     broadcasts: BroadcastTracker,
@@ -60,6 +62,7 @@ impl HttpManager {
     fn at(place: Option<KnownManager>, timings: &Timings) -> Self {
         Self {
             location: ManagerLocation::new(place),
+            next_place: RefCell::new(None),
             credentials: RefCell::new(None),
             contact: ContactMonitor::new(timings.contact_gap),
             broadcasts: BroadcastTracker::default(),
@@ -97,19 +100,32 @@ impl HttpManager {
         own.as_ref().map_or_else(String::new, |own| own.id.clone())
     }
 
-    /// Says where the Manager is and how it is reached. Calls that are under way are not affected.
+    /// Says where the Manager is from [`move_on`](super::Manager::move_on) on.
     ///
     /// # Errors
     /// Fails if the HTTP client cannot be made; then nothing has changed.
-    pub(crate) fn set_place(&self, url: ManagerUrl, options: ConnectionOptions) -> Result<(), ClientError> {
-        self.location.set(KnownManager::new(url, options, &self.timings)?);
+    pub(crate) fn set_next_place(&self, url: ManagerUrl, options: ConnectionOptions) -> Result<(), ClientError> {
+        let place = KnownManager::new(url, options, &self.timings)?;
+        self.next_place.replace(Some(place));
         Ok(())
     }
 
-    /// The same, unless it is known. Whether it was not.
+    /// Goes over to the next place, if there is one.
+    pub(super) fn go_to_next_place(&self) {
+        if let Some(place) = self.next_place.take() {
+            self.location.set(place);
+        }
+    }
+
+    /// As who every call is made; `None` before the first registration.
+    pub(crate) fn credentials(&self) -> Option<Credentials> {
+        self.credentials.borrow().clone()
+    }
+
+    /// Says where the Manager is, unless that is known. Whether it was not.
     ///
     /// # Errors
-    /// As [`set_place`](Self::set_place).
+    /// As [`set_next_place`](Self::set_next_place).
     pub(crate) fn set_place_if_unknown(
         &self,
         url: ManagerUrl,

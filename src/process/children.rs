@@ -125,10 +125,18 @@ impl Children {
             waits_for_release: false,
             still_since: None,
         };
+        // One that was handed over is a child that we had already.
+        self.earlier.remove(&pid);
         self.guards.insert(pid, guard);
         self.next_look = now() + self.silence / LOOKS;
         self.wake.notify_one();
         receiver
+    }
+
+    /// Another process goes on with this guard, which is none of ours from now on.
+    pub(super) fn hand_over(&mut self, pid: i32) {
+        self.guards.remove(&pid);
+        self.earlier.insert(pid);
     }
 
     /// Kills a guard that does not answer. What it leaves is ended from now on: as long as one of those processes traces
@@ -179,6 +187,14 @@ impl Children {
             .filter_map(living)
             .chain(self.inherited.living())
             .collect()
+    }
+
+    /// What is left of programs that are over, for whoever goes on in our place: all that [`survivors`](Self::survivors) counts,
+    /// but for guards that end their trees by themselves, as nobody waits for them.
+    pub(super) fn left_over(&self) -> Vec<Stray> {
+        let mut left = self.survivors();
+        left.retain(|stray| !self.guards.contains_key(&stray.pid) || self.given_up.contains(&stray.pid));
+        left
     }
 
     /// Takes children that have ended, and sees to what is due. Returns when to come back, if at all.

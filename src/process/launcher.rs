@@ -29,16 +29,17 @@ use super::guard_name::guard_title;
 use super::mark::MARK;
 use super::messages::{SpawnOptions, encode_request};
 use super::predecessors::{end_escaped, end_marked};
-use super::process_run::{GuardLink, OutputReader, ProcessRun, RunLimits};
+use super::process_run::{GuardLink, HandedRun, OutputReader, ProcessRun, RunLimits, RunPause};
 use super::reaper::Reaper;
 use super::spec::{ProcessSpec, StartError};
 use super::stray::{Stray, Strays};
 use crate::abort::Abort;
+use crate::handover;
 use crate::timings::Timings;
 
 /// The variables in which systemd speaks to the worker alone (sd_notify(3), sd_watchdog_enabled(3), sd_listen_fds(3),
 /// systemd.exec(5)): a program that believed them would answer in our name.
-const NOT_FOR_PROGRAMS: [&str; 7] = [
+const NOT_FOR_PROGRAMS: [&str; 8] = [
     "NOTIFY_SOCKET",
     "WATCHDOG_USEC",
     "WATCHDOG_PID",
@@ -46,6 +47,8 @@ const NOT_FOR_PROGRAMS: [&str; 7] = [
     "LISTEN_FDS",
     "LISTEN_FDNAMES",
     "CREDENTIALS_DIRECTORY",
+    // What we were handed over an exec is not theirs either.
+    handover::VARIABLE,
 ];
 
 /// How far a program may be ahead of us, in bytes: the largest pipe that needs no privilege
@@ -67,6 +70,15 @@ pub(crate) struct LauncherOptions {
     pub memory: Option<u64>,
     /// How long to wait for what.
     pub timings: Timings,
+}
+
+/// How far a program was attended to.
+#[derive(Debug)]
+pub(crate) enum RunEnd {
+    /// To its end.
+    Finished(Finished),
+    /// It runs, and whoever has this can go on.
+    HandedOver(HandedRun),
 }
 
 /// How programs are started on this node. One for the whole worker; clones are the same launcher.
@@ -161,11 +173,14 @@ impl Launcher {
         abort: &mut Abort,
         on_event: &mut dyn FnMut(ProcessEvent<'_>),
     ) -> Result<Finished, StartError> {
-        self.run_noted(spec, None, abort, on_event).await
+        let mut run = self.start(spec, None, abort)?;
+        let finished = run.0.run(&run.1, abort, on_event).await?;
+        Ok(self.with_escaped(finished))
     }
 
     /// Runs a program as [`run`](Self::run) does. With a `note`, its guard waits from the program's end until
-    /// [`release`](Self::release), and notes how that was should this process be killed meanwhile.
+    /// [`release`](Self::release), and notes how that was should this process be killed meanwhile. A wish to hand the task
+    /// over ends this, while the program goes on.
     ///
     /// # Errors
     /// As [`run`](Self::run).
@@ -175,20 +190,60 @@ impl Launcher {
         note: Option<EndNote>,
         abort: &mut Abort,
         on_event: &mut dyn FnMut(ProcessEvent<'_>),
-    ) -> Result<Finished, StartError> {
-        let request = encode_request(spec, &self.0.spawn_options, note.as_ref())?;
+    ) -> Result<RunEnd, StartError> {
+        let (mut run, request) = self.start(spec, note.as_ref(), abort)?;
+        run.begin(&request, abort).await?;
+        self.see_through(run, abort, on_event).await
+    }
+
+    /// Goes on with a program that another process, or an earlier life of this one, has started and handed over.
+    ///
+    /// # Errors
+    /// When what was handed over cannot be used. Then its guard ends the program.
+    pub(crate) async fn take_over(
+        &self,
+        handed: HandedRun,
+        abort: &mut Abort,
+        on_event: &mut dyn FnMut(ProcessEvent<'_>),
+    ) -> Result<RunEnd, StartError> {
+        let run = ProcessRun::take_over(handed, &self.0.children, &self.0.options.timings);
+        self.see_through(run.map_err(StartError::Guard)?, abort, on_event).await
+    }
+
+    fn start(
+        &self,
+        spec: &ProcessSpec,
+        note: Option<&EndNote>,
+        abort: &Abort,
+    ) -> Result<(ProcessRun, Vec<u8>), StartError> {
+        let request = encode_request(spec, &self.0.spawn_options, note)?;
         if let Some(reason) = abort.reason() {
             return Err(StartError::Aborted(reason));
         }
         let (guard, output) = self.start_guard(spec, None).map_err(StartError::Guard)?;
         let limits = RunLimits::new(&self.0.options.timings, spec.kill_sequence.length());
-        let mut run = ProcessRun::new(guard, output, note.is_some(), limits);
-        let finished = run.run(&request, abort, on_event).await?;
+        Ok((ProcessRun::new(guard, output, note.is_some(), limits), request))
+    }
+
+    async fn see_through(
+        &self,
+        mut run: ProcessRun,
+        abort: &mut Abort,
+        on_event: &mut dyn FnMut(ProcessEvent<'_>),
+    ) -> Result<RunEnd, StartError> {
+        let finished = match run.run_or_hand_over(abort, on_event).await? {
+            RunPause::Over(finished) => finished,
+            RunPause::ToHandOver => {
+                let handed = run.hand_over().map_err(StartError::Guard)?;
+                let lost = || StartError::Guard(io::Error::other("it cannot be handed over"));
+                return handed.map(RunEnd::HandedOver).ok_or_else(lost);
+            }
+        };
         if let Some(guard) = run.waiting_guard() {
             self.0.children.borrow_mut().waits(guard);
             self.0.noted.borrow_mut().push(run);
         }
-        Ok(self.with_escaped(finished))
+        Ok(RunEnd::Finished(self.with_escaped(finished)))
     }
 
     /// Ends what has escaped from a program that is over, and names it with the rest that it has left.
@@ -231,6 +286,16 @@ impl Launcher {
         let strays = end_marked(&self.0.options.mark, limit).await;
         self.0.children.borrow_mut().inherit(&strays.unkillable);
         strays
+    }
+
+    /// What an earlier life of this process could not end counts among the [`Launcher::survivors`] from now on.
+    pub(crate) fn inherit(&self, survivors: &[Stray]) {
+        self.0.children.borrow_mut().inherit(survivors);
+    }
+
+    /// What is left of programs that are over, for [`inherit`](Self::inherit).
+    pub(crate) fn left_over(&self) -> Vec<Stray> {
+        self.0.children.borrow().left_over()
     }
 
     /// The processes below the worker that should not be there: the guard of a tree that cannot be killed or that nobody

@@ -16,6 +16,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use memchr::{memchr, memchr_iter, memrchr};
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 /// The longest piece of a line: the Go worker cuts at 40 KiB, a Manager's log viewer reads either.
@@ -37,6 +38,15 @@ impl<'a> OutputLine<'a> {
             bytes: text.as_bytes(),
         }
     }
+}
+
+/// A line that was open when its program was handed over.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct HandedLines {
+    open: Vec<u8>,
+    state: Vec<u8>,
+    is_shown: bool,
+    is_cut: bool,
 }
 
 /// Cuts bytes into lines. Whatever the chunks, the lines are the same.
@@ -62,6 +72,27 @@ impl LineSplitter {
             state: Vec::new(),
             shown: true,
             cut: false,
+            progress,
+            last_progress: now,
+        }
+    }
+
+    pub(super) fn hand_over(self) -> HandedLines {
+        HandedLines {
+            open: self.open,
+            state: self.state,
+            is_shown: self.shown,
+            is_cut: self.cut,
+        }
+    }
+
+    /// Goes on with the line that was open.
+    pub(super) fn take_over(handed: HandedLines, progress: Duration, now: Instant) -> Self {
+        Self {
+            open: handed.open,
+            state: handed.state,
+            shown: handed.is_shown,
+            cut: handed.is_cut,
             progress,
             last_progress: now,
         }

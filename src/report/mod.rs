@@ -9,12 +9,6 @@
 //!
 //! Nothing here waits for the Manager: a slow one must not slow a renderer down.
 
-#![cfg_attr(
-    not(test),
-    expect(dead_code, reason = "used by the hand-over of the worker, which comes with it")
-)]
-#![expect(unused_imports, reason = "used by the hand-over of the worker, which comes with it")]
-
 mod error_line;
 mod orphaned_run;
 mod preview;
@@ -25,7 +19,7 @@ mod task_reporter;
 mod task_totals;
 
 pub(crate) use orphaned_run::OrphanedRunEnd;
-pub(crate) use preview::{HandedPicture, PreviewQueue};
+pub(crate) use preview::{HandedPicture, PreviewQueue, PreviewSender};
 pub(crate) use preview_process::{PREVIEW_ROLE, preview_main};
 pub(crate) use task_log::TaskLog;
 pub(crate) use task_reporter::{HandedReport, TaskReporter};

@@ -64,6 +64,14 @@ impl TmpDir {
         })
     }
 
+    /// The one of a task that goes on.
+    pub(crate) fn take_over(path: PathBuf, scratch: &ScratchDirs) -> Self {
+        Self {
+            path,
+            scratch: scratch.clone(),
+        }
+    }
+
     /// Where it is.
     pub(crate) fn path(&self) -> &Path {
         &self.path
@@ -93,7 +101,8 @@ pub(crate) struct Leftovers(Vec<PathBuf>);
 
 impl Leftovers {
     /// Looks for them. For the start, when nothing of it runs any more, and before a task has a directory here.
-    pub(crate) async fn find(scratch: &ScratchDirs) -> Self {
+    /// But for that of a task that goes on, if there is one.
+    pub(crate) async fn find(scratch: &ScratchDirs, in_use: Option<&Path>) -> Self {
         let mut found = Vec::new();
         for folder in [&scratch.folder, &scratch.spare] {
             let (inside, prefix) = (folder.clone(), prefix(scratch));
@@ -105,6 +114,7 @@ impl Leftovers {
                 ),
             }
         }
+        found.retain(|path| Some(path.as_path()) != in_use);
         Self(found)
     }
 

@@ -39,6 +39,17 @@ impl Early {
         Self { actions, mask }
     }
 
+    /// The signals of a process that has just become another program: they wait, blocked, for the handlers to come, as they
+    /// did before ([`block_all`]). A stop is an order of the worker's, whose task runs.
+    #[must_use]
+    pub(crate) fn keep_blocked() -> Self {
+        block_all();
+        Self {
+            actions: Vec::new(),
+            mask: SigSet::empty(),
+        }
+    }
+
     /// As it was before, for who only looks or says something and is to be interrupted as any program.
     pub(crate) fn give_back(self) {
         for (signal, action) in &self.actions {
@@ -49,8 +60,7 @@ impl Early {
 
     /// Takes the handlers away with `instead` as the next. What comes meanwhile waits for those.
     pub(super) fn hand_over<T>(self, instead: impl FnOnce() -> T) -> T {
-        let all = SigSet::from_iter(LEAVE.into_iter().chain(WAIT));
-        pthread_sigmask(SigmaskHow::SIG_BLOCK, Some(&all), None).ok();
+        block_all();
         let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
         for signal in LEAVE {
             set(signal, &default);
@@ -61,6 +71,12 @@ impl Early {
         pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&blocked), None).ok();
         next
     }
+}
+
+/// Lets every signal wait that can, until [`Signals`](super::Signals) listen, in this program or in the one that it becomes.
+pub(crate) fn block_all() {
+    let all = SigSet::from_iter(LEAVE.into_iter().chain(WAIT));
+    pthread_sigmask(SigmaskHow::SIG_BLOCK, Some(&all), None).ok();
 }
 
 extern "C" fn leave(_signal: libc::c_int) {

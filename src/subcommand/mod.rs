@@ -7,6 +7,7 @@
 //! doctor       ─► configuration, host ───┼─► stdout; nothing is changed
 //! history      ─► home ─► spool ─────────┤
 //! status       ─► home ─► socket ────────╯
+//! reload       ─► home ─► socket: the worker becomes its successor
 //! drain, sleep, wake, stop ─► home ─► control ─► a signal to the worker
 //! -find-manager ─► the networks ─► stdout
 //! ```
@@ -16,6 +17,7 @@ mod control;
 mod doctor;
 mod find_manager;
 mod history;
+mod reload;
 mod running_worker;
 mod status;
 mod table;
@@ -53,6 +55,7 @@ pub(crate) fn run(subcommand: &Subcommand, arguments: &Arguments) -> Result<(), 
             shown(|out| Ok(report.write(*wanted, out)?))?;
             report.is_fit().then_some(()).ok_or(Departure::Failure)
         }
+        Subcommand::Reload => reload::reload(&home(arguments)?),
         Subcommand::Drain => send(&home(arguments)?, ControlCommand::Drain),
         Subcommand::Sleep => send(&home(arguments)?, ControlCommand::Sleep),
         Subcommand::Wake => send(&home(arguments)?, ControlCommand::Wake),

@@ -76,7 +76,10 @@ async fn told(commands: &str, abort: &mut Abort, mut recorder: Recorder) -> (Out
     let folder = tempfile::tempdir().unwrap();
     let heard = recorder.heard.clone();
     let tools = tools(folder.path());
-    let (outcome, cleanup) = run(&task(commands), &tools, abort, &mut recorder).await;
+    let (outcome, cleanup) = match run(&task(commands), &tools, abort, &mut recorder).await {
+        TaskStop::Over(outcome, cleanup) => (outcome, cleanup),
+        TaskStop::HandedOver(handed) => panic!("{handed:?}"),
+    };
     cleanup.run(&tools, abort).await;
     assert_eq!(
         fs::read_dir(folder.path()).unwrap().count(),

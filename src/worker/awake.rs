@@ -23,9 +23,13 @@ pub(super) struct HandedOut {
 
 impl<M: Manager> Worker<'_, M> {
     pub(super) async fn awake(&mut self, interrupts: &mut Interrupts) -> Result<State, State> {
-        interrupts
-            .run(&State::Awake, self.tell_state(&WorkerStatus::Awake))
-            .await??;
+        if let Some(run) = self.handed.take() {
+            self.go_on_with_task(*run, interrupts).await?;
+        } else {
+            interrupts
+                .run(&State::Awake, self.tell_state(&WorkerStatus::Awake))
+                .await??;
+        }
         self.context.home.forget_own_sleep().ok();
         let mut refused = self.backoff();
         loop {

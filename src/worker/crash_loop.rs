@@ -13,6 +13,7 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::outcome::{Incomplete, Outcome, RequeueReason};
@@ -36,7 +37,39 @@ pub(super) struct CrashLoopBreaker {
     until: Option<Instant>,
 }
 
+/// What is counted, as it travels.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct HandedBreaker {
+    in_a_row: u32,
+    trouble: String,
+    guards_lost: u32,
+    pause: Duration,
+    left: Duration,
+}
+
 impl CrashLoopBreaker {
+    pub(super) fn hand_over(&self) -> HandedBreaker {
+        HandedBreaker {
+            in_a_row: self.in_a_row,
+            trouble: self.trouble.clone(),
+            guards_lost: self.guards_lost,
+            pause: self.pause,
+            left: self.left(),
+        }
+    }
+
+    /// Goes on counting, within our own limits.
+    pub(super) fn take_over(self, handed: HandedBreaker) -> Self {
+        Self {
+            in_a_row: handed.in_a_row,
+            trouble: handed.trouble,
+            guards_lost: handed.guards_lost,
+            pause: handed.pause.clamp(self.min, self.max.max(self.min)),
+            until: (!handed.left.is_zero()).then(|| Instant::now() + handed.left),
+            ..self
+        }
+    }
+
     /// It trips at `limit` tasks in a row, and pauses from `min` to `max`.
     pub(super) fn new(limit: u32, min: Duration, max: Duration) -> Self {
         Self {

@@ -83,6 +83,16 @@ impl Interrupts {
         std::mem::take(&mut self.sleep)
     }
 
+    /// What was ordered and not heard yet.
+    pub(super) fn rest(&mut self) -> Vec<Order> {
+        std::iter::from_fn(|| self.orders.try_recv().ok()).collect()
+    }
+
+    /// There is a sleep that still waits to be obeyed.
+    pub(super) fn owe_sleep(&mut self) {
+        self.sleep = true;
+    }
+
     fn note(&mut self, order: Order) {
         if order.ends_the_task() {
             self.stopped.get_or_insert_with(Instant::now);
@@ -91,7 +101,7 @@ impl Interrupts {
             Order::Leave(_) => self.heartbeat.begin_leaving(),
             Order::Sleep => self.sleep = true,
             Order::Wake => self.sleep = false,
-            Order::Reload => {}
+            Order::Reload | Order::HandOver => {}
         }
     }
 }

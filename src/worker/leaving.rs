@@ -41,7 +41,8 @@ impl<M: Manager> Worker<'_, M> {
             departure,
             at_once: false,
         };
-        if self.signed_on {
+        let signed_on = self.introduced.is_some();
+        if signed_on {
             let limit = timings.leave_flush.min(left().saturating_sub(timings.leave_sign_off));
             exiting.allow(limit, self.context.spool.drained(), interrupts).await;
             self.tell_what_waits();
@@ -54,7 +55,7 @@ impl<M: Manager> Worker<'_, M> {
         exiting.see_through(closed, interrupts).await;
         // Also when no answer to a sign-on has reached us: it may have reached the Manager.
         if self.context.home.signed_on() {
-            let patient = self.signed_on && !exiting.at_once;
+            let patient = signed_on && !exiting.at_once;
             let limit = match patient {
                 true => timings.leave_sign_off.min(left().max(timings.leave_starting)),
                 false => timings.leave_starting,

@@ -8,6 +8,7 @@
 //! starting   repair an unclean end, sign on
 //! awake      fetch, run, deliver, fetch ...       each state is straight-line code that answers where to go next,
 //! asleep     ask now and then, or on a hint       and is dropped where it waits when an order leads elsewhere
+//! reloading  what is on its way is seen through, and all of it handed over
 //! leaving    what is said is sent, sign off
 //! ```
 //!
@@ -21,6 +22,8 @@
 mod asleep;
 mod awake;
 mod crash_loop;
+mod handed;
+mod handing_over;
 mod interrupts;
 mod keep_running;
 mod leaving;
@@ -31,6 +34,8 @@ mod session;
 mod starting;
 mod state;
 mod status;
+mod task_run;
+mod task_watch;
 
 #[cfg(test)]
 mod tests;
@@ -54,6 +59,8 @@ use crate::task::Tools;
 use crate::timings::Timings;
 
 use crash_loop::CrashLoopBreaker;
+use handed::HandedTaskRun;
+pub(crate) use handed::HandedWorker;
 pub(crate) use interrupts::Interrupts;
 use pace::{IdleInterval, TransitionLimit};
 use repeats::RepeatLimit;
@@ -99,8 +106,23 @@ pub(crate) struct Worker<'a, M> {
     breaker: CrashLoopBreaker,
     repeats: RepeatLimit,
     status: watch::Sender<Status>,
-    /// The Manager has accepted a sign-on of this process.
-    signed_on: bool,
+    /// As who the Manager knows this worker, since it has accepted a sign-on.
+    introduced: Option<Introduction>,
+    /// It knows this worker under another name, or at another place: to be told before the next task.
+    to_introduce: bool,
+    /// The task that an earlier life of this process has begun.
+    handed: Option<Box<HandedTaskRun>>,
+    /// Where it goes from here.
+    state: State,
+}
+
+/// Why a worker is done.
+#[derive(Debug)]
+pub(crate) enum WorkerEnd {
+    /// The process is to end.
+    Left(Departure),
+    /// The process is to become its successor.
+    HandedOver(Box<HandedWorker>),
 }
 
 impl<'a, M: Manager> Worker<'a, M> {
@@ -114,7 +136,10 @@ impl<'a, M: Manager> Worker<'a, M> {
             breaker: CrashLoopBreaker::new(context.strikes, timings.strike_pause_min, timings.strike_pause_max),
             repeats: RepeatLimit::new(timings.strike_pause_min, timings.strike_pause_max),
             status: watch::Sender::new(Status::new(State::Starting)),
-            signed_on: false,
+            introduced: None,
+            to_introduce: false,
+            handed: None,
+            state: State::Starting,
             context,
         }
     }
@@ -126,8 +151,8 @@ impl<'a, M: Manager> Worker<'a, M> {
 
     /// Runs until it is time to leave, and says why. `before` is seen through before anything is asked of the Manager,
     /// unless an order to leave comes first.
-    pub(crate) async fn run(mut self, mut interrupts: Interrupts, before: impl Future<Output = ()>) -> Departure {
-        let mut state = State::Starting;
+    pub(crate) async fn run(mut self, mut interrupts: Interrupts, before: impl Future<Output = ()>) -> WorkerEnd {
+        let mut state = self.state.clone();
         if let Err(ordered) = interrupts.run(&state, before).await {
             state = self.enter(&state, ordered, &mut interrupts);
         }
@@ -136,7 +161,13 @@ impl<'a, M: Manager> Worker<'a, M> {
                 State::Starting => self.starting(&mut interrupts).await,
                 State::Awake => self.awake(&mut interrupts).await,
                 State::Asleep(reason) => self.asleep(reason, &mut interrupts).await,
-                State::Leaving(departure) => return self.leaving(*departure, &mut interrupts).await,
+                State::HandingOver(back) => {
+                    let handed = self.handing_over(back, &mut interrupts).await;
+                    return WorkerEnd::HandedOver(Box::new(handed));
+                }
+                State::Leaving(departure) => {
+                    return WorkerEnd::Left(self.leaving(*departure, &mut interrupts).await);
+                }
             };
             let (Ok(next) | Err(next)) = left;
             state = self.enter(&state, next, &mut interrupts);
@@ -151,7 +182,7 @@ impl<'a, M: Manager> Worker<'a, M> {
     fn enter(&mut self, from: &State, next: State, interrupts: &mut Interrupts) -> State {
         info!(state = %next, "now {next}");
         self.status.send_modify(|status| status.enter(next.clone()));
-        if next != State::Awake {
+        if !matches!(next, State::Awake | State::HandingOver(_)) {
             self.context.metrics.without_task();
             drop(self.context.tools.let_go());
         }
@@ -166,7 +197,7 @@ impl<'a, M: Manager> Worker<'a, M> {
     /// awake, or asks for a restart at each fetch, would else be obeyed as fast as it answers. Nothing holds up leaving.
     fn pause_before(&mut self, next: &State) -> Option<Duration> {
         let pause = self.transitions.take()?;
-        if matches!(next, State::Leaving(_)) {
+        if matches!(next, State::HandingOver(_) | State::Leaving(_)) {
             return None;
         }
         warn!(?pause, "one state follows the other without end: taking time");

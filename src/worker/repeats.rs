@@ -10,6 +10,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::abort::AbortReason;
@@ -47,7 +48,40 @@ struct EndedTask {
     times: u32,
 }
 
+/// What is remembered, as it travels: the tasks that ended, how long ago, in which row and how often they came back.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct HandedRepeats {
+    ended: Vec<(Id, Duration, u64, u32)>,
+    row: u64,
+}
+
 impl RepeatLimit {
+    pub(super) fn hand_over(&self) -> HandedRepeats {
+        let ended = self.ended.iter();
+        HandedRepeats {
+            ended: ended
+                .map(|one| (one.task.clone(), one.ended.elapsed(), one.row, one.times))
+                .collect(),
+            row: self.row,
+        }
+    }
+
+    /// Goes on remembering.
+    pub(super) fn take_over(self, handed: HandedRepeats) -> Self {
+        let now = Instant::now();
+        let ended = handed.ended.into_iter().map(|(task, ago, row, times)| EndedTask {
+            task,
+            ended: now.checked_sub(ago).unwrap_or(now),
+            row,
+            times,
+        });
+        Self {
+            ended: ended.collect(),
+            row: handed.row,
+            ..self
+        }
+    }
+
     /// The shortest and the longest pause.
     pub(super) fn new(min: Duration, max: Duration) -> Self {
         Self {

@@ -10,27 +10,26 @@ use std::pin::pin;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::awake::HandedOut;
-use super::crash_loop::CrashLoopBreaker;
+use super::handed::HandedTaskRun;
 use super::keep_running::keep_running;
 use super::repeats::growing;
 use super::status::TaskPhase;
+use super::task_run::{Beginning, RunContext, RunPlan, RunResult, TaskRun, carry_out};
+use super::task_watch::TaskWatch;
 use super::{Interrupts, SleepReason, State, Status, Worker};
-use crate::abort::{Abort, AbortReason, AbortSource};
-use crate::chain::chain;
+use crate::abort::{AbortReason, AbortSource};
 use crate::manager::Manager;
 use crate::manager::push::Interest;
-use crate::metrics::{Metrics, TaskEnd};
+use crate::metrics::TaskEnd;
 use crate::node::Node;
-use crate::outcome::{Incomplete, Outcome, RequeueReason};
+use crate::outcome::{Incomplete, Outcome};
 use crate::protocol::{AssignedTask, Id};
-use crate::report::{PreviewQueue, TaskReporter, TaskTotals};
 use crate::signals::{Order, Urgency};
 use crate::spool::{Notice, Spool};
-use crate::task::{self, Tools};
 use crate::timings::until;
 
 /// A task that ended its worker so often in a row is not run again.
@@ -47,35 +46,6 @@ enum Event {
     Stop(AbortReason),
     /// The Manager's answer to an update.
     Noticed(Notice),
-}
-
-/// What becomes of a task that was handed out.
-#[derive(Debug)]
-struct RunPlan {
-    /// How long it waits before anything else, and why.
-    pause: Option<(Duration, String)>,
-    /// Why it fails and is not run.
-    refusal: Option<String>,
-}
-
-/// What became of it.
-#[derive(Debug)]
-struct RunResult {
-    outcome: Outcome,
-    /// `None`: its commands were never begun.
-    ran: Option<TaskTotals>,
-}
-
-/// What a run works with.
-struct RunContext<'a> {
-    node: &'a Node,
-    tools: &'a Tools,
-    spool: &'a Spool,
-    previews: &'a PreviewQueue,
-    metrics: &'a Metrics,
-    breaker: &'a mut CrashLoopBreaker,
-    /// Set once the end of the task is reported: what is left to do for it is no business of the Manager's.
-    is_reported: &'a Cell<bool>,
 }
 
 impl<M: Manager> Worker<'_, M> {
@@ -98,18 +68,61 @@ impl<M: Manager> Worker<'_, M> {
         }
         self.context.hints.set_interest(interest(&task));
         self.status.send_modify(|status| status.begin(&task));
-        let (run, after) = self.watch_over(&task, plan, interrupts).await;
+        let beginning = Beginning::Planned(plan);
+        self.see_through(task, beginning, TaskWatch::new(handed_out), interrupts)
+            .await
+    }
+
+    /// Goes on with a task that an earlier life of this process has begun, as [`run_task`](Self::run_task) does.
+    pub(super) async fn go_on_with_task(
+        &mut self,
+        run: HandedTaskRun,
+        interrupts: &mut Interrupts,
+    ) -> Result<(), State> {
+        let watch = TaskWatch::take_over(&run);
+        let HandedTaskRun { task, work, report, .. } = run;
+        info!(task = task.uuid.as_str(), "going on with task {}", task.name);
+        self.context.hints.set_interest(interest(&task));
+        self.status
+            .send_modify(|status| status.go_on(&task, watch.handed_out.elapsed()));
+        let beginning = Beginning::HandedOver(work, report);
+        self.see_through(task, beginning, watch, interrupts).await
+    }
+
+    async fn see_through(
+        &mut self,
+        task: Box<AssignedTask>,
+        beginning: Beginning,
+        mut watch: TaskWatch,
+        interrupts: &mut Interrupts,
+    ) -> Result<(), State> {
+        let run = match self.watch_over(&task, beginning, &mut watch, interrupts).await {
+            TaskRun::Over(run) => run,
+            TaskRun::GoesOn(work, report) => {
+                self.handed = Some(Box::new(watch.hand_over(task, work, report)));
+                return Err(State::HandingOver(Box::new(State::Awake)));
+            }
+        };
         self.status.send_modify(Status::end);
-        self.context
-            .metrics
-            .task_ended(task_end(&run.outcome), handed_out.elapsed());
+        let took = watch.handed_out.elapsed();
+        self.context.metrics.task_ended(task_end(&run.outcome), took);
         info!(task = task.uuid.as_str(), "task {} {}", task.name, run.summary());
         self.repeats.note(&task.uuid, &run.outcome);
         self.note_stop(&task.uuid, &run);
-        match (after, run.outcome) {
-            (State::Awake, Err(Incomplete::Requeued(reason))) => Err(State::Asleep(SleepReason::Requeued(reason))),
-            (State::Awake, Ok(()) | Err(_)) => Ok(()),
-            (after, _) => Err(after),
+        let next = match (watch.after, run.outcome) {
+            (State::Awake, Err(Incomplete::Requeued(reason))) => State::Asleep(SleepReason::Requeued(reason)),
+            (State::Awake, _) if self.to_introduce => State::Starting,
+            (after, _) => after,
+        };
+        // It has ended before it could be handed over.
+        match watch
+            .to_hand_over
+            .then(|| next.ordered(Order::HandOver))
+            .flatten()
+            .unwrap_or(next)
+        {
+            State::Awake => Ok(()),
+            next @ (State::Starting | State::Asleep(_) | State::HandingOver(_) | State::Leaving(_)) => Err(next),
         }
     }
 
@@ -155,15 +168,26 @@ impl<M: Manager> Worker<'_, M> {
         }
     }
 
-    /// Runs a task; answers also with the state to go to after it, which is awake unless something else is ordered.
+    /// What was decided of a task before it was handed over.
+    fn show_phase(&self, task: &Id, watch: &TaskWatch, source: &AbortSource) {
+        if watch.patience.is_some() {
+            self.status.send_modify(|status| status.set_phase(TaskPhase::Last));
+        }
+        if let Some(reason) = watch.reason.clone() {
+            abort_task(task, reason, source, &self.status);
+        }
+    }
+
+    /// Runs a task, and hears what is ordered and asked meanwhile.
     async fn watch_over(
         &mut self,
         task: &AssignedTask,
-        plan: RunPlan,
+        beginning: Beginning,
+        watch: &mut TaskWatch,
         interrupts: &mut Interrupts,
-    ) -> (RunResult, State) {
+    ) -> TaskRun {
         let (source, mut abort) = AbortSource::new();
-        let mut after = State::Awake;
+        self.show_phase(&task.uuid, watch, &source);
         let is_reported = Cell::new(false);
         let context = RunContext {
             node: &self.context.node,
@@ -175,92 +199,40 @@ impl<M: Manager> Worker<'_, M> {
             is_reported: &is_reported,
         };
         let mut warning = pin!(warn_when_short(context.node, context.spool, &task.uuid));
-        let mut running = pin!(carry_out(plan, task, context, &mut abort));
+        let mut running = pin!(carry_out(beginning, task, context, &mut abort));
         let (session, hints) = (&mut self.session, &mut self.context.hints);
         let mut asking = pin!(until_reported(
             &is_reported,
             keep_running(session, hints, &task.uuid, &self.context.timings)
         ));
-        let mut stopped = false;
-        let mut patience = None;
+        // The Manager's reason stands; one of this machine's may be told no sooner.
+        let mut stopped = watch.reason.as_ref().is_some_and(|reason| !reason.is_stop());
         loop {
             let event = tokio::select! {
                 biased;
-                run = &mut running => return (run, after),
+                run = &mut running => {
+                    watch.reason = source.reason();
+                    return run;
+                }
                 order = interrupts.next() => Event::Ordered(order),
                 reason = &mut asking, if !stopped => Event::Stop(reason),
-                () = until(patience), if !stopped => Event::Stop(AbortReason::Shutdown),
+                () = until(watch.patience), if !stopped => Event::Stop(AbortReason::Shutdown),
                 notice = self.context.spool.next_notice() => Event::Noticed(notice),
                 never = &mut warning => match never {},
             };
             stopped |= matches!(event, Event::Stop(_));
             info!(task = task.uuid.as_str(), "while the task runs: {event:?}");
             if let Event::Ordered(order) = event {
-                after = after.ordered(order).unwrap_or(after);
+                watch.ordered(order, &source);
             }
             if let Some(reason) = abort_reason(event, &task.uuid) {
                 abort_task(&task.uuid, reason, &source, &self.status);
-            } else if matches!(after, State::Leaving(_)) && patience.is_none() {
-                patience = Some(Instant::now() + self.context.timings.drain_limit);
+            } else if matches!(watch.after, State::Leaving(_)) && watch.patience.is_none() {
+                watch.patience = Some(Instant::now() + self.context.timings.drain_limit);
                 self.status.send_modify(|status| status.set_phase(TaskPhase::Last));
             }
         }
     }
-}
-
-impl RunResult {
-    fn not_begun(outcome: Outcome) -> Self {
-        Self { outcome, ran: None }
-    }
-
-    /// How it ended, and what it came to.
-    fn summary(&self) -> String {
-        let (end, then) = match &self.outcome {
-            Ok(()) => ("completed".to_owned(), ": "),
-            // The reporter has told why, with more.
-            Err(Incomplete::Failed(_) | Incomplete::SuspectNode(_)) => ("failed".to_owned(), ": "),
-            Err(incomplete) => (incomplete.to_string(), "; "),
-        };
-        match &self.ran {
-            Some(totals) => format!("{end}{then}{totals}"),
-            None => end,
-        }
-    }
-}
-
-/// Does what is planned. Stopped meanwhile, the task does not begin.
-async fn carry_out(plan: RunPlan, task: &AssignedTask, context: RunContext<'_>, abort: &mut Abort) -> RunResult {
-    if let Some((pause, _)) = &plan.pause {
-        timeout(*pause, abort.raised()).await.ok();
-    }
-    let fit = context.node.check().await;
-    // Not sooner: to the next start, a folder that is open is one whose task ran.
-    let mut reporter = match TaskReporter::begin(context.spool, context.previews, context.metrics, task) {
-        Ok(reporter) => reporter,
-        Err(error) => {
-            let cause = RequeueReason::Spool(chain(&error));
-            warn!(task = task.uuid.as_str(), %cause, "handing the task back");
-            return RunResult::not_begun(Err(Incomplete::Requeued(cause)));
-        }
-    };
-    if let Some((pause, why)) = plan.pause {
-        reporter.line(&format!("{why}: it had to wait for {pause:?}"));
-    }
-    let not_run = match (plan.refusal, abort.reason(), fit) {
-        (Some(why), None, _) => Some(Incomplete::Failed(why)),
-        (_, _, Err(unfit)) => Some(Incomplete::Requeued(RequeueReason::Unfit(unfit.to_string()))),
-        (_, stopped, Ok(())) => stopped.map(Incomplete::Aborted),
-    };
-    if let Some(why) = not_run {
-        reporter.close(&Err(why.clone()));
-        return RunResult::not_begun(Err(why));
-    }
-    let (outcome, cleanup) = task::run(task, context.tools, abort, &mut reporter).await;
-    let outcome = context.breaker.judge(outcome);
-    let ran = reporter.close(&outcome);
-    context.is_reported.set(true);
-    cleanup.run(context.tools, abort).await;
-    RunResult { outcome, ran }
 }
 
 /// What is heard of a job without an id, or with one that is none, would be that of all, or nothing.
@@ -311,7 +283,9 @@ fn abort_reason(event: Event, running: &str) -> Option<AbortReason> {
     match event {
         Event::Ordered(Order::Leave(Urgency::Now)) => Some(AbortReason::Shutdown),
         Event::Ordered(Order::Leave(Urgency::AtOnce)) => Some(AbortReason::Force),
-        Event::Ordered(Order::Leave(Urgency::AfterTask) | Order::Sleep | Order::Wake | Order::Reload) => None,
+        Event::Ordered(
+            Order::Leave(Urgency::AfterTask) | Order::Sleep | Order::Wake | Order::Reload | Order::HandOver,
+        ) => None,
         Event::Stop(reason) => Some(reason),
         Event::Noticed(Notice::NotOurs(task) | Notice::Gone(task)) => {
             (*task == *running).then_some(AbortReason::Reassigned)
@@ -321,6 +295,8 @@ fn abort_reason(event: Event, running: &str) -> Option<AbortReason> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::timeout;
+
     use super::*;
 
     #[test]

@@ -13,6 +13,7 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 use tracing::{debug, info, warn};
 
@@ -28,7 +29,7 @@ use crate::timings::Timings;
 const DENIALS: u32 = 3;
 
 /// What the Manager is told about this worker.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Introduction {
     /// As the Manager's page shows it.
     pub name: String,
@@ -126,6 +127,11 @@ impl<'a, M: Manager> Session<'a, M> {
     /// The same, which does not insist on its credentials where they are refused.
     pub(super) fn registering_anew(self, register: bool) -> Self {
         Self { register, ..self }
+    }
+
+    /// As who the Manager knows us, once we have signed on.
+    pub(super) fn introduction(&self) -> &Introduction {
+        &self.introduction
     }
 
     /// Makes a call until it is answered as it should be.

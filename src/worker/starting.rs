@@ -5,7 +5,7 @@
 use std::pin::pin;
 
 use tokio::time::{sleep, timeout};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::session::{ASK_STATUS, IdentityError, REGISTER, SIGN_OFF, Session};
 use super::{Interrupts, SleepReason, State, Worker};
@@ -22,6 +22,9 @@ impl<M: Manager> Worker<'_, M> {
     pub(super) async fn starting(&mut self, interrupts: &mut Interrupts) -> Result<State, State> {
         let here = State::Starting;
         interrupts.run(&here, self.stop_listening()).await?;
+        if self.to_introduce {
+            interrupts.run(&here, self.take_leave()).await?;
+        }
         self.get_registered(interrupts).await?;
         let next = interrupts.run(&here, self.sign_on()).await??;
         // Somebody on this machine may have said meanwhile that no task is to be taken.
@@ -35,6 +38,16 @@ impl<M: Manager> Worker<'_, M> {
     async fn stop_listening(&mut self) {
         let limit = longest_close(&self.context.timings);
         timeout(limit, self.context.hints.stop_listening()).await.ok();
+    }
+
+    /// Signs off where the Manager was, before it is told anew who we are.
+    async fn take_leave(&mut self) {
+        let limit = self.context.timings.leave_sign_off;
+        if !matches!(timeout(limit, self.session.sign_off()).await, Ok(Ok(()))) {
+            warn!("could not sign off before signing on anew");
+        }
+        self.session.manager.move_on();
+        self.to_introduce = false;
     }
 
     /// Makes sure that there are credentials, from the home or by registering.
@@ -83,7 +96,7 @@ impl<M: Manager> Worker<'_, M> {
         }
         for attempt in 1..=SIGN_ONS {
             let status = self.session.sign_on().await?;
-            self.signed_on = true;
+            self.introduced = Some(self.session.introduction().clone());
             if let Some(next) = State::welcomed(&status) {
                 if next == State::Leaving(Departure::ShutDown) {
                     info!("the Manager asked this worker to shut down while it was away: obeying");

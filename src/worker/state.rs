@@ -10,10 +10,13 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::departure::{Departure, RestartCode};
 use crate::outcome::RequeueReason;
 use crate::protocol::WorkerStatus;
 use crate::signals::Order;
+use crate::snapshot::StateKind;
 
 /// What this worker is. Data lives in the variant where it is valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,12 +27,14 @@ pub(crate) enum State {
     Awake,
     /// Taking no task.
     Asleep(SleepReason),
+    /// On the way to a successor of this process, which goes on in this state.
+    HandingOver(Box<State>),
     /// On the way to the end of this process.
     Leaving(Departure),
 }
 
 /// Why we sleep, and what we tell the Manager.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum SleepReason {
     /// The Manager asked for it. Acknowledged with exactly the word it used: it would ask for ever otherwise.
     Requested(WorkerStatus),
@@ -67,8 +72,26 @@ impl State {
                 Some(Self::Asleep(SleepReason::Local))
             }
             (Order::Wake, Self::Asleep(_)) => Some(Self::Awake),
-            (Order::Sleep | Order::Wake, Self::Starting | Self::Awake | Self::Asleep(_) | Self::Leaving(_))
+            (Order::HandOver, Self::Starting | Self::Awake | Self::Asleep(_)) => {
+                Some(Self::HandingOver(Box::new(self.clone())))
+            }
+            (
+                Order::Sleep | Order::Wake,
+                Self::Starting | Self::Awake | Self::Asleep(_) | Self::HandingOver(_) | Self::Leaving(_),
+            )
+            | (Order::HandOver, Self::HandingOver(_) | Self::Leaving(_))
             | (Order::Reload, _) => None,
+        }
+    }
+
+    /// What it is, without what belongs to it.
+    pub(super) fn kind(&self) -> StateKind {
+        match self {
+            Self::Starting => StateKind::Starting,
+            Self::Awake => StateKind::Awake,
+            Self::Asleep(_) => StateKind::Asleep,
+            Self::HandingOver(back) => back.kind(),
+            Self::Leaving(_) => StateKind::Leaving,
         }
     }
 
@@ -114,6 +137,7 @@ impl fmt::Display for State {
             Self::Starting => f.write_str("starting"),
             Self::Awake => f.write_str("awake"),
             Self::Asleep(_) => f.write_str("asleep"),
+            Self::HandingOver(_) => f.write_str("reloading"),
             Self::Leaving(departure) => departure.fmt(f),
         }
     }

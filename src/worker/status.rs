@@ -13,7 +13,7 @@ use crate::clock;
 use crate::process::Stray;
 use crate::progress::Progress;
 use crate::protocol::AssignedTask;
-use crate::snapshot::{Activity, Identity, Snapshot, StateKind, TaskSnapshot};
+use crate::snapshot::{Activity, Identity, Snapshot, TaskSnapshot};
 use crate::warm::WarmStatus;
 
 /// So much of a task's name is shown, in bytes.
@@ -98,6 +98,14 @@ impl Status {
         self.task = Some(RunningTask::new(task));
     }
 
+    /// A task runs that was handed out so long ago.
+    pub(super) fn go_on(&mut self, task: &AssignedTask, took: Duration) {
+        self.begin(task);
+        if let Some(running) = &mut self.task {
+            running.since = running.since.saturating_sub(in_millis(took)).unwrap_or(running.since);
+        }
+    }
+
     pub(super) fn set_phase(&mut self, phase: TaskPhase) {
         let Some(task) = &mut self.task else { return };
         // An end that has begun is not taken back.
@@ -118,7 +126,7 @@ impl Status {
         details.processes_left.truncate(MOST_PROCESSES);
         let before = |ago: Duration| time.saturating_sub(in_millis(ago)).unwrap_or(time);
         Snapshot {
-            state: self.state_kind(),
+            state: self.state.kind(),
             activity: self.activity(&details),
             why: self.why().map(shorten_message),
             task: self.task.as_ref().map(|task| task.snapshot(details.progress, time)),
@@ -133,18 +141,9 @@ impl Status {
         }
     }
 
-    fn state_kind(&self) -> StateKind {
-        match self.state {
-            State::Starting => StateKind::Starting,
-            State::Awake => StateKind::Awake,
-            State::Asleep(_) => StateKind::Asleep,
-            State::Leaving(_) => StateKind::Leaving,
-        }
-    }
-
     fn why(&self) -> Option<String> {
         match &self.state {
-            State::Starting | State::Awake => None,
+            State::Starting | State::Awake | State::HandingOver(_) => None,
             State::Asleep(reason) => Some(reason.to_string()),
             State::Leaving(departure) => Some(departure.to_string()),
         }
@@ -159,7 +158,7 @@ impl Status {
             }),
             (None, _) if !details.processes_left.is_empty() => Some(Activity::Ending),
             (None, State::Awake | State::Asleep(_)) => Some(Activity::Idle),
-            (None, State::Starting | State::Leaving(_)) => None,
+            (None, State::Starting | State::HandingOver(_) | State::Leaving(_)) => None,
         }
     }
 }

@@ -19,6 +19,10 @@ impl Manager for HttpManager {
         *self.credentials.borrow_mut() = Some(credentials.clone());
     }
 
+    fn move_on(&self) {
+        self.go_to_next_place();
+    }
+
     fn was_out_of_contact(&self) -> bool {
         self.contact.take_gap()
     }

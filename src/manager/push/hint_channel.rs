@@ -94,7 +94,31 @@ pub(crate) fn hint_channel(timings: &Timings) -> (HintReceiver, HintSender) {
     (receiver, sender)
 }
 
+/// Has the connection closed before the worker's own turn comes, which then has nothing to wait for.
+#[derive(Debug, Clone)]
+pub(crate) struct HintStopper {
+    interest: watch::Sender<Interest>,
+    changes: watch::Receiver<HintState>,
+}
+
+impl HintStopper {
+    /// Wants no more hints for now, and waits until the connection is gone.
+    pub(crate) async fn stop_listening(&mut self) {
+        self.interest.send_replace(Interest::Nothing);
+        // An error means that the listener is gone, and its connection with it.
+        self.changes.wait_for(|state| state.link == Link::Down).await.ok();
+    }
+}
+
 impl HintReceiver {
+    /// Who can have the connection closed, too.
+    pub(crate) fn stopper(&self) -> HintStopper {
+        HintStopper {
+            interest: self.interest.clone(),
+            changes: self.changes.clone(),
+        }
+    }
+
     /// Sets what hints are wanted from now on. A hint that came before stays: it may have come during the call to the Manager
     /// after which the interest changed.
     pub(crate) fn set_interest(&mut self, interest: Interest) {

@@ -33,7 +33,7 @@ mod rooms;
 pub(crate) use closing::longest_close;
 pub(crate) use connection::PushError;
 pub(crate) use event_filter::EventFilter;
-pub(crate) use hint_channel::{HintReceiver, HintSender, Link, PollInterval, hint_channel};
+pub(crate) use hint_channel::{HintReceiver, HintSender, HintStopper, Link, PollInterval, hint_channel};
 pub(crate) use interest::Interest;
 pub(crate) use listener::{PushListener, test_connection};
 pub(crate) use packet::ServerPacket;

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::timings::Timings;
@@ -41,6 +42,15 @@ impl RunLimits {
     }
 }
 
+/// How much of the deadlines is left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct HandedDeadlines {
+    /// From the first signal to SIGKILL, in the sequence of the program.
+    grace: Duration,
+    end: Option<Duration>,
+    answer: Option<Duration>,
+}
+
 /// When a run gives up what it waits for.
 #[derive(Debug)]
 pub(super) struct Deadlines {
@@ -57,6 +67,24 @@ impl Deadlines {
             limits,
             end: None,
             answer: None,
+        }
+    }
+
+    pub(super) fn hand_over(&self) -> HandedDeadlines {
+        let left = |until: Option<Instant>| until.map(|until| until.saturating_duration_since(Instant::now()));
+        HandedDeadlines {
+            grace: self.limits.grace,
+            end: left(self.end),
+            answer: left(self.answer),
+        }
+    }
+
+    pub(super) fn take_over(handed: HandedDeadlines, timings: &Timings) -> Self {
+        let until = |left: Option<Duration>| left.map(|left| Instant::now() + left);
+        Self {
+            limits: RunLimits::new(timings, handed.grace),
+            end: until(handed.end),
+            answer: until(handed.answer),
         }
     }
 

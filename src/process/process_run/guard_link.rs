@@ -3,6 +3,7 @@
 //! A guard, seen from the worker: the socket to it, and what is known of its life.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::time::Duration;
 
@@ -101,6 +102,28 @@ impl GuardLink {
             event = next_message(&mut self.received, &mut self.socket), if self.socket_is_open => event,
             end = &mut self.end, if !self.has_ended() => LinkEvent::Ended(end.unwrap_or(GuardEnd::Done)),
             else => std::future::pending().await,
+        }
+    }
+
+    /// Whether another process can speak with it in our place.
+    pub(super) fn can_be_handed_over(&self) -> bool {
+        self.socket_is_open && matches!(self.life, GuardLife::Alive)
+    }
+
+    /// The socket, and what of a message has come so far.
+    ///
+    /// # Errors
+    /// When the runtime does not let go of the socket.
+    pub(super) fn hand_over(self) -> io::Result<(OwnedFd, Vec<u8>)> {
+        self.children.borrow_mut().hand_over(self.pid);
+        Ok((self.socket.into_std()?.into(), self.received.0))
+    }
+
+    /// Goes on with messages of which some bytes have come already.
+    pub(super) fn with_received(self, received: Vec<u8>) -> Self {
+        Self {
+            received: MessageBuffer(received),
+            ..self
         }
     }
 

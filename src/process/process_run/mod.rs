@@ -11,6 +11,7 @@
 
 mod deadlines;
 mod guard_link;
+mod handed;
 mod output_reader;
 
 use std::convert::Infallible;
@@ -25,6 +26,7 @@ use self::deadlines::Deadlines;
 pub(super) use self::deadlines::RunLimits;
 pub(super) use self::guard_link::GuardLink;
 use self::guard_link::{GuardLife, LinkEvent};
+pub(crate) use self::handed::HandedRun;
 pub(super) use self::output_reader::OutputReader;
 use super::exit_report::ExitReport;
 use super::finished::{Exit, Finished, ProcessEvent, Usage};
@@ -46,6 +48,14 @@ pub(super) struct ProcessRun {
     deadlines: Deadlines,
     /// The guard has an [`EndNote`](super::EndNote), and stays after its last message.
     is_noted: bool,
+}
+
+/// Where a run stands when it is not attended to any more.
+#[derive(Debug)]
+pub(super) enum RunPause {
+    Over(Finished),
+    /// It goes on; a successor is to attend to it.
+    ToHandOver,
 }
 
 /// A program that runs, or ran.
@@ -124,6 +134,27 @@ impl ProcessRun {
         }
     }
 
+    /// Sees a run that has begun through to its end, or to where a successor is to go on with it.
+    ///
+    /// # Errors
+    /// When the program could not be started.
+    pub(super) async fn run_or_hand_over(
+        &mut self,
+        abort: &mut Abort,
+        on_event: &mut dyn FnMut(ProcessEvent<'_>),
+    ) -> Result<RunPause, StartError> {
+        let mut wish = pin!(abort.to_hand_over());
+        while !self.is_over() {
+            let event = tokio::select! {
+                biased;
+                () = &mut wish, if self.can_be_handed_over() => return Ok(RunPause::ToHandOver),
+                event = self.next(abort) => event,
+            };
+            self.attend(event, on_event).await;
+        }
+        self.conclude(abort).await.map(RunPause::Over)
+    }
+
     /// Tells the guard what to run.
     ///
     /// # Errors
@@ -152,12 +183,16 @@ impl ProcessRun {
                 done = &mut work => return Some(done),
                 event = self.next(abort) => event,
             };
-            if let Some(command) = self.handle(event, on_event) {
-                self.guard.send(command).await;
-            }
-            tokio::task::yield_now().await;
+            self.attend(event, on_event).await;
         }
         None
+    }
+
+    async fn attend(&mut self, event: RunEvent, on_event: &mut dyn FnMut(ProcessEvent<'_>)) {
+        if let Some(command) = self.handle(event, on_event) {
+            self.guard.send(command).await;
+        }
+        tokio::task::yield_now().await;
     }
 
     /// The guard's pid.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::net::unix::pipe;
 use tokio::time::Instant;
 
-use crate::process::line_splitter::{LineSplitter, OutputLine};
+use crate::process::line_splitter::{HandedLines, LineSplitter, OutputLine};
 
 /// How many bytes are read at once: enough for the speed, little enough to be fair.
 const CHUNK: usize = 128 * 1024;
@@ -49,6 +49,39 @@ impl OutputReader {
             lines: LineSplitter::new(progress, Instant::now()),
             is_held: false,
         })
+    }
+
+    /// Goes on with what was handed over; without a pipe it was at its end.
+    ///
+    /// # Errors
+    /// When the runtime cannot take the pipe.
+    pub(in crate::process) fn take_over(
+        pipe: Option<OwnedFd>,
+        lines: HandedLines,
+        progress: Duration,
+    ) -> io::Result<Self> {
+        let source = match pipe {
+            Some(pipe) => Source::Open(pipe::Receiver::from_owned_fd(pipe)?),
+            None => Source::Closed,
+        };
+        Ok(Self {
+            source,
+            chunk: vec![0; CHUNK].into_boxed_slice(),
+            lines: LineSplitter::take_over(lines, progress, Instant::now()),
+            is_held: false,
+        })
+    }
+
+    /// What is not read stays in the pipe.
+    ///
+    /// # Errors
+    /// When the runtime does not let go of the pipe.
+    pub(super) fn hand_over(self) -> io::Result<(Option<OwnedFd>, HandedLines)> {
+        let pipe = match self.source {
+            Source::Open(pipe) | Source::Draining(pipe, _) => Some(pipe.into_nonblocking_fd()?),
+            Source::Closed => None,
+        };
+        Ok((pipe, self.lines.hand_over()))
     }
 
     pub(super) fn is_open(&self) -> bool {

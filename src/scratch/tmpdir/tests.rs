@@ -75,7 +75,7 @@ async fn leftovers_of_our_mark_are_cleaned_and_no_others() {
     }
     symlink(folder.path(), &links[0]).unwrap();
     fs::create_dir_all(scratch.spare.join(format!("{}dddddd", prefix(&scratch)))).unwrap();
-    Leftovers::find(&scratch).await.remove(&launcher).await;
+    Leftovers::find(&scratch, None).await.remove(&launcher).await;
     let mut left: Vec<_> = fs::read_dir(&scratch.folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())

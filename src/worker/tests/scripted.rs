@@ -27,7 +27,7 @@ use crate::spool::{Limits, Spool};
 use crate::systemd::Systemd;
 use crate::task::Tools;
 use crate::timings::Timings;
-use crate::worker::{Interrupts, Introduction, Worker, WorkerContext};
+use crate::worker::{Interrupts, Introduction, Worker, WorkerContext, WorkerEnd};
 
 /// When, in milliseconds from the start, the Manager's push does what.
 pub(super) type Pushed = (u64, fn(&HintSender));
@@ -253,7 +253,10 @@ pub(super) async fn live_in(home: &Home, manager: &Scripted, seconds: u64, order
     let interrupts = Interrupts::new(orders_in, Systemd::default());
     let script = tell_in_time(tell, orders, seconds);
     tokio::select! {
-        departure = worker.run(interrupts, async {}) => departure,
+        end = worker.run(interrupts, async {}) => match end {
+            WorkerEnd::Left(departure) => departure,
+            WorkerEnd::HandedOver(handed) => panic!("{handed:?}"),
+        },
         never = sender.run(manager) => match never {},
         never = manager.hint_in_time(source) => match never {},
         () = script => unreachable!("the worker did not leave"),

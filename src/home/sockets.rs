@@ -24,13 +24,19 @@ use nix::libc;
 use nix::sys::socket::sockopt::PeerCredentials;
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, getsockopt, listen, socket};
 use nix::sys::stat::{Mode, fchmod};
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::open::Home;
 use crate::blocking::run_blocking;
 use crate::files::{self, SocketListener};
+use crate::handover::HandedFd;
 
-const NAME: &str = "flamenco-worker.socket";
+/// Where the worker is asked for its status.
+const STATUS: &str = "flamenco-worker.socket";
+
+/// Where the worker is asked to reload.
+const RELOAD: &str = "flamenco-worker.reload";
 
 /// How many may wait to be answered. More than that are not kept waiting, but told to come back.
 const WAITING: i32 = 64;
@@ -52,23 +58,75 @@ pub(crate) enum StatusAnswer {
     Nobody,
 }
 
+/// The sockets at which a worker listens, as they travel: whoever connects meanwhile waits, and is answered.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct HandedSockets {
+    #[serde(default)]
+    status: Option<HandedFd>,
+    #[serde(default)]
+    reload: Option<HandedFd>,
+}
+
+impl HandedSockets {
+    pub(super) fn descriptors(&self) -> impl Iterator<Item = &HandedFd> {
+        self.status.iter().chain(&self.reload)
+    }
+}
+
 impl Home {
     /// Listens at the status socket. It is bound in a thread: the home may hang, and nothing waits for it.
     ///
     /// # Errors
     /// Whatever the file system says; some have no sockets. A worker can go on without it.
     pub(crate) async fn listen_for_status(&self) -> io::Result<UnixListener> {
-        let dir = self.dir.clone();
-        run_blocking(move || listen_in(&dir)).await
+        let bound = self.sockets.borrow().status.clone();
+        let (listener, kept) = self.listen(bound, STATUS).await?;
+        self.sockets.borrow_mut().status = Some(kept);
+        Ok(listener)
     }
 
-    /// Removes the status socket, while the lock of the home is held: it may be the successor's after that.
+    /// Listens at the socket of those who want the worker reloaded, as [`listen_for_status`](Self::listen_for_status).
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) async fn listen_for_reload(&self) -> io::Result<UnixListener> {
+        let bound = self.sockets.borrow().reload.clone();
+        let (listener, kept) = self.listen(bound, RELOAD).await?;
+        self.sockets.borrow_mut().reload = Some(kept);
+        Ok(listener)
+    }
+
+    async fn listen(&self, bound: Option<HandedFd>, name: &'static str) -> io::Result<(UnixListener, HandedFd)> {
+        let listener = match bound {
+            Some(bound) => bound.into_owned()?.into(),
+            None => {
+                let dir = self.dir.clone();
+                run_blocking(move || listen_in(&dir, name)).await?
+            }
+        };
+        let kept = HandedFd::of(&listener)?;
+        Ok((listener, kept))
+    }
+
+    /// Removes the sockets, while the lock of the home is held: they may be the successor's after that.
     ///
     /// # Errors
     /// Whatever the file system says. What is left is in nobody's way.
-    pub(crate) fn remove_status_socket(&self) -> io::Result<()> {
-        let path = self.dir.join(NAME);
-        self.files.run(move || files::remove_if_there(&path))
+    pub(crate) fn remove_sockets(&self) -> io::Result<()> {
+        let paths = [STATUS, RELOAD].map(|name| self.dir.join(name));
+        self.files
+            .run(move || paths.iter().try_for_each(|path| files::remove_if_there(path)))
+    }
+}
+
+/// Connects to the socket at which the worker of the home `dir` is asked to reload.
+///
+/// # Errors
+/// `PermissionDenied` when it is another user's, and whatever else the system says.
+pub(crate) fn ask_to_reload(dir: &Path, patience: Duration) -> io::Result<SocketListener> {
+    match open_folder(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(SocketListener::Nobody),
+        opened => files::connect_within(&path_below(&opened?, RELOAD), patience),
     }
 }
 
@@ -82,7 +140,7 @@ pub(crate) fn ask_for_status(dir: &Path, patience: Duration) -> io::Result<Statu
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(StatusAnswer::Nobody),
         opened => opened?,
     };
-    let mut asking = match files::connect_within(&path_below(&folder), patience)? {
+    let mut asking = match files::connect_within(&path_below(&folder, STATUS), patience)? {
         SocketListener::Connected(stream) => stream,
         SocketListener::Busy => return Ok(StatusAnswer::Silence { pid: 0 }),
         SocketListener::Nobody => return Ok(StatusAnswer::Nobody),
@@ -120,9 +178,9 @@ fn read_until(stream: &mut UnixStream, deadline: Instant) -> io::Result<Vec<u8>>
     Err(io::ErrorKind::FileTooLarge.into())
 }
 
-fn listen_in(dir: &Path) -> io::Result<UnixListener> {
+fn listen_in(dir: &Path, name: &str) -> io::Result<UnixListener> {
     let folder = open_folder(dir)?;
-    let path = path_below(&folder);
+    let path = path_below(&folder, name);
     files::remove_if_there(&path)?;
     let socket = stream(SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK)?;
     // The file gets the mode of the socket, so that it is never open to others.
@@ -137,10 +195,10 @@ fn open_folder(dir: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(flags).open(dir)
 }
 
-fn path_below(folder: &File) -> PathBuf {
+fn path_below(folder: &File, name: &str) -> PathBuf {
     Path::new("/proc/self/fd")
         .join(folder.as_raw_fd().to_string())
-        .join(NAME)
+        .join(name)
 }
 
 fn stream(flags: SockFlag) -> io::Result<OwnedFd> {
@@ -166,10 +224,10 @@ mod tests {
         assert_eq!(ask_for_status(&home, SHORT).unwrap(), StatusAnswer::Nobody);
         fs::create_dir_all(&home).unwrap();
         assert_eq!(ask_for_status(&home, SHORT).unwrap(), StatusAnswer::Nobody);
-        drop(listen_in(&home).unwrap());
+        drop(listen_in(&home, STATUS).unwrap());
         assert_eq!(ask_for_status(&home, SHORT).unwrap(), StatusAnswer::Nobody);
-        let listener = listen_in(&home).unwrap();
-        let mode = fs::metadata(home.join(NAME)).unwrap().permissions().mode();
+        let listener = listen_in(&home, STATUS).unwrap();
+        let mode = fs::metadata(home.join(STATUS)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         let asked = std::thread::spawn(move || ask_for_status(&home, Duration::from_secs(30)).unwrap());
         listener.set_nonblocking(false).unwrap();
@@ -180,13 +238,13 @@ mod tests {
     #[test]
     fn j11_one_who_does_not_answer_is_told_from_nobody_also_with_a_full_queue() {
         let dir = tempfile::tempdir().unwrap();
-        let _listener = listen_in(dir.path()).unwrap();
+        let _listener = listen_in(dir.path(), STATUS).unwrap();
         let pid = nix::unistd::getpid().as_raw();
         assert_eq!(
             ask_for_status(dir.path(), SHORT).unwrap(),
             StatusAnswer::Silence { pid }
         );
-        let path = dir.path().join(NAME);
+        let path = dir.path().join(STATUS);
         let mut queue = Vec::new();
         while queue.len() < 2 * WAITING as usize {
             let one = stream(SockFlag::SOCK_NONBLOCK).unwrap();
@@ -205,7 +263,7 @@ mod tests {
     #[test]
     fn what_never_ends_is_not_read_to_its_end() {
         let dir = tempfile::tempdir().unwrap();
-        let listener = listen_in(dir.path()).unwrap();
+        let listener = listen_in(dir.path(), STATUS).unwrap();
         listener.set_nonblocking(false).unwrap();
         let talks = std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! The parts of a worker, as its configuration has them.
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+use super::failure;
+use super::handed::{Beginning, HandedLife};
+use super::process::Process;
+use super::reload::Askers;
+use super::status_view::StatusView;
+use crate::cli::VERSION;
+use crate::command::CommandTools;
+use crate::config::Config;
+use crate::departure::Departure;
+use crate::home::{self, Home};
+use crate::manager::push::{HintReceiver, HintSender, hint_channel};
+use crate::manager::{HttpManager, Manager};
+use crate::metrics::Metrics;
+use crate::node::Node;
+use crate::process::{Launcher, LauncherOptions, Reaper};
+use crate::report::{PreviewQueue, PreviewSender};
+use crate::scratch::{ScratchDirs, WarnedOnce};
+use crate::setup::{OURSELVES, bytes_of_memory, requirements, tools_folder};
+use crate::snapshot::Identity;
+use crate::spool::{Sender, Spool};
+use crate::task::Tools;
+use crate::warm::{Keeper, WarmBlender, WarmLimits};
+use crate::worker::{Introduction, Status, Worker, WorkerContext};
+
+/// Starts the first thread for what may block, while it can be had.
+pub(super) async fn start_first_thread() -> Result<(), Departure> {
+    let started = tokio::task::spawn_blocking(|| ()).await;
+    started.map_err(failure("start a thread"))
+}
+
+pub(super) fn launcher(config: &Config, home: &Home) -> std::io::Result<(Launcher, Reaper)> {
+    Launcher::new(LauncherOptions {
+        guard: OURSELVES.into(),
+        mark: home.mark().to_owned(),
+        oom_score_adj: config.oom_score_adjust,
+        nice: config.nice,
+        memory: config.node.memory.map(bytes_of_memory),
+        timings: config.timings.clone(),
+    })
+}
+
+pub(super) fn introduction(config: &Config) -> Introduction {
+    Introduction {
+        name: config.worker_name.clone(),
+        task_types: config.task_types.clone(),
+        software_version: VERSION.to_owned(),
+        can_restart: config.restart_exit_code.is_some(),
+    }
+}
+
+/// Who this worker is, to those who ask what it does.
+fn identity(config: &Config, home: &Home, started: Timestamp) -> Identity {
+    Identity {
+        name: config.worker_name.clone(),
+        pid: std::process::id(),
+        version: VERSION.to_owned(),
+        home: home.dir().to_string_lossy().into_owned(),
+        manager: None,
+        started,
+    }
+}
+
+/// What tasks need on this node.
+fn tools(config: &Config, launcher: &Launcher, home: &Home, warm: Option<WarmBlender>) -> Tools {
+    let commands = CommandTools::new(launcher.clone(), &config.timings, tools_folder());
+    Tools::new(
+        commands.with_journals(home.rendering_dir()).with_warm(warm),
+        scratch(home),
+    )
+}
+
+/// What keeps Blender between tasks, where that is switched on.
+fn warm(config: &Config, launcher: &Launcher, home: &Home) -> Option<(WarmBlender, Keeper)> {
+    let settings = &config.warm;
+    let limits = WarmLimits {
+        idle: settings.idle,
+        tasks: settings.tasks,
+        memory: bytes_of_memory(settings.memory),
+    };
+    let new = || WarmBlender::new(limits, home.dir().join("warm"), launcher, scratch(home));
+    settings.blender.then(new)
+}
+
+/// Where the temporary directories of tasks are made.
+pub(super) fn scratch(home: &Home) -> ScratchDirs {
+    ScratchDirs {
+        folder: std::env::temp_dir(),
+        spare: home.dir().join("tmp"),
+        // Copies of one machine may have their temporary directories in one place.
+        mark: format!("{} {}", home::this_machine(), home.mark()),
+        warned: WarnedOnce::default(),
+    }
+}
+
+/// What is built once for a life, for all who use it.
+pub(super) struct Parts {
+    pub(super) home: Home,
+    pub(super) manager: HttpManager,
+    pub(super) launcher: Launcher,
+    pub(super) spool: Spool,
+    pub(super) previews: PreviewQueue,
+    pub(super) metrics: Metrics,
+    pub(super) askers: Askers,
+    warm: Option<WarmBlender>,
+    pub(super) started: Timestamp,
+}
+
+/// The other ends of it, each for the one that runs it.
+pub(super) struct Services {
+    pub(super) reaper: Reaper,
+    pub(super) sender: Sender,
+    pub(super) pictures: PreviewSender,
+    pub(super) keeper: Option<Keeper>,
+    pub(super) hints: HintReceiver,
+    pub(super) push: HintSender,
+}
+
+impl Parts {
+    /// # Errors
+    /// How the process is to end. Why is logged.
+    pub(super) fn of(
+        begun: Beginning,
+        process: &Process<'_>,
+    ) -> Result<(Self, Services, Option<HandedLife>), Departure> {
+        let config = &process.config;
+        let home = begun.home;
+        let (launcher, reaper) = launcher(config, &home).map_err(failure("prepare to start programs"))?;
+        let metrics = Metrics::new(VERSION).map_err(failure("prepare metrics"))?;
+        let manager = begun.manager.counted(metrics.clone());
+        // Before anything is sent: what an earlier run left goes out at once.
+        if let Some(known) = begun.known {
+            manager.identify(&known);
+        }
+        let (spool, sender) = Spool::of(begun.contents);
+        let (previews, pictures) = PreviewQueue::new(home.dir(), &config.timings);
+        let (warm, keeper) = warm(config, &launcher, &home).unzip();
+        let (hints, push) = hint_channel(&config.timings);
+        let services = Services {
+            reaper,
+            sender,
+            pictures,
+            keeper,
+            hints,
+            push,
+        };
+        let parts = Self {
+            home,
+            manager,
+            launcher,
+            spool,
+            previews,
+            metrics,
+            askers: begun.askers,
+            warm,
+            started: begun.started,
+        };
+        Ok((parts, services, begun.handed))
+    }
+
+    /// The worker itself.
+    pub(super) fn worker(&self, process: &Process<'_>, hints: HintReceiver) -> Worker<'_, HttpManager> {
+        let config = &process.config;
+        let context = WorkerContext {
+            home: &self.home,
+            spool: self.spool.clone(),
+            previews: self.previews.clone(),
+            tools: tools(config, &self.launcher, &self.home, self.warm.clone()),
+            hints,
+            node: Node::new(requirements(config, self.home.dir()), &config.timings),
+            metrics: self.metrics.clone(),
+            strikes: config.node.strikes,
+            register: process.arguments.register,
+            restart_code: config.restart_exit_code,
+            timings: config.timings.clone(),
+        };
+        Worker::new(&self.manager, introduction(config), context)
+    }
+
+    /// What there is to see of it.
+    pub(super) fn view(&self, status: watch::Receiver<Status>, config: &Config) -> StatusView<'_> {
+        StatusView {
+            status,
+            spool: self.spool.clone(),
+            manager: &self.manager,
+            launcher: self.launcher.clone(),
+            warm: self.warm.clone(),
+            identity: identity(config, &self.home, self.started),
+        }
+    }
+}

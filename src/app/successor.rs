@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! The program that this process becomes in a reload, and that program's own side of it.
+//!
+//! It is asked before anything happens: one that does not start, hangs, or does not like its configuration is not to be
+//! found out when there is no way back.
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use tokio::time::sleep;
+
+use super::handed::Handed;
+use super::process::Process;
+use crate::chain::chain;
+use crate::cli::{Arguments, VERSION};
+use crate::config::{Config, Environment};
+use crate::handover::{self, OLDEST_READER, can_read, exec_with};
+use crate::home::{self, Home};
+use crate::printable;
+use crate::process::{Exit, Launcher, ProcessSpec, StartError};
+use crate::setup::connection_options;
+
+/// The first argument of a program that is asked whether it can take over.
+pub(crate) const SUCCESSOR_ROLE: &str = "__flamenco-successor";
+
+/// How long it may take to answer: its configuration may be on a file server.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Where the program of this process is, as far as that is the one that was started: by the name that it was started by, so
+/// that a link that leads elsewhere by now is followed.
+pub(super) fn own_path() -> PathBuf {
+    let own = env::current_exe().unwrap_or_default();
+    let identity = |path: &Path| fs::metadata(path).map(|file| (file.dev(), file.ino())).ok();
+    let running = identity(Path::new(crate::setup::OURSELVES));
+    let named = env::args_os().next().and_then(|name| find(&name));
+    named
+        .filter(|path| running.is_some() && identity(path) == running)
+        .unwrap_or(own)
+}
+
+fn find(name: &OsStr) -> Option<PathBuf> {
+    let path = Path::new(name);
+    if path.components().count() > 1 {
+        return std::path::absolute(path).ok();
+    }
+    let folders = env::var_os("PATH")?;
+    env::split_paths(&folders)
+        .map(|folder| folder.join(name))
+        .find(|path| path.is_file())
+}
+
+/// Asks the program at our path whether it can take over.
+///
+/// # Errors
+/// Why it cannot, in words.
+pub(super) async fn ask(process: &Process<'_>, home: &Home, launcher: &Launcher) -> Result<(), String> {
+    let program = &process.program;
+    let mut args: Vec<OsString> = vec![
+        SUCCESSOR_ROLE.into(),
+        handover::VERSION.to_string().into(),
+        OLDEST_READER.to_string().into(),
+        home.dir().into(),
+    ];
+    args.extend(env::args_os().skip(1));
+    let spec = ProcessSpec {
+        args,
+        label: "successor".to_owned(),
+        // What a service manager tells us alone, it will tell it as well.
+        env: [("CREDENTIALS_DIRECTORY".into(), env::var_os("CREDENTIALS_DIRECTORY"))].into(),
+        ..ProcessSpec::new(program)
+    };
+    let answer = launcher.run_within(&spec, sleep(PATIENCE)).await;
+    let program = program.display();
+    let captured = answer.map_err(|error| match error {
+        StartError::Exec(errno) => format!("{program} cannot be run: {}", errno.desc()),
+        other @ (StartError::NotOnPath | StartError::Nul(_) | StartError::Guard(_) | StartError::Aborted(_)) => {
+            format!("{program} cannot be run: {}", chain(&other))
+        }
+    })?;
+    let words = captured.lines.join("\n");
+    match captured.exit {
+        // Any program may end with 0.
+        Exit::Success if words.ends_with(AGREED) => Ok(()),
+        Exit::Success => Err(format!("{program} is no worker that can take over: {words}")),
+        Exit::Code(_) => Err(words),
+        Exit::Signal { signal, .. } => Err(format!(
+            "{program} was killed by {} as soon as it was started",
+            Signal::try_from(signal).map_or_else(|_| signal.to_string(), |known| known.to_string())
+        )),
+        Exit::Aborted(_) => Err(format!("{program} has not answered within {} s", PATIENCE.as_secs())),
+        Exit::Lost => Err(format!("{program} ended without a word")),
+    }
+}
+
+/// The end of a yes.
+const AGREED: &str = "can take over";
+
+/// Becomes the program at our path. Returns only where that failed, with why, in words.
+pub(super) fn become_it(program: &Path, handed: &Handed) -> String {
+    match exec_with(program, handed, &handed.descriptors()) {
+        Ok(never) => match never {},
+        Err(error) => format!("{}: {}", program.display(), chain(&error)),
+    }
+}
+
+/// The program's own side: `words` follow [`SUCCESSOR_ROLE`]. Says on stderr why it cannot take over.
+pub(crate) fn answer(words: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let (line, code) = match can_take_over(words) {
+        Ok(()) => (format!("flamenco-worker {VERSION} {AGREED}"), ExitCode::SUCCESS),
+        Err(why) => (why, ExitCode::FAILURE),
+    };
+    // Who does not listen does not want to know.
+    writeln!(std::io::stderr(), "{}", printable::escape_text(&line)).ok();
+    code
+}
+
+fn can_take_over(words: impl IntoIterator<Item = OsString>) -> Result<(), String> {
+    let mut words = words.into_iter();
+    let number = |word: Option<OsString>| word.and_then(|word| word.to_str()?.parse().ok()).unwrap_or(u32::MAX);
+    let (version, oldest_reader) = (number(words.next()), number(words.next()));
+    if !can_read(version, oldest_reader) {
+        return Err(format!(
+            "flamenco-worker {VERSION} cannot take over from a newer one (its state is of version {version}): stop that worker \
+             and start this one"
+        ));
+    }
+    let running_home = words.next().map(PathBuf::from).unwrap_or_default();
+    let name = OsString::from("flamenco-worker");
+    let arguments = Arguments::parse([name].into_iter().chain(words)).map_err(|error| error.to_string())?;
+    let environment = Environment::capture();
+    let (config, _) = Config::load(&arguments, &environment).map_err(|error| error.to_string())?;
+    let home = home::locate(&config, &environment).map_err(|error| chain(&error))?;
+    if home != running_home {
+        return Err(format!(
+            "the home would be {} and no longer {}, which is that of another worker: stop this one and start that one",
+            home.display(),
+            running_home.display()
+        ));
+    }
+    if let Some(url) = &config.manager {
+        connection_options(url, Some(url), &config).map_err(|error| chain(&error))?;
+    }
+    Ok(())
+}
