@@ -59,6 +59,8 @@ impl HomeLock {
             // A full disk is not a reason to leave a render node idle: the lock holds without its text.
             Err(error) if files::is_full(&error) => {
                 tracing::warn!(path = %path.display(), error = chain(&error), "cannot write the lock file");
+                // What is there is another's.
+                file.set_len(0).ok();
             }
             Err(source) => return Err(not_writable(path, source)),
         }

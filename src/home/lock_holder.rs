@@ -92,7 +92,8 @@ impl LockHolder {
         files.any(|entry| identity(entry.path()) == Some(lock))
     }
 
-    /// Writes the text of a holder in place of what is in the file.
+    /// Writes the text of a holder in place of what is in the file. Whoever reads it meanwhile finds one or the other: a worker
+    /// that goes on as its own successor is there all the time.
     pub(super) fn write(&self, file: &mut File) -> io::Result<()> {
         let Self {
             pid,
@@ -102,12 +103,10 @@ impl LockHolder {
             version,
             leaving: _,
         } = self;
-        file.set_len(0)?;
+        let text = format!("pid: {pid}\nhost: {host}\nboot: {boot}\nstarted: {started}\nversion: {version}\n");
         file.rewind()?;
-        write!(
-            file,
-            "pid: {pid}\nhost: {host}\nboot: {boot}\nstarted: {started}\nversion: {version}\n"
-        )
+        file.write_all(text.as_bytes())?;
+        file.set_len(text.len() as u64)
     }
 
     pub(super) fn read(file: &mut File) -> Option<Self> {
