@@ -40,9 +40,12 @@ impl<M: Manager> Worker<'_, M> {
         timeout(limit, self.context.hints.stop_listening()).await.ok();
     }
 
-    /// Signs off where the Manager was, before it is told anew who we are.
+    /// Signs off where the Manager was, before it is told anew who we are. What is said goes before: a sign-off requeues the
+    /// task of whose end the Manager has not heard, and the next one may not know that task. That one may be gone for good.
     async fn take_leave(&mut self) {
-        let limit = self.context.timings.leave_sign_off;
+        let timings = &self.context.timings;
+        timeout(timings.leave_flush, self.context.spool.drained()).await.ok();
+        let limit = timings.leave_sign_off;
         if !matches!(timeout(limit, self.session.sign_off()).await, Ok(Ok(()))) {
             warn!("could not sign off before signing on anew");
         }
