@@ -29,6 +29,8 @@ mod status_server;
 mod status_view;
 mod successor;
 
+use std::convert::Infallible;
+use std::future::pending;
 use std::io::Write;
 use std::time::Duration;
 
@@ -41,7 +43,7 @@ use self::build::{Parts, Services, scratch, start_first_thread};
 use self::find_manager::find_manager;
 use self::handed::{Beginning, Handed, HandedLife};
 use self::process::Process;
-use self::relay::{leave_before_worker, relay};
+use self::relay::{hand_on, leave_before_worker, relay};
 use self::reload::Reload;
 use self::services::{end_predecessors, optional_services, send_reports, show_status};
 use crate::chain::chain;
@@ -52,7 +54,7 @@ use crate::handover::Received;
 use crate::logging::{self, LiveLineHandle, Log};
 use crate::printable;
 use crate::scratch::Leftovers;
-use crate::signals::{Early, Order, Signals};
+use crate::signals::{Early, Order, Signals, block_all};
 use crate::systemd::Systemd;
 use crate::worker::{Interrupts, WorkerEnd};
 
@@ -95,6 +97,8 @@ pub(crate) fn run(arguments: &Arguments, early: Early, received: Option<Received
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .thread_keep_alive(FOR_EVER)
+        // They are for the event loop: one that waits there for a successor of this process is not to be taken here.
+        .on_thread_start(block_all)
         .build()
     {
         Ok(runtime) => runtime,
@@ -223,7 +227,9 @@ async fn live(
     let mut worker = parts.worker(process, services.hints);
     let in_use = handed.as_ref().and_then(HandedLife::tmpdir);
     let has_started = handed.as_ref().is_some_and(HandedLife::has_started);
-    if let Some(handed) = handed {
+    if let Some(mut handed) = handed {
+        // They came when nobody was there to obey them.
+        handed.orders().for_each(|order| hand_on(order, &tell, home));
         worker = handed.go_on(worker, parts, &mut interrupts);
     }
     let view = parts.view(worker.status(), config);
@@ -238,11 +244,17 @@ async fn live(
         // Whoever sends reports listens as long as the worker runs.
         tell_left.send(left).ok();
     };
-    let before = async {
+    let (tell_prepared, prepared) = oneshot::channel();
+    // Beside the worker, which does not wait for it while a task goes on.
+    let prepare = async {
         tokio::join!(look_after, find_manager(manager, config));
+        tell_prepared.send(()).ok();
+        pending::<Infallible>().await
     };
+    let before = async { drop(prepared.await) };
     tokio::select! {
         end = worker.run(interrupts, before) => end,
+        never = prepare => match never {},
         never = services.reaper.run() => match never {},
         never = send_reports(left, launcher, services.sender, manager) => match never {},
         never = services.pictures.run(manager, launcher) => match never {},

@@ -27,7 +27,7 @@ use crate::home::{Credentials, HandedHome, Home};
 use crate::manager::HttpManager;
 use crate::process::Stray;
 use crate::report::HandedPicture;
-use crate::signals::{Signals, block_all};
+use crate::signals::{Order, Signals, block_all};
 use crate::spool::{Contents, HandedSpool, Spool};
 use crate::worker::{HandedWorker, Interrupts, Worker};
 
@@ -113,6 +113,11 @@ impl HandedLife {
         self.worker.has_started()
     }
 
+    /// What was ordered and nobody has obeyed yet. Once.
+    pub(super) fn orders(&mut self) -> impl Iterator<Item = Order> + use<> {
+        self.worker.take_orders().into_iter()
+    }
+
     /// The same worker, where an earlier life of this process was.
     pub(super) fn go_on<'a>(
         self,
@@ -164,7 +169,6 @@ impl Beginning {
             None => info!(by = handed.by, "taking over from the worker that this process was"),
             Some(why) => warn!("this process goes on as it was: {why}"),
         }
-        askers.answer(refused);
         let worker = handed.worker;
         let folder = handed.home.dir().join("spool");
         let home = Home::take_over(handed.home).map_err(no_home)?;
@@ -187,6 +191,7 @@ impl Beginning {
                 "what has changed (name, task types, version, restart, Manager) is told by a sign-on when no task runs"
             );
         }
+        askers.answer(refused);
         Ok(Self {
             home,
             known: handed.credentials,

@@ -45,15 +45,20 @@ pub(super) async fn relay(
                 wished.notify_one();
                 continue;
             }
-            if order.ends_the_task() {
-                home.note_leaving();
-            }
-            // The worker listens as long as this runs.
-            tell.send(order).ok();
+            hand_on(order, &tell, home);
         }
     };
     tokio::select! {
         never = relaying => never,
         never = reload.serve(&wished) => never,
     }
+}
+
+/// Hands an order to the worker.
+pub(super) fn hand_on(order: Order, tell: &UnboundedSender<Order>, home: &Home) {
+    if order.ends_the_task() {
+        home.note_leaving();
+    }
+    // It listens as long as it is served.
+    tell.send(order).ok();
 }

@@ -18,6 +18,8 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::Builder;
 use std::time::Duration;
 
+use nix::sys::signal::SigSet;
+
 /// How long the event loop stands still with the file system, once. A busy disk takes a second now and then.
 const PATIENCE: Duration = Duration::from_secs(3);
 
@@ -48,6 +50,8 @@ impl Thread {
             .name("flamenco-files".to_owned())
             .stack_size(STACK)
             .spawn(move || {
+                // They are for the event loop: one that waits there for a successor of this process is not to be taken here.
+                SigSet::all().thread_block().ok();
                 for job in todo {
                     job();
                 }

@@ -74,6 +74,7 @@ impl Early {
 }
 
 /// Lets every signal wait that can, until [`Signals`](super::Signals) listen, in this program or in the one that it becomes.
+/// In this thread: where another takes one, it does not wait.
 pub(crate) fn block_all() {
     let all = SigSet::from_iter(LEAVE.into_iter().chain(WAIT));
     pthread_sigmask(SigmaskHow::SIG_BLOCK, Some(&all), None).ok();

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::crash_loop::HandedBreaker;
@@ -30,6 +31,9 @@ pub(crate) struct HandedWorker {
     pub(super) orders: Vec<Order>,
     /// A sleep that was ordered still waits to be obeyed.
     pub(super) sleeps: bool,
+    /// When the last task ended.
+    #[serde(default)]
+    pub(super) last_task: Option<Timestamp>,
 }
 
 /// A state in which a worker can be handed over.
@@ -77,6 +81,11 @@ impl HandedWorker {
     /// As who the Manager knows it; `None` before a sign-on was accepted.
     pub(crate) fn introduced(&self) -> Option<&Introduction> {
         self.introduced.as_ref()
+    }
+
+    /// What was ordered and not obeyed yet. Once.
+    pub(crate) fn take_orders(&mut self) -> Vec<Order> {
+        std::mem::take(&mut self.orders)
     }
 
     /// Adds what was ordered meanwhile.

@@ -34,6 +34,7 @@ impl<M: Manager> Worker<'_, M> {
             repeats: self.repeats.hand_over(),
             sleeps: interrupts.take_sleep(),
             orders: interrupts.rest(),
+            last_task: self.status.borrow().last_task(),
         }
     }
 
@@ -58,7 +59,13 @@ impl<M: Manager> Worker<'_, M> {
             ..self
         };
         let state = worker.state.clone();
-        worker.status.send_modify(|status| status.enter(state));
+        worker.status.send_modify(|status| {
+            status.enter(state);
+            status.remember(handed.last_task);
+            if let Some(run) = &worker.handed {
+                status.go_on(&run.task, run.took);
+            }
+        });
         worker
     }
 }

@@ -150,10 +150,12 @@ impl<'a, M: Manager> Worker<'a, M> {
     }
 
     /// Runs until it is time to leave, and says why. `before` is seen through before anything is asked of the Manager,
-    /// unless an order to leave comes first.
+    /// unless an order to leave comes first, or a task goes on: that is looked after at once, and what is ordered is for it.
     pub(crate) async fn run(mut self, mut interrupts: Interrupts, before: impl Future<Output = ()>) -> WorkerEnd {
         let mut state = self.state.clone();
-        if let Err(ordered) = interrupts.run(&state, before).await {
+        if self.handed.is_none()
+            && let Err(ordered) = interrupts.run(&state, before).await
+        {
             state = self.enter(&state, ordered, &mut interrupts);
         }
         loop {

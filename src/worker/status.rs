@@ -94,6 +94,16 @@ impl Status {
         self.task.as_ref().map(|task| task.id.as_str())
     }
 
+    /// When the last task ended.
+    pub(super) fn last_task(&self) -> Option<Timestamp> {
+        self.last_task
+    }
+
+    /// The last task ended in an earlier life of this process.
+    pub(super) fn remember(&mut self, last_task: Option<Timestamp>) {
+        self.last_task = last_task;
+    }
+
     pub(super) fn begin(&mut self, task: &AssignedTask) {
         self.task = Some(RunningTask::new(task));
     }
