@@ -54,6 +54,7 @@ mod push;
 mod push_flood;
 mod push_parting;
 mod push_trouble;
+mod reload;
 mod restarts;
 mod signals;
 mod small_disk;

@@ -4,6 +4,7 @@
 //! says; what only Blender itself can show is in `warm_blender`.
 
 mod bed;
+mod reload;
 mod seen;
 
 use std::fs;

@@ -11,7 +11,6 @@ mod outages;
 mod outcomes;
 mod reach;
 mod relay;
-mod reload;
 mod resolver;
 
 use standin_manager::Endpoint;
