@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use super::Life;
@@ -17,6 +17,7 @@ use super::manager_place::{HandedManager, manager, move_to_configured, same_mana
 use super::open_home::{OpenedHome, limits, no_home, open};
 use super::process::Process;
 use super::reload::Askers;
+use super::successor::disks_answer;
 use super::unusable;
 use crate::cli::VERSION;
 use crate::clock;
@@ -33,6 +34,9 @@ use crate::worker::{HandedWorker, Interrupts, Worker};
 
 /// A turn of the runtime, in which it notices the signals that came last.
 const TURN: Duration = Duration::from_millis(1);
+
+/// How long a write that is under way is waited for.
+const DISK: Duration = Duration::from_millis(200);
 
 /// All that a successor goes on with.
 #[derive(Debug, Serialize, Deserialize)]
@@ -65,6 +69,8 @@ impl Handed {
         block_all();
         sleep(TURN).await;
         worker.ordered(signals.rest().await);
+        // What is written just now. One that takes longer keeps this process from its exec, and it goes on.
+        timeout(DISK, disks_answer()).await.ok();
         Ok(Box::new(Self {
             by: VERSION.to_owned(),
             home: parts.home.hand_over()?,

@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::handed::Handed;
 use super::process::Process;
@@ -33,6 +33,10 @@ pub(crate) const SUCCESSOR_ROLE: &str = "__flamenco-successor";
 
 /// How long it may take to answer: its configuration may be on a file server.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a disk may keep a thread, and the pause between two looks.
+const DISK: Duration = Duration::from_secs(3);
+const LOOK: Duration = Duration::from_millis(10);
 
 /// Where the program of this process is, as far as that is the one that was started: by the name that it was started by, so
 /// that a link that leads elsewhere by now is followed.
@@ -62,6 +66,12 @@ fn find(name: &OsStr) -> Option<PathBuf> {
 /// # Errors
 /// Why it cannot, in words.
 pub(super) async fn ask(process: &Process<'_>, home: &Home, launcher: &Launcher) -> Result<(), String> {
+    if timeout(DISK, disks_answer()).await.is_err() {
+        return Err(
+            "a file system does not answer, and a thread of this worker waits for it: try again when it does"
+                .to_owned(),
+        );
+    }
     let program = &process.program;
     let mut args: Vec<OsString> = vec![
         SUCCESSOR_ROLE.into(),
@@ -97,6 +107,13 @@ pub(super) async fn ask(process: &Process<'_>, home: &Home, launcher: &Launcher)
         )),
         Exit::Aborted(_) => Err(format!("{program} has not answered within {} s", PATIENCE.as_secs())),
         Exit::Lost => Err(format!("{program} ended without a word")),
+    }
+}
+
+/// Waits until no thread waits for one: an exec would wait for it as well.
+pub(super) async fn disks_answer() {
+    while handover::waits_for_a_disk() {
+        sleep(LOOK).await;
     }
 }
 

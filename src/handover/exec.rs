@@ -17,6 +17,7 @@ use serde::Serialize;
 
 use super::descriptor::{HandedFd, set_stays_open};
 use super::envelope::{Envelope, OLDEST_READER, VERSION};
+use super::hung::waits_for_a_disk;
 use super::{MEMFD, VARIABLE};
 
 /// Why this process is still what it was.
@@ -25,6 +26,9 @@ pub(crate) enum ExecError {
     /// Before anything was tried.
     #[error("what is handed over cannot be written down")]
     State(#[source] io::Error),
+    /// An exec would wait for that.
+    #[error("a thread of this process waits for a file system that does not answer")]
+    Hung,
     /// By the kernel.
     #[error("the program cannot be executed")]
     Exec(#[source] io::Error),
@@ -44,6 +48,9 @@ pub(crate) fn exec_with<T: Serialize>(
     descriptors: &[&HandedFd],
 ) -> Result<Infallible, ExecError> {
     let file = write_down(state).map_err(ExecError::State)?;
+    if waits_for_a_disk() {
+        return Err(ExecError::Hung);
+    }
     let numbers: Vec<_> = descriptors.iter().map(|one| one.number().to_string()).collect();
     let variable = format!("{VARIABLE}={}:{}", file.as_raw_fd(), numbers.join(","));
     let failed = stay_open(&file, descriptors, true)

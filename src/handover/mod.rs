@@ -17,11 +17,13 @@
 mod descriptor;
 mod envelope;
 mod exec;
+mod hung;
 mod received;
 
 pub(crate) use descriptor::HandedFd;
 pub(crate) use envelope::{OLDEST_READER, VERSION, can_read};
 pub(crate) use exec::exec_with;
+pub(crate) use hung::waits_for_a_disk;
 pub(crate) use received::Received;
 
 /// The variable that tells a process what it was handed: `MEMFD:FD,FD`.

@@ -15,6 +15,7 @@ use std::os::unix::net::UnixListener;
 use std::thread::{Builder, JoinHandle};
 
 use nix::errno::Errno;
+use nix::sys::signal::SigSet;
 use nix::sys::socket::sockopt::PeerCredentials;
 use nix::sys::socket::{
     AddressFamily, Backlog, Shutdown, SockFlag, SockType, UnixAddr, bind, connect, getsockopt, listen, shutdown, socket,
@@ -55,7 +56,11 @@ impl IdentityClaim {
                 let answers = Builder::new()
                     .name("flamenco-claim".to_owned())
                     .stack_size(STACK)
-                    .spawn(move || while answering.accept().is_ok() {});
+                    .spawn(move || {
+                        // They are for the event loop: see `files::Thread`.
+                        SigSet::all().thread_block().ok();
+                        while answering.accept().is_ok() {}
+                    });
                 Ok(ClaimAttempt::Ours(Self {
                     socket: own,
                     answers: answers.ok(),

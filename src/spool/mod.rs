@@ -17,15 +17,6 @@
 //! The disk may be full, read-only, or stand still: then reports wait in memory, bounded, and lines that do not fit are
 //! counted. No file is touched on the event loop, but in a thread that is not waited for long.
 
-#![cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        unused_imports,
-        reason = "used by the hand-over of the worker, which comes with it"
-    )
-)]
-
 mod batch;
 mod context;
 mod delivery_state;
