@@ -191,24 +191,18 @@ fn i1_a_worker_that_registers_anew_is_gone_before_it_signs_on() {
 }
 
 #[test]
-fn i1_a_second_reading_of_the_configuration_ends_no_connection() {
-    let (farm, mut node) = idle(fragile(), &[]);
-    node.config.top = vec!["headers.X-Farm = \"yes\"".into(), "push = false".into()];
-    node.write_config();
-    node.signal(Signal::SIGHUP);
-    node.until("the configuration to be read again", || {
-        node.log().contains("was read again applied=headers")
-    });
-    let task = farm.script("true");
-    farm.completed(&task);
-    unharmed(&farm, 0);
-    assert_eq!(farm.manager.push_counts().connected, 1);
-    // Push is turned off from the next start on.
-    assert_eq!(node.stop(), 0);
-    gone_before_the_sign_off(&farm);
-    farm.start(&mut node);
-    assert_eq!(node.stop(), 0);
-    assert_eq!(farm.manager.push_counts().connected, 1);
+fn i1_a_reload_leaves_every_room_before_the_successor_comes() {
+    for start in [|| idle(fragile(), &[]), busy, asleep] {
+        let (farm, mut node) = start();
+        node.config.top = vec!["push = false".into()];
+        node.write_config();
+        node.signal(Signal::SIGHUP);
+        node.until("the successor", || node.log().contains("taking over from the worker"));
+        unharmed(&farm, 1);
+        assert_eq!(farm.manager.push_counts().connected, 1, "it is turned off");
+        assert_eq!(node.stop(), 0);
+        node.nothing_left();
+    }
 }
 
 #[test]
