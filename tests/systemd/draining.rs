@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! With the drop-in `drain`: a stop lets the task finish, however short systemd's patience.
+//! A unit whose stop lets the task finish, however short systemd's patience.
 
 use standin_manager::{TaskStatus, WorkerStatus};
 
@@ -8,8 +8,7 @@ use crate::installed::{Node, UNIT};
 
 fn node() -> Option<Node> {
     let node = Node::new()?;
-    node.drop_in("drain");
-    node.service("TimeoutStopSec=1s");
+    node.service("KillSignal=SIGQUIT\nTimeoutStopSec=1s");
     node.start();
     Some(node)
 }
@@ -37,7 +36,7 @@ fn e5_a_drain_has_the_limit_that_was_configured() {
 }
 
 #[test]
-fn e4_the_command_drains_a_unit_without_the_drop_in() {
+fn e4_the_command_drains_a_unit_as_it_comes() {
     let Some(node) = Node::awake() else { return };
     let task = node
         .farm

@@ -93,7 +93,13 @@ fn g2_the_template_is_the_unit_but_for_what_an_instance_has_of_its_own() {
         let own = one.difference(other).filter_map(|line| line.split_once('='));
         own.map(|(name, _)| name.to_owned()).collect()
     };
-    let both = ["Description", "ExecStart", "StateDirectory", "WorkingDirectory"];
+    let both = [
+        "Description",
+        "ExecReload",
+        "ExecStart",
+        "StateDirectory",
+        "WorkingDirectory",
+    ];
     assert_eq!(names(&unit, &template), both);
     let own = [
         "Description",

@@ -14,6 +14,7 @@ mod draining;
 mod installed;
 mod instances;
 mod packages;
+mod reloading;
 mod sandbox;
 mod service;
 mod watchdog;

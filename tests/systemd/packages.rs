@@ -6,11 +6,12 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::LazyLock;
 
-use standin_manager::{Options, TaskStatus, WorkerStatus};
+use standin_manager::{Options, WorkerStatus};
 use tempfile::TempDir;
 
 use crate::booted::Machine;
 use crate::installed::{Node, UNIT};
+use crate::reloading::MidTask;
 use test_needs::missing;
 
 const WORKER: &str = env!("CARGO_BIN_EXE_flamenco-worker");
@@ -66,6 +67,12 @@ fn installed() -> Option<Node> {
     Some(node)
 }
 
+/// What a process runs is what lies there now.
+fn is_the_installed_program(node: &Node, pid: &str) {
+    let program = node.machine.ok(&["readlink", &format!("/proc/{pid}/exe")]);
+    assert_eq!(program, "/usr/bin/flamenco-worker");
+}
+
 fn is_there(machine: &Machine, path: &str) -> bool {
     machine.path(path).symlink_metadata().is_ok()
 }
@@ -97,38 +104,49 @@ fn installed_it_is_not_started_and_says_what_to_do() {
 }
 
 #[test]
-fn b8_an_upgrade_gives_the_running_task_back_and_restarts_what_ran() {
+fn b8_in_an_upgrade_the_render_goes_on_and_its_worker_becomes_the_new_program() {
     let Some(node) = installed() else { return };
+    node.start();
+    let render = MidTask::of(&node);
+    let said = install(&node, "2");
+    assert!(!said.contains("flamenco-worker: "), "{said}");
+    is_the_installed_program(&node, &node.pid());
+    render.goes_on(&node);
+    render.is_over(&node);
+    assert_eq!(node.machine.property(OTHER, "ActiveState"), "inactive");
+    assert_eq!(node.farm.manager.workers().len(), 1, "it is the same worker");
+}
+
+#[test]
+fn b8_what_cannot_be_reloaded_is_restarted_and_its_task_goes_back() {
+    let Some(node) = installed() else { return };
+    // As one of a version that knows no reload.
+    node.service("ExecReload=\nExecReload=/bin/false");
     node.start();
     let old = node.pid();
     let task = node
         .farm
         .script("[ -e /tmp/again ] && exit; touch /tmp/again; echo running; exec sleep 1000");
     node.farm.says(&task, "> running");
-    install(&node, "2");
+    let said = install(&node, "2");
+    assert!(
+        said.contains("flamenco-worker.service cannot be reloaded and is restarted"),
+        "{said}"
+    );
     node.restarted(&old);
     node.farm.completed(&task);
-    assert_eq!(node.machine.property(OTHER, "ActiveState"), "inactive");
-    assert_eq!(node.farm.manager.workers().len(), 1, "it is the same worker");
 }
 
 #[test]
-fn b8_with_drain_an_upgrade_does_not_wait_and_the_task_is_finished_by_the_old_program() {
+fn b8_where_the_new_program_could_not_start_the_old_one_goes_on() {
     let Some(node) = installed() else { return };
-    node.drop_in("drain");
     node.start();
-    let old = node.pid();
-    let task = node
-        .farm
-        .script("echo running; until [ -e /tmp/go ]; do sleep 0.05; done");
-    node.farm.says(&task, "> running");
-    install(&node, "2");
-    node.says("the last task before leaving");
-    assert_eq!(node.pid(), old, "the render is over");
-    node.machine.write("/tmp/go", "");
-    node.restarted(&old);
-    assert_eq!(node.farm.manager.task(&task).unwrap().status, TaskStatus::Completed);
-    node.farm.status(WorkerStatus::Awake);
+    let render = MidTask::of(&node);
+    node.configure("nice = \"very\"", "");
+    let said = install(&node, "2");
+    assert!(said.contains("flamenco-worker.service goes on as it was"), "{said}");
+    render.goes_on(&node);
+    render.is_over(&node);
 }
 
 #[test]
@@ -138,10 +156,8 @@ fn an_upgrade_starts_nothing_that_was_stopped() {
     node.machine.ok(&["systemctl", "start", OTHER]);
     let other = node.machine.property(OTHER, "MainPID");
     install(&node, "2");
-    node.machine.until("the other to be another process", |machine| {
-        let pid = machine.property(OTHER, "MainPID");
-        (pid != "0" && pid != other).then_some(())
-    });
+    assert_eq!(node.machine.property(OTHER, "MainPID"), other);
+    is_the_installed_program(&node, &other);
     assert_eq!(node.machine.property(UNIT, "ActiveState"), "inactive");
     assert_eq!(node.machine.property(UNIT, "UnitFileState"), "enabled");
 }
@@ -189,8 +205,8 @@ fn the_rpm_does_the_same() {
     let old = node.pid();
     let said = rpm(&["--upgrade", "/tmp/2.rpm"]);
     assert_eq!(said, "", "nothing to say to who has it configured");
-    node.restarted(&old);
-    node.farm.status(WorkerStatus::Awake);
+    assert_eq!(node.pid(), old);
+    is_the_installed_program(&node, &old);
     rpm(&["--erase", "flamenco-worker"]);
     node.farm.status(WorkerStatus::Offline);
     assert!(!is_there(&node.machine, "/usr/bin/flamenco-worker"));

@@ -92,7 +92,6 @@ fn hardened_all_of_a_tree_is_still_ended_and_nothing_else_can_be_written() {
 fn the_units_and_drop_ins_are_understood() {
     let Some(node) = Node::new() else { return };
     for name in [
-        "drain",
         "hardened",
         "metrics",
         "nvidia",

@@ -139,19 +139,3 @@ fn j2_not_configured_it_is_up_and_searches_and_says_so_where_one_looks() {
     let journal = node.machine.journal(UNIT);
     assert!(journal.contains("no Manager is configured: searching"), "{journal}");
 }
-
-#[test]
-fn g7_reloaded_it_is_the_same_process_and_reads_its_configuration() {
-    let Some(node) = Node::awake() else { return };
-    let old = node.pid();
-    node.configure("[log]\nlevel = \"debug\"\n", "");
-    node.machine.ok(&["systemctl", "reload", UNIT]);
-    node.machine.until("the configuration to be read", |machine| {
-        machine
-            .journal(UNIT)
-            .contains("the configuration was read again")
-            .then_some(())
-    });
-    node.machine.becomes(UNIT, "ActiveState", "active");
-    assert_eq!(node.pid(), old);
-}
