@@ -10,7 +10,7 @@
 //! Nothing is changed in place, so there is no table of what may be. Who asks while this is under way gets the same answer:
 //! the successor reads what is there then.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::future::pending;
 use std::io::{self, Write};
@@ -38,8 +38,15 @@ use crate::signals::Order;
 /// The pause after a connection could not be taken, as when there are no more descriptors.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// What cannot be handed over is waited for, and may take hours. To systemd that is no reload for longer than this: its
+/// `systemctl reload` would wait as long, and with it an upgrade of the package.
+const LONGEST_RELOAD: Duration = Duration::from_secs(5);
+
 /// So many may wait for an answer; others are sent away.
 const MOST_ASKERS: usize = 64;
+
+/// What those are told who wait.
+const AGREED: &[u8] = b"agreed\n";
 
 /// What a reload needs.
 #[derive(Debug)]
@@ -55,7 +62,11 @@ pub(super) struct Reload<'a> {
 
 /// Who waits to hear what became of a reload. Clones are the same.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Askers(Rc<RefCell<Vec<StdUnixStream>>>);
+pub(super) struct Askers {
+    waiting: Rc<RefCell<Vec<StdUnixStream>>>,
+    /// It will be done: who asks now is told at once.
+    is_agreed: Rc<Cell<bool>>,
+}
 
 impl Reload<'_> {
     /// Sees to it each time that it is `wished`, or asked for at the socket.
@@ -94,6 +105,8 @@ impl Reload<'_> {
         timeout(limit, self.hints.stop_listening()).await.ok();
         // It listens as long as this runs.
         self.tell.send(Order::HandOver).ok();
+        sleep(LONGEST_RELOAD).await;
+        self.process.systemd.ready();
         pending().await
     }
 }
@@ -123,18 +136,22 @@ async fn listen(home: &Home, askers: &Askers, asked: &Notify) -> Infallible {
 
 impl Askers {
     fn add(&self, stream: UnixStream) -> io::Result<()> {
-        let stream = stream.into_std()?;
-        let mut all = self.0.borrow_mut();
+        let mut stream = stream.into_std()?;
+        if self.is_agreed.get() {
+            stream.write_all(AGREED)?;
+        }
+        let mut all = self.waiting.borrow_mut();
         if all.len() < MOST_ASKERS {
             all.push(stream);
         }
         Ok(())
     }
 
-    /// Tells all who wait that it will be done.
+    /// Tells all who wait, and who come later, that it will be done.
     fn say_agreed(&self) {
-        for mut asker in self.0.borrow().iter() {
-            asker.write_all(b"agreed\n").ok();
+        self.is_agreed.set(true);
+        for mut asker in self.waiting.borrow().iter() {
+            asker.write_all(AGREED).ok();
         }
     }
 
@@ -144,7 +161,7 @@ impl Askers {
             Some(why) => format!("no {why}\n"),
             None => format!("yes {VERSION}\n"),
         };
-        for mut asker in self.0.take() {
+        for mut asker in self.waiting.take() {
             // It does not wait, and one who has gone already is nobody's trouble.
             asker.write_all(said.as_bytes()).ok();
         }
@@ -152,7 +169,7 @@ impl Askers {
 
     /// Those who wait, as they travel.
     pub(super) fn hand_over(&self) -> Vec<HandedFd> {
-        self.0
+        self.waiting
             .take()
             .into_iter()
             .map(|asker| OwnedFd::from(asker).into())
@@ -162,6 +179,9 @@ impl Askers {
     /// Those who have waited for what this process was before.
     pub(super) fn take_over(handed: Vec<HandedFd>) -> Self {
         let askers = handed.into_iter().filter_map(|asker| asker.into_owned().ok());
-        Self(Rc::new(RefCell::new(askers.map(StdUnixStream::from).collect())))
+        Self {
+            waiting: Rc::new(RefCell::new(askers.map(StdUnixStream::from).collect())),
+            is_agreed: Rc::default(),
+        }
     }
 }
