@@ -197,6 +197,24 @@ fn drain(init: &'static [&'static str]) {
     container.node.nothing_left_but_files();
 }
 
+fn reload(init: &'static [&'static str]) {
+    let Some(mut container) = Container::awake(init) else {
+        return;
+    };
+    let task = container
+        .farm
+        .script("(setsid sleep 1000 &); echo running; until [ -e /go ]; do sleep 0.02; done; echo over");
+    container.farm.says(&task, "> running");
+    container.signal(Signal::SIGHUP);
+    logged(&container.node, "going on with task");
+    fs::write(container.root.join("go"), "").unwrap();
+    container.farm.completed(&task);
+    assert!(container.farm.log(&task).contains("> over"));
+    assert_eq!(container.farm.outcomes(&task), ["completed"]);
+    assert_eq!(container.stop(), 0);
+    container.node.nothing_left_but_files();
+}
+
 fn killed(init: &'static [&'static str]) {
     let Some(mut container) = Container::awake(init) else {
         return;
@@ -266,6 +284,11 @@ macro_rules! first_process {
         #[test]
         fn e14_e4_a_drain_finishes_the_task() {
             super::drain($init);
+        }
+
+        #[test]
+        fn e14_g7_reloaded_its_task_goes_on() {
+            super::reload($init);
         }
 
         #[test]

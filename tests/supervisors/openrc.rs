@@ -88,6 +88,10 @@ impl Supervisor for OpenRc {
         self.script(site, SERVICE, "drain");
     }
 
+    fn reload(&self, site: &Site) {
+        self.script(site, SERVICE, "reload");
+    }
+
     fn is_down(&self, site: &Site) -> bool {
         self.script(site, SERVICE, "status").contains("status: stopped")
     }

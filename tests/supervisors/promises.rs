@@ -39,6 +39,11 @@ macro_rules! promises {
         }
 
         #[test]
+        fn e14_g7_reloaded_it_is_the_same_process_and_its_task_goes_on() {
+            $crate::promises::reload::<$supervisor>();
+        }
+
+        #[test]
         fn e14_e15_a_broken_configuration_is_tried_once() {
             $crate::promises::broken_configuration::<$supervisor>();
         }
@@ -156,6 +161,29 @@ pub(crate) fn drain<S: Supervisor>() {
     assert_eq!(farm.manager.task(&next).unwrap().status, TaskStatus::Queued);
     pass(SETTLED);
     assert_eq!(supervised.starts(), 1);
+    supervised.end();
+}
+
+pub(crate) fn reload<S: Supervisor>() {
+    let Some(mut supervised) = Supervised::<S>::awake() else {
+        return;
+    };
+    let (farm, node) = (&supervised.site.farm, &supervised.node);
+    let task = farm.script("echo running; until [ -e go ]; do sleep 0.02; done; echo over");
+    farm.says(&task, "> running");
+    let first = supervised.pid();
+    supervised.supervisor.reload(&supervised.site);
+    let goes_on = || node.log().contains("going on with task").then_some(());
+    until("the task to go on", goes_on, || node.log());
+    assert_eq!(supervised.pid(), first);
+    assert!(!supervised.supervisor.is_down(&supervised.site));
+    fs::write(node.home().join("go"), "").unwrap();
+    farm.completed(&task);
+    assert!(farm.log(&task).contains("> over"));
+    assert_eq!(farm.outcomes(&task), ["completed"]);
+    // To the supervisor it is the process that it has started.
+    farm.ask(WorkerStatus::Offline, When::Now);
+    supervised.is_down();
     supervised.end();
 }
 

@@ -54,6 +54,10 @@ impl Supervisor for Runit {
         self.control(site, &["quit"]);
     }
 
+    fn reload(&self, site: &Site) {
+        self.control(site, &["hup"]);
+    }
+
     fn is_down(&self, site: &Site) -> bool {
         let said = self.control(site, &["status"]);
         // "down: ..., want up" is one that will be started again.

@@ -52,6 +52,10 @@ impl Supervisor for S6 {
         self.control(site, &["-q"]);
     }
 
+    fn reload(&self, site: &Site) {
+        self.control(site, &["-h"]);
+    }
+
     fn is_down(&self, site: &Site) -> bool {
         let mut status = Command::new("s6-svstat");
         let said = site.run(status.args(["-o", "up,wantedup"]).arg(site.place("scan").join(SERVICE)));

@@ -33,6 +33,7 @@ pub(crate) trait Supervisor: Sized {
     /// Returns when it is down.
     fn stop(&self, site: &Site);
     fn drain(&self, site: &Site);
+    fn reload(&self, site: &Site);
     /// Whether it thinks that the service is down, and wants it so.
     fn is_down(&self, site: &Site) -> bool;
     /// The supervisor itself is told to end, as at the end of a host. Returns when it has, with all its services.

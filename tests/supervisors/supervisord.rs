@@ -82,6 +82,11 @@ impl Supervisor for Supervisord {
         assert!(said.contains("signalled"), "{said}");
     }
 
+    fn reload(&self, site: &Site) {
+        let said = self.control(site, &["signal", "HUP", SERVICE]);
+        assert!(said.contains("signalled"), "{said}");
+    }
+
     fn is_down(&self, site: &Site) -> bool {
         let said = self.control(site, &["status", SERVICE]);
         said.contains("STOPPED") || said.contains("EXITED")
