@@ -133,10 +133,11 @@ pub(crate) enum Subcommand {
     ///
     /// In the form of a file, with secrets withheld. It ends with 78 where a worker would not start.
     CheckConfig,
-    /// Has the worker of this home read its configuration anew and become the program that is installed now; a render goes on
+    /// Has the worker of this home take the new configuration, and the program that is installed now; a render goes on
     ///
-    /// As SIGHUP does where there is no terminal. It ends with 0 when that is done, or agreed for when work on files is over;
-    /// with 1, and why, when the worker goes on as it was.
+    /// As SIGHUP does where there is no terminal. The process stays the same. It ends with 0 when that is done, or agreed for when
+    /// work on files, or a frame in a Blender that is kept, is over; with 1 or 78, and why, when the worker goes on as it was. What
+    /// the Manager is to hear (name, task types, another Manager) it hears when no task runs; another home is refused.
     Reload,
     /// Tells the worker of this home to finish its task and then leave
     ///

@@ -11,7 +11,7 @@ const HEAD: &str = "\
 #
 # Take the # away in front of a key to set it, and in front of the [table] above it. What is
 # shown is the default, or an example where there is none. `systemctl reload flamenco-worker`
-# applies [log], [tls] and [headers]; the rest waits for a restart.
+# has the worker take all of it into use, also in mid-render; a mistake changes nothing.
 ";
 
 /// What a new node is likely to need, with the table it is in.

@@ -63,7 +63,7 @@ const SIGNALS: &[(&str, &str)] = &[
     ("USR1, USR2", "sleep after the running task; wake up"),
     (
         "HUP",
-        "read the configuration again; as TERM for a worker in a terminal that goes away",
+        "take a new configuration or program, a render goes on; in a terminal that goes away: as TERM",
     ),
 ];
 
