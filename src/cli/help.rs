@@ -61,10 +61,7 @@ const SIGNALS: &[(&str, &str)] = &[
     ),
     ("QUIT", "the same after the running task is finished"),
     ("USR1, USR2", "sleep after the running task; wake up"),
-    (
-        "HUP",
-        "take a new configuration or program, a render goes on; in a terminal that goes away: as TERM",
-    ),
+    ("HUP", "as `reload`; as TERM for a worker in a terminal that goes away"),
 ];
 
 /// All sections, in order.
