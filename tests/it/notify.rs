@@ -8,10 +8,11 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use standin_manager::{JobSpec, TaskSpec, TaskStatus, When, WorkerStatus};
+use serde_json::json;
+use standin_manager::{CommandSpec, JobSpec, TaskSpec, TaskStatus, When, WorkerStatus};
 use tokio::time::Instant;
 
-use test_bed::{Farm, Node, PATIENCE, bash};
+use test_bed::{Farm, Node, PATIENCE, Strace, bash, logged};
 
 /// The other end of a node's notifications.
 pub(crate) struct Ear(UnixDatagram);
@@ -206,6 +207,33 @@ fn e5_a_drain_ends_its_task_at_the_limit() {
     assert_eq!(farm.manager.task(&task).unwrap().status, TaskStatus::Queued);
     assert_eq!(farm.outcomes(&task), [""; 0]);
     node.nothing_left();
+}
+
+/// What cannot be handed over may take hours, and `systemctl reload` waits for READY: an upgrade of the package with it.
+#[test]
+fn g7_a_reload_that_waits_for_work_on_files_is_soon_over_for_systemd_and_happens_all_the_same() {
+    let farm = Farm::new();
+    let (node, ear) = heard_node(&farm, &[]);
+    ear.until("STATUS=idle");
+    let (src, dest) = (node.folder.join("big"), node.folder.join("copy"));
+    std::fs::File::create(&src).unwrap().set_len(64 << 20).unwrap();
+    // Each piece of 4 MiB.
+    let Some(strace) = Strace::attach(&node, node.pid(), "copy_file_range:delay_enter=2s", true) else {
+        return;
+    };
+    let task = farm.task(&[CommandSpec::new("copy-file", json!({ "src": src, "dest": dest }))]);
+    farm.reaches(&task, TaskStatus::Active);
+    ear.until("STATUS=running");
+    node.signal(Signal::SIGHUP);
+    ear.until("RELOADING=1");
+    ear.until("READY=1");
+    assert!(!node.log().contains("taking over"), "{}", node.log());
+    strace.detach();
+    farm.completed(&task);
+    ear.until("READY=1");
+    logged(&node, "taking over from the worker that this process was");
+    assert_eq!(std::fs::metadata(&dest).unwrap().len(), 64 << 20);
+    node.finish();
 }
 
 #[test]
