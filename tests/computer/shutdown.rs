@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! A computer is switched off by its own system.
+//! A computer is switched off by its own system, with a worker that has been reloaded.
 
 use standin_manager::{TaskStatus, WorkerStatus};
 
@@ -9,7 +9,7 @@ use test_bed::Farm;
 use test_needs::missing;
 
 #[test]
-fn e16_a_host_that_is_switched_off_in_mid_task_gives_it_back_and_signs_off_first() {
+fn e16_g7_a_host_that_is_switched_off_in_mid_task_after_a_reload_gives_it_back_and_signs_off_first() {
     if missing("systemctl") {
         return;
     }
@@ -26,11 +26,19 @@ fn e16_a_host_that_is_switched_off_in_mid_task_gives_it_back_and_signs_off_first
     ));
     computer.run("cp $(command -v flamenco-worker) /usr/bin; mkdir -p /etc/flamenco");
     computer.run(&format!(
-        "echo 'manager = \"http://10.0.2.2:{port}/\"' > /etc/flamenco/worker.toml"
+        "echo -e 'manager = \"http://10.0.2.2:{port}/\"\\n[node]\\nmemory = \"50%\"' > /etc/flamenco/worker.toml"
     ));
     computer.run("systemctl daemon-reload && systemctl start flamenco-worker");
     farm.awake();
     let task = farm.running("echo running; sleep 1000");
+    // Where memory is counted, the worker and what systemd starts to reload it are each in a group of their own.
+    let limit = |computer: &mut Computer| {
+        computer.run("cat /sys/fs/cgroup/system.slice/flamenco-worker.service/*.*/memory.max")
+    };
+    let before = limit(&mut computer);
+    assert!(before.lines().any(|limit| limit != "max"), "{before}");
+    computer.run("systemctl reload flamenco-worker");
+    assert_eq!(limit(&mut computer), before);
     computer.power_off();
     assert_eq!(farm.manager.workers()[0].status, WorkerStatus::Offline);
     assert_eq!(farm.manager.task(&task).unwrap().status, TaskStatus::Queued);
