@@ -112,7 +112,7 @@ fn b8_in_an_upgrade_the_render_goes_on_and_its_worker_becomes_the_new_program() 
     assert!(!said.contains("flamenco-worker: "), "{said}");
     is_the_installed_program(&node, &node.pid());
     render.goes_on(&node);
-    render.is_over(&node);
+    render.ends_well(&node);
     assert_eq!(node.machine.property(OTHER, "ActiveState"), "inactive");
     assert_eq!(node.farm.manager.workers().len(), 1, "it is the same worker");
 }
@@ -146,7 +146,7 @@ fn b8_where_the_new_program_could_not_start_the_old_one_goes_on() {
     let said = install(&node, "2");
     assert!(said.contains("flamenco-worker.service goes on as it was"), "{said}");
     render.goes_on(&node);
-    render.is_over(&node);
+    render.ends_well(&node);
 }
 
 #[test]

@@ -27,7 +27,7 @@ pub(crate) struct MidTask {
 }
 
 impl MidTask {
-    /// With a task that waits for [`is_over`](Self::is_over).
+    /// With a task that waits for [`ends_well`](Self::ends_well).
     pub(crate) fn of(node: &Node) -> Self {
         let task = node.farm.script(TALKS);
         node.farm.says(&task, "> line 1\n");
@@ -52,7 +52,7 @@ impl MidTask {
     }
 
     /// The task ends, has ended well, once, and all that it said was heard.
-    pub(crate) fn is_over(self, node: &Node) {
+    pub(crate) fn ends_well(self, node: &Node) {
         node.machine.write(GO, "");
         node.farm.completed(&self.task);
         assert_eq!(node.farm.outcomes(&self.task), ["completed"]);
@@ -95,7 +95,7 @@ fn g7_in_mid_render_it_is_the_same_process_with_the_new_configuration_and_no_lin
     }
     let journal = node.machine.journal(UNIT);
     assert_eq!(journal.matches(" goes on as flamenco-worker ").count(), 3, "{journal}");
-    render.is_over(&node);
+    render.ends_well(&node);
     node.machine.ok(&["systemctl", "stop", UNIT]);
     node.stopped_well();
 }
@@ -121,7 +121,7 @@ fn g7_refused_it_says_why_and_all_stays_as_it_was() {
     }
     node.configure("", "");
     node.machine.ok(&["systemctl", "reload", UNIT]);
-    render.is_over(&node);
+    render.ends_well(&node);
 }
 
 #[test]
