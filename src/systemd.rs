@@ -93,12 +93,12 @@ impl Systemd {
         self.0.is_some()
     }
 
-    /// Tells that we are up, or that the configuration was read again.
+    /// Tells that we are up, or that a reload is over.
     pub(crate) fn ready(&self) {
         self.send("READY=1");
     }
 
-    /// Tells that the configuration is being read again, until [`ready`](Self::ready).
+    /// Tells that a reload is under way, until [`ready`](Self::ready).
     pub(crate) fn reloading(&self) {
         let now = clock_gettime(ClockId::CLOCK_MONOTONIC)
             .map(Duration::from)
