@@ -62,8 +62,9 @@ impl Early {
     pub(super) fn hand_over<T>(self, instead: impl FnOnce() -> T) -> T {
         block_all();
         let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
-        for signal in LEAVE {
-            set(signal, &default);
+        // Only our own: where this process was a worker before, the handlers are there, and would not be installed again.
+        for (signal, _) in &self.actions {
+            set(*signal, &default);
         }
         let next = instead();
         // A file that may not grow is an error of the write, as a full disk is, not a reason to die.
