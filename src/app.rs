@@ -136,12 +136,12 @@ fn lives(
 ) -> Result<Departure, Departure> {
     let mut life = (early, received.and_then(take_over));
     loop {
-        let handed = match runtime.block_on(serve(process, life.0, life.1))? {
+        let (handed, refused) = match runtime.block_on(serve(process, life.0, life.1))? {
             ServeEnd::Left(departure) => return Ok(departure),
-            ServeEnd::HandedOver(handed) => handed,
+            ServeEnd::HandedOver(handed, refused) => (handed, refused),
         };
         drop(process.log.as_ref().map(Log::last_lines));
-        let refused = successor::become_it(&process.program, &handed);
+        let refused = refused.unwrap_or_else(|| successor::become_it(&process.program, &handed));
         life = (Early::keep_blocked(), Some((handed, Some(refused))));
     }
 }
@@ -149,7 +149,8 @@ fn lives(
 /// Where the service of a worker ends.
 enum ServeEnd {
     Left(Departure),
-    HandedOver(Box<Handed>),
+    /// With why this process cannot become its successor, where that is known by now.
+    HandedOver(Box<Handed>, Option<String>),
 }
 
 /// What was handed over, and why it comes back where this process could not become its successor.
@@ -180,7 +181,7 @@ async fn serve(process: &Process<'_>, early: Early, life: Option<Life>) -> Resul
         () = leave_before_worker(&mut signals, &tell) => return Err(Departure::Signalled),
     };
     let (parts, services, handed) = Parts::of(begun, process)?;
-    let end = live(process, &parts, services, handed, (&mut signals, tell, orders)).await;
+    let (end, refused) = live(process, &parts, services, handed, (&mut signals, tell, orders)).await;
     match end {
         WorkerEnd::Left(departure) => {
             // While the home is still ours.
@@ -190,7 +191,7 @@ async fn serve(process: &Process<'_>, early: Early, life: Option<Life>) -> Resul
         WorkerEnd::HandedOver(worker) => {
             let handed = Handed::of(&parts, *worker, &mut signals, config).await;
             handed
-                .map(ServeEnd::HandedOver)
+                .map(|handed| ServeEnd::HandedOver(handed, refused))
                 .map_err(failure("hand over to a successor"))
         }
     }
@@ -206,7 +207,7 @@ async fn live(
     services: Services,
     handed: Option<HandedLife>,
     (signals, tell, orders): Orders<'_>,
-) -> WorkerEnd {
+) -> (WorkerEnd, Option<String>) {
     let (config, systemd) = (&process.config, &process.systemd);
     let Parts {
         home,
@@ -252,8 +253,13 @@ async fn live(
         pending::<Infallible>().await
     };
     let before = async { drop(prepared.await) };
+    let working = async {
+        let end = worker.run(interrupts, before).await;
+        let refused = refused_meanwhile(&end, process, parts).await;
+        (end, refused)
+    };
     tokio::select! {
-        end = worker.run(interrupts, before) => end,
+        end = working => end,
         never = prepare => match never {},
         never = services.reaper.run() => match never {},
         never = send_reports(left, launcher, services.sender, manager) => match never {},
@@ -261,6 +267,16 @@ async fn live(
         never = show_status(&view, process, home) => match never {},
         never = optional_services(services.push, services.keeper, &view, &parts.metrics, config) => match never {},
         never = relay(signals, tell, reload, home) => match never {},
+    }
+}
+
+/// Why the successor cannot take over after all, where it was asked long ago: what it has agreed to may not be there any more.
+async fn refused_meanwhile(end: &WorkerEnd, process: &Process<'_>, parts: &Parts) -> Option<String> {
+    match end {
+        WorkerEnd::HandedOver(_) if parts.askers.agreed_long_ago() => {
+            successor::ask(process, &parts.home, &parts.launcher).await.err()
+        }
+        WorkerEnd::HandedOver(_) | WorkerEnd::Left(_) => None,
     }
 }
 

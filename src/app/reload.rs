@@ -22,7 +22,7 @@ use std::time::Duration;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, error, info};
 
 use super::process::Process;
@@ -41,6 +41,9 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// What cannot be handed over is waited for, and may take hours. To systemd that is no reload for longer than this: its
 /// `systemctl reload` would wait as long, and with it an upgrade of the package.
 const LONGEST_RELOAD: Duration = Duration::from_secs(5);
+
+/// For so long an answer of the successor holds. A reload takes a fifth of that unless something is waited for.
+const LONGEST_ANSWER: Duration = Duration::from_secs(1);
 
 /// So many may wait for an answer; others are sent away.
 const MOST_ASKERS: usize = 64;
@@ -64,8 +67,8 @@ pub(super) struct Reload<'a> {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Askers {
     waiting: Rc<RefCell<Vec<StdUnixStream>>>,
-    /// It will be done: who asks now is told at once.
-    is_agreed: Rc<Cell<bool>>,
+    /// Since when it is to be done: who asks after that is told at once.
+    agreed: Rc<Cell<Option<Instant>>>,
 }
 
 impl Reload<'_> {
@@ -137,7 +140,7 @@ async fn listen(home: &Home, askers: &Askers, asked: &Notify) -> Infallible {
 impl Askers {
     fn add(&self, stream: UnixStream) -> io::Result<()> {
         let mut stream = stream.into_std()?;
-        if self.is_agreed.get() {
+        if self.agreed.get().is_some() {
             stream.write_all(AGREED)?;
         }
         let mut all = self.waiting.borrow_mut();
@@ -149,10 +152,18 @@ impl Askers {
 
     /// Tells all who wait, and who come later, that it will be done.
     fn say_agreed(&self) {
-        self.is_agreed.set(true);
+        self.agreed.set(Some(Instant::now()));
         for mut asker in self.waiting.borrow().iter() {
             asker.write_all(AGREED).ok();
         }
+    }
+
+    /// Whether so much time has gone by that the successor has to be asked another time: it may have been replaced, and so
+    /// may its configuration.
+    pub(super) fn agreed_long_ago(&self) -> bool {
+        self.agreed
+            .get()
+            .is_some_and(|agreed| agreed.elapsed() > LONGEST_ANSWER)
     }
 
     /// Tells all who wait that the reload is done, or why it is not.
@@ -181,7 +192,7 @@ impl Askers {
         let askers = handed.into_iter().filter_map(|asker| asker.into_owned().ok());
         Self {
             waiting: Rc::new(RefCell::new(askers.map(StdUnixStream::from).collect())),
-            is_agreed: Rc::default(),
+            agreed: Rc::default(),
         }
     }
 }

@@ -237,6 +237,35 @@ fn g7_a_reload_that_waits_for_work_on_files_is_soon_over_for_systemd_and_happens
 }
 
 #[test]
+fn g7_a_configuration_that_is_broken_while_a_reload_waits_does_not_end_the_task() {
+    let farm = Farm::new();
+    let (mut node, ear) = heard_node(&farm, &[]);
+    ear.until("STATUS=idle");
+    let (src, dest) = (node.folder.join("big"), node.folder.join("copy"));
+    std::fs::File::create(&src).unwrap().set_len(8 << 20).unwrap();
+    let Some(strace) = Strace::attach(&node, node.pid(), "copy_file_range:delay_enter=2s", true) else {
+        return;
+    };
+    let copy = CommandSpec::new("copy-file", json!({ "src": src, "dest": dest }));
+    let task = farm.task(&[copy, bash("until [ -e go ]; do sleep 0.02; done")]);
+    ear.until("STATUS=running");
+    node.signal(Signal::SIGHUP);
+    logged(&node, "takes over");
+    node.config.top.push("nice = \"very\"".into());
+    node.write_config();
+    logged(&node, "this process goes on as it was");
+    strace.detach();
+    // Nobody had heard what was said meanwhile.
+    ear.until("READY=1");
+    logged(&node, "going on with task");
+    std::fs::write(node.folder.join("go"), "").unwrap();
+    farm.completed(&task);
+    assert_eq!(farm.outcomes(&task), ["completed"]);
+    // It hears signals as before.
+    node.finish();
+}
+
+#[test]
 fn g7_reading_the_configuration_again_is_told_with_its_end() {
     let farm = Farm::new();
     let (node, ear) = heard_node(&farm, &[]);
