@@ -92,7 +92,10 @@ pub(crate) fn run(arguments: &Arguments, early: Early, received: Option<Received
     for warning in warnings {
         warn!("{warning:#}");
     }
-    info!(version = VERSION, pid = std::process::id(), "flamenco-worker starts");
+    // One that goes on says so.
+    if received.is_none() {
+        info!(version = VERSION, pid = std::process::id(), "flamenco-worker starts");
+    }
     let systemd = Systemd::from_environment(|name| environment.get(name));
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -166,7 +166,9 @@ async fn command(
     if let (Some(reason), None) = (context.abort.reason(), &handed) {
         return Err(Incomplete::Aborted(reason).into());
     }
-    info!(command = wire.name, "running command {}", wire.name);
+    if handed.is_none() {
+        info!(command = wire.name, "running command {}", wire.name);
+    }
     let command = Command::try_from(wire).map_err(|error| Incomplete::Failed(error.to_string()))?;
     command.run(handed, context).await?;
     if !context.is_last {

@@ -34,7 +34,7 @@ impl<M: Manager> Worker<'_, M> {
             repeats: self.repeats.hand_over(),
             sleeps: interrupts.take_sleep(),
             orders: interrupts.rest(),
-            last_task: self.status.borrow().last_task(),
+            last_task: self.status.borrow().last_task,
         }
     }
 
@@ -61,7 +61,7 @@ impl<M: Manager> Worker<'_, M> {
         let state = worker.state.clone();
         worker.status.send_modify(|status| {
             status.enter(state);
-            status.remember(handed.last_task);
+            status.last_task = handed.last_task;
             if let Some(run) = &worker.handed {
                 status.go_on(&run.task, run.took);
             }

@@ -28,7 +28,7 @@ pub(crate) struct Status {
     state: State,
     task: Option<RunningTask>,
     /// When the last task ended.
-    last_task: Option<Timestamp>,
+    pub(super) last_task: Option<Timestamp>,
 }
 
 /// The task that runs.
@@ -92,16 +92,6 @@ impl Status {
     /// The id of the task that runs.
     pub(crate) fn task(&self) -> Option<&str> {
         self.task.as_ref().map(|task| task.id.as_str())
-    }
-
-    /// When the last task ended.
-    pub(super) fn last_task(&self) -> Option<Timestamp> {
-        self.last_task
-    }
-
-    /// The last task ended in an earlier life of this process.
-    pub(super) fn remember(&mut self, last_task: Option<Timestamp>) {
-        self.last_task = last_task;
     }
 
     pub(super) fn begin(&mut self, task: &AssignedTask) {
