@@ -35,7 +35,7 @@ use tokio::time::timeout;
 use crate::departure::THIRD_SIGNAL;
 use crate::logging::LineEraser;
 
-pub(crate) use early::{Early, block_all};
+pub(crate) use early::{Early, all_wait, block_all};
 
 /// Milliseconds within which the same signal is meant once. Nobody types as fast.
 const ONE: i64 = 100;

@@ -28,7 +28,7 @@ use crate::home::{Credentials, HandedHome, Home};
 use crate::manager::HttpManager;
 use crate::process::Stray;
 use crate::report::HandedPicture;
-use crate::signals::{Order, Signals, block_all};
+use crate::signals::{Order, Signals, all_wait, block_all};
 use crate::spool::{Contents, HandedSpool, Spool};
 use crate::worker::{HandedWorker, Interrupts, Worker};
 
@@ -37,6 +37,9 @@ const TURN: Duration = Duration::from_millis(1);
 
 /// How long a write that is under way is waited for.
 const DISK: Duration = Duration::from_millis(200);
+
+/// So many until each thread lets signals wait; on a busy machine a new one may take its time to begin.
+const MOST_TURNS: u32 = 100;
 
 /// All that a successor goes on with.
 #[derive(Debug, Serialize, Deserialize)]
@@ -67,6 +70,13 @@ impl Handed {
         config: &Config,
     ) -> io::Result<Box<Self>> {
         block_all();
+        for _ in 0..MOST_TURNS {
+            if all_wait() {
+                break;
+            }
+            sleep(TURN).await;
+        }
+        // It notices what came before that.
         sleep(TURN).await;
         worker.ordered(signals.rest().await);
         // What is written just now. One that takes longer keeps this process from its exec, and it goes on.

@@ -57,7 +57,7 @@ impl IdentityClaim {
                     .name("flamenco-claim".to_owned())
                     .stack_size(STACK)
                     .spawn(move || {
-                        // They are for the event loop: see `files::Thread`.
+                        // They are for the event loop: see `files/thread`.
                         SigSet::all().thread_block().ok();
                         while answering.accept().is_ok() {}
                     });

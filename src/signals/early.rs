@@ -11,6 +11,8 @@
 //! with a new start. It also ends what a careless parent leaves to its children: a mask that blocks the signals we are
 //! to be stopped with.
 
+use std::fs;
+
 use nix::libc;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, pthread_sigmask, sigaction};
 use signal_hook::low_level;
@@ -79,6 +81,24 @@ impl Early {
 pub(crate) fn block_all() {
     let all = SigSet::from_iter(LEAVE.into_iter().chain(WAIT));
     pthread_sigmask(SigmaskHow::SIG_BLOCK, Some(&all), None).ok();
+}
+
+/// Whether no thread of this process takes a signal that waits: one that is being made has the mask of its maker until its own
+/// first step.
+pub(crate) fn all_wait() -> bool {
+    let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let mut masks = threads.filter_map(|thread| blocked(&fs::read_to_string(thread.path().join("status")).ok()?));
+    let all = LEAVE
+        .iter()
+        .chain(&WAIT)
+        .fold(0_u64, |mask, signal| mask | 1 << (*signal as i32 - 1));
+    masks.all(|mask| mask & all == all)
+}
+
+/// The mask of a thread, from its `status` (proc_pid_status(5)).
+fn blocked(status: &str) -> Option<u64> {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigBlk:"))?;
+    u64::from_str_radix(mask.trim(), 16).ok()
 }
 
 extern "C" fn leave(_signal: libc::c_int) {
