@@ -143,6 +143,9 @@ fn lives(
             ServeEnd::Left(departure) => return Ok(departure),
             ServeEnd::HandedOver(handed, refused) => (handed, refused),
         };
+        if let Some(line) = process.live_line() {
+            line.show(None);
+        }
         drop(process.log.as_ref().map(Log::last_lines));
         let refused = refused.unwrap_or_else(|| successor::become_it(&process.program, &handed));
         life = (Early::keep_blocked(), Some((handed, Some(refused))));
@@ -193,9 +196,7 @@ async fn serve(process: &Process<'_>, early: Early, life: Option<Life>) -> Resul
         }
         WorkerEnd::HandedOver(worker) => {
             let handed = Handed::of(&parts, *worker, &mut signals, config).await;
-            handed
-                .map(|handed| ServeEnd::HandedOver(handed, refused))
-                .map_err(failure("hand over to a successor"))
+            Ok(ServeEnd::HandedOver(handed, refused))
         }
     }
 }

@@ -2,7 +2,6 @@
 
 //! All that a successor of this process goes on with, and how a life begins with it.
 
-use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -60,15 +59,12 @@ pub(super) struct Handed {
 
 impl Handed {
     /// Puts together what a successor goes on with. From here on signals wait for it.
-    ///
-    /// # Errors
-    /// When there is no descriptor left.
     pub(super) async fn of(
         parts: &Parts,
         mut worker: HandedWorker,
         signals: &mut Signals,
         config: &Config,
-    ) -> io::Result<Box<Self>> {
+    ) -> Box<Self> {
         block_all();
         for _ in 0..MOST_TURNS {
             if all_wait() {
@@ -81,9 +77,9 @@ impl Handed {
         worker.ordered(signals.rest().await);
         // What is written just now. One that takes longer keeps this process from its exec, and it goes on.
         timeout(DISK, disks_answer()).await.ok();
-        Ok(Box::new(Self {
+        Box::new(Self {
             by: VERSION.to_owned(),
-            home: parts.home.hand_over()?,
+            home: parts.home.hand_over(),
             worker,
             spool: parts.spool.hand_over(),
             picture: parts.previews.hand_over(),
@@ -92,7 +88,7 @@ impl Handed {
             survivors: parts.launcher.left_over(),
             started: parts.started,
             askers: parts.askers.hand_over(),
-        }))
+        })
     }
 
     /// What stays open over the exec.
@@ -190,7 +186,8 @@ impl Beginning {
         let home = Home::take_over(handed.home).map_err(no_home)?;
         let contents = Spool::take_over(&folder, handed.spool, limits(config), &config.timings).map_err(unusable)?;
         if let Some(known) = &handed.credentials {
-            home.claim(&known.id).map_err(no_home)?;
+            // Nobody runs twice here: we were there all the time.
+            home.claim(&known.id).unwrap_or_else(|error| warn!("{error}"));
         }
         let manager = match &handed.manager {
             Some(place) => same_manager(place, config)?,

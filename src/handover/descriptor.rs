@@ -6,7 +6,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::rc::Rc;
+use std::sync::Arc;
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use serde::de::Error;
@@ -14,7 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A descriptor that travels: in the state it is a number. It is closed when the last clone is dropped.
 #[derive(Debug, Clone)]
-pub(crate) struct HandedFd(Rc<OwnedFd>);
+pub(crate) struct HandedFd(Arc<OwnedFd>);
 
 impl HandedFd {
     /// One more descriptor of the same open file; the state can be put together while the first is still in use.
@@ -30,7 +30,7 @@ impl HandedFd {
     /// # Errors
     /// When there is no descriptor left, and there are other clones.
     pub(crate) fn into_owned(self) -> io::Result<OwnedFd> {
-        Rc::try_unwrap(self.0).or_else(|shared| shared.try_clone())
+        Arc::try_unwrap(self.0).or_else(|shared| shared.try_clone())
     }
 
     /// Its number.
@@ -49,7 +49,13 @@ impl HandedFd {
 
 impl From<OwnedFd> for HandedFd {
     fn from(owned: OwnedFd) -> Self {
-        Self(Rc::new(owned))
+        Self(Arc::new(owned))
+    }
+}
+
+impl AsFd for HandedFd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 

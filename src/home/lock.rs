@@ -11,22 +11,25 @@
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
 
 use super::error::HomeError;
-use super::lock_holder::{LEAVING, LockHolder, NAME};
+use super::lock_holder::{FdWriter, LEAVING, LockHolder, NAME};
 use super::owner::describe_owner;
 use crate::chain::chain;
 use crate::files;
 use crate::handover::HandedFd;
 
-/// The lock. Dropping it, and its clones, lets the home go.
-#[derive(Debug, Clone)]
+/// The lock. Dropping it, and its clones, lets the home go. It can always travel: that takes no descriptor that there may not
+/// be.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(transparent)]
 pub(super) struct HomeLock {
-    file: Arc<File>,
+    file: HandedFd,
 }
 
 /// What came of an attempt to take the lock.
@@ -54,7 +57,7 @@ impl HomeLock {
             Err(TryLockError::WouldBlock) => return Ok(LockAttempt::Held(LockHolder::read(&mut file))),
             Err(TryLockError::Error(source)) => return Err(HomeError::NoLocks { path, source }),
         }
-        match LockHolder::ourselves().write(&mut file) {
+        match LockHolder::ourselves().write(&file) {
             Ok(()) => {}
             // A full disk is not a reason to leave a render node idle: the lock holds without its text.
             Err(error) if files::is_full(&error) => {
@@ -64,27 +67,26 @@ impl HomeLock {
             }
             Err(source) => return Err(not_writable(path, source)),
         }
-        Ok(LockAttempt::Ours(Self { file: Arc::new(file) }))
+        let file = OwnedFd::from(file).into();
+        Ok(LockAttempt::Ours(Self { file }))
     }
 
-    /// Goes on with a lock that was handed over. What its file says of us is made new, as far as that can be done.
-    pub(super) fn take_over(handed: OwnedFd) -> Self {
-        let mut file = File::from(handed);
-        if let Err(error) = LockHolder::ourselves().write(&mut file) {
-            tracing::debug!(error = chain(&error), "cannot write the lock file");
-        }
-        Self { file: Arc::new(file) }
+    /// Makes anew what the file says of us.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub(super) fn note_holder(&self) -> io::Result<()> {
+        LockHolder::ourselves().write(&self.file)
     }
 
-    /// The same lock, for whoever goes on with it.
-    pub(super) fn hand_over(&self) -> io::Result<HandedFd> {
-        HandedFd::of(&self.file)
+    /// What stays open over an exec.
+    pub(super) fn descriptor(&self) -> &HandedFd {
+        &self.file
     }
 
     /// Notes for a successor that this worker leaves, so that it waits for the lock.
     pub(super) fn note_leaving(&self) -> io::Result<()> {
-        let mut file = self.file.as_ref();
-        file.write_all(LEAVING.as_bytes())
+        FdWriter(self.file.as_fd()).write_all(LEAVING.as_bytes())
     }
 }
 
@@ -97,12 +99,16 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lock");
         std::fs::write(&path, "x".repeat(1000)).unwrap();
-        let mut file = File::options().read(true).write(true).open(&path).unwrap();
+        let file = File::options().read(true).write(true).open(&path).unwrap();
         let we = LockHolder::ourselves();
-        we.write(&mut file).unwrap();
+        we.write(&file).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
         assert_eq!(LockHolder::parse(&text), Some(we.clone()));
-        HomeLock { file: Arc::new(file) }.note_leaving().unwrap();
+        HomeLock {
+            file: OwnedFd::from(file).into(),
+        }
+        .note_leaving()
+        .unwrap();
         let leaving = LockHolder::parse(&std::fs::read_to_string(&path).unwrap());
         assert_eq!(leaving, Some(LockHolder { leaving: true, ..we }));
         for cut in 0..text.len() {

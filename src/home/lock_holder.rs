@@ -3,11 +3,12 @@
 //! The text of a home's lock file: who holds the lock. It is only ever shown to people, and says nothing of the lock itself.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use nix::unistd::getpid;
+use nix::unistd::{Whence, ftruncate, getpid, lseek, write};
 
 use crate::config::hostname;
 use crate::{clock, files};
@@ -94,7 +95,7 @@ impl LockHolder {
 
     /// Writes the text of a holder in place of what is in the file. Whoever reads it meanwhile finds one or the other: a worker
     /// that goes on as its own successor is there all the time.
-    pub(super) fn write(&self, file: &mut File) -> io::Result<()> {
+    pub(super) fn write(&self, file: &impl AsFd) -> io::Result<()> {
         let Self {
             pid,
             host,
@@ -104,9 +105,10 @@ impl LockHolder {
             leaving: _,
         } = self;
         let text = format!("pid: {pid}\nhost: {host}\nboot: {boot}\nstarted: {started}\nversion: {version}\n");
-        file.rewind()?;
-        file.write_all(text.as_bytes())?;
-        file.set_len(text.len() as u64)
+        let file = file.as_fd();
+        lseek(file, 0, Whence::SeekSet)?;
+        FdWriter(file).write_all(text.as_bytes())?;
+        Ok(ftruncate(file, text.len() as i64)?)
     }
 
     pub(super) fn read(file: &mut File) -> Option<Self> {
@@ -129,6 +131,19 @@ impl LockHolder {
             version: value("version: ")?,
             leaving: text.ends_with(LEAVING),
         })
+    }
+}
+
+/// Writes to a descriptor that is another's.
+pub(super) struct FdWriter<'a>(pub(super) BorrowedFd<'a>);
+
+impl Write for FdWriter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(write(self.0, bytes)?)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

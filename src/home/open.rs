@@ -67,28 +67,29 @@ impl Home {
     /// # Errors
     /// [`HomeError::Thread`].
     pub(crate) fn take_over(handed: HandedHome) -> Result<Self, HomeError> {
-        let lock = handed.lock.into_owned().map_err(HomeError::Thread)?;
-        Ok(Self {
+        let home = Self {
             dir: handed.dir.into(),
             mark: handed.mark,
-            lock: HomeLock::take_over(lock),
+            lock: handed.lock,
             claim: RefCell::default(),
             sockets: RefCell::new(handed.sockets),
             files: files::Thread::start().map_err(HomeError::Thread)?,
-        })
+        };
+        let noting = home.lock.clone();
+        if let Err(error) = home.files.run(move || noting.note_holder()) {
+            debug!(error = chain(&error), "cannot write the lock file");
+        }
+        Ok(home)
     }
 
     /// The home as it travels.
-    ///
-    /// # Errors
-    /// When there is no descriptor left.
-    pub(crate) fn hand_over(&self) -> io::Result<HandedHome> {
-        Ok(HandedHome {
+    pub(crate) fn hand_over(&self) -> HandedHome {
+        HandedHome {
             dir: self.dir.clone().into(),
             mark: self.mark.clone(),
-            lock: self.lock.hand_over()?,
+            lock: self.lock.clone(),
             sockets: self.sockets.borrow().clone(),
-        })
+        }
     }
 
     /// Sees that no other worker of this host uses the id of these credentials, and keeps it so.
@@ -159,7 +160,7 @@ impl Home {
 pub(crate) struct HandedHome {
     dir: OsString,
     mark: String,
-    lock: HandedFd,
+    lock: HomeLock,
     #[serde(default)]
     sockets: HandedSockets,
 }
@@ -172,7 +173,7 @@ impl HandedHome {
 
     /// What stays open over the exec.
     pub(crate) fn descriptors(&self) -> impl Iterator<Item = &HandedFd> {
-        [&self.lock].into_iter().chain(self.sockets.descriptors())
+        [self.lock.descriptor()].into_iter().chain(self.sockets.descriptors())
     }
 }
 
