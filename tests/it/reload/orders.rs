@@ -88,7 +88,9 @@ fn l3_a_drain_in_the_moment_of_a_reload_is_obeyed() {
     for round in 0..6 {
         let task = farm.running(WAITS);
         let next = farm.script("true");
+        let before = takeovers(&node);
         together(&node, Signal::SIGQUIT, round);
+        node.until("the successor", || takeovers(&node) > before);
         node.until("the drain to be heard", || {
             node.log().matches("signal received: Drain").count() > round as usize
                 || node

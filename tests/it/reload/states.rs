@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 use serde_json::json;
 use standin_manager::{CommandSpec, Endpoint, Fault, FaultKind, When, WorkerStatus};
 
-use super::{TAKES_OVER, WAITS, go, hang_up, introductions, is, is_queued, program, ran_once, reloaded, status};
+use super::{TAKES_OVER, WAITS, go, hang_up, introductions, is, is_queued, noted, program, ran_once, reloaded, status};
 use test_bed::{Farm, bash, exec, lives, logged};
 
 #[test]
@@ -119,7 +119,7 @@ fn l2_one_that_sleeps_for_a_reason_of_its_own_wakes_when_that_is_gone_and_no_soo
 fn l2_an_outcome_that_waits_still_holds_back_the_next_task() {
     let (farm, node) = Farm::with_awake_node();
     farm.fault(Fault::at(Endpoint::TaskUpdate, FaultKind::status(500)).forever());
-    let task = farm.script("echo said");
+    let task = farm.script("echo ran >> runs; echo said");
     let next = farm.script("true");
     logged(&node, "task task completed");
     reloaded(&node);
@@ -130,6 +130,7 @@ fn l2_an_outcome_that_waits_still_holds_back_the_next_task() {
     ran_once(&farm, &task);
     ran_once(&farm, &next);
     assert_eq!(farm.log(&task).matches("> said").count(), 1);
+    assert_eq!(noted(&node, "runs"), "ran", "it is not run again");
     node.finish();
 }
 
