@@ -22,6 +22,7 @@ use super::process::Process;
 use crate::chain::chain;
 use crate::cli::{Arguments, VERSION};
 use crate::config::{Config, Environment};
+use crate::departure::USAGE_ERROR;
 use crate::handover::{self, OLDEST_READER, can_read, exec_with};
 use crate::home::{self, Home};
 use crate::printable;
@@ -100,6 +101,10 @@ pub(super) async fn ask(process: &Process<'_>, home: &Home, launcher: &Launcher)
         // Any program may end with 0.
         Exit::Success if words.ends_with(AGREED) => Ok(()),
         Exit::Success => Err(format!("{program} is no worker that can take over: {words}")),
+        // It does not know the role.
+        Exit::Code(code) if code == i32::from(USAGE_ERROR) => Err(format!(
+            "{program} is older than reloads are, and cannot take over: stop this worker and start that one"
+        )),
         Exit::Code(_) => Err(words),
         Exit::Signal { signal, .. } => Err(format!(
             "{program} was killed by {} as soon as it was started",
