@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::place::Place;
 use test_bed::until;
 use test_needs::missing;
 
@@ -41,6 +42,8 @@ pub(crate) struct Computer {
     /// The first files it has in memory, and its disk.
     folder: TempDir,
     running: Option<Running>,
+    /// It may be on; given back last.
+    _place: Place,
 }
 
 /// Whose files a computer has.
@@ -83,6 +86,7 @@ impl Computer {
             kernel,
             folder,
             running: None,
+            _place: Place::take(),
         };
         computer.first_files(files);
         Some(computer)

@@ -12,6 +12,7 @@
 mod computer;
 mod hangs;
 mod memory;
+mod place;
 mod power;
 mod shutdown;
 mod station;
