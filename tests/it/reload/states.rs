@@ -61,6 +61,8 @@ fn l2_one_that_is_idle_or_asleep_stays_so_and_says_nothing_to_the_manager() {
     assert!(is_queued(&farm, &task));
     node.signal(Signal::SIGUSR2);
     ran_once(&farm, &task);
+    // The Manager knows it a moment before the worker says so.
+    is(&node, "activity", "idle");
     let ended = status(&node)["last_task_ended"].clone();
     reloaded(&node);
     assert_eq!(status(&node)["last_task_ended"], ended);
