@@ -220,16 +220,18 @@ async fn live(
         spool,
         ..
     } = parts;
+    let mut interrupts = Interrupts::new(orders, systemd.clone());
+    let stopper = services.hints.stopper();
+    let mut worker = parts.worker(process, services.hints);
     let reload = Reload {
         process,
         home,
         launcher: launcher.clone(),
-        hints: services.hints.stopper(),
+        hints: stopper,
         tell: tell.clone(),
+        status: worker.status(),
         askers: parts.askers.clone(),
     };
-    let mut interrupts = Interrupts::new(orders, systemd.clone());
-    let mut worker = parts.worker(process, services.hints);
     let in_use = handed.as_ref().and_then(HandedLife::tmpdir);
     let has_started = handed.as_ref().is_some_and(HandedLife::has_started);
     if let Some(mut handed) = handed {

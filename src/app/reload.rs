@@ -22,6 +22,7 @@ use std::time::Duration;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, error, info};
 
@@ -34,6 +35,7 @@ use crate::home::Home;
 use crate::manager::push::{HintStopper, longest_close};
 use crate::process::Launcher;
 use crate::signals::Order;
+use crate::worker::{State, Status};
 
 /// The pause after a connection could not be taken, as when there are no more descriptors.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -41,6 +43,9 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// What cannot be handed over is waited for, and may take hours. To systemd that is no reload for longer than this: its
 /// `systemctl reload` would wait as long, and with it an upgrade of the package.
 const LONGEST_RELOAD: Duration = Duration::from_secs(5);
+
+/// A worker that can hand over begins to within this time.
+const SOON: Duration = Duration::from_millis(500);
 
 /// For so long an answer of the successor holds. A reload takes a fifth of that unless something is waited for.
 const LONGEST_ANSWER: Duration = Duration::from_secs(1);
@@ -60,6 +65,8 @@ pub(super) struct Reload<'a> {
     pub(super) hints: HintStopper,
     /// The worker.
     pub(super) tell: UnboundedSender<Order>,
+    /// What it does.
+    pub(super) status: watch::Receiver<Status>,
     pub(super) askers: Askers,
 }
 
@@ -108,6 +115,11 @@ impl Reload<'_> {
         timeout(limit, self.hints.stop_listening()).await.ok();
         // It listens as long as this runs.
         self.tell.send(Order::HandOver).ok();
+        sleep(SOON).await;
+        // What cannot be handed over may take long. The worker gives up the hints itself, then.
+        if !matches!(self.status.borrow().state(), State::HandingOver(_)) {
+            self.hints.listen_again();
+        }
         sleep(LONGEST_RELOAD).await;
         self.process.systemd.ready();
         pending().await

@@ -9,6 +9,7 @@ use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -42,13 +43,22 @@ const LOOK: Duration = Duration::from_millis(10);
 /// Where the program of this process is, as far as that is the one that was started: by the name that it was started by, so
 /// that a link that leads elsewhere by now is followed.
 pub(super) fn own_path() -> PathBuf {
-    let own = env::current_exe().unwrap_or_default();
+    let own = present(env::current_exe().unwrap_or_default());
     let identity = |path: &Path| fs::metadata(path).map(|file| (file.dev(), file.ino())).ok();
     let running = identity(Path::new(crate::setup::OURSELVES));
     let named = env::args_os().next().and_then(|name| find(&name));
     named
         .filter(|path| running.is_some() && identity(path) == running)
         .unwrap_or(own)
+}
+
+/// Without what the kernel says behind the name of a file that was replaced.
+fn present(own: PathBuf) -> PathBuf {
+    let replaced = own.as_os_str().as_bytes().strip_suffix(b" (deleted)");
+    match replaced {
+        Some(path) if !own.exists() => PathBuf::from(OsStr::from_bytes(path)),
+        Some(_) | None => own,
+    }
 }
 
 fn find(name: &OsStr) -> Option<PathBuf> {
@@ -171,4 +181,15 @@ fn can_take_over(words: impl IntoIterator<Item = OsString>) -> Result<(), String
         connection_options(url, Some(url), &config).map_err(|error| chain(&error))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_was_replaced_is_looked_for_in_its_old_place() {
+        assert_eq!(present("/none/worker (deleted)".into()), Path::new("/none/worker"));
+        assert_eq!(present("/none/worker".into()), Path::new("/none/worker"));
+    }
 }

@@ -99,14 +99,28 @@ pub(crate) fn hint_channel(timings: &Timings) -> (HintReceiver, HintSender) {
 pub(crate) struct HintStopper {
     interest: watch::Sender<Interest>,
     changes: watch::Receiver<HintState>,
+    /// What was wanted before.
+    before: Option<Interest>,
 }
 
 impl HintStopper {
     /// Wants no more hints for now, and waits until the connection is gone.
     pub(crate) async fn stop_listening(&mut self) {
-        self.interest.send_replace(Interest::Nothing);
+        self.before = Some(self.interest.send_replace(Interest::Nothing));
         // An error means that the listener is gone, and its connection with it.
         self.changes.wait_for(|state| state.link == Link::Down).await.ok();
+    }
+
+    /// Wants what was wanted before, unless the worker itself wants something by now.
+    pub(crate) fn listen_again(&mut self) {
+        let Some(before) = self.before.take() else { return };
+        self.interest.send_if_modified(|current| {
+            let is_stopped = *current == Interest::Nothing;
+            if is_stopped {
+                *current = before;
+            }
+            is_stopped
+        });
     }
 }
 
@@ -116,6 +130,7 @@ impl HintReceiver {
         HintStopper {
             interest: self.interest.clone(),
             changes: self.changes.clone(),
+            before: None,
         }
     }
 
@@ -237,6 +252,25 @@ mod tests {
         assert_eq!(due(&mut hints, 2).await, [5000, 10_000]);
         sender.set_link(Link::Listening);
         assert_eq!(due(&mut hints, 2).await, [10_000, 20_000]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_stopped_the_hints_lets_them_come_again_unless_the_worker_wants_others() {
+        let (mut hints, sender) = hint_channel(&Timings::default());
+        let mut stopper = hints.stopper();
+        let wanted = || sender.interest.borrow().clone();
+        hints.set_interest(Interest::Work);
+        stopper.stop_listening().await;
+        assert_eq!(wanted(), Interest::Nothing);
+        stopper.listen_again();
+        assert_eq!(wanted(), Interest::Work);
+        stopper.stop_listening().await;
+        hints.set_interest(Interest::StatusRequests);
+        stopper.listen_again();
+        assert_eq!(wanted(), Interest::StatusRequests);
+        sender.set_link(Link::Listening);
+        let waits = tokio::time::timeout(SECOND, stopper.stop_listening()).await;
+        assert!(waits.is_err(), "the connection is still there");
     }
 
     #[tokio::test(start_paused = true)]
