@@ -9,8 +9,9 @@
 //! ```
 //!
 //! Command lines and environments need not be UTF-8 and can be megabytes, but cannot contain a NUL: they travel as the
-//! kernel wants them in the end. Both sides are the same binary, so nothing here needs to be understood by another
-//! version.
+//! kernel wants them in the end. A request is read by the binary that wrote it. Commands and messages may come from another
+//! version: a guard outlives the program that started it where that is reloaded. So what either side does not know it passes
+//! over, and what there is keeps its meaning (see `handover/envelope.rs`).
 
 use std::ffi::{CString, OsStr};
 use std::io::{self, Read};
@@ -20,6 +21,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::end_note::EndNote;
 use super::exit_report::ExitReport;
@@ -239,12 +241,13 @@ impl GuardCommand {
         }
     }
 
-    /// The command of a byte. No other byte is ever sent, so any other stands for the greatest command.
-    pub(super) fn from_byte(byte: u8) -> Self {
+    /// The command of a byte; `None` for one of a later version.
+    pub(super) fn from_byte(byte: u8) -> Option<Self> {
         match byte {
-            b'c' => Self::Terminate,
-            b't' => Self::Release,
-            _ => Self::Kill,
+            b'c' => Some(Self::Terminate),
+            b'f' => Some(Self::Kill),
+            b't' => Some(Self::Release),
+            _ => None,
         }
     }
 }
@@ -260,21 +263,25 @@ impl GuardMessage {
 pub(super) struct MessageBuffer(pub(super) Vec<u8>);
 
 impl MessageBuffer {
-    /// Takes one message, if it is complete.
+    /// Takes one message, if it is complete. One that only a later version knows is passed over.
     ///
     /// # Errors
     /// When the bytes are no message.
     pub(super) fn next(&mut self) -> io::Result<Option<GuardMessage>> {
-        let Some((length, rest)) = self.0.split_first_chunk::<4>() else {
-            return Ok(None);
-        };
-        let length = checked_length(*length, LONGEST_MESSAGE)?;
-        let Some(body) = rest.get(..length) else {
-            return Ok(None);
-        };
-        let message = serde_json::from_slice(body)?;
-        self.0.drain(..4 + length);
-        Ok(Some(message))
+        loop {
+            let Some((length, rest)) = self.0.split_first_chunk::<4>() else {
+                return Ok(None);
+            };
+            let length = checked_length(*length, LONGEST_MESSAGE)?;
+            let Some(body) = rest.get(..length) else {
+                return Ok(None);
+            };
+            let any: Value = serde_json::from_slice(body)?;
+            self.0.drain(..4 + length);
+            if let Ok(message) = GuardMessage::deserialize(&any) {
+                return Ok(Some(message));
+            }
+        }
     }
 }
 

@@ -155,8 +155,35 @@ fn i4_more_words_than_any_kernel_takes_are_not_the_nodes_fault() {
 }
 
 #[test]
-fn a_command_is_a_byte() {
-    for command in [GuardCommand::Terminate, GuardCommand::Kill, GuardCommand::Release] {
-        assert_eq!(GuardCommand::from_byte(command.byte()), command);
+fn l10_guards_and_workers_of_each_version_understand_each_other() {
+    let commands = [
+        (b'c', GuardCommand::Terminate),
+        (b'f', GuardCommand::Kill),
+        (b't', GuardCommand::Release),
+    ];
+    for (byte, command) in commands {
+        assert_eq!((command.byte(), GuardCommand::from_byte(byte)), (byte, Some(command)));
     }
+    assert_eq!(GuardCommand::from_byte(b'z'), None);
+    let usage = r#""usage":{"wall":{"secs":1,"nanos":0},"cpu":{"secs":0,"nanos":5},"peak_rss":7}"#;
+    let strays = r#""strays":{"ended":[],"unkillable":[]},"output_held":false,"writing":[]"#;
+    let ended = format!(r#"{{"status":0,"asked":false,"oom":false,{usage},{strays}}}"#);
+    let recorded = [
+        r#"{"Started":{"pid":7}}"#.to_owned(),
+        r#""CommandReceived""#.to_owned(),
+        format!(r#"{{"Exited":{ended}}}"#),
+        r#"{"LeftRunning":[{"pid":8,"name":"x"}]}"#.to_owned(),
+        r#"{"Final":{"NotForked":{"errno":11}}}"#.to_owned(),
+        r#"{"Final":{"NotStarted":{"errno":2}}}"#.to_owned(),
+        r#"{"Final":"NotOnPath"}"#.to_owned(),
+        format!(r#"{{"Final":{{"Ended":{ended}}}}}"#),
+    ];
+    for text in recorded {
+        let later = frame(br#"{"OfALaterVersion":{"x":1}}"#).unwrap();
+        let mut messages = MessageBuffer([later, frame(text.as_bytes()).unwrap()].concat());
+        let read = messages.next().unwrap().unwrap();
+        assert_eq!(serde_json::to_string(&read).unwrap(), text);
+    }
+    let mut messages = MessageBuffer(frame(b"no message").unwrap());
+    assert!(messages.next().is_err());
 }

@@ -258,8 +258,8 @@ impl Guard {
         while !self.is_alone {
             match recv(self.socket.as_raw_fd(), &mut commands, MsgFlags::MSG_DONTWAIT) {
                 Ok(count) if count > 0 => {
-                    for byte in &commands[..count] {
-                        self.handle_command(GuardCommand::from_byte(*byte));
+                    for command in commands[..count].iter().copied().filter_map(GuardCommand::from_byte) {
+                        self.handle_command(command);
                     }
                     self.send(&GuardMessage::CommandReceived);
                 }

@@ -102,7 +102,7 @@ impl Guard {
 fn is_released(mut socket: &UnixStream) -> bool {
     let mut byte = [0];
     while let Ok(1) = socket.read(&mut byte) {
-        if GuardCommand::from_byte(byte[0]) == GuardCommand::Release {
+        if GuardCommand::from_byte(byte[0]) == Some(GuardCommand::Release) {
             return true;
         }
     }
