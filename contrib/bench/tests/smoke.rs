@@ -6,13 +6,14 @@ use std::path::Path;
 use std::process::Command;
 
 /// The cases, and a row that each must have. `flood` is `paced` without a pace.
-const ROWS: [(&str, &str); 10] = [
+const ROWS: [(&str, &str); 11] = [
     ("actions", "running: Restart (after task is finished)"),
     ("work", "new job to its running program"),
     ("cancel", "a tree of 200 processes: cancel to last process dead"),
     ("between", "end of a task's program to the start of the next one's"),
     ("start", "start to first request"),
     ("status", "status of a worker that runs a task"),
+    ("reload", "... at any moment of a reload"),
     ("idle", "requests per minute"),
     ("scrape", "... its size"),
     ("paced", "absent Manager: lines in the log"),

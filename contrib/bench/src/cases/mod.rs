@@ -9,6 +9,7 @@ mod idle;
 mod many;
 mod pictures;
 mod prints;
+mod reload;
 mod scrape;
 mod start;
 mod status;
@@ -68,6 +69,12 @@ pub(crate) const CASES: &[Case] = &[
         about: "a look at a worker: `flamenco-worker status`",
         takes: "10 s",
         run: status::run,
+    },
+    Case {
+        name: "reload",
+        about: "what a reload costs while a task runs",
+        takes: "5 min",
+        run: reload::run,
     },
     Case {
         name: "idle",
