@@ -159,8 +159,7 @@ impl Signals {
         rest
     }
 
-    /// SIGHUP means a terminal that went away only to somebody who had one; to everybody else, that the configuration is to
-    /// be read again.
+    /// SIGHUP means a terminal that went away only to somebody who had one; to everybody else, a reload.
     fn hung_up(&self) -> Order {
         match self.has_terminal {
             true => Order::Leave(Urgency::Now),

@@ -19,18 +19,15 @@ use crate::setup::how_to_name_a_manager;
 /// with one Manager found another one is not waited for any more.
 const SAID_AFTER: Duration = Duration::from_secs(7);
 
-/// Returns once it is known where the Manager is: configured, found, or named by a configuration that was read again.
+/// Returns once it is known where the Manager is: configured or found. One that is named later comes with a reload, which ends
+/// this.
 pub(super) async fn find_manager(manager: &HttpManager, config: &Config) {
     if manager.place().is_some() {
         return;
     }
     info!("no Manager is configured: searching the networks of this machine for one");
     manager.set_search_state("a Manager to answer on the networks of this machine");
-    tokio::select! {
-        biased;
-        () = manager.found() => info!("the Manager is named now: no search any more"),
-        () = search(manager, config) => {}
-    }
+    search(manager, config).await;
 }
 
 async fn search(manager: &HttpManager, config: &Config) {
@@ -70,7 +67,7 @@ fn use_it(verdict: SearchOutcome, manager: &HttpManager, config: &Config, told: 
     match &verdict {
         SearchOutcome::Found(FoundManager { url, .. }) => {
             info!(name = config.worker_name, "found the Manager {what}");
-            let set = manager.set_place_if_unknown(url.clone(), ConnectionOptions::default());
+            let set = manager.set_place(url.clone(), ConnectionOptions::default());
             set.inspect_err(|error| error!(error = chain(error), "cannot use it: the search goes on"))
                 .is_ok()
         }

@@ -122,17 +122,13 @@ impl HttpManager {
         self.credentials.borrow().clone()
     }
 
-    /// Says where the Manager is, unless that is known. Whether it was not.
+    /// Says where the Manager is, which was not known.
     ///
     /// # Errors
     /// As [`set_next_place`](Self::set_next_place).
-    pub(crate) fn set_place_if_unknown(
-        &self,
-        url: ManagerUrl,
-        options: ConnectionOptions,
-    ) -> Result<bool, ClientError> {
-        let place = KnownManager::new(url, options, &self.timings)?;
-        Ok(self.location.set_if_unknown(place))
+    pub(crate) fn set_place(&self, url: ManagerUrl, options: ConnectionOptions) -> Result<(), ClientError> {
+        self.location.set(KnownManager::new(url, options, &self.timings)?);
+        Ok(())
     }
 
     /// The URL of the Manager and the options of new connections, once they are known.

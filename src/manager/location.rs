@@ -70,15 +70,6 @@ impl ManagerLocation {
         self.is_known.send_replace(true);
     }
 
-    /// Makes it known, unless it is. Whether it was not.
-    pub(super) fn set_if_unknown(&self, place: KnownManager) -> bool {
-        let is_news = self.place.borrow().is_none();
-        if is_news {
-            self.set(place);
-        }
-        is_news
-    }
-
     /// Waits until the place is known. Cancel safe.
     pub(super) async fn known(&self) {
         // The other end is ours.
@@ -101,15 +92,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn j2_a_manager_that_was_named_is_not_replaced_by_one_that_is_found() {
+    fn j2_once_it_is_known_there_is_no_search() {
         let known = |url: &str| {
             let url = ManagerUrl::parse(url).unwrap();
             KnownManager::new(url, ConnectionOptions::default(), &Timings::default()).unwrap()
         };
         let location = ManagerLocation::new(None);
-        assert!(location.set_if_unknown(known("http://named/")));
-        assert!(!location.set_if_unknown(known("http://found/")));
-        assert_eq!(location.place().unwrap().url.to_string(), "http://named/");
+        location.set_search("one to answer".into());
+        assert_eq!(location.search().as_deref(), Some("one to answer"));
+        location.set(known("http://found/"));
+        assert_eq!(location.place().unwrap().url.to_string(), "http://found/");
         assert_eq!(location.search(), None);
     }
 }

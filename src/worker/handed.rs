@@ -95,7 +95,7 @@ impl HandedWorker {
 }
 
 impl HandedState {
-    /// `None` for a state that nothing leads out of.
+    /// What a successor goes on with.
     pub(super) fn of(state: &State) -> Self {
         match state {
             State::Starting => Self::Starting,
