@@ -44,8 +44,12 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// `systemctl reload` would wait as long, and with it an upgrade of the package.
 const LONGEST_RELOAD: Duration = Duration::from_secs(5);
 
-/// A worker that can hand over begins to within this time.
-const SOON: Duration = Duration::from_millis(500);
+/// A worker that can hand over begins to within this time: it has nothing to wait for.
+const SOON: Duration = Duration::from_millis(100);
+
+/// So often the Manager is asked about the task while hints are given up. That takes two quiet moments of 50 ms and some
+/// milliseconds, and the exec 20 more: with one question in the middle, nothing is heard later than this plus its answer.
+const UNHEARD: Duration = Duration::from_millis(60);
 
 /// For so long an answer of the successor holds. A reload takes a fifth of that unless something is waited for.
 const LONGEST_ANSWER: Duration = Duration::from_secs(1);
@@ -110,12 +114,10 @@ impl Reload<'_> {
         }
         info!("reloading: {} takes over", self.process.program.display());
         self.askers.say_agreed();
-        // While all goes on: the worker finds nothing left to wait for.
-        let limit = longest_close(&self.process.config.timings);
-        timeout(limit, self.hints.stop_listening()).await.ok();
-        // It listens as long as this runs.
-        self.tell.send(Order::HandOver).ok();
-        sleep(SOON).await;
+        tokio::select! {
+            never = ask_about_task(self.hints.clone(), self.status.clone()) => match never {},
+            () = self.tell_worker() => {}
+        }
         // What cannot be handed over may take long. The worker gives up the hints itself, then.
         if !matches!(self.status.borrow().state(), State::HandingOver(_)) {
             self.hints.listen_again();
@@ -123,6 +125,27 @@ impl Reload<'_> {
         sleep(LONGEST_RELOAD).await;
         self.process.systemd.ready();
         pending().await
+    }
+
+    /// Has the worker hand over, and gives it the time that it takes. Hints are given up before, while all goes on: it finds
+    /// nothing left to wait for.
+    async fn tell_worker(&mut self) {
+        let limit = longest_close(&self.process.config.timings);
+        timeout(limit, self.hints.stop_listening()).await.ok();
+        // It listens as long as this runs.
+        self.tell.send(Order::HandOver).ok();
+        sleep(SOON).await;
+    }
+}
+
+/// Has the worker ask now and then whether its task may go on, as no hint would tell it that it may not. One without a task
+/// would fetch instead, which is broadcast, and that is not to meet a connection on its way out: see `push::closing`.
+async fn ask_about_task(hints: HintStopper, status: watch::Receiver<Status>) -> Infallible {
+    loop {
+        sleep(UNHEARD).await;
+        if status.borrow().task().is_some() {
+            hints.ask_now();
+        }
     }
 }
 

@@ -98,7 +98,7 @@ pub(crate) fn hint_channel(timings: &Timings) -> (HintReceiver, HintSender) {
 #[derive(Debug, Clone)]
 pub(crate) struct HintStopper {
     interest: watch::Sender<Interest>,
-    changes: watch::Receiver<HintState>,
+    state: watch::Sender<HintState>,
     /// What was wanted before.
     before: Option<Interest>,
 }
@@ -107,8 +107,14 @@ impl HintStopper {
     /// Wants no more hints for now, and waits until the connection is gone.
     pub(crate) async fn stop_listening(&mut self) {
         self.before = Some(self.interest.send_replace(Interest::Nothing));
-        // An error means that the listener is gone, and its connection with it.
-        self.changes.wait_for(|state| state.link == Link::Down).await.ok();
+        let mut changes = self.state.subscribe();
+        // There is an end that could send for as long as there is this one.
+        changes.wait_for(|state| state.link == Link::Down).await.ok();
+    }
+
+    /// Makes the worker ask the Manager now, at the pace at which it answers hints: none can tell it to.
+    pub(crate) fn ask_now(&self) {
+        ask_at(&self.state, Instant::now());
     }
 
     /// Wants what was wanted before, unless the worker itself wants something by now.
@@ -129,7 +135,7 @@ impl HintReceiver {
     pub(crate) fn stopper(&self) -> HintStopper {
         HintStopper {
             interest: self.interest.clone(),
-            changes: self.changes.clone(),
+            state: self.state.clone(),
             before: None,
         }
     }
@@ -208,13 +214,7 @@ impl HintSender {
 
     /// Makes the worker ask the Manager at `at`, or earlier.
     pub(crate) fn ask_at(&self, at: Instant) {
-        self.state.send_if_modified(|state| {
-            let sooner = state.ask_at.is_none_or(|other| at < other);
-            if sooner {
-                state.ask_at = Some(at);
-            }
-            sooner
-        });
+        ask_at(&self.state, at);
     }
 
     /// Tells the worker that the Manager has put it in `error`.
@@ -222,6 +222,16 @@ impl HintSender {
         self.state.send_modify(|state| state.marked_error = true);
         self.ask_at(Instant::now());
     }
+}
+
+fn ask_at(state: &watch::Sender<HintState>, at: Instant) {
+    state.send_if_modified(|state| {
+        let sooner = state.ask_at.is_none_or(|other| at < other);
+        if sooner {
+            state.ask_at = Some(at);
+        }
+        sooner
+    });
 }
 
 #[cfg(test)]

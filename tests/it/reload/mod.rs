@@ -5,6 +5,7 @@
 
 mod changes;
 mod disk;
+mod heard;
 mod kills;
 mod orders;
 mod renders;
@@ -141,15 +142,28 @@ struct OwnProgram {
 }
 
 impl OwnProgram {
-    /// With a task that runs.
-    fn running(script: &str) -> (Self, String) {
+    /// With a worker that is awake.
+    fn awake(timings: &[(&'static str, &'static str)]) -> Self {
         let (farm, mut node) = Farm::with_node();
+        node.config.timings.extend(timings);
         let path = node.folder.join("flamenco-worker");
         install(Path::new(WORKER), &path);
         start_as(&mut node, &[path.clone().into()]);
         farm.awake();
-        let task = farm.running(script);
-        (Self { farm, node, path }, task)
+        Self { farm, node, path }
+    }
+
+    /// With a task that runs.
+    fn running(script: &str) -> (Self, String) {
+        let own = Self::awake(&[]);
+        let task = own.farm.running(script);
+        (own, task)
+    }
+
+    /// By one that can take over, as it says, and does so by `script`.
+    fn replace_by_one_that_takes_over_as(&self, script: &str) {
+        let script = format!("#!/bin/sh\n[ \"$1\" = __flamenco-successor ] && exec {WORKER:?} \"$@\"\n{script}\n");
+        self.replace(script.as_bytes(), 0o755);
     }
 
     /// As packages do it: under another name, then over it.

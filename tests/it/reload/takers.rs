@@ -9,8 +9,7 @@ use test_bed::{lives, until};
 fn dies(script: &str, code: i32) {
     let (mut own, task) = OwnProgram::running(&format!("setsid sleep 1000 & {WAITS}"));
     let pid = program(&own.node);
-    let script = format!("#!/bin/sh\n[ \"$1\" = __flamenco-successor ] && exec {WORKER:?} \"$@\"\n{script}\n");
-    own.replace(script.as_bytes(), 0o755);
+    own.replace_by_one_that_takes_over_as(script);
     let asking = asking(&own.node.home());
     assert_eq!(own.node.ended(), code);
     let (code, said) = answer(asking);
@@ -44,11 +43,9 @@ fn l5_a_successor_that_is_killed_leaves_nothing_and_its_task_runs_again() {
 fn l5_a_successor_that_cannot_read_what_it_is_handed_ends_the_task_and_runs_it_again() {
     let (own, task) = OwnProgram::running(WAITS);
     let pid = program(&own.node);
-    let script = format!(
-        "#!/bin/sh\n[ \"$1\" = __flamenco-successor ] && exec {WORKER:?} \"$@\"\n\
-         number=${{FLAMENCO_WORKER_HANDOVER%%:*}}\necho 'not a state at all' > /proc/self/fd/$number\nexec {WORKER:?} \"$@\"\n"
-    );
-    own.replace(script.as_bytes(), 0o755);
+    own.replace_by_one_that_takes_over_as(&format!(
+        "number=${{FLAMENCO_WORKER_HANDOVER%%:*}}\necho 'not a state at all' > /proc/self/fd/$number\nexec {WORKER:?} \"$@\""
+    ));
     drop(answer(asking(&own.node.home())));
     until(
         "the program to be gone",
