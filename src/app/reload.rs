@@ -84,7 +84,7 @@ pub(super) struct Askers {
 
 impl Reload<'_> {
     /// Sees to it each time that it is `wished`, or asked for at the socket.
-    pub(super) async fn serve(mut self, wished: &Notify) -> Infallible {
+    pub(super) async fn serve(self, wished: &Notify) -> Infallible {
         let asked = Notify::new();
         let (home, askers) = (self.home, self.askers.clone());
         let listening = listen(home, &askers, &asked);
@@ -104,7 +104,7 @@ impl Reload<'_> {
     }
 
     /// Returns where nothing came of it. Else this is dropped.
-    async fn reload(&mut self) {
+    async fn reload(&self) {
         self.process.systemd.reloading();
         let asked = successor::ask(self.process, self.home, &self.launcher).await;
         if let Err(why) = asked {
@@ -115,7 +115,7 @@ impl Reload<'_> {
         info!("reloading: {} takes over", self.process.program.display());
         self.askers.say_agreed();
         tokio::select! {
-            never = ask_about_task(self.hints.clone(), self.status.clone()) => match never {},
+            never = ask_about_task(&self.hints, &self.status) => match never {},
             () = self.tell_worker() => {}
         }
         // What cannot be handed over may take long. The worker gives up the hints itself, then.
@@ -129,7 +129,7 @@ impl Reload<'_> {
 
     /// Has the worker hand over, and gives it the time that it takes. Hints are given up before, while all goes on: it finds
     /// nothing left to wait for.
-    async fn tell_worker(&mut self) {
+    async fn tell_worker(&self) {
         let limit = longest_close(&self.process.config.timings);
         timeout(limit, self.hints.stop_listening()).await.ok();
         // It listens as long as this runs.
@@ -140,7 +140,7 @@ impl Reload<'_> {
 
 /// Has the worker ask now and then whether its task may go on, as no hint would tell it that it may not. One without a task
 /// would fetch instead, which is broadcast, and that is not to meet a connection on its way out: see `push::closing`.
-async fn ask_about_task(hints: HintStopper, status: watch::Receiver<Status>) -> Infallible {
+async fn ask_about_task(hints: &HintStopper, status: &watch::Receiver<Status>) -> Infallible {
     loop {
         sleep(UNHEARD).await;
         if status.borrow().task().is_some() {

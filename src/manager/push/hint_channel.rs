@@ -38,6 +38,14 @@ struct HintState {
     marked_error: bool,
 }
 
+/// What the worker wants hints about.
+#[derive(Debug, Default)]
+struct Wanted {
+    interest: Interest,
+    /// No hints are to come, whatever it wants.
+    is_stopped: bool,
+}
+
 /// How long to wait before asking the Manager if no hint comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PollInterval {
@@ -60,7 +68,7 @@ impl From<Duration> for PollInterval {
 /// The worker's end of the channel.
 #[derive(Debug)]
 pub(crate) struct HintReceiver {
-    interest: watch::Sender<Interest>,
+    wanted: watch::Sender<Wanted>,
     state: watch::Sender<HintState>,
     changes: watch::Receiver<HintState>,
     /// Hints are answered at once until [`BURST`] of them have moved this instant too far ahead; each answered hint moves it
@@ -72,20 +80,20 @@ pub(crate) struct HintReceiver {
 /// The listener's end of the channel.
 #[derive(Debug, Clone)]
 pub(crate) struct HintSender {
-    interest: watch::Receiver<Interest>,
+    wanted: watch::Receiver<Wanted>,
     state: watch::Sender<HintState>,
 }
 
 /// Makes both ends. While nothing is sent, the receiver only waits for its intervals.
 pub(crate) fn hint_channel(timings: &Timings) -> (HintReceiver, HintSender) {
-    let interest = watch::Sender::new(Interest::Nothing);
+    let wanted = watch::Sender::new(Wanted::default());
     let (state, changes) = watch::channel(HintState::default());
     let sender = HintSender {
-        interest: interest.subscribe(),
+        wanted: wanted.subscribe(),
         state: state.clone(),
     };
     let receiver = HintReceiver {
-        interest,
+        wanted,
         state,
         changes,
         rested_at: None,
@@ -97,36 +105,28 @@ pub(crate) fn hint_channel(timings: &Timings) -> (HintReceiver, HintSender) {
 /// Has the connection closed before the worker's own turn comes, which then has nothing to wait for.
 #[derive(Debug, Clone)]
 pub(crate) struct HintStopper {
-    interest: watch::Sender<Interest>,
+    wanted: watch::Sender<Wanted>,
     state: watch::Sender<HintState>,
-    /// What was wanted before.
-    before: Option<Interest>,
 }
 
 impl HintStopper {
-    /// Wants no more hints for now, and waits until the connection is gone.
-    pub(crate) async fn stop_listening(&mut self) {
-        self.before = Some(self.interest.send_replace(Interest::Nothing));
+    /// Has no more hints come, and waits until the connection is gone. What the worker wants meanwhile, as it does with each
+    /// task, does not have another one made.
+    pub(crate) async fn stop_listening(&self) {
+        self.wanted.send_modify(|wanted| wanted.is_stopped = true);
         let mut changes = self.state.subscribe();
         // There is an end that could send for as long as there is this one.
         changes.wait_for(|state| state.link == Link::Down).await.ok();
     }
 
+    /// Has those come again that the worker wants.
+    pub(crate) fn listen_again(&self) {
+        self.wanted.send_modify(|wanted| wanted.is_stopped = false);
+    }
+
     /// Makes the worker ask the Manager now, at the pace at which it answers hints: none can tell it to.
     pub(crate) fn ask_now(&self) {
         ask_at(&self.state, Instant::now());
-    }
-
-    /// Wants what was wanted before, unless the worker itself wants something by now.
-    pub(crate) fn listen_again(&mut self) {
-        let Some(before) = self.before.take() else { return };
-        self.interest.send_if_modified(|current| {
-            let is_stopped = *current == Interest::Nothing;
-            if is_stopped {
-                *current = before;
-            }
-            is_stopped
-        });
     }
 }
 
@@ -134,18 +134,17 @@ impl HintReceiver {
     /// Who can have the connection closed, too.
     pub(crate) fn stopper(&self) -> HintStopper {
         HintStopper {
-            interest: self.interest.clone(),
+            wanted: self.wanted.clone(),
             state: self.state.clone(),
-            before: None,
         }
     }
 
     /// Sets what hints are wanted from now on. A hint that came before stays: it may have come during the call to the Manager
     /// after which the interest changed.
     pub(crate) fn set_interest(&mut self, interest: Interest) {
-        if self.interest.send_if_modified(|current| {
-            let changes = *current != interest;
-            *current = interest;
+        if self.wanted.send_if_modified(|wanted| {
+            let changes = wanted.interest != interest;
+            wanted.interest = interest;
             changes
         }) {
             self.rested_at = None;
@@ -194,14 +193,18 @@ impl HintReceiver {
 }
 
 impl HintSender {
-    /// What the worker wants hints about now.
+    /// What the worker is to have hints about now.
     pub(crate) fn interest(&mut self) -> Interest {
-        self.interest.borrow_and_update().clone()
+        let wanted = self.wanted.borrow_and_update();
+        match wanted.is_stopped {
+            true => Interest::Nothing,
+            false => wanted.interest.clone(),
+        }
     }
 
-    /// Waits until the worker's interest changes; for ever once the receiver is gone.
+    /// Waits until that may have changed; for ever once the receiver is gone.
     pub(crate) async fn interest_changed(&mut self) {
-        if self.interest.changed().await.is_err() {
+        if self.wanted.changed().await.is_err() {
             pending::<()>().await;
         }
     }
@@ -265,19 +268,16 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_has_stopped_the_hints_lets_them_come_again_unless_the_worker_wants_others() {
-        let (mut hints, sender) = hint_channel(&Timings::default());
-        let mut stopper = hints.stopper();
-        let wanted = || sender.interest.borrow().clone();
+    async fn none_come_while_they_are_stopped_whatever_the_worker_wants_meanwhile() {
+        let (mut hints, mut sender) = hint_channel(&Timings::default());
+        let stopper = hints.stopper();
         hints.set_interest(Interest::Work);
         stopper.stop_listening().await;
-        assert_eq!(wanted(), Interest::Nothing);
-        stopper.listen_again();
-        assert_eq!(wanted(), Interest::Work);
-        stopper.stop_listening().await;
+        assert_eq!(sender.interest(), Interest::Nothing);
         hints.set_interest(Interest::StatusRequests);
+        assert_eq!(sender.interest(), Interest::Nothing);
         stopper.listen_again();
-        assert_eq!(wanted(), Interest::StatusRequests);
+        assert_eq!(sender.interest(), Interest::StatusRequests);
         sender.set_link(Link::Listening);
         let waits = tokio::time::timeout(SECOND, stopper.stop_listening()).await;
         assert!(waits.is_err(), "the connection is still there");
