@@ -10,7 +10,8 @@
 //! unless a greater one comes, and a wait that has already seen one can go on to wait for a greater.
 //!
 //! It also carries the wish to hand the task over to a successor of this process, which is no reason to stop: waits that can
-//! be gone on with elsewhere end at it, all others do not notice.
+//! be gone on with elsewhere end at it, all others do not notice. And it carries the wish that programs stand still for a
+//! while, which comes and goes; a reason to stop ends it, because who stands still hears nothing.
 
 use std::fmt;
 use std::time::Duration;
@@ -18,6 +19,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::pause::PauseReason;
 
 /// When this process was told to stop so long ago, nothing but the Manager is to be waited for any more: less than the
 /// `leave` of the timings, which is for all of it.
@@ -34,6 +37,10 @@ pub(crate) enum AbortReason {
     ManagerStopped(String),
     /// For this long nobody answered whether the task may go on, and the operator wants no more of that.
     Alone(Duration),
+    /// This machine is not for tasks now, and its operator wants them given back.
+    Paused(PauseReason),
+    /// For this long its programs stood still, and the operator wants no more of that.
+    PausedTooLong(Duration),
     /// The Manager has given the task to another worker, or deleted it.
     Reassigned,
     /// This process was told to stop.
@@ -46,7 +53,7 @@ impl AbortReason {
     /// The order of reasons, written out: a derived `Ord` would compare the text inside a variant.
     pub(crate) fn rank(&self) -> u8 {
         match self {
-            Self::StateChange => 1,
+            Self::StateChange | Self::Paused(_) | Self::PausedTooLong(_) => 1,
             Self::ManagerStopped(_) | Self::Alone(_) => 2,
             Self::Reassigned => 3,
             Self::Shutdown => 4,
@@ -58,7 +65,12 @@ impl AbortReason {
     pub(crate) fn is_stop(&self) -> bool {
         match self {
             Self::Shutdown | Self::Force => true,
-            Self::StateChange | Self::ManagerStopped(_) | Self::Alone(_) | Self::Reassigned => false,
+            Self::StateChange
+            | Self::Paused(_)
+            | Self::PausedTooLong(_)
+            | Self::ManagerStopped(_)
+            | Self::Alone(_)
+            | Self::Reassigned => false,
         }
     }
 }
@@ -69,6 +81,8 @@ impl fmt::Display for AbortReason {
             Self::StateChange => f.write_str("the Manager asked this worker to change its state"),
             Self::ManagerStopped(words) => write!(f, "the Manager stopped the task: {words}"),
             Self::Alone(time) => write!(f, "no answer for {time:?} whether the task may go on"),
+            Self::Paused(reason) => reason.fmt(f),
+            Self::PausedTooLong(time) => write!(f, "it stood still for {time:?}, because this machine is paused"),
             Self::Reassigned => f.write_str("the task is no longer ours"),
             Self::Shutdown => f.write_str("the worker is shutting down"),
             Self::Force => f.write_str("the worker was told to stop at once"),
@@ -92,6 +106,8 @@ struct Raised {
     stopped: Option<Instant>,
     /// A successor is to go on with the task.
     to_hand_over: bool,
+    /// Programs are to stand still.
+    is_paused: bool,
 }
 
 impl AbortSource {
@@ -110,6 +126,7 @@ impl AbortSource {
                     current.stopped.get_or_insert_with(Instant::now);
                 }
                 current.reason = Some(reason);
+                current.is_paused = false;
             }
             greater
         });
@@ -118,6 +135,17 @@ impl AbortSource {
     /// The reason that stands now.
     pub(crate) fn reason(&self) -> Option<AbortReason> {
         self.0.borrow().reason.clone()
+    }
+
+    /// Whether programs are to stand still from now on. What is being ended does not.
+    pub(crate) fn pause(&self, is_paused: bool) {
+        self.0.send_if_modified(|current| {
+            let changes = current.reason.is_none() && current.is_paused != is_paused;
+            if changes {
+                current.is_paused = is_paused;
+            }
+            changes
+        });
     }
 
     /// Asks for the task to be handed over where that can be done.
@@ -156,6 +184,19 @@ impl Abort {
         async move {
             if raised.wait_for(|now| now.to_hand_over).await.is_err() {
                 std::future::pending().await
+            }
+        }
+    }
+
+    /// Waits until programs are to stand still, or are not to any more, while the other `is_known`; returns which. Cancel
+    /// safe, and beside any other wait.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the process room is to listen"))]
+    pub(crate) fn pause_other_than(&self, is_known: bool) -> impl Future<Output = bool> + use<> {
+        let mut raised = self.0.clone();
+        async move {
+            match raised.wait_for(|now| now.is_paused != is_known).await {
+                Ok(now) => now.is_paused,
+                Err(_) => std::future::pending().await,
             }
         }
     }
@@ -219,6 +260,29 @@ mod tests {
         abort.to_hand_over().await;
         assert_eq!(abort.reason(), None);
         assert!(timeout(Duration::from_secs(60), abort.raised()).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn m7_a_reason_to_stop_ends_a_pause_and_none_begins_after_it() {
+        let (source, abort) = AbortSource::new();
+        source.pause(true);
+        assert!(abort.pause_other_than(false).await);
+        assert!(
+            timeout(Duration::from_secs(60), abort.pause_other_than(true))
+                .await
+                .is_err()
+        );
+        source.pause(false);
+        assert!(!abort.pause_other_than(true).await);
+        source.pause(true);
+        source.raise(AbortReason::StateChange);
+        assert!(!abort.pause_other_than(true).await);
+        source.pause(true);
+        assert!(
+            timeout(Duration::from_secs(60), abort.pause_other_than(false))
+                .await
+                .is_err()
+        );
     }
 
     #[tokio::test(start_paused = true)]

@@ -20,6 +20,7 @@ mod live_line;
 mod manager_place;
 mod monitoring;
 mod open_home;
+mod pausing;
 mod process;
 mod relay;
 mod reload;
@@ -220,7 +221,7 @@ async fn live(
         spool,
         ..
     } = parts;
-    let mut interrupts = Interrupts::new(orders, systemd.clone());
+    let mut interrupts = Interrupts::new(orders, parts.pauses.watch(), systemd.clone());
     let stopper = services.hints.stopper();
     let mut worker = parts.worker(process, services.hints);
     let reload = Reload {
@@ -272,7 +273,7 @@ async fn live(
         never = services.pictures.run(manager, launcher) => match never {},
         never = show_status(&view, process, home) => match never {},
         never = optional_services(services.push, services.keeper, &view, &parts.metrics, config) => match never {},
-        never = relay(signals, tell, reload, home) => match never {},
+        never = relay(signals, tell, reload, parts.pausing(view.status.clone(), config)) => match never {},
     }
 }
 

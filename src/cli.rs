@@ -14,6 +14,7 @@ pub(crate) mod help;
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue};
 use clap::{ArgAction, Args, Parser};
@@ -21,6 +22,7 @@ use tracing::Level;
 
 use crate::departure::RestartCode;
 use crate::manager_url::ManagerUrl;
+use crate::units;
 
 /// What `-version` says after the name, and what the Manager is shown.
 pub(crate) const VERSION: &str = concat!(
@@ -139,6 +141,15 @@ pub(crate) enum Subcommand {
     /// work on files, or a frame in a Blender that is kept, is over; with 1 or 78, and why, when the worker goes on as it was. What
     /// the Manager is to hear (name, task types, another Manager) it hears when no task runs; another home is refused.
     Reload,
+    /// Has the worker of this home take no task, and the one that runs stand still, until `resume`
+    ///
+    /// For whoever works at this machine, and their scripts. The programs of the task stop at once, wherever they are, and go on
+    /// there later; `policy` of `[presence]` has it given back to the Manager instead, or finished. It holds over a restart.
+    Pause(PauseArguments),
+    /// Has it go on
+    ///
+    /// It takes back `pause`. Somebody who is seen at this machine (`[presence]`) keeps the worker from its tasks all the same.
+    Resume,
     /// Tells the worker of this home to finish its task and then leave
     ///
     /// As SIGQUIT does. A worker that runs is found by its home; where none is named, the one that can be seen is meant.
@@ -167,6 +178,14 @@ pub(crate) struct HistoryArguments {
     /// One JSON object for each task instead of a table, without the log
     #[arg(long)]
     pub json: bool,
+}
+
+/// For how long.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Args)]
+pub(crate) struct PauseArguments {
+    /// Ends by itself after this time, such as 90m or 2h
+    #[arg(long = "for", value_name = "TIME", value_parser = units::duration)]
+    pub length: Option<Duration>,
 }
 
 /// How the status is to be told.

@@ -40,6 +40,7 @@ mod monitoring;
 mod mounts;
 mod node;
 mod outcome;
+mod pause;
 mod picture;
 mod printable;
 mod process;
@@ -58,6 +59,7 @@ mod systemd;
 mod task;
 mod timings;
 mod trees;
+mod units;
 mod warm;
 mod worker;
 

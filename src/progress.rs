@@ -42,6 +42,11 @@ pub(crate) struct Progress {
     first: Option<Instant>,
     #[serde(default, with = "crate::elapsed::option")]
     last: Option<Instant>,
+    /// How long it stood still, but for the pause that goes on. The moments above are moved by that.
+    #[serde(default, skip_serializing_if = "Duration::is_zero")]
+    paused: Duration,
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "crate::elapsed::option")]
+    paused_since: Option<Instant>,
 }
 
 impl Progress {
@@ -55,20 +60,55 @@ impl Progress {
             began: Instant::now(),
             first: None,
             last: None,
+            paused: Duration::ZERO,
+            paused_since: None,
         }
     }
 
     /// Counts one more as done.
     pub(crate) fn step(&mut self) {
-        let now = Instant::now();
+        let now = self.now();
         self.done = self.done.saturating_add(1);
         self.first.get_or_insert(now);
         self.last = Some(now);
     }
 
-    /// When the task began.
-    pub(crate) fn began(&self) -> Instant {
-        self.began
+    /// It stands still from now on.
+    pub(crate) fn pause(&mut self) {
+        self.paused_since.get_or_insert_with(Instant::now);
+    }
+
+    /// It goes on. Returns how long it stood still; `None` if it did not.
+    pub(crate) fn resume(&mut self) -> Option<Duration> {
+        let time = self.paused_since.take()?.elapsed();
+        self.paused += time;
+        for at in [Some(&mut self.began), self.first.as_mut(), self.last.as_mut()]
+            .into_iter()
+            .flatten()
+        {
+            *at += time;
+        }
+        Some(time)
+    }
+
+    /// Whether it stands still.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.paused_since.is_some()
+    }
+
+    /// Since the task began.
+    pub(crate) fn took(&self) -> Duration {
+        self.began.elapsed() + self.paused
+    }
+
+    /// How long of that it stood still.
+    pub(crate) fn stood_still(&self) -> Duration {
+        self.paused + self.paused_since.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
+    /// While it stands still, no time goes by for it.
+    fn now(&self) -> Instant {
+        self.paused_since.unwrap_or_else(Instant::now)
     }
 
     /// How long one frame takes, in the mean. The first counts only as long as it is the only one: it took the start of the
@@ -85,7 +125,7 @@ impl Progress {
     pub(crate) fn left(&self) -> Option<Duration> {
         let rest = self.all.checked_sub(self.done).filter(|_| self.all > 0)?;
         let each = self.each()?;
-        let under_way = self.last?.elapsed().min(each);
+        let under_way = self.now().saturating_duration_since(self.last?).min(each);
         Some(each.saturating_mul(rest).saturating_sub(under_way))
     }
 
@@ -244,6 +284,25 @@ mod tests {
         );
         frames(&mut render, &[1.0]).await;
         assert_eq!(render.left(), None, "more than there should be");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn m2_while_it_stands_still_no_time_goes_by() {
+        let mut render = progress(RENDERER, 5);
+        frames(&mut render, &[10.0, 2.0, 2.0]).await;
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let before = render.to_string();
+        render.pause();
+        tokio::time::advance(Duration::from_secs(3600)).await;
+        assert_eq!(render.to_string(), before);
+        assert_eq!(render.stood_still(), Duration::from_secs(3600));
+        assert_eq!(render.resume(), Some(Duration::from_secs(3600)));
+        assert_eq!(render.resume(), None);
+        assert_eq!(render.to_string(), before);
+        // Half of it was rendered before.
+        frames(&mut render, &[1.0]).await;
+        assert_eq!(render.to_string(), "frame 5 of 5, 2.0 s each, about 2 s left");
+        assert_eq!(render.took(), Duration::from_secs(3616));
     }
 
     #[tokio::test(start_paused = true)]

@@ -34,6 +34,7 @@ use tokio::time::timeout;
 
 use crate::departure::THIRD_SIGNAL;
 use crate::logging::LineEraser;
+use crate::pause::PauseReason;
 
 pub(crate) use early::{Early, all_wait, block_all};
 
@@ -49,6 +50,10 @@ pub(crate) enum Order {
     Sleep,
     /// Take tasks again.
     Wake,
+    /// This machine is not for tasks now.
+    Pause(PauseReason),
+    /// It is again.
+    Resume,
     /// Become our own successor, if there is one that can take over.
     Reload,
     /// The same: there is one.
@@ -81,6 +86,8 @@ impl fmt::Display for Order {
             Self::Leave(Urgency::AtOnce) => "StopNow",
             Self::Sleep => "Sleep",
             Self::Wake => "Wake",
+            Self::Pause(_) => "Pause",
+            Self::Resume => "Resume",
             Self::Reload => "HangUp",
             Self::HandOver => "HandOver",
         })

@@ -13,6 +13,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::pause::{Pause, time_of_day};
 use crate::process::Stray;
 use crate::progress::{Estimate, Unit};
 use crate::warm::WarmStatus;
@@ -34,6 +35,9 @@ pub(crate) struct Snapshot {
     pub processes_left: Vec<Stray>,
     /// The Blender that is kept between tasks, where that is switched on.
     pub warm_blender: Option<WarmStatus>,
+    /// That this machine is not for tasks now, and why.
+    #[serde(default)]
+    pub paused: Option<Pause>,
     /// Tasks that are over, and have not told the Manager everything.
     pub updates_waiting: usize,
     /// The Manager's URL and why it did not answer the last call; while there is none, what the search for it waits for.
@@ -101,6 +105,9 @@ pub(crate) struct TaskSnapshot {
     pub job: String,
     /// When it began.
     pub since: Timestamp,
+    /// Since when its programs stand still.
+    #[serde(default)]
+    pub paused_since: Option<Timestamp>,
     /// What it counts.
     pub unit: Unit,
     /// So many of these are done.
@@ -121,11 +128,14 @@ impl Snapshot {
     /// One line, of the worker that the reader knows he asks for.
     pub(crate) fn line(&self) -> String {
         let mut line = match (&self.task, self.state, &self.trouble) {
-            (Some(task), _, _) => task.line(self.time),
+            (Some(task), _, _) => self.task_line(task),
             (None, StateKind::Starting, Some(trouble)) => format!("waiting for {trouble}"),
             (None, StateKind::Starting, None) => "signing on".to_owned(),
             (None, StateKind::Awake, _) => self.idle(),
-            (None, StateKind::Asleep, _) => format!("asleep: {}", self.why.as_deref().unwrap_or("nobody knows why")),
+            (None, StateKind::Asleep, _) => {
+                let why = self.why.as_deref().unwrap_or("nobody knows why");
+                format!("asleep: {why}{}", self.paused_until())
+            }
             (None, StateKind::Leaving, _) => self.why.clone().unwrap_or_else(|| "leaving".to_owned()),
         };
         line.push_str(&match self.updates_waiting {
@@ -139,6 +149,23 @@ impl Snapshot {
             line.push_str(&format!("; {trouble}"));
         }
         line
+    }
+
+    fn task_line(&self, task: &TaskSnapshot) -> String {
+        let line = task.line(self.time);
+        match (task.paused_since, &task.ending) {
+            (Some(since), None) => {
+                let why = self.paused.map_or(String::new(), |pause| format!(", {}", pause.reason));
+                let time = rough(elapsed(since, self.time));
+                format!("paused for {time}{why}{}: {line}", self.paused_until())
+            }
+            (None, _) | (Some(_), Some(_)) => line,
+        }
+    }
+
+    fn paused_until(&self) -> String {
+        let until = self.paused.and_then(|pause| pause.until);
+        until.map_or(String::new(), |until| format!(", until {}", time_of_day(until)))
     }
 
     /// The trouble in words: the Manager that does not answer, or while there is none, what the search for it waits for.

@@ -7,6 +7,7 @@ use tokio::sync::watch;
 
 use super::failure;
 use super::handed::{Beginning, HandedLife};
+use super::pausing::Pausing;
 use super::process::Process;
 use super::reload::Askers;
 use super::status_view::StatusView;
@@ -19,6 +20,7 @@ use crate::manager::push::{HintReceiver, HintSender, hint_channel};
 use crate::manager::{HttpManager, Manager};
 use crate::metrics::Metrics;
 use crate::node::Node;
+use crate::pause::PauseSwitch;
 use crate::process::{Launcher, LauncherOptions, Reaper};
 use crate::report::{PreviewQueue, PreviewSender};
 use crate::scratch::{ScratchDirs, WarnedOnce};
@@ -27,7 +29,7 @@ use crate::snapshot::Identity;
 use crate::spool::{Sender, Spool};
 use crate::task::Tools;
 use crate::warm::{Keeper, WarmBlender, WarmLimits};
-use crate::worker::{Introduction, Status, Worker, WorkerContext};
+use crate::worker::{Introduction, PauseRules, Status, Worker, WorkerContext};
 
 /// Starts the first thread for what may block, while it can be had.
 pub(super) async fn start_first_thread() -> Result<(), Departure> {
@@ -108,6 +110,7 @@ pub(super) struct Parts {
     pub(super) previews: PreviewQueue,
     pub(super) metrics: Metrics,
     pub(super) askers: Askers,
+    pub(super) pauses: PauseSwitch,
     warm: Option<WarmBlender>,
     pub(super) started: Timestamp,
 }
@@ -158,6 +161,7 @@ impl Parts {
             previews,
             metrics,
             askers: begun.askers,
+            pauses: begun.pauses,
             warm,
             started: begun.started,
         };
@@ -177,10 +181,24 @@ impl Parts {
             metrics: self.metrics.clone(),
             strikes: config.node.strikes,
             register: process.arguments.register,
+            pauses: PauseRules {
+                policy: config.presence.policy,
+                limit: config.presence.limit,
+            },
             restart_code: config.restart_exit_code,
             timings: config.timings.clone(),
         };
         Worker::new(&self.manager, introduction(config), context)
+    }
+
+    /// What pauses it.
+    pub(super) fn pausing(&self, status: watch::Receiver<Status>, config: &Config) -> Pausing<'_> {
+        Pausing {
+            home: &self.home,
+            pauses: &self.pauses,
+            policy: config.presence.policy,
+            status,
+        }
     }
 
     /// What there is to see of it.
@@ -191,6 +209,7 @@ impl Parts {
             manager: &self.manager,
             launcher: self.launcher.clone(),
             warm: self.warm.clone(),
+            pauses: self.pauses.watch(),
             identity: identity(config, &self.home, self.started),
         }
     }

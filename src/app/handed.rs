@@ -25,6 +25,7 @@ use crate::departure::Departure;
 use crate::handover::HandedFd;
 use crate::home::{Credentials, HandedHome, Home};
 use crate::manager::HttpManager;
+use crate::pause::{AskedPause, PauseSwitch};
 use crate::process::Stray;
 use crate::report::HandedPicture;
 use crate::signals::{Order, Signals, all_wait, block_all};
@@ -53,6 +54,9 @@ pub(super) struct Handed {
     credentials: Option<Credentials>,
     survivors: Vec<Stray>,
     started: Timestamp,
+    /// That somebody has paused this worker.
+    #[serde(default)]
+    paused: Option<AskedPause>,
     /// Who waits to hear what became of this.
     askers: Vec<HandedFd>,
 }
@@ -87,6 +91,7 @@ impl Handed {
             credentials: parts.manager.credentials(),
             survivors: parts.launcher.left_over(),
             started: parts.started,
+            paused: parts.pauses.asked(),
             askers: parts.askers.hand_over(),
         })
     }
@@ -107,6 +112,7 @@ pub(super) struct Beginning {
     pub(super) manager: HttpManager,
     pub(super) handed: Option<HandedLife>,
     pub(super) askers: Askers,
+    pub(super) pauses: PauseSwitch,
     pub(super) started: Timestamp,
 }
 
@@ -163,6 +169,7 @@ impl Beginning {
     async fn fresh(process: &Process<'_>) -> Result<Self, Departure> {
         let opened = open(&process.config, process.environment, &process.systemd).await?;
         let OpenedHome { home, known, contents } = opened;
+        let asked = home.asked_pause();
         Ok(Self {
             home,
             known,
@@ -170,6 +177,7 @@ impl Beginning {
             manager: manager(&process.config)?,
             handed: None,
             askers: Askers::default(),
+            pauses: PauseSwitch::with(asked),
             started: clock::timestamp_of_millis(clock::unix_millis()),
         })
     }
@@ -217,6 +225,7 @@ impl Beginning {
                 is_to_introduce,
             }),
             askers,
+            pauses: PauseSwitch::with(handed.paused),
             started: handed.started,
         })
     }

@@ -119,6 +119,7 @@ impl Monitor<'_> {
                 StateKind::Leaving => StateLabel::Leaving,
             },
             asleep: sleep_cause(self.view.status.borrow().state()),
+            paused: now.paused.is_some(),
             running: task.is_some(),
             steps: task.and_then(|task| task.of).unwrap_or_default(),
             steps_done: task.map_or(0, |task| task.done),
@@ -142,6 +143,7 @@ fn sleep_cause(state: &State) -> Option<SleepCause> {
     Some(match reason {
         SleepReason::Requested(_) => SleepCause::Manager,
         SleepReason::Local => SleepCause::Local,
+        SleepReason::Paused(_) => SleepCause::Paused,
         SleepReason::Requeued(RequeueReason::Unfit(_)) => SleepCause::Unfit,
         SleepReason::Requeued(RequeueReason::CrashLoop(_)) => SleepCause::CrashLoop,
         SleepReason::Requeued(RequeueReason::Unkillable(_)) => SleepCause::Unkillable,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! Hands signals to whom they are for: this file before there is a worker, the worker, or the reload.
+//! Hands signals to whom they are for: this file before there is a worker, the worker, or the reload. What else is ordered
+//! on this machine is heard beside them.
 
 use std::convert::Infallible;
 
@@ -8,6 +9,7 @@ use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::info;
 
+use super::pausing::Pausing;
 use super::reload::Reload;
 use crate::home::Home;
 use crate::signals::{Order, Signals};
@@ -20,7 +22,7 @@ pub(super) async fn leave_before_worker(signals: &mut Signals, tell: &UnboundedS
         match order {
             Order::Leave(_) => return,
             // The configuration was read just now.
-            Order::Reload | Order::HandOver => {}
+            Order::Pause(_) | Order::Resume | Order::Reload | Order::HandOver => {}
             // The worker listens from its start on.
             Order::Sleep | Order::Wake => {
                 tell.send(order).ok();
@@ -29,13 +31,14 @@ pub(super) async fn leave_before_worker(signals: &mut Signals, tell: &UnboundedS
     }
 }
 
-/// Hands signals to the worker, but for the one to reload.
+/// Hands signals to the worker, but for the one to reload; and hears whoever pauses it.
 pub(super) async fn relay(
     signals: &mut Signals,
     tell: UnboundedSender<Order>,
     reload: Reload<'_>,
-    home: &Home,
+    pausing: Pausing<'_>,
 ) -> Infallible {
+    let home = pausing.home;
     let wished = Notify::new();
     let relaying = async {
         loop {
@@ -51,6 +54,7 @@ pub(super) async fn relay(
     tokio::select! {
         never = relaying => never,
         never = reload.serve(&wished) => never,
+        never = pausing.serve() => never,
     }
 }
 

@@ -5,6 +5,7 @@
 use tokio::sync::watch;
 
 use crate::manager::HttpManager;
+use crate::pause::PauseWatch;
 use crate::process::Launcher;
 use crate::snapshot::{Identity, Snapshot};
 use crate::spool::Spool;
@@ -20,6 +21,7 @@ pub(super) struct StatusView<'a> {
     pub(super) launcher: Launcher,
     /// Where it is switched on.
     pub(super) warm: Option<WarmBlender>,
+    pub(super) pauses: PauseWatch,
     /// All but its Manager, which may have to be found.
     pub(super) identity: Identity,
 }
@@ -37,6 +39,7 @@ impl StatusView<'_> {
             progress: status.task().and_then(|task| self.spool.progress(task)),
             processes_left: self.launcher.survivors(),
             warm_blender: self.warm.as_ref().map(WarmBlender::status),
+            pause: self.pauses.now(),
             waiting: self.spool.pending().tasks,
             trouble: self.manager.last_error(),
             since_answer: self.manager.since_last_answer(),

@@ -106,6 +106,8 @@ fn a_subcommand_comes_after_the_flags_of_the_worker_and_has_its_own() {
             | Subcommand::Doctor(_)
             | Subcommand::Status(_)
             | Subcommand::Reload
+            | Subcommand::Pause(_)
+            | Subcommand::Resume
             | Subcommand::Drain
             | Subcommand::Sleep
             | Subcommand::Wake

@@ -13,11 +13,12 @@ use tracing::Level;
 
 use super::listen_address::ListenAddress;
 use super::table::Format;
-use super::units::{MemoryLimit, duration, duration_text, memory_limit, memory_limit_text, size, size_text};
 use crate::departure::RestartCode;
 use crate::document::{Diagnostic, TreeNode};
 use crate::manager_url::{ManagerUrl, ManagerUrlError};
+use crate::pause::{PausePolicy, PresenceSource};
 use crate::timings::SHORTEST;
+use crate::units::{MemoryLimit, duration, duration_text, memory_limit, memory_limit_text, size, size_text};
 
 /// The longest [`PERIOD`].
 const DAY: Duration = Duration::from_secs(86_400);
@@ -116,6 +117,27 @@ pub(super) const PERIOD: Format<Duration> = Format {
     write: |time| Some(quoted(duration_text(*time))),
 };
 
+pub(super) const PAUSE_POLICY: Format<PausePolicy> = Format {
+    takes: "\"freeze\", \"requeue\" or \"sleep\"",
+    read: |node| one_of(node, &PausePolicy::ALL, PAUSE_POLICY.takes),
+    write: |policy| name_of(policy, &PausePolicy::ALL).map(quoted),
+};
+
+pub(super) const PRESENCE_SOURCES: Format<Vec<PresenceSource>> = Format {
+    takes: "a list of \"input\", \"terminal\" and \"session\"",
+    read: |node| {
+        let each = node.list()?.iter();
+        each.map(|node| one_of(node, &PresenceSource::ALL, "\"input\", \"terminal\" or \"session\""))
+            .collect()
+    },
+    write: |sources| {
+        let names = sources
+            .iter()
+            .filter_map(|source| name_of(source, &PresenceSource::ALL));
+        Some(list(&names.collect::<Vec<_>>()))
+    },
+};
+
 /// In bytes.
 pub(super) const TASK_LOG_LIMIT: Format<u64> = Format {
     takes: "a size between \"1KiB\" and \"1TiB\"",
@@ -133,6 +155,19 @@ fn manager(node: &TreeNode) -> Result<ManagerUrl, Diagnostic> {
         hide: error == ManagerUrlError::Credentials,
         ..node.diagnostic(format!("cannot be used: {error}"))
     })
+}
+
+/// The one of `all` that has this name.
+fn one_of<T: Copy>(node: &TreeNode, all: &[(&str, T)], takes: &str) -> Result<T, Diagnostic> {
+    let text = node.text()?;
+    let named = all.iter().find(|(name, _)| *name == text);
+    named
+        .map(|(_, one)| *one)
+        .ok_or_else(|| node.diagnostic(format!("must be {takes}")))
+}
+
+fn name_of<T: PartialEq>(one: &T, all: &[(&'static str, T)]) -> Option<&'static str> {
+    all.iter().find(|(_, other)| other == one).map(|(name, _)| *name)
 }
 
 fn task_types(node: &TreeNode) -> Result<Vec<String>, Diagnostic> {

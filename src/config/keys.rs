@@ -13,17 +13,19 @@ use reqwest::header::HeaderMap;
 use tracing::Level;
 
 use super::formats::{
-    BOOLEAN, DIRECTORY, FILE, FREE_SPACE, LEVEL, LISTEN_ADDRESS, MANAGER, MEMORY, MEMORY_SHARE, PATHS, PERIOD,
-    RESTART_EXIT_CODE, TASK_LOG_LIMIT, TASK_TYPES, WORKER_NAME, integer, written, written_if_set,
+    BOOLEAN, DIRECTORY, FILE, FREE_SPACE, LEVEL, LISTEN_ADDRESS, MANAGER, MEMORY, MEMORY_SHARE, PATHS, PAUSE_POLICY,
+    PERIOD, PRESENCE_SOURCES, RESTART_EXIT_CODE, TASK_LOG_LIMIT, TASK_TYPES, WORKER_NAME, integer, written,
+    written_if_set,
 };
 use super::table::{ConfigSection, Format, Key, Setting, Table, table};
 use super::{ListenAddress, MemoryLimit, SettingOrigin, headers};
 use crate::departure::RestartCode;
 use crate::manager_url::ManagerUrl;
+use crate::pause::{PausePolicy, PresenceSource};
 use crate::timings::Timings;
 
 /// All tables, in the order of the manual.
-pub(super) const TABLES: [Table; 8] = [
+pub(super) const TABLES: [Table; 9] = [
     Table {
         about: "",
         ..Config::TABLE
@@ -33,6 +35,7 @@ pub(super) const TABLES: [Table; 8] = [
     LogSettings::TABLE,
     NodeNeeds::TABLE,
     WarmSettings::TABLE,
+    PresenceSettings::TABLE,
     SpoolLimits::TABLE,
     Table {
         name: "timings",
@@ -104,6 +107,8 @@ table! {
         pub node: NodeNeeds;
         /// The table `[warm]`.
         pub warm: WarmSettings;
+        /// The table `[presence]`.
+        pub presence: PresenceSettings;
         /// The table `[spool]`.
         pub spool: SpoolLimits;
         /// The table `[timings]`.
@@ -184,6 +189,25 @@ table! {
         /// Above this it is not kept: other tasks need the memory, too. It is not kept either when it has grown by half
         /// since its first task and by 1 GiB more.
         memory: MemoryLimit = MemoryLimit::Percent(50), MEMORY_SHARE;
+    }
+}
+
+table! {
+    /// A machine at which somebody works, who goes first: while somebody is there, or has said `flamenco-worker pause`, no
+    /// task is taken, and the one that runs does what is said here.
+    config.presence => PresenceSettings {
+        /// Where it is seen that somebody is there. "input": keyboards, mice and the like, whose devices this worker may read
+        /// (group input); that something was pressed or moved, never what. "terminal": somebody types in a terminal, here or
+        /// over ssh. "session": the desktop's session, as long as it is neither idle nor locked; some desktops never call
+        /// theirs idle. None: only `flamenco-worker pause` counts.
+        sources: Vec<PresenceSource> = Vec::new(), PRESENCE_SOURCES;
+        /// After so long without a sign of anybody nobody is there any more.
+        idle: Duration = Duration::from_secs(600), PERIOD;
+        /// "freeze": its programs stand still at once and go on later, where they were; memory and that of the GPU stay
+        /// taken. "requeue": it is ended and goes back to the Manager, and all is free. "sleep": it goes on to its end.
+        policy: PausePolicy = PausePolicy::Freeze, PAUSE_POLICY;
+        /// One that stood still for so long goes back to the Manager: others may be waiting for it.
+        limit: Duration = Duration::from_secs(7200), PERIOD;
     }
 }
 

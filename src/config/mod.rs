@@ -27,7 +27,6 @@ mod origin;
 mod reader;
 mod search;
 mod table;
-mod units;
 
 use tracing::Level;
 use tracing_subscriber::filter::Targets;
@@ -40,9 +39,9 @@ pub(crate) use self::keys::{Config, LogSettings};
 pub(crate) use self::listen_address::ListenAddress;
 pub(crate) use self::origin::SettingOrigin;
 use self::search::{ConfigFile, FileFormat};
-pub(crate) use self::units::MemoryLimit;
 use crate::cli::Arguments;
 pub(crate) use crate::document::Problem;
+pub(crate) use crate::units::MemoryLimit;
 
 /// The variable for `metrics`: several workers of one machine, which share a file, each need another address.
 const METRICS: &str = "FLAMENCO_METRICS";

@@ -10,10 +10,10 @@ use super::formats::blank;
 use super::keys::{TABLES, table_named};
 use super::search::FileFormat;
 use super::table::{Key, Table, full_name};
-use super::units::duration_text;
 use super::{Config, SettingOrigin, headers};
 use crate::document::{Diagnostic, Location, Problem, SourceFile, TableEntry, TreeNode, Value, toml, yaml};
 use crate::timings::{GROWING, TimingKey, Timings};
+use crate::units::duration_text;
 
 /// The Go worker's keys.
 const LEGACY_KEYS: [&str; 5] = [

@@ -3,9 +3,9 @@
 //! What a key is, for everything that is made of the list of keys: the reader of a file, `check-config` and the manual.
 
 use super::Config;
-use super::units::{duration, duration_text};
 use crate::document::{Diagnostic, TreeNode};
 use crate::timings::{SHORTEST, TimingKey, Timings};
+use crate::units::{duration, duration_text};
 
 /// How the values of a key are read and written.
 pub(super) struct Format<T> {

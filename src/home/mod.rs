@@ -7,6 +7,7 @@
 //!                       ├─ credentials    flamenco-worker-credentials.yaml: the Go worker's file
 //!                       ├─ signed-on      there = the last run did not sign off
 //!                       ├─ resting        there = asleep, and not because the Manager asked for it
+//!                       ├─ paused       there = somebody has paused this worker, and until when
 //!                       ├─ status socket  flamenco-worker.socket: what the worker does, for who asks
 //!                       ├─ spool/         for the spool to fill
 //!                       └─ flamenco-worker.sqlite: what the Go worker did not deliver, only counted
@@ -26,6 +27,7 @@ mod machine;
 mod open;
 mod own_sleep;
 mod owner;
+mod paused;
 mod search;
 mod signed_on;
 mod sockets;
@@ -43,4 +45,4 @@ pub(crate) use self::open::{HandedHome, Home, mark_of, spool_of};
 pub(crate) use self::owner::{describe_owner, is_another_users, open_to_others};
 pub(crate) use self::owner::{group_name, user_name};
 pub(crate) use self::search::{SearchError, search};
-pub(crate) use self::sockets::{StatusAnswer, ask_for_status, ask_to_reload};
+pub(crate) use self::sockets::{StatusAnswer, ask_for_status, ask_to_pause, ask_to_reload};

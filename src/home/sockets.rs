@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! The socket in the home at which the worker says what it does.
+//! The sockets in the home at which the worker says what it does, and is told what to do.
 //!
 //! ```text
 //! status ── connects ──► flamenco-worker.socket (mode 0600) ──► the event loop: one answer, and the connection is closed
+//! reload ── connects ──► flamenco-worker.reload
+//! pause, resume ── one line ──► flamenco-worker.pause
 //! ```
 //!
 //! A socket, and not a file that is written as things change: nothing is written while nobody asks, an answer is of this
@@ -38,6 +40,9 @@ const STATUS: &str = "flamenco-worker.socket";
 /// Where the worker is asked to reload.
 const RELOAD: &str = "flamenco-worker.reload";
 
+/// Where the worker is paused, and resumed.
+const PAUSE: &str = "flamenco-worker.pause";
+
 /// How many may wait to be answered. More than that are not kept waiting, but told to come back.
 const WAITING: i32 = 64;
 
@@ -65,11 +70,13 @@ pub(super) struct HandedSockets {
     status: Option<HandedFd>,
     #[serde(default)]
     reload: Option<HandedFd>,
+    #[serde(default)]
+    pause: Option<HandedFd>,
 }
 
 impl HandedSockets {
     pub(super) fn descriptors(&self) -> impl Iterator<Item = &HandedFd> {
-        self.status.iter().chain(&self.reload)
+        self.status.iter().chain(&self.reload).chain(&self.pause)
     }
 }
 
@@ -96,6 +103,17 @@ impl Home {
         Ok(listener)
     }
 
+    /// Listens at the socket of those who pause the worker, as [`listen_for_status`](Self::listen_for_status).
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) async fn listen_for_pauses(&self) -> io::Result<UnixListener> {
+        let bound = self.sockets.borrow().pause.clone();
+        let (listener, kept) = self.listen(bound, PAUSE).await?;
+        self.sockets.borrow_mut().pause = Some(kept);
+        Ok(listener)
+    }
+
     async fn listen(&self, bound: Option<HandedFd>, name: &'static str) -> io::Result<(UnixListener, HandedFd)> {
         let listener = match bound {
             Some(bound) => bound.into_owned()?.into(),
@@ -113,7 +131,7 @@ impl Home {
     /// # Errors
     /// Whatever the file system says. What is left is in nobody's way.
     pub(crate) fn remove_sockets(&self) -> io::Result<()> {
-        let paths = [STATUS, RELOAD].map(|name| self.dir.join(name));
+        let paths = [STATUS, RELOAD, PAUSE].map(|name| self.dir.join(name));
         self.files
             .run(move || paths.iter().try_for_each(|path| files::remove_if_there(path)))
     }
@@ -124,9 +142,21 @@ impl Home {
 /// # Errors
 /// `PermissionDenied` when it is another user's, and whatever else the system says.
 pub(crate) fn ask_to_reload(dir: &Path, patience: Duration) -> io::Result<SocketListener> {
+    connect_to(dir, RELOAD, patience)
+}
+
+/// Connects to the socket at which the worker of the home `dir` is paused, as [`ask_to_reload`].
+///
+/// # Errors
+/// As there.
+pub(crate) fn ask_to_pause(dir: &Path, patience: Duration) -> io::Result<SocketListener> {
+    connect_to(dir, PAUSE, patience)
+}
+
+fn connect_to(dir: &Path, name: &str, patience: Duration) -> io::Result<SocketListener> {
     match open_folder(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(SocketListener::Nobody),
-        opened => files::connect_within(&path_below(&opened?, RELOAD), patience),
+        opened => files::connect_within(&path_below(&opened?, name), patience),
     }
 }
 

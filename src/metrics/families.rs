@@ -63,6 +63,9 @@ families! {
         tasks: By<TaskEnd, IntCounter> = "flamenco_worker_tasks_total";
         /// Time from being handed a task until nothing of it was left.
         task_seconds: By<TaskEnd, Histogram> = "flamenco_worker_task_seconds", in TASKS;
+        /// Time in which the programs of a task stood still, because their machine was paused or somebody was at it; counted
+        /// when they go on, or end.
+        paused_seconds: Counter = "flamenco_worker_task_paused_seconds_total";
         /// Time from the end of a task's last program to the start of the next task's first one, where the Manager had a next
         /// task at once.
         between_tasks_seconds: Histogram = "flamenco_worker_between_tasks_seconds", in TURNS;
@@ -100,6 +103,8 @@ families! {
         state: By<StateLabel, IntGauge> = "flamenco_worker_state";
         /// Why the worker takes no task: 1 for one of the reasons while it sleeps.
         asleep: By<SleepCause, IntGauge> = "flamenco_worker_asleep";
+        /// Whether this machine is not for tasks now: it is paused, or somebody is at it.
+        paused: IntGauge = "flamenco_worker_paused";
         /// Whether a task runs.
         running: IntGauge = "flamenco_worker_running";
         /// Frames, or other steps, of the running task; 0 without a task, and where nobody knows.
@@ -130,6 +135,7 @@ impl StateFamilies {
     pub(super) fn set(&self, now: &Gauges) {
         self.state.set_only(Some(now.state));
         self.asleep.set_only(now.asleep);
+        self.paused.set(now.paused.into());
         self.running.set(now.running.into());
         self.steps.set(now.steps.into());
         self.steps_done.set(now.steps_done.into());

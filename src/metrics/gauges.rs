@@ -13,6 +13,8 @@ pub(crate) struct Gauges {
     pub state: StateLabel,
     /// Why it takes no task, while it sleeps.
     pub asleep: Option<SleepCause>,
+    /// This machine is not for tasks now.
+    pub paused: bool,
     /// A task runs.
     pub running: bool,
     /// So many steps the running task has; 0 where nobody knows.

@@ -167,6 +167,8 @@ label! {
         Manager = "manager",
         /// Somebody on this machine did.
         Local = "local",
+        /// This machine is not for tasks now: somebody is there, or has paused it.
+        Paused = "paused",
         /// The node lacks what its operator said that tasks need.
         Unfit = "unfit",
         /// One task after another fails here.

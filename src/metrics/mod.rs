@@ -121,6 +121,11 @@ impl Metrics {
         self.0.clock.task_ended();
     }
 
+    /// The programs of the task stood still for so long.
+    pub(crate) fn stood_still(&self, time: Duration) {
+        self.0.tasks.paused_seconds.inc_by(time.as_secs_f64());
+    }
+
     /// There is no task to be had, or none is wanted: what follows is not the time between two tasks.
     pub(crate) fn without_task(&self) {
         self.0.clock.without_task();

@@ -8,6 +8,7 @@ use super::*;
 const QUIET: Gauges = Gauges {
     state: StateLabel::Awake,
     asleep: None,
+    paused: false,
     running: false,
     steps: 0,
     steps_done: 0,
@@ -48,6 +49,7 @@ fn label_values(text: &str) -> BTreeMap<String, BTreeSet<String>> {
 
 /// Everything that can be counted, once.
 fn count_all(metrics: &Metrics) {
+    metrics.stood_still(Duration::from_millis(1500));
     for (endpoint, result) in <(ApiCall, RequestResult)>::all() {
         metrics.request(endpoint, result, Duration::from_millis(3));
     }
@@ -111,7 +113,7 @@ async fn j19_no_label_has_a_value_that_is_not_in_the_list() {
 }
 
 /// What `count_all` and the gauges after it come down to.
-const COUNTED: [(&str, f64); 30] = [
+const COUNTED: [(&str, f64); 32] = [
     ("manager_requests_total{endpoint=\"may_i_run\",result=\"4xx\"}", 1.0),
     ("manager_request_seconds_count{endpoint=\"fetch_task\"}", 5.0),
     (
@@ -147,6 +149,8 @@ const COUNTED: [(&str, f64); 30] = [
     ("outcomes_waiting", 2.0),
     ("spool_bytes", 1_099_511_627_776.0),
     ("strays", 1.0),
+    ("paused", 1.0),
+    ("task_paused_seconds_total", 1.5),
     ("info{version=\"1\"}", 1.0),
 ];
 
@@ -158,6 +162,7 @@ async fn what_happened_is_counted_where_it_belongs() {
         .text(&Gauges {
             state: StateLabel::Asleep,
             asleep: Some(SleepCause::Unfit),
+            paused: true,
             running: true,
             steps: 240,
             steps_done: 12,

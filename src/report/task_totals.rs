@@ -41,7 +41,7 @@ impl Counts {
     /// All of it, of a run that is over now.
     pub(super) fn total(&self, progress: &Progress) -> TaskTotals {
         TaskTotals {
-            took: progress.began().elapsed(),
+            took: progress.took(),
             done: progress.estimate(),
             peak_memory: self.peak_memory,
             pictures: self.pictures,

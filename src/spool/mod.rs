@@ -49,6 +49,7 @@ mod tests;
 
 use std::path::Path;
 use std::rc::Rc;
+use std::time::Duration;
 
 use self::shared::Shared;
 use crate::blocking::run_blocking;
@@ -126,6 +127,16 @@ impl Spool {
         self.0.remark(task, line);
     }
 
+    /// The task stands still from now on. The Manager's page shows that and `why`, until it goes on or ends.
+    pub(crate) fn pause(&self, task: &str, why: &str) {
+        self.0.pause(task, why);
+    }
+
+    /// The task goes on. Returns how long it stood still; `None` if it did not.
+    pub(crate) fn end_pause(&self, task: &str) -> Option<Duration> {
+        self.0.end_pause(task)
+    }
+
     /// Adds a line of the worker's own to the log of a task that an earlier process left, if not all of it is sent.
     pub(crate) fn remark_later(&self, task: &str, line: &str) {
         self.0.remark_later(task, line);
@@ -148,6 +159,7 @@ impl Spool {
             cause,
             ended,
             took_ms: ended.saturating_sub(run.begun),
+            paused_ms: 0,
             programs: vec![program],
         };
         self.0.settle(run, end, lines);

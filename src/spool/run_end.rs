@@ -37,8 +37,16 @@ pub(crate) struct RunEnd {
     pub ended: u64,
     /// Milliseconds from begin to end, by a clock that does not jump.
     pub took_ms: u64,
+    /// Milliseconds of that in which it stood still.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub paused_ms: u64,
     /// What became of its programs, the newest last; at most 100.
     pub programs: Vec<ProgramEnd>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde asks for")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// What became of one program of a task.
@@ -115,6 +123,7 @@ mod tests {
                 cause,
                 ended: 1,
                 took_ms: 2,
+                paused_ms: 0,
                 programs: Vec::new(),
             };
             let text = serde_json::to_string(&end).unwrap();

@@ -9,6 +9,7 @@ use std::io;
 use std::mem;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 use tracing::{info, warn};
@@ -26,7 +27,7 @@ use super::run_end::RunEnd;
 use super::task_folder::TaskFolder;
 use crate::chain::chain;
 use crate::files::{self, Thread};
-use crate::progress::Progress;
+use crate::progress::{Progress, precise};
 use crate::protocol::{AssignedTask, Id};
 use crate::timings::Timings;
 
@@ -218,10 +219,29 @@ impl Shared {
     }
 
     pub(super) fn remark(&self, task: &str, line: &str) {
-        let running = self.folder(task).filter(|folder| folder.borrow().is_running());
+        let running = self.running(task);
         if running.is_some_and(|folder| folder.borrow_mut().append("", line, self.context.limits.early_send)) {
             self.work.notify_one();
         }
+    }
+
+    pub(super) fn pause(&self, task: &str, why: &str) {
+        if let Some(folder) = self.running(task) {
+            folder.borrow_mut().pause(format!("paused: {why}"));
+            self.remark(task, &format!("Paused: {why}"));
+            self.work.notify_one();
+        }
+    }
+
+    pub(super) fn end_pause(&self, task: &str) -> Option<Duration> {
+        let time = self.running(task)?.borrow_mut().end_pause()?;
+        self.remark(task, &format!("Resumed after {}", precise(time)));
+        self.work.notify_one();
+        Some(time)
+    }
+
+    fn running(&self, task: &str) -> Option<SharedFolder> {
+        self.folder(task).filter(|folder| folder.borrow().is_running())
     }
 
     /// Whether this task must not be run (again) here: its outcome waits to be delivered, or could not be and was

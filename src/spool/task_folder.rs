@@ -181,9 +181,35 @@ impl TaskFolder {
         self.unsent.print(bytes as u64, early_send)
     }
 
+    /// While the task stands still, that is told instead.
     pub(super) fn set_activity(&mut self, activity: String) {
         self.record.activity.clone_from(&activity);
-        self.unsent.set_activity(activity);
+        if !self.is_paused() {
+            self.unsent.set_activity(activity);
+        }
+    }
+
+    /// The task stands still from now on, which is told as `activity`.
+    pub(super) fn pause(&mut self, activity: String) {
+        if let RunState::Running { progress, .. } = &mut self.run {
+            progress.pause();
+            self.unsent.set_activity(activity);
+        }
+    }
+
+    /// It goes on. Returns how long it stood still; `None` if it did not.
+    pub(super) fn end_pause(&mut self) -> Option<Duration> {
+        let RunState::Running { progress, .. } = &mut self.run else {
+            return None;
+        };
+        let time = progress.resume()?;
+        self.unsent.set_activity(self.record.activity.clone());
+        self.unsent.tell_progress_again();
+        Some(time)
+    }
+
+    fn is_paused(&self) -> bool {
+        self.progress().is_some_and(|progress| progress.is_paused())
     }
 
     /// How far the task is, while it runs.
@@ -213,8 +239,8 @@ impl TaskFolder {
 
     /// The run is over. Writes its end to disk; where that fails it is kept in memory.
     pub(super) fn close(&mut self, cause: Cause) {
-        let (took, programs) = match mem::replace(&mut self.run, RunState::over()) {
-            RunState::Running { progress, programs } => (progress.began().elapsed(), programs),
+        let (took, paused, programs) = match mem::replace(&mut self.run, RunState::over()) {
+            RunState::Running { progress, programs } => (progress.took(), progress.stood_still(), programs),
             RunState::Over { .. } => Default::default(),
         };
         self.log.close();
@@ -222,6 +248,7 @@ impl TaskFolder {
             cause,
             ended: now_millis(),
             took_ms: run_end::millis(took),
+            paused_ms: run_end::millis(paused),
             programs,
         });
         self.save();
@@ -306,9 +333,9 @@ impl TaskFolder {
             ..ProgressUpdate::default()
         };
         if together && !self.has_outcome() {
-            let progress = self.progress();
+            let progress = self.progress().filter(|progress| !progress.is_paused());
             self.unsent.take(&mut update, progress);
-            if let Some(activity) = &update.activity {
+            if let (Some(activity), Some(_)) = (&update.activity, progress) {
                 self.record.activity.clone_from(activity);
             }
         }

@@ -65,6 +65,13 @@ impl Unsent {
         }
     }
 
+    /// Where the progress is told as the activity, it is told anew.
+    pub(super) fn tell_progress_again(&mut self) {
+        if self.progress_told.is_some() {
+            self.progress_at = Some(Instant::now());
+        }
+    }
+
     /// Steps that the Manager does not have.
     pub(super) fn steps(&self) -> Option<u32> {
         self.steps

@@ -8,6 +8,7 @@
 //! history      ─► home ─► spool ─────────┤
 //! status       ─► home ─► socket ────────╯
 //! reload       ─► home ─► socket: the worker becomes its successor
+//! pause, resume ─► home ─► socket
 //! drain, sleep, wake, stop ─► home ─► control ─► a signal to the worker
 //! -find-manager ─► the networks ─► stdout
 //! ```
@@ -17,6 +18,7 @@ mod control;
 mod doctor;
 mod find_manager;
 mod history;
+mod pause;
 mod reload;
 mod running_worker;
 mod status;
@@ -56,6 +58,8 @@ pub(crate) fn run(subcommand: &Subcommand, arguments: &Arguments) -> Result<(), 
             report.is_fit().then_some(()).ok_or(Departure::Failure)
         }
         Subcommand::Reload => reload::reload(&home(arguments)?),
+        Subcommand::Pause(wanted) => pause::pause(&home(arguments)?, wanted.length),
+        Subcommand::Resume => pause::resume(&home(arguments)?),
         Subcommand::Drain => send(&home(arguments)?, ControlCommand::Drain),
         Subcommand::Sleep => send(&home(arguments)?, ControlCommand::Sleep),
         Subcommand::Wake => send(&home(arguments)?, ControlCommand::Wake),

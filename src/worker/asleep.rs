@@ -18,6 +18,9 @@ impl<M: Manager> Worker<'_, M> {
     pub(super) async fn asleep(&mut self, reason: &SleepReason, interrupts: &mut Interrupts) -> Result<State, State> {
         // First, whatever is ordered: leaving depends on it.
         self.note_sleep(reason);
+        if matches!(reason, SleepReason::Paused(_)) && interrupts.paused().is_none() {
+            return Ok(State::Awake);
+        }
         let here = State::Asleep(reason.clone());
         interrupts.run(&here, self.wait_to_wake(reason)).await?
     }
@@ -34,9 +37,7 @@ impl<M: Manager> Worker<'_, M> {
         let pause = next.max(self.context.timings.idle_min);
         loop {
             self.context.hints.next_poll(next).await;
-            if let SleepReason::Requeued(cause) = reason
-                && self.is_gone(cause).await
-            {
+            if self.may_wake(reason).await {
                 info!("what kept this worker from its tasks is gone");
                 return Ok(State::Awake);
             }
@@ -60,7 +61,7 @@ impl<M: Manager> Worker<'_, M> {
         let home = self.context.home;
         let noted = match reason {
             SleepReason::Requested(_) | SleepReason::Local => home.forget_own_sleep(),
-            SleepReason::Requeued(_) => home.remember_own_sleep(),
+            SleepReason::Paused(_) | SleepReason::Requeued(_) => home.remember_own_sleep(),
         };
         if let Err(error) = noted {
             debug!(error = chain(&error), "cannot note why this worker sleeps");
@@ -71,7 +72,7 @@ impl<M: Manager> Worker<'_, M> {
     fn pause(&self, reason: &SleepReason) -> Duration {
         let timings = &self.context.timings;
         match reason {
-            SleepReason::Requested(_) | SleepReason::Local => timings.asleep_poll,
+            SleepReason::Requested(_) | SleepReason::Local | SleepReason::Paused(_) => timings.asleep_poll,
             SleepReason::Requeued(RequeueReason::GuardLost) => Duration::ZERO,
             SleepReason::Requeued(RequeueReason::CrashLoop(_) | RequeueReason::NoTmpdir(_)) => {
                 self.breaker.left().min(timings.asleep_poll)
@@ -82,6 +83,14 @@ impl<M: Manager> Worker<'_, M> {
                 | RequeueReason::Spool(_)
                 | RequeueReason::Unfit(_),
             ) => timings.idle_min,
+        }
+    }
+
+    /// Whether it sleeps for a reason of its own that is gone. The end of a pause is an order, and comes at once.
+    async fn may_wake(&self, reason: &SleepReason) -> bool {
+        match reason {
+            SleepReason::Requested(_) | SleepReason::Local | SleepReason::Paused(_) => false,
+            SleepReason::Requeued(cause) => self.is_gone(cause).await,
         }
     }
 

@@ -33,6 +33,10 @@ impl<M: Manager> Worker<'_, M> {
         self.context.home.forget_own_sleep().ok();
         let mut refused = self.backoff();
         loop {
+            // It was told that we are awake, which answers a request for that.
+            if let Some(reason) = interrupts.paused() {
+                return Ok(State::Asleep(SleepReason::Paused(reason)));
+            }
             self.interval.quicken();
             let task = interrupts.run(&State::Awake, self.next_task(&mut refused)).await??;
             self.run_task(task, interrupts).await?;

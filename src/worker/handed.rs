@@ -60,6 +60,9 @@ pub(super) struct HandedTaskRun {
     pub(super) reason: Option<AbortReason>,
     /// What is left of the time that it has to finish.
     pub(super) patience: Option<Duration>,
+    /// Since when its programs stand still.
+    #[serde(default)]
+    pub(super) paused: Option<Duration>,
 }
 
 impl HandedWorker {

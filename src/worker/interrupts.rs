@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! What interrupts the worker: orders from this machine, and the watchdog's wish for a sign of life.
+//! What interrupts the worker: orders from this machine, that it is not for tasks now or is again, and the watchdog's wish
+//! for a sign of life.
 //!
 //! Every wait of the worker is in [`Interrupts::watch`], so this is where it shows that it can still decide.
 
@@ -12,6 +13,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::Instant;
 
 use super::State;
+use crate::pause::{PauseReason, PauseWatch};
 use crate::signals::Order;
 use crate::systemd::{Heartbeat, Systemd};
 
@@ -19,6 +21,9 @@ use crate::systemd::{Heartbeat, Systemd};
 #[derive(Debug)]
 pub(crate) struct Interrupts {
     orders: UnboundedReceiver<Order>,
+    pauses: PauseWatch,
+    /// As the worker was told last.
+    is_paused: bool,
     heartbeat: Heartbeat,
     /// When the first order came that leaves no time for a task.
     stopped: Option<Instant>,
@@ -28,9 +33,11 @@ pub(crate) struct Interrupts {
 
 impl Interrupts {
     /// `systemd` gets its signs of life out of the waits for `orders`.
-    pub(crate) fn new(orders: UnboundedReceiver<Order>, systemd: Systemd) -> Self {
+    pub(crate) fn new(orders: UnboundedReceiver<Order>, pauses: PauseWatch, systemd: Systemd) -> Self {
         Self {
             orders,
+            pauses,
+            is_paused: false,
             heartbeat: Heartbeat::new(systemd),
             stopped: None,
             sleep: false,
@@ -58,6 +65,13 @@ impl Interrupts {
                         return Err(turned);
                     }
                 }
+                reason = self.pauses.other_than(self.is_paused) => {
+                    self.is_paused = reason.is_some();
+                    let order = reason.map_or(Order::Resume, Order::Pause);
+                    if let Some(turned) = turn(order) {
+                        return Err(turned);
+                    }
+                }
                 () = self.heartbeat.due() => self.heartbeat.send(),
                 value = &mut work => return Ok(value),
             }
@@ -70,6 +84,13 @@ impl Interrupts {
             Ok(never) => match never {},
             Err(order) => order,
         }
+    }
+
+    /// Why this machine is not for tasks now, for who has not waited for it. Only what changes after this is an order.
+    pub(super) fn paused(&mut self) -> Option<PauseReason> {
+        let reason = self.pauses.now().map(|pause| pause.reason);
+        self.is_paused = reason.is_some();
+        reason
     }
 
     /// All that is left is to leave. Answers since when.
@@ -101,7 +122,7 @@ impl Interrupts {
             Order::Leave(_) => self.heartbeat.begin_leaving(),
             Order::Sleep => self.sleep = true,
             Order::Wake => self.sleep = false,
-            Order::Reload | Order::HandOver => {}
+            Order::Pause(_) | Order::Resume | Order::Reload | Order::HandOver => {}
         }
     }
 }

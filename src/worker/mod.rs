@@ -34,6 +34,7 @@ mod session;
 mod starting;
 mod state;
 mod status;
+mod steering;
 mod task_run;
 mod task_watch;
 
@@ -52,6 +53,7 @@ use crate::manager::push::HintReceiver;
 use crate::manager::{Backoff, Manager};
 use crate::metrics::Metrics;
 use crate::node::Node;
+use crate::pause::PausePolicy;
 use crate::protocol::WorkerStatus;
 use crate::report::PreviewQueue;
 use crate::spool::Spool;
@@ -90,10 +92,21 @@ pub(crate) struct WorkerContext<'a> {
     pub register: bool,
     /// What is counted.
     pub metrics: Metrics,
+    /// What a task comes to while this machine is not for tasks.
+    pub pauses: PauseRules,
     /// The exit code for a restart, where there is somebody who restarts us.
     pub restart_code: Option<RestartCode>,
     /// How long things take.
     pub timings: Timings,
+}
+
+/// What a task comes to while this machine is not for tasks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PauseRules {
+    /// What is done with it.
+    pub policy: PausePolicy,
+    /// One whose programs stood still for so long is given back.
+    pub limit: Duration,
 }
 
 /// The worker. One task at a time.

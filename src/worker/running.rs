@@ -9,7 +9,6 @@ use std::future::pending;
 use std::pin::pin;
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -17,7 +16,7 @@ use super::awake::HandedOut;
 use super::handed::HandedTaskRun;
 use super::keep_running::keep_running;
 use super::repeats::growing;
-use super::status::TaskPhase;
+use super::steering::{TaskEvent, TaskSteering};
 use super::task_run::{Beginning, RunContext, RunPlan, RunResult, TaskRun, carry_out};
 use super::task_watch::TaskWatch;
 use super::{Interrupts, SleepReason, State, Status, Worker};
@@ -28,25 +27,14 @@ use crate::metrics::TaskEnd;
 use crate::node::Node;
 use crate::outcome::{Incomplete, Outcome};
 use crate::protocol::{AssignedTask, Id};
-use crate::signals::{Order, Urgency};
-use crate::spool::{Notice, Spool};
-use crate::timings::until;
+use crate::signals::Order;
+use crate::spool::Spool;
 
 /// A task that ended its worker so often in a row is not run again.
 const CUT_SHORT: u32 = 3;
 
 /// A stop so soon after the start of a task may be the task's doing. A person's comes later, and not three times.
 const HARDLY_BEGUN: Duration = Duration::from_secs(60);
-
-/// What happens while a task runs.
-#[derive(Debug)]
-enum Event {
-    Ordered(Order),
-    /// The Manager wants it stopped.
-    Stop(AbortReason),
-    /// The Manager's answer to an update.
-    Noticed(Notice),
-}
 
 impl<M: Manager> Worker<'_, M> {
     /// Sees a task through. `Ok`: fetch again, its answer says where to.
@@ -168,16 +156,6 @@ impl<M: Manager> Worker<'_, M> {
         }
     }
 
-    /// What was decided of a task before it was handed over.
-    fn show_phase(&self, task: &Id, watch: &TaskWatch, source: &AbortSource) {
-        if watch.patience.is_some() {
-            self.status.send_modify(|status| status.set_phase(TaskPhase::Last));
-        }
-        if let Some(reason) = watch.reason.clone() {
-            abort_task(task, reason, source, &self.status);
-        }
-    }
-
     /// Runs a task, and hears what is ordered and asked meanwhile.
     async fn watch_over(
         &mut self,
@@ -187,7 +165,18 @@ impl<M: Manager> Worker<'_, M> {
         interrupts: &mut Interrupts,
     ) -> TaskRun {
         let (source, mut abort) = AbortSource::new();
-        self.show_phase(&task.uuid, watch, &source);
+        let steering = TaskSteering {
+            task: &task.uuid,
+            source,
+            spool: &self.context.spool,
+            status: &self.status,
+            metrics: &self.context.metrics,
+            pauses: self.context.pauses,
+            drain_limit: self.context.timings.drain_limit,
+        };
+        // What holds at the begin counts, too: for a task that goes on it may be another thing than in an earlier life.
+        let paused = interrupts.paused().map_or(Order::Resume, Order::Pause);
+        steering.begin(paused, watch);
         let is_reported = Cell::new(false);
         let context = RunContext {
             node: &self.context.node,
@@ -211,26 +200,17 @@ impl<M: Manager> Worker<'_, M> {
             let event = tokio::select! {
                 biased;
                 run = &mut running => {
-                    watch.reason = source.reason();
+                    steering.end(&run, watch);
                     return run;
                 }
-                order = interrupts.next() => Event::Ordered(order),
-                reason = &mut asking, if !stopped => Event::Stop(reason),
-                () = until(watch.patience), if !stopped => Event::Stop(AbortReason::Shutdown),
-                notice = self.context.spool.next_notice() => Event::Noticed(notice),
+                order = interrupts.next() => TaskEvent::Ordered(order),
+                reason = &mut asking, if !stopped => TaskEvent::Stop(reason),
+                reason = steering.too_late(watch), if !stopped => TaskEvent::Stop(reason),
+                notice = self.context.spool.next_notice() => TaskEvent::Noticed(notice),
                 never = &mut warning => match never {},
             };
-            stopped |= matches!(event, Event::Stop(_));
-            info!(task = task.uuid.as_str(), "while the task runs: {event:?}");
-            if let Event::Ordered(order) = event {
-                watch.ordered(order, &source);
-            }
-            if let Some(reason) = abort_reason(event, &task.uuid) {
-                abort_task(&task.uuid, reason, &source, &self.status);
-            } else if matches!(watch.after, State::Leaving(_)) && watch.patience.is_none() {
-                watch.patience = Some(Instant::now() + self.context.timings.drain_limit);
-                self.status.send_modify(|status| status.set_phase(TaskPhase::Last));
-            }
+            stopped |= matches!(event, TaskEvent::Stop(_));
+            steering.hear(event, watch);
         }
     }
 }
@@ -262,12 +242,6 @@ async fn until_reported(is_reported: &Cell<bool>, asking: impl Future<Output = A
     }
 }
 
-fn abort_task(task: &Id, reason: AbortReason, source: &AbortSource, status: &watch::Sender<Status>) {
-    info!(task = task.as_str(), "ending the task: {reason}");
-    status.send_modify(|status| status.set_phase(TaskPhase::Ending(reason.clone())));
-    source.raise(reason);
-}
-
 /// The outcome as it is counted.
 fn task_end(outcome: &Outcome) -> TaskEnd {
     match outcome {
@@ -278,34 +252,11 @@ fn task_end(outcome: &Outcome) -> TaskEnd {
     }
 }
 
-/// What an event means for the task that runs.
-fn abort_reason(event: Event, running: &str) -> Option<AbortReason> {
-    match event {
-        Event::Ordered(Order::Leave(Urgency::Now)) => Some(AbortReason::Shutdown),
-        Event::Ordered(Order::Leave(Urgency::AtOnce)) => Some(AbortReason::Force),
-        Event::Ordered(
-            Order::Leave(Urgency::AfterTask) | Order::Sleep | Order::Wake | Order::Reload | Order::HandOver,
-        ) => None,
-        Event::Stop(reason) => Some(reason),
-        Event::Noticed(Notice::NotOurs(task) | Notice::Gone(task)) => {
-            (*task == *running).then_some(AbortReason::Reassigned)
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use tokio::time::timeout;
 
     use super::*;
-
-    #[test]
-    fn a_drain_lets_the_task_finish_and_a_stop_after_it_does_not() {
-        let reason = |urgency| abort_reason(Event::Ordered(Order::Leave(urgency)), "t");
-        assert_eq!(reason(Urgency::AfterTask), None);
-        assert_eq!(reason(Urgency::Now), Some(AbortReason::Shutdown));
-        assert_eq!(reason(Urgency::AtOnce), Some(AbortReason::Force));
-    }
 
     #[tokio::test(start_paused = true)]
     async fn once_its_end_is_reported_the_manager_stops_no_task() {
@@ -315,13 +266,5 @@ mod tests {
         is_reported.set(true);
         let late = timeout(Duration::from_secs(60), until_reported(&is_reported, asking())).await;
         assert!(late.is_err(), "{late:?}");
-    }
-
-    #[test]
-    fn only_a_notice_about_the_running_task_stops_it() {
-        let id = |id: &str| Id::try_from(id.to_owned()).unwrap();
-        assert_eq!(abort_reason(Event::Noticed(Notice::Gone(id("other"))), "t"), None);
-        let ours = abort_reason(Event::Noticed(Notice::NotOurs(id("t"))), "t");
-        assert_eq!(ours, Some(AbortReason::Reassigned));
     }
 }

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::departure::{Departure, RestartCode};
 use crate::outcome::RequeueReason;
+use crate::pause::PauseReason;
 use crate::protocol::WorkerStatus;
 use crate::signals::Order;
 use crate::snapshot::StateKind;
@@ -40,6 +41,8 @@ pub(crate) enum SleepReason {
     Requested(WorkerStatus),
     /// Somebody on this machine asked for it (SIGUSR1).
     Local,
+    /// This machine is not for tasks now: awake again as soon as it is.
+    Paused(PauseReason),
     /// A task was handed back: awake again as soon as a look says that its cause is gone.
     Requeued(RequeueReason),
 }
@@ -68,15 +71,18 @@ impl State {
         match (order, self) {
             (Order::Leave(_), _) => Some(Self::Leaving(Departure::Signalled)),
             // One that sleeps for a reason of its own would else wake by itself.
-            (Order::Sleep, Self::Awake | Self::Asleep(SleepReason::Requeued(_))) => {
+            (Order::Sleep, Self::Awake | Self::Asleep(SleepReason::Requeued(_) | SleepReason::Paused(_))) => {
                 Some(Self::Asleep(SleepReason::Local))
             }
+            // One that sleeps for another reason sees it when that is gone.
+            (Order::Pause(reason), Self::Awake) => Some(Self::Asleep(SleepReason::Paused(reason))),
+            (Order::Resume, Self::Asleep(SleepReason::Paused(_))) => Some(Self::Awake),
             (Order::Wake, Self::Asleep(_)) => Some(Self::Awake),
             (Order::HandOver, Self::Starting | Self::Awake | Self::Asleep(_)) => {
                 Some(Self::HandingOver(Box::new(self.clone())))
             }
             (
-                Order::Sleep | Order::Wake,
+                Order::Sleep | Order::Wake | Order::Pause(_) | Order::Resume,
                 Self::Starting | Self::Awake | Self::Asleep(_) | Self::HandingOver(_) | Self::Leaving(_),
             )
             | (Order::HandOver, Self::HandingOver(_) | Self::Leaving(_))
@@ -116,7 +122,7 @@ impl SleepReason {
     pub(crate) fn status(&self) -> WorkerStatus {
         match self {
             Self::Requested(status) => status.clone(),
-            Self::Local | Self::Requeued(_) => WorkerStatus::Asleep,
+            Self::Local | Self::Paused(_) | Self::Requeued(_) => WorkerStatus::Asleep,
         }
     }
 }
@@ -126,6 +132,7 @@ impl fmt::Display for SleepReason {
         match self {
             Self::Requested(_) => f.write_str("asked by the Manager"),
             Self::Local => f.write_str("asked on this machine"),
+            Self::Paused(reason) => reason.fmt(f),
             Self::Requeued(cause) => cause.fmt(f),
         }
     }

@@ -10,6 +10,7 @@ use super::State;
 use crate::abort::AbortReason;
 use crate::bounded::{shorten, shorten_message};
 use crate::clock;
+use crate::pause::Pause;
 use crate::process::Stray;
 use crate::progress::Progress;
 use crate::protocol::AssignedTask;
@@ -39,6 +40,8 @@ struct RunningTask {
     name: String,
     job: String,
     since: Timestamp,
+    /// Since when its programs stand still.
+    paused: Option<Timestamp>,
     /// As it was handed out: nothing is done.
     progress: Progress,
 }
@@ -65,6 +68,8 @@ pub(crate) struct StatusDetails {
     pub warm_blender: Option<WarmStatus>,
     /// Tasks that are over, and have not told the Manager everything.
     pub waiting: usize,
+    /// That this machine is not for tasks.
+    pub pause: Option<Pause>,
     /// Why the last call got no answer.
     pub trouble: Option<String>,
     /// The time since the last answer.
@@ -106,6 +111,14 @@ impl Status {
         }
     }
 
+    /// The programs of the task stand still since so long ago, or do not any more.
+    pub(super) fn stand_still(&mut self, since: Option<Duration>) {
+        if let Some(running) = &mut self.task {
+            let now = now();
+            running.paused = since.map(|ago| now.saturating_sub(in_millis(ago)).unwrap_or(now));
+        }
+    }
+
     pub(super) fn set_phase(&mut self, phase: TaskPhase) {
         let Some(task) = &mut self.task else { return };
         // An end that has begun is not taken back.
@@ -133,6 +146,7 @@ impl Status {
             last_task_ended: self.last_task,
             processes_left: details.processes_left,
             warm_blender: details.warm_blender,
+            paused: details.pause,
             updates_waiting: details.waiting,
             trouble: details.trouble.map(shorten_message),
             last_contact: details.since_answer.map(before),
@@ -176,6 +190,7 @@ impl RunningTask {
             name: shorten(name, LONGEST_NAME).into_owned(),
             job: shorten(&task.job, LONGEST_NAME).into_owned(),
             since: now(),
+            paused: None,
             progress: Progress::of(task),
         }
     }
@@ -188,6 +203,7 @@ impl RunningTask {
             name: self.name.clone(),
             job: self.job.clone(),
             since: self.since,
+            paused_since: self.paused,
             unit: estimate.unit,
             done: estimate.done,
             of: (estimate.all > 0).then_some(estimate.all),
@@ -247,6 +263,7 @@ mod tests {
             progress: None,
             processes_left: Vec::new(),
             warm_blender: None,
+            pause: None,
             waiting: 0,
             trouble: None,
             since_answer: None,

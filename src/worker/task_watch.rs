@@ -22,6 +22,8 @@ pub(super) struct TaskWatch {
     pub(super) reason: Option<AbortReason>,
     /// Until when it may run, once it is the last.
     pub(super) patience: Option<Instant>,
+    /// Since when its programs stand still.
+    pub(super) paused: Option<Instant>,
     /// A successor of this process is to go on with it.
     pub(super) to_hand_over: bool,
 }
@@ -33,6 +35,7 @@ impl TaskWatch {
             after: State::Awake,
             reason: None,
             patience: None,
+            paused: None,
             to_hand_over: false,
         }
     }
@@ -66,6 +69,7 @@ impl TaskWatch {
             patience: self
                 .patience
                 .map(|until| until.saturating_duration_since(Instant::now())),
+            paused: self.paused.map(|since| since.elapsed()),
         }
     }
 
@@ -76,6 +80,7 @@ impl TaskWatch {
             after: run.after.clone().into(),
             reason: run.reason.clone(),
             patience: run.patience.map(|left| now + left),
+            paused: run.paused.map(|ago| now.checked_sub(ago).unwrap_or(now)),
             to_hand_over: false,
         }
     }

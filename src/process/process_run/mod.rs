@@ -279,6 +279,8 @@ impl ProcessRun {
         let command = match &reason {
             AbortReason::Force => GuardCommand::Kill,
             AbortReason::StateChange
+            | AbortReason::Paused(_)
+            | AbortReason::PausedTooLong(_)
             | AbortReason::ManagerStopped(_)
             | AbortReason::Alone(_)
             | AbortReason::Reassigned

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tempfile::TempDir;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::time::Instant;
@@ -18,6 +19,7 @@ use crate::manager::push::{HintSender, Interest, hint_channel};
 use crate::manager::{Assignment, Delivery, Manager, ManagerError, ManagerInfo, Picture, PictureAnswer, Verdict};
 use crate::metrics::Metrics;
 use crate::node::{Node, Requirements};
+use crate::pause::{AskedPause, PausePolicy, PauseSwitch};
 use crate::process::idle_launcher;
 use crate::protocol::{AssignedTask, Registered, Registration, SignOn, TaskUpdate, WorkerStatus};
 use crate::report::PreviewQueue;
@@ -27,7 +29,7 @@ use crate::spool::{Limits, Spool};
 use crate::systemd::Systemd;
 use crate::task::Tools;
 use crate::timings::Timings;
-use crate::worker::{Interrupts, Introduction, Worker, WorkerContext, WorkerEnd};
+use crate::worker::{Interrupts, Introduction, PauseRules, Worker, WorkerContext, WorkerEnd};
 
 /// When, in milliseconds from the start, the Manager's push does what.
 pub(super) type Pushed = (u64, fn(&HintSender));
@@ -246,12 +248,17 @@ pub(super) async fn live_in(home: &Home, manager: &Scripted, seconds: u64, order
         metrics: Metrics::new("1").unwrap(),
         strikes: 3,
         register: false,
+        pauses: PauseRules {
+            policy: PausePolicy::Freeze,
+            limit: Duration::from_secs(3600),
+        },
         restart_code: RestartCode::parse(47).unwrap(),
         timings: timings.clone(),
     };
     let worker = Worker::new(manager, introduction, context);
-    let interrupts = Interrupts::new(orders_in, Systemd::default());
-    let script = tell_in_time(tell, orders, seconds);
+    let pauses = PauseSwitch::default();
+    let interrupts = Interrupts::new(orders_in, pauses.watch(), Systemd::default());
+    let script = tell_in_time(tell, &pauses, orders, seconds);
     tokio::select! {
         end = worker.run(interrupts, async {}) => match end {
             WorkerEnd::Left(departure) => departure,
@@ -263,7 +270,7 @@ pub(super) async fn live_in(home: &Home, manager: &Scripted, seconds: u64, order
     }
 }
 
-async fn tell_in_time(tell: UnboundedSender<Order>, orders: &[(u64, Order)], end: u64) {
+async fn tell_in_time(tell: UnboundedSender<Order>, pauses: &PauseSwitch, orders: &[(u64, Order)], end: u64) {
     let mut now = 0;
     for (at, order) in orders.iter().copied().chain([(end, Order::Leave(Urgency::Now))]) {
         // What comes at the same moment is queued before anybody can obey.
@@ -271,7 +278,17 @@ async fn tell_in_time(tell: UnboundedSender<Order>, orders: &[(u64, Order)], end
             tokio::time::sleep(Duration::from_secs(at - now)).await;
         }
         now = at;
-        tell.send(order).unwrap();
+        let asked = AskedPause {
+            since: Timestamp::UNIX_EPOCH,
+            until: None,
+        };
+        if let Order::Pause(_) = order {
+            pauses.ask(asked);
+        } else if order == Order::Resume {
+            pauses.resume();
+        } else {
+            tell.send(order).unwrap();
+        }
     }
     tokio::time::sleep(Duration::from_secs(60)).await;
 }

@@ -11,6 +11,7 @@ use super::scripted::{Scripted, echo_task, live, live_in};
 use crate::departure::Departure;
 use crate::home::{Credentials, Home};
 use crate::manager::Assignment;
+use crate::pause::PauseReason;
 use crate::protocol::WorkerStatus;
 use crate::signals::{Order, Urgency};
 
@@ -140,6 +141,46 @@ async fn orders_from_this_machine_put_it_to_sleep_and_wake_it() {
     live(&manager, 60, &[(10, Order::Sleep), (20, Order::Wake)]).await;
     assert_eq!(manager.times("now asleep"), [10_000]);
     assert_eq!(manager.times("now awake"), [0, 20_000]);
+}
+
+const PAUSE: Order = Order::Pause(PauseReason::Asked);
+
+#[tokio::test(start_paused = true)]
+async fn m1_while_its_machine_is_paused_an_idle_worker_sleeps_and_wakes_by_itself() {
+    let manager = Scripted::new();
+    live(&manager, 60, &[(10, PAUSE), (20, Order::Resume)]).await;
+    assert_eq!(manager.times("now asleep"), [10_000]);
+    assert_eq!(manager.times("now awake"), [0, 20_000]);
+    let fetches = manager.times("fetch");
+    assert!(
+        fetches.iter().all(|at| !(10_001..20_000).contains(at)),
+        "no task is asked for: {fetches:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn m1_a_wake_up_of_the_managers_is_answered_and_the_machine_has_the_last_word() {
+    let manager = Scripted::new();
+    manager.requests.borrow_mut().push_back(Ok(Some(WorkerStatus::Awake)));
+    live(&manager, 120, &[(10, PAUSE), (100, Order::Resume)]).await;
+    let (awake, asleep) = (manager.times("now awake"), manager.times("now asleep"));
+    assert!(awake.len() == 3 && asleep.len() == 2, "{awake:?} {asleep:?}");
+    assert!(awake[1] <= asleep[1] && asleep[1] < 100_000, "{awake:?} {asleep:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn m1_a_worker_that_starts_on_a_paused_machine_asks_for_no_task() {
+    let manager = Scripted::new();
+    live(&manager, 60, &[(0, PAUSE)]).await;
+    assert_eq!(manager.times("fetch").len(), 0, "{:?}", manager.words());
+    assert_eq!(manager.times("now asleep").len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn m1_a_sleep_that_was_asked_for_outlives_a_pause() {
+    let manager = Scripted::new();
+    live(&manager, 60, &[(10, PAUSE), (15, Order::Sleep), (20, Order::Resume)]).await;
+    assert_eq!(manager.times("now awake").len(), 1);
 }
 
 #[tokio::test(start_paused = true)]

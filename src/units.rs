@@ -24,7 +24,7 @@ const LEAST_MEMORY: u64 = 16 << 20;
 ///
 /// # Errors
 /// What is wrong, as the end of a sentence that starts with the key.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let expected = || format!("must be a time such as \"250ms\", \"30s\", \"2m\" or \"1h30m\", not {text:?}");
     let mut rest = text.trim();
     if !rest.is_empty() && rest.chars().all(|c| c.is_ascii_digit() || c == '.') {
@@ -57,7 +57,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 }
 
 /// Writes a duration so that [`duration`] reads the same.
-pub(super) fn duration_text(duration: Duration) -> String {
+pub(crate) fn duration_text(duration: Duration) -> String {
     let millis = duration.as_millis();
     match millis {
         0 => "0s".to_owned(),
@@ -73,7 +73,7 @@ pub(super) fn duration_text(duration: Duration) -> String {
 ///
 /// # Errors
 /// As for [`duration`].
-pub(super) fn size(text: &str) -> Result<u64, String> {
+pub(crate) fn size(text: &str) -> Result<u64, String> {
     let expected = || format!("must be a size such as \"64MiB\" or \"1GiB\", not {text:?}");
     let (number, unit) = split_number(text.trim());
     let factor: u64 = match unit.trim_start().to_ascii_lowercase().as_str() {
@@ -109,7 +109,7 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
 }
 
 /// Writes a size so that [`size`] reads the same.
-pub(super) fn size_text(bytes: u64) -> String {
+pub(crate) fn size_text(bytes: u64) -> String {
     let units = [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")];
     let whole = |(shift, _): &(u32, &str)| bytes > 0 && bytes.is_multiple_of(1 << shift);
     match units.into_iter().find(whole) {
@@ -122,7 +122,7 @@ pub(super) fn size_text(bytes: u64) -> String {
 ///
 /// # Errors
 /// As for [`size`].
-pub(super) fn memory_limit(text: &str) -> Result<MemoryLimit, String> {
+pub(crate) fn memory_limit(text: &str) -> Result<MemoryLimit, String> {
     let Some(number) = text.trim().strip_suffix('%') else {
         return match size(text)? {
             bytes if bytes < LEAST_MEMORY => Err(format!("must be at least {}, not {text}", size_text(LEAST_MEMORY))),
@@ -136,7 +136,7 @@ pub(super) fn memory_limit(text: &str) -> Result<MemoryLimit, String> {
 }
 
 /// Writes such a limit so that [`memory_limit`] reads the same.
-pub(super) fn memory_limit_text(limit: MemoryLimit) -> String {
+pub(crate) fn memory_limit_text(limit: MemoryLimit) -> String {
     match limit {
         MemoryLimit::Bytes(bytes) => size_text(bytes),
         MemoryLimit::Percent(percent) => format!("{percent}%"),
