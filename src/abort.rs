@@ -190,7 +190,6 @@ impl Abort {
 
     /// Waits until programs are to stand still, or are not to any more, while the other `is_known`; returns which. Cancel
     /// safe, and beside any other wait.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the process room is to listen"))]
     pub(crate) fn pause_other_than(&self, is_known: bool) -> impl Future<Output = bool> + use<> {
         let mut raised = self.0.clone();
         async move {
@@ -198,6 +197,19 @@ impl Abort {
                 Ok(now) => now.is_paused,
                 Err(_) => std::future::pending().await,
             }
+        }
+    }
+
+    /// Waits for `time`, that left out in which programs stand still: it is for waiting for one. Cancel safe.
+    pub(crate) async fn unpaused(&self, time: Duration) {
+        let mut left = time;
+        loop {
+            self.pause_other_than(true).await;
+            let begun = Instant::now();
+            if timeout(left, self.pause_other_than(false)).await.is_err() {
+                return;
+            }
+            left = left.saturating_sub(begun.elapsed());
         }
     }
 
@@ -280,6 +292,28 @@ mod tests {
         source.pause(true);
         assert!(
             timeout(Duration::from_secs(60), abort.pause_other_than(false))
+                .await
+                .is_err()
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn m6_time_in_which_programs_stand_still_is_no_time_that_is_waited() {
+        let (source, abort) = AbortSource::new();
+        let begun = Instant::now();
+        let pauses = async {
+            for _ in 0..3 {
+                sleep(Duration::from_secs(2)).await;
+                source.pause(true);
+                sleep(Duration::from_secs(100)).await;
+                source.pause(false);
+            }
+        };
+        tokio::join!(abort.unpaused(Duration::from_secs(10)), pauses);
+        assert_eq!(begun.elapsed().as_secs(), 310);
+        source.pause(true);
+        assert!(
+            timeout(Duration::from_secs(99), abort.unpaused(Duration::ZERO))
                 .await
                 .is_err()
         );

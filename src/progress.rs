@@ -232,6 +232,15 @@ pub(crate) fn precise(time: Duration) -> String {
     }
 }
 
+/// ` (and 12 min 5 s paused)`, behind how long something took; empty where it never was.
+pub(crate) fn and_paused(time: Duration) -> String {
+    if time.is_zero() {
+        String::new()
+    } else {
+        format!(" (and {} paused)", precise(time))
+    }
+}
+
 /// A time that is only estimated, rounded up: `40 s`, `12 min`, `3 h 30 min`, `2 d 4 h`.
 fn rough(time: Duration) -> String {
     let seconds = time.as_secs() + u64::from(time.subsec_nanos() > 0);

@@ -259,7 +259,10 @@ mod tests {
 
     #[test]
     fn k1_what_each_earlier_version_wrote_is_read_and_what_a_later_one_adds_passed_over() {
-        let recorded = [include_str!("handed/version-1.json")];
+        let recorded = [
+            include_str!("handed/version-1.json"),
+            include_str!("handed/version-2.json"),
+        ];
         assert_eq!(recorded.len(), handover::VERSION as usize);
         for text in recorded {
             let mut value: Value = serde_json::from_str(text).unwrap();

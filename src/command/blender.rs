@@ -17,6 +17,7 @@ use crate::blocking::run_blocking_within;
 use crate::crash_report;
 use crate::outcome::{Incomplete, Outcome};
 use crate::process::{Finished, OutputLine};
+use crate::progress::and_paused;
 use crate::report::TaskLog;
 use crate::warm::{Eligible, WarmEnd, WarmTask};
 
@@ -192,8 +193,9 @@ fn log_rendered(finished: &Finished, tasks: u32, context: &mut CommandContext<'_
         _ => format!("which was kept from the task before; it has rendered {tasks} tasks"),
     };
     context.log.line(&format!(
-        "pid={pid} rendered this in {:.2} s, {:.2} s of CPU time: a Blender {which}",
+        "pid={pid} rendered this in {:.2} s{}, {:.2} s of CPU time: a Blender {which}",
         usage.wall.as_secs_f64(),
+        and_paused(usage.frozen),
         usage.cpu.as_secs_f64(),
     ));
 }

@@ -29,6 +29,7 @@ use crate::process::{
     Exit, Finished, HandedRun, KillSequence, OpenFile, OutputLine, ProcessEvent, ProcessSpec, RunEnd, StartError,
     Stray, Strays, Usage,
 };
+use crate::progress::and_paused;
 use crate::report::{TaskLog, size};
 
 /// The program's own words are longer than any kernel takes them.
@@ -130,6 +131,7 @@ impl CommandProgram {
                 on_line(line, *log);
             }
             ProcessEvent::LeftRunning(strays) => log.line(&left_running(strays)),
+            ProcessEvent::NotFrozen(strays) => log.line(&not_frozen(strays)),
         };
         match handed {
             Some(handed) => tools.launcher.take_over(handed, abort, &mut on_event).await,
@@ -206,6 +208,13 @@ fn left_running(strays: &[Stray]) -> String {
     )
 }
 
+fn not_frozen(strays: &[Stray]) -> String {
+    format!(
+        "cannot be paused, and run on, as they are another user's: {}",
+        names(strays)
+    )
+}
+
 /// What the log says of a program that ended, whatever its exit.
 pub(super) fn log_end(finished: &Finished, context: &mut CommandContext<'_>) {
     let Finished {
@@ -242,12 +251,18 @@ pub(super) fn log_strays(strays: &Strays, context: &mut CommandContext<'_>) {
 
 /// How a program ended and what it used, in one line.
 pub(crate) fn end_summary(finished: &Finished) -> String {
-    let Usage { wall, cpu, peak_rss } = finished.usage;
+    let Usage {
+        wall,
+        frozen,
+        cpu,
+        peak_rss,
+    } = finished.usage;
     format!(
-        "pid={} {} after {:.1} s, {:.1} s of CPU time, peak memory {}",
+        "pid={} {} after {:.1} s{}, {:.1} s of CPU time, peak memory {}",
         finished.pid,
         describe_exit(&finished.exit),
         wall.as_secs_f64(),
+        and_paused(frozen),
         cpu.as_secs_f64(),
         size(peak_rss)
     )

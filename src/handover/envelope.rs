@@ -9,10 +9,12 @@
 use serde::{Deserialize, Serialize};
 
 /// The version that this program writes. It reads each from 1 on.
-pub(crate) const VERSION: u32 = 1;
+///
+/// 2: a program may stand still, and is to be told to go on (`process/process_run/handed.rs`).
+pub(crate) const VERSION: u32 = 2;
 
 /// The oldest version whose programs read what this one writes.
-pub(crate) const OLDEST_READER: u32 = 1;
+pub(crate) const OLDEST_READER: u32 = 2;
 
 /// The state as it travels.
 #[derive(Debug, Serialize, Deserialize)]

@@ -35,7 +35,10 @@ impl Launcher {
         let mut lines = Vec::new();
         let mut on_event = |event: ProcessEvent<'_>| match event {
             ProcessEvent::Line(line) if lines.len() < LINES_KEPT => lines.push(line.text.to_owned()),
-            ProcessEvent::Line(_) | ProcessEvent::Started { .. } | ProcessEvent::LeftRunning(_) => {}
+            ProcessEvent::Line(_)
+            | ProcessEvent::Started { .. }
+            | ProcessEvent::LeftRunning(_)
+            | ProcessEvent::NotFrozen(_) => {}
         };
         let finished = {
             let mut running = pin!(self.run(spec, &mut abort, &mut on_event));

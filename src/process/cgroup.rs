@@ -173,9 +173,21 @@ impl Cgroup {
         self.0.join("memory.events")
     }
 
-    /// Keeps its members from doing anything, forking included, until they are killed. Since Linux 5.2.
-    pub(super) fn freeze(&self) {
-        fs::write(self.0.join("cgroup.freeze"), "1").ok();
+    /// Keeps its members from doing anything, forking included, until they are killed or [thawed](Self::thaw). Returns
+    /// whether the kernel has taken the order, which it does since Linux 5.2.
+    pub(super) fn freeze(&self) -> bool {
+        fs::write(self.0.join("cgroup.freeze"), "1").is_ok()
+    }
+
+    /// Lets its members go on.
+    pub(super) fn thaw(&self) {
+        // It may be gone, with all its members.
+        fs::write(self.0.join("cgroup.freeze"), "0").ok();
+    }
+
+    /// Whether all its members stand still. A process that hangs in the kernel does not yet, and none of an empty group.
+    pub(super) fn is_frozen(&self) -> bool {
+        self.has_event("frozen 1")
     }
 
     /// The file that kills its members when `1` is written to it (see [`kill`](super::kill)). Since Linux 5.14.
@@ -185,17 +197,26 @@ impl Cgroup {
 
     /// Whether a process in it, or in a group below it, lives.
     pub(super) fn is_populated(&self) -> bool {
+        self.has_event("populated 1")
+    }
+
+    fn has_event(&self, event: &str) -> bool {
         let events = fs::read_to_string(self.0.join("cgroup.events")).unwrap_or_default();
-        events.lines().any(|line| line == "populated 1")
+        events.lines().any(|line| line == event)
     }
 
     /// The processes that live in it, or in a group below it.
     pub(super) fn members(&self) -> Vec<ProcessStat> {
+        let living = self.pids().into_iter().filter_map(ProcessStat::read);
+        living.filter(|stat| !stat.is_dead()).collect()
+    }
+
+    /// The numbers of all that are in it, or in a group below it.
+    pub(super) fn pids(&self) -> Vec<i32> {
         let mut found = Vec::new();
         for group in self.with_all_below() {
             let list = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
-            let pids = list.lines().filter_map(|line| line.parse().ok());
-            found.extend(pids.filter_map(ProcessStat::read).filter(|stat| !stat.is_dead()));
+            found.extend(list.lines().filter_map(|line| line.parse::<i32>().ok()));
         }
         found
     }

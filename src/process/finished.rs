@@ -24,6 +24,8 @@ pub(crate) enum ProcessEvent<'a> {
     /// The program has ended well, and these hold its output: they are waited for while they work. This comes at most
     /// once.
     LeftRunning(&'a [Stray]),
+    /// All is to stand still, and these run on: they are another user's. This comes at most once.
+    NotFrozen(&'a [Stray]),
 }
 
 /// What became of a program, once nothing of it is left.
@@ -67,8 +69,11 @@ pub(crate) enum Exit {
 /// What a program used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Usage {
-    /// The time from start to the program's own exit.
+    /// The time from start to the program's own exit, `frozen` left out.
     pub wall: Duration,
+    /// The time in which it stood still.
+    #[serde(default)]
+    pub frozen: Duration,
     /// User and system time of the program and of every descendant that was waited for.
     pub cpu: Duration,
     /// Bytes of the largest process, or of all together where the program had a control group of its own.

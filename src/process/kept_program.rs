@@ -137,6 +137,11 @@ impl KeptProgram {
         Duration::from_millis(ticks.saturating_mul(10))
     }
 
+    /// How long it has stood still so far.
+    pub(crate) fn frozen(&self) -> Duration {
+        self.run.frozen()
+    }
+
     /// Ends it without grace, and sees it gone.
     ///
     /// # Errors

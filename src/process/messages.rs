@@ -81,6 +81,10 @@ pub(super) enum GuardCommand {
     Kill,
     /// The end of the program is on disk, or of no interest any more: leave.
     Release,
+    /// Have all stand still, as soon as the program runs; what is being ended does not.
+    Freeze,
+    /// Let all go on.
+    Thaw,
 }
 
 /// A message from the guard to the worker.
@@ -95,6 +99,8 @@ pub(super) enum GuardMessage {
     Exited(ExitReport),
     /// The program has ended well, and these hold its output: they are waited for while they work. It is sent once.
     LeftRunning(Vec<Stray>),
+    /// These cannot be frozen: they are another user's. It is sent once.
+    NotFrozen(Vec<Stray>),
     /// Nothing follows this.
     Final(FinalMessage),
 }
@@ -238,6 +244,8 @@ impl GuardCommand {
             Self::Terminate => b'c',
             Self::Kill => b'f',
             Self::Release => b't',
+            Self::Freeze => b'p',
+            Self::Thaw => b'r',
         }
     }
 
@@ -247,6 +255,8 @@ impl GuardCommand {
             b'c' => Some(Self::Terminate),
             b'f' => Some(Self::Kill),
             b't' => Some(Self::Release),
+            b'p' => Some(Self::Freeze),
+            b'r' => Some(Self::Thaw),
             _ => None,
         }
     }

@@ -160,12 +160,14 @@ fn l10_guards_and_workers_of_each_version_understand_each_other() {
         (b'c', GuardCommand::Terminate),
         (b'f', GuardCommand::Kill),
         (b't', GuardCommand::Release),
+        (b'p', GuardCommand::Freeze),
+        (b'r', GuardCommand::Thaw),
     ];
     for (byte, command) in commands {
         assert_eq!((command.byte(), GuardCommand::from_byte(byte)), (byte, Some(command)));
     }
     assert_eq!(GuardCommand::from_byte(b'z'), None);
-    let usage = r#""usage":{"wall":{"secs":1,"nanos":0},"cpu":{"secs":0,"nanos":5},"peak_rss":7}"#;
+    let usage = r#""usage":{"wall":{"secs":1,"nanos":0},"frozen":{"secs":0,"nanos":0},"cpu":{"secs":0,"nanos":5},"peak_rss":7}"#;
     let strays = r#""strays":{"ended":[],"unkillable":[]},"output_held":false,"writing":[]"#;
     let ended = format!(r#"{{"status":0,"asked":false,"oom":false,{usage},{strays}}}"#);
     let recorded = [
@@ -173,6 +175,7 @@ fn l10_guards_and_workers_of_each_version_understand_each_other() {
         r#""CommandReceived""#.to_owned(),
         format!(r#"{{"Exited":{ended}}}"#),
         r#"{"LeftRunning":[{"pid":8,"name":"x"}]}"#.to_owned(),
+        r#"{"NotFrozen":[{"pid":8,"name":"x"}]}"#.to_owned(),
         r#"{"Final":{"NotForked":{"errno":11}}}"#.to_owned(),
         r#"{"Final":{"NotStarted":{"errno":2}}}"#.to_owned(),
         r#"{"Final":"NotOnPath"}"#.to_owned(),
@@ -180,9 +183,18 @@ fn l10_guards_and_workers_of_each_version_understand_each_other() {
     ];
     for text in recorded {
         let later = frame(br#"{"OfALaterVersion":{"x":1}}"#).unwrap();
-        let mut messages = MessageBuffer([later, frame(text.as_bytes()).unwrap()].concat());
-        let read = messages.next().unwrap().unwrap();
-        assert_eq!(serde_json::to_string(&read).unwrap(), text);
+        // Before programs were frozen, no guard told how long.
+        let earlier = text.replace(r#""frozen":{"secs":0,"nanos":0},"#, "");
+        let frames = [
+            later,
+            frame(text.as_bytes()).unwrap(),
+            frame(earlier.as_bytes()).unwrap(),
+        ];
+        let mut messages = MessageBuffer(frames.concat());
+        for _ in 0..2 {
+            let read = messages.next().unwrap().unwrap();
+            assert_eq!(serde_json::to_string(&read).unwrap(), text);
+        }
     }
     let mut messages = MessageBuffer(frame(b"no message").unwrap());
     assert!(messages.next().is_err());

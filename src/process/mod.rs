@@ -10,7 +10,7 @@
 //!
 //! In the worker: `launcher` starts a guard, `process_run` talks with it, `line_splitter` makes lines of the output,
 //! `reaper` and `children` wait for guards, `predecessors` ends what an earlier life left. In the guard: `guard`, `kill_sequence`.
-//! In both: `messages`, `channel`, `procfs`, `walk`, `sweep`, `cgroup`, `mark`, `end_note`. The guard ends a tree, and the worker
+//! In both: `messages`, `channel`, `procfs`, `walk`, `stopped_tree`, `sweep`, `run_clock`, `cgroup`, `mark`, `end_note`. The guard ends a tree, and the worker
 //! only what a guard could not. Every SIGKILL is sent from `kill`.
 
 mod captured;
@@ -34,7 +34,9 @@ mod predecessors;
 mod process_run;
 mod procfs;
 mod reaper;
+mod run_clock;
 mod spec;
+mod stopped_tree;
 mod stray;
 mod sweep;
 mod wait_status;

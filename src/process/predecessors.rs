@@ -114,11 +114,15 @@ pub(crate) fn is_stopped(pid: i32) -> bool {
     ProcessStat::read(pid).is_some_and(|stat| stat.is_stopped())
 }
 
-/// Ends a control group of a predecessor, and returns its members.
+/// Ends a control group of a predecessor, which may be frozen, and returns its members.
 fn end_group(group: &Cgroup) -> Vec<Stray> {
-    let members = group.members().iter().map(Stray::from).collect();
+    let members = group.members();
     kill::control_group(group);
-    members
+    for stat in &members {
+        // Before Linux 5.14 that was nothing.
+        kill::process_that_began(stat.pid, stat.start);
+    }
+    members.iter().map(Stray::from).collect()
 }
 
 /// Ends the processes that bear the mark now, and returns them.

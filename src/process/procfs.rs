@@ -83,6 +83,20 @@ impl ProcessStat {
         self.state == b'T'
     }
 
+    /// Whether none of its threads runs before a SIGCONT or its tracer lets it: a stopped process whose threads still are
+    /// on their way to that can notice what happens to others.
+    pub(super) fn stands_still(&self) -> bool {
+        let still = |state: u8| matches!(state, b'T' | b't' | b'Z' | b'X');
+        if self.threads <= 1 {
+            return still(self.state);
+        }
+        let threads = fs::read_dir(format!("/proc/{}/task", self.pid)).into_iter().flatten();
+        threads
+            .flatten()
+            .filter_map(|thread| Self::parse(&fs::read(thread.path().join("stat")).ok()?))
+            .all(|thread| still(thread.state))
+    }
+
     /// Whether the process is stopped for the one that traces it.
     pub(super) fn is_held_by_tracer(&self) -> bool {
         self.state == b't'

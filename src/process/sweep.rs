@@ -4,18 +4,12 @@
 //! code, to what a guard leaves behind that died itself.
 //!
 //! ```text
-//! stop_children: SIGSTOP every direct child ─┬─ one was new: reap, and again at once
-//!                                            └─ none: stop_all: stop and name every new one ─┬─ one was new: again
-//!                                                                                            └─ none: SIGKILL
+//! rounds of a StoppedTree, in which each new one is stopped and named ─── all were seen: SIGKILL
 //! rounds go on until the caller's waitpid answers ECHILD
 //! ```
 //!
-//! Processes are stopped first, because a stopped process neither forks nor restarts what was killed beside it: a fork
-//! is refused while a signal is pending, so each process that is caught is caught with the children it has. A signal to
-//! a group is atomic against forks in it. A process that forks, calls `setsid` and exits, over and over, lives for a
-//! fraction of a millisecond, but always comes back to us as a direct child: those are stopped without being looked at
-//! first, a few microseconds each. Looking costs ten times that, and with more than a thousand such processes was seen
-//! to lose: the dead piled up unreaped until the machine had no process number left.
+//! What is stopped before it is killed cannot restart what was killed beside it. A signal to a group is atomic against
+//! forks in it.
 //!
 //! Where the program has a control group of its own, that is frozen first, so that the first look finds every process,
 //! and it is killed in one write. Only then is an empty group a proof too.
@@ -30,9 +24,10 @@ use nix::unistd::{Pid, getpgrp};
 use super::cgroup::Cgroup;
 use super::kill::{self, KillOutcome};
 use super::open_files::{OpenFile, OpenFiles};
-use super::procfs::{ChildLookup, Reaped, now};
+use super::procfs::{Reaped, now};
+use super::stopped_tree::{Sight, StoppedTree};
 use super::stray::Stray;
-use super::walk::{direct_children, hidden_child, walk};
+use super::walk::{hidden_child, walk};
 
 /// How many strays are told apart by name; of a fork bomb nobody reads more.
 pub(super) const NAMED_AT_MOST: usize = 100;
@@ -58,10 +53,7 @@ pub(super) struct Sweep {
     began: Duration,
     next: Duration,
     pause: Duration,
-    /// The direct children of the last round.
-    direct: HashSet<i32>,
-    /// The processes that were stopped, by pid and start.
-    seen: HashSet<(i32, u64)>,
+    tree: StoppedTree,
     groups: HashSet<i32>,
     cgroups: Vec<Cgroup>,
     named: Vec<Stray>,
@@ -78,8 +70,7 @@ impl Sweep {
             began: now,
             next: now,
             pause: SHORTEST_PAUSE,
-            direct: HashSet::new(),
-            seen: HashSet::new(),
+            tree: StoppedTree::default(),
             groups: HashSet::new(),
             cgroups: Vec::new(),
             named: Vec::new(),
@@ -121,7 +112,7 @@ impl Sweep {
         if begin < self.next {
             return self.next - begin;
         }
-        if self.stop_children(spare) || reaped == Reaped::MaybeMore || self.stop_all(spare) {
+        if !self.stop_all(reaped, spare) {
             return Duration::ZERO;
         }
         self.kill_all(spare);
@@ -167,22 +158,17 @@ impl Sweep {
         &self.left
     }
 
-    /// Stops the direct children. Returns whether one of them was new.
-    fn stop_children(&mut self, spare: &dyn Fn(i32) -> bool) -> bool {
-        let direct: HashSet<i32> = direct_children(&ChildLookup::new(), spare).into_iter().collect();
-        stop_each(&direct);
-        let any_is_new = !direct.is_subset(&self.direct);
-        self.direct = direct;
-        any_is_new
-    }
-
-    /// Stops everything below this process. Returns whether a process was new.
-    fn stop_all(&mut self, spare: &dyn Fn(i32) -> bool) -> bool {
-        let known = self.seen.len();
+    /// Stops everything below this process. Returns whether all have been seen.
+    fn stop_all(&mut self, reaped: Reaped, spare: &dyn Fn(i32) -> bool) -> bool {
         let own_group = getpgrp().as_raw();
-        walk(spare, &mut |handle, stat| {
-            if !self.seen.insert((stat.pid, stat.start)) {
-                return ControlFlow::Continue(());
+        let mut tree = std::mem::take(&mut self.tree);
+        let all_were_seen = tree.round(reaped, spare, &mut |handle, stat, sight| {
+            if sight == Sight::Known {
+                // Another one may have let it go on before it was stopped itself.
+                if !stat.is_stopped() {
+                    handle.send(Signal::SIGSTOP).ok();
+                }
+                return;
             }
             if stat.group > 1 && stat.group != own_group {
                 self.add_group(stat.group);
@@ -193,22 +179,22 @@ impl Sweep {
             if self.named.len() < NAMED_AT_MOST {
                 self.named.push(stat.into());
             }
-            ControlFlow::Continue(())
         });
-        self.seen.len() > known
+        self.tree = tree;
+        all_were_seen
     }
 
     fn kill_all(&mut self, spare: &dyn Fn(i32) -> bool) {
         self.cgroups.iter().for_each(kill::control_group);
         self.groups.drain().for_each(kill::group);
-        kill::children(&self.direct);
+        kill::children(self.tree.direct());
         let (mut left, mut refused) = (Vec::<Stray>::new(), false);
         walk(spare, &mut |handle, stat| {
             refused |= kill::process(handle) == KillOutcome::Refused;
             left.push(stat.into());
             ControlFlow::Continue(())
         });
-        for pid in &self.direct {
+        for pid in self.tree.direct() {
             if left.iter().all(|one| one.pid != *pid)
                 && let Some(hidden) = hidden_child(*pid)
             {
@@ -224,14 +210,5 @@ impl Sweep {
         }
         left.truncate(NAMED_AT_MOST);
         (self.left, self.refused) = (left, refused);
-    }
-}
-
-/// Stops direct children. It is safe by number: a direct child keeps its pid until we ourselves reap it, and we do not
-/// in between.
-fn stop_each(direct: &HashSet<i32>) {
-    for pid in direct {
-        // Another user's is found, and said, when it is killed by handle.
-        send_signal(Pid::from_raw(*pid), Signal::SIGSTOP).ok();
     }
 }

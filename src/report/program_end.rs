@@ -28,6 +28,7 @@ pub(super) fn program_end(name: &str, finished: &Finished, kept_task: Option<u32
         signal,
         oom,
         wall_ms: millis(finished.usage.wall),
+        paused_ms: millis(finished.usage.frozen),
         cpu_ms: millis(finished.usage.cpu),
         peak_memory: finished.usage.peak_rss,
         strays: names(&finished.strays.ended),

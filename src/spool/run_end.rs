@@ -62,8 +62,11 @@ pub(crate) struct ProgramEnd {
     pub signal: Option<i32>,
     /// The kernel sent that signal because the memory ran out.
     pub oom: bool,
-    /// Milliseconds from start to exit.
+    /// Milliseconds from start to exit, `paused_ms` left out.
     pub wall_ms: u64,
+    /// Milliseconds in which it stood still.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub paused_ms: u64,
     /// Milliseconds of user and system time, descendants included.
     pub cpu_ms: u64,
     /// Bytes.

@@ -9,6 +9,7 @@
 
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde::Serialize;
@@ -17,6 +18,7 @@ use super::table;
 use crate::cli::HistoryArguments;
 use crate::home::{LockHolder, spool_of};
 use crate::printable::escape_line;
+use crate::progress::and_paused;
 use crate::spool::{Cause, LineCount, LogSpan, ProgramEnd, ReportState, StoredTask, list};
 use crate::{clock, files};
 
@@ -264,11 +266,12 @@ impl<'a> HistoryRow<'a> {
 /// A program in one line.
 fn program_line(program: &ProgramEnd) -> String {
     let mut text = format!(
-        "{} (pid {}): exit {}, {}, {} of CPU time, peak memory {} MB",
+        "{} (pid {}): exit {}, {}{}, {} of CPU time, peak memory {} MB",
         escape_line(&program.program),
         program.pid,
         exit(program),
         seconds(program.wall_ms),
+        and_paused(Duration::from_millis(program.paused_ms)),
         seconds(program.cpu_ms),
         program.peak_memory / 1_000_000
     );

@@ -20,7 +20,7 @@ use std::time::{Duration, SystemTime};
 use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 use super::driver::{Answer, Ready, Request, receive};
 use super::key::{FileId, Key};
@@ -130,12 +130,14 @@ impl KeptBlender {
         let mut on_event = |event: ProcessEvent<'_>| match event {
             ProcessEvent::Started { pid: started } => *pid = started,
             ProcessEvent::Line(line) => output.borrow_mut().line(*pid, line),
-            ProcessEvent::LeftRunning(_) => {}
+            ProcessEvent::LeftRunning(_) | ProcessEvent::NotFrozen(_) => {}
         };
+        let held = abort.clone();
         let answer = unless_aborted(abort.clone(), channel, async |channel| {
             let mut answer = pin!(receive::<Ready>(channel));
-            if let Ok(answer) = timeout(HOLD, &mut answer).await {
-                return answer;
+            tokio::select! {
+                answer = &mut answer => return answer,
+                () = held.unpaused(HOLD) => {}
             }
             output.borrow_mut().open();
             answer.await
@@ -162,11 +164,11 @@ impl KeptBlender {
         on_line: LineHandler<'_>,
     ) -> Result<Finished, Unusable> {
         self.program.forget_peak();
-        let (began, before) = (Instant::now(), self.program.processor_time());
+        let (began, before) = (self.time(), self.program.processor_time());
         let libraries = match self.answered(request, abort, on_line).await {
             Ok(libraries) => libraries,
             Err(mut unusable) => {
-                unusable.leave_out(before, began.elapsed());
+                unusable.leave_out(before, self.usage_since(began));
                 return Err(unusable);
             }
         };
@@ -179,15 +181,30 @@ impl KeptBlender {
         self.tasks += 1;
         self.note_libraries(&libraries, abort).await;
         let cpu = self.program.processor_time().saturating_sub(before);
-        let wall = began.elapsed();
+        let time = self.usage_since(began);
         Ok(Finished {
             pid: self.pid,
             exit: Exit::Success,
-            usage: Usage { wall, cpu, peak_rss },
+            usage: Usage { cpu, peak_rss, ..time },
             strays,
             output_held: false,
             writing: Vec::new(),
         })
+    }
+
+    /// A moment, and how long it had stood still by then.
+    fn time(&self) -> (Instant, Duration) {
+        (Instant::now(), self.program.frozen())
+    }
+
+    /// The time that was used since, and no more.
+    fn usage_since(&self, (began, before): (Instant, Duration)) -> Usage {
+        let frozen = self.program.frozen().saturating_sub(before);
+        Usage {
+            wall: began.elapsed().saturating_sub(frozen),
+            frozen,
+            ..Usage::default()
+        }
     }
 
     /// Has the frames rendered, and returns the libraries of the file.
@@ -209,12 +226,16 @@ impl KeptBlender {
                 is_complete.notify_one();
             }
         };
+        let waiting = abort.clone();
         let work = unless_aborted(abort.clone(), &mut self.channel, async |channel| {
             request.send(channel).await?;
             let answer = receive::<Answer>(channel).await?;
-            let words = timeout(LAST_WORDS, is_complete.notified()).await;
-            words.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "its output has no end"))?;
-            Ok::<_, io::Error>(answer)
+            tokio::select! {
+                () = is_complete.notified() => Ok::<_, io::Error>(answer),
+                () = waiting.unpaused(LAST_WORDS) => {
+                    Err(io::Error::new(io::ErrorKind::TimedOut, "its output has no end"))
+                }
+            }
         });
         let answer = match self.program.attend(work, abort, &mut on_event).await {
             Attended::Done(answer) => answer,

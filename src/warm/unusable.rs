@@ -6,11 +6,9 @@ use std::fmt::Display;
 use std::io::{self, ErrorKind};
 use std::time::Duration;
 
-use tokio::time::sleep;
-
 use crate::abort::{Abort, AbortReason};
 use crate::chain::chain;
-use crate::process::{Attended, Exit, Finished, KeptProgram, OpenFile, ProcessEvent, StartError};
+use crate::process::{Attended, Exit, Finished, KeptProgram, OpenFile, ProcessEvent, StartError, Usage};
 
 /// How long a Blender whose channel is closed may take to be gone.
 const QUITTING: Duration = Duration::from_secs(10);
@@ -36,11 +34,12 @@ pub(super) enum Unusable {
 }
 
 impl Unusable {
-    /// Counts for the task alone: what the Blender had used `before`, and how long the task `took`.
-    pub(super) fn leave_out(&mut self, before: Duration, took: Duration) {
+    /// Counts for the task alone: `task` is what the task took, but for the processor time, of which the Blender had used
+    /// `before`.
+    pub(super) fn leave_out(&mut self, before: Duration, task: Usage) {
         if let Self::Ended(finished) | Self::Died(finished) = self {
             finished.usage.cpu = finished.usage.cpu.saturating_sub(before);
-            finished.usage.wall = took;
+            (finished.usage.wall, finished.usage.frozen) = (task.wall, task.frozen);
         }
     }
 }
@@ -57,7 +56,9 @@ pub(super) async fn no_answer(
         error.kind(),
         ErrorKind::UnexpectedEof | ErrorKind::BrokenPipe | ErrorKind::ConnectionReset
     );
-    if is_closed && let Attended::Over(end) = program.attend(sleep(QUITTING), abort, on_event).await {
+    let waiting = abort.clone();
+    let quitting = waiting.unpaused(QUITTING);
+    if is_closed && let Attended::Over(end) = program.attend(quitting, abort, on_event).await {
         return over(end);
     }
     end_failed(program, &error.to_string(), on_event).await

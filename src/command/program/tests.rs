@@ -10,6 +10,7 @@ use crate::process::{Stray, Strays};
 fn finished(exit: Exit) -> Finished {
     let usage = Usage {
         wall: Duration::from_millis(71_040),
+        frozen: Duration::ZERO,
         cpu: Duration::from_millis(540_260),
         peak_rss: 1_234_567_890,
     };
@@ -64,6 +65,19 @@ fn a_program_that_is_killed_at_once_may_be_the_nodes_fault() {
             "command exited abnormally: killed by SIGSEGV (11)".into()
         ))
     );
+}
+
+#[test]
+fn m6_a_pause_is_told_beside_the_time_that_a_program_took() {
+    let mut ended = finished(Exit::Success);
+    let rest = "540.3 s of CPU time, peak memory 1.2 GB";
+    assert_eq!(
+        end_summary(&ended),
+        format!("pid=42 ended with code 0 after 71.0 s, {rest}")
+    );
+    ended.usage.frozen = Duration::from_secs(725);
+    let paused = format!("pid=42 ended with code 0 after 71.0 s (and 12 min 5 s paused), {rest}");
+    assert_eq!(end_summary(&ended), paused);
 }
 
 #[test]

@@ -6,6 +6,7 @@
 //! fd 0 socket ─► SpawnRequest ─► program ─► phase: Starting ─► Running ─┬─ Lingering ───┬─► Sweeping ─► final message
 //!                                                                       ├─ Draining ────┤   until ECHILD
 //!                GuardCommand ────────────────────────────────────────► └─ Terminating ─┘
+//!                 beside Starting to Draining: frozen, with a clock that stands still
 //!                end of file: the worker is gone, for whatever reason ─► Sweeping ─► EndNote
 //! fd 1 the program's output, handed on and let go       fd 2 the worker's stderr
 //! ```
@@ -16,6 +17,7 @@
 //! program, and it exits only when `waitpid` says that it has no child left.
 
 mod environment;
+mod freezer;
 mod oom;
 mod output_holders;
 mod phase;
@@ -38,6 +40,7 @@ use nix::sys::socket::{MsgFlags, recv};
 use nix::sys::stat::fstat;
 use nix::unistd::{Pid, chdir};
 
+use self::freezer::Freezer;
 use self::oom::OomCounter;
 use self::output_holders::{HoldersWait, OutputHolders};
 use self::phase::{Phase, ProgramExit};
@@ -50,7 +53,7 @@ use super::exit_report::ExitReport;
 use super::kill_sequence::KillSequence;
 use super::messages::{FinalMessage, GuardCommand, GuardMessage, SpawnOptions, SpawnRequest};
 use super::open_files::OpenFiles;
-use super::procfs::{Reaped, now, reap_some};
+use super::procfs::{Reaped, reap_some};
 use crate::clock;
 
 /// The hidden first argument that makes this binary a guard.
@@ -88,8 +91,9 @@ struct Guard {
     group: Pid,
     /// The name of the output in `/proc/PID/fd`.
     output: String,
-    /// When the guard began, on the monotonic clock.
+    /// When the guard began, on the clock of its freezer.
     began: Duration,
+    freezer: Freezer,
     /// The program's own control group, where it could have one.
     cgroup: Option<Cgroup>,
     oom: Option<OomCounter>,
@@ -124,13 +128,15 @@ impl Guard {
         if let (Some(group), Some(bytes)) = (&cgroup, request.options.memory) {
             group.limit_memory(bytes);
         }
+        let freezer = Freezer::default();
         let mut guard = Self {
             socket,
             children,
             program: Pid::from_raw(0),
             group: Pid::from_raw(0),
             output: format!("pipe:[{}]", fstat(&output)?.st_ino),
-            began: now(),
+            began: freezer.clock().now(),
+            freezer,
             oom: OomCounter::start(cgroup.as_ref()),
             cgroup,
             phase: Phase::Running,
@@ -172,6 +178,11 @@ impl Guard {
         Ok(())
     }
 
+    /// The time of all its limits, which stands still while the program does.
+    fn now(&self) -> Duration {
+        self.freezer.clock().now()
+    }
+
     fn watch(mut self) -> ExitCode {
         loop {
             let reaped = self.reap();
@@ -198,6 +209,7 @@ impl Guard {
     /// Takes children that have ended, at most so many that the rest of the loop has its turn.
     fn reap(&mut self) -> Reaped {
         reap_some(&mut |pid, status| {
+            self.freezer.look_again();
             if pid == self.program.as_raw() {
                 self.program_ended(status);
             }
@@ -205,10 +217,11 @@ impl Guard {
     }
 
     fn program_ended(&mut self, status: i32) {
-        let at = now();
+        let at = self.now();
         let exit = ProgramExit {
             status,
             wall: at.saturating_sub(self.began),
+            frozen: self.freezer.clock().frozen(),
             oom: self.oom.as_ref().is_some_and(OomCounter::has_moved),
             at,
             time: clock::unix_millis(),
@@ -228,7 +241,7 @@ impl Guard {
 
     /// What follows the program's own end, as long as there is no command.
     fn phase_after(&self, exit: ProgramExit) -> Phase {
-        let now = now();
+        let now = self.now();
         let holders = exit.is_success().then(|| OutputHolders::of(&self.output)).flatten();
         match holders {
             Some(holders) => Phase::Lingering(HoldersWait::new(&holders, self.options.linger, now)),

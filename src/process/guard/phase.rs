@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! How far a guard has come with its program: a value that only moves forward.
+//! How far a guard has come with its program: a value that only moves forward. Its moments are those of the freezer's
+//! clock. What is being ended is not frozen.
 
 use std::time::Duration;
 
@@ -46,11 +47,12 @@ pub(super) enum Phase {
 pub(super) struct ProgramExit {
     /// The status that `waitpid` gave.
     pub(super) status: i32,
-    /// How long the program ran.
+    /// How long the program ran, the time left out in which it was frozen.
     pub(super) wall: Duration,
+    pub(super) frozen: Duration,
     /// The kernel had killed for want of memory by then.
     pub(super) oom: bool,
-    /// When it ended, on the monotonic clock.
+    /// When it ended, on the clock of the freezer.
     pub(super) at: Duration,
     /// When it ended, in milliseconds since 1970.
     pub(super) time: u64,

@@ -14,7 +14,6 @@ use super::usage::usage;
 use crate::process::end_note::EndNote;
 use crate::process::exit_report::ExitReport;
 use crate::process::messages::{FinalMessage, GuardCommand, GuardMessage};
-use crate::process::procfs::now;
 use crate::process::stray::{Stray, Strays};
 
 impl Guard {
@@ -56,14 +55,13 @@ impl Guard {
             .filter(|stray| !unkillable.contains(stray))
             .cloned()
             .collect();
-        let wall = self
-            .exit
-            .map_or_else(|| now().saturating_sub(self.began), |exit| exit.wall);
+        let so_far = || (self.now().saturating_sub(self.began), self.freezer.clock().frozen());
+        let (wall, frozen) = self.exit.map_or_else(so_far, |exit| (exit.wall, exit.frozen));
         ExitReport {
             status: self.exit.map(|exit| exit.status),
             asked: self.was_asked,
             oom: self.exit.is_some_and(|exit| exit.oom),
-            usage: usage(wall, self.cgroup.as_ref()),
+            usage: usage((wall, frozen), self.cgroup.as_ref()),
             strays: Strays { ended, unkillable },
             output_held,
             writing: self.phase.writing(self.writing.clone()),

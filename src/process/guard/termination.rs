@@ -23,15 +23,20 @@ use crate::process::walk::walk;
 impl Guard {
     pub(super) fn handle_command(&mut self, command: GuardCommand) {
         // An exit that came first stands, whatever command comes in the same instant; but not while what it left works.
-        self.was_asked |= self.exit.is_none() || matches!(self.phase, Phase::Lingering(_));
+        self.was_asked |= matches!(command, GuardCommand::Terminate | GuardCommand::Kill)
+            && (self.exit.is_none() || matches!(self.phase, Phase::Lingering(_)));
         match (&self.phase, command) {
             (Phase::Sweeping { .. } | Phase::NotStarted(_), _)
-            | (Phase::Terminating { .. }, GuardCommand::Terminate) => {}
+            | (Phase::Terminating { .. }, GuardCommand::Terminate | GuardCommand::Freeze) => {}
+            (_, GuardCommand::Freeze) => self.freezer.freeze(),
+            (_, GuardCommand::Thaw) => self.freezer.thaw(),
             // It is for a guard that has sent its final message.
             (_, GuardCommand::Release) => {}
             (Phase::Running | Phase::Lingering(_), GuardCommand::Terminate) => {
+                // Who stands still hears nothing.
+                self.freezer.thaw();
                 self.phase = Phase::Terminating {
-                    escalation: Escalation::new(&self.kill_sequence, now()),
+                    escalation: Escalation::new(&self.kill_sequence, self.now()),
                     outlived: self.exit.is_some(),
                 };
             }
@@ -42,6 +47,7 @@ impl Guard {
     }
 
     fn begin_sweep(&mut self) {
+        self.freezer.leave();
         let mut sweep = Sweep::new(self.options.sweep_limits());
         if let Some(group) = self.group_of_program() {
             sweep.add_group(group);
@@ -58,7 +64,10 @@ impl Guard {
 
     /// Does what is due, and returns how long nothing will be.
     pub(super) fn advance(&mut self, reaped: Reaped) -> Duration {
-        let at = now();
+        if let Some(pause) = self.stand_still(reaped) {
+            return pause;
+        }
+        let at = self.now();
         match &self.phase {
             Phase::Terminating { outlived, .. } => self.terminate(*outlived, at, reaped),
             Phase::Lingering(_) => self.check_holders(at),

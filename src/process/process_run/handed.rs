@@ -19,6 +19,7 @@ use crate::handover::HandedFd;
 use crate::process::children::SharedChildren;
 use crate::process::exit_report::ExitReport;
 use crate::process::line_splitter::HandedLines;
+use crate::process::run_clock::RunClock;
 use crate::timings::Timings;
 
 /// A run as it travels.
@@ -38,6 +39,12 @@ pub(crate) struct HandedRun {
     /// The program has ended, like this; its guard still sees to what it left.
     exited: Option<ExitReport>,
     reason: Option<AbortReason>,
+    /// The guard was told that the program is to stand still.
+    #[serde(default)]
+    is_frozen: bool,
+    /// How long the program has stood still so far.
+    #[serde(default)]
+    frozen: Duration,
     deadlines: HandedDeadlines,
     is_noted: bool,
 }
@@ -85,6 +92,8 @@ impl ProcessRun {
                 Report::Pending | Report::Final(_) => None,
             },
             reason: self.reason,
+            is_frozen: self.clock.is_stopped(),
+            frozen: self.clock.frozen(),
             deadlines: self.deadlines.hand_over(),
             is_noted: self.is_noted,
         }))
@@ -113,6 +122,7 @@ impl ProcessRun {
             }),
             report: handed.exited.map_or(Report::Pending, Report::Exited),
             reason: handed.reason,
+            clock: RunClock::new(handed.frozen, handed.is_frozen),
             deadlines: Deadlines::take_over(handed.deadlines, timings),
             is_noted: handed.is_noted,
         })

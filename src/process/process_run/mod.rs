@@ -3,12 +3,13 @@
 //! One run of a program, seen from the worker: the conversation with its guard.
 //!
 //! ```text
-//! abort, guard (GuardLink), output (OutputReader), clocks ─► RunEvent ─► handle ─► GuardCommand?
+//! abort, pause, guard (GuardLink), output (OutputReader), clocks ─► RunEvent ─► handle ─► GuardCommand?
 //! ```
 //!
 //! The wait prefers the abort to everything and output to nothing, and between two events everybody else in the event
 //! loop has a turn: a flood of output delays neither.
 
+mod conclusion;
 mod deadlines;
 mod guard_link;
 mod handed;
@@ -16,11 +17,10 @@ mod output_reader;
 
 use std::convert::Infallible;
 use std::future::pending;
-use std::io;
 use std::pin::pin;
+use std::time::Duration;
 
-use nix::errno::Errno;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use self::deadlines::Deadlines;
 pub(super) use self::deadlines::RunLimits;
@@ -29,10 +29,10 @@ use self::guard_link::{GuardLife, LinkEvent};
 pub(crate) use self::handed::HandedRun;
 pub(super) use self::output_reader::OutputReader;
 use super::exit_report::ExitReport;
-use super::finished::{Exit, Finished, ProcessEvent, Usage};
+use super::finished::{Finished, ProcessEvent};
 use super::messages::{FinalMessage, GuardCommand, GuardMessage};
+use super::run_clock::RunClock;
 use super::spec::StartError;
-use super::wait_status::{exit_of, seems_asked_to_end};
 use crate::abort::{Abort, AbortReason};
 use crate::timings::until;
 
@@ -45,6 +45,8 @@ pub(super) struct ProcessRun {
     report: Report,
     /// The greatest reason to stop that was seen.
     reason: Option<AbortReason>,
+    /// It stands still while the guard was told that its program is to.
+    clock: RunClock,
     deadlines: Deadlines,
     /// The guard has an [`EndNote`](super::EndNote), and stays after its last message.
     is_noted: bool,
@@ -80,6 +82,8 @@ enum Report {
 #[derive(Debug)]
 enum RunEvent {
     Aborted(AbortReason),
+    /// The program is to stand still, or to go on.
+    Paused(bool),
     Guard(LinkEvent),
     /// So many bytes; none at the end.
     Output(usize),
@@ -112,6 +116,7 @@ impl ProcessRun {
             started: None,
             report: Report::Pending,
             reason: None,
+            clock: RunClock::default(),
             deadlines: Deadlines::new(limits),
             is_noted,
         }
@@ -225,10 +230,13 @@ impl ProcessRun {
         let rank = self.reason.as_ref().map_or(0, AbortReason::rank);
         let progress = self.output.progress_due();
         let due = self.deadlines.next();
+        let pause = abort.pause_other_than(self.clock.is_stopped());
+        let has_guard = !self.report.is_final() && matches!(self.guard.life(), GuardLife::Alive);
         let is_heard = self.started.is_some() || self.report.is_final() || self.guard.has_ended();
         tokio::select! {
             biased;
             reason = abort.raised_above(rank) => RunEvent::Aborted(reason),
+            is_paused = pause, if has_guard => RunEvent::Paused(is_paused),
             event = self.guard.next_event() => RunEvent::Guard(event),
             () = until(progress), if progress.is_some() => RunEvent::ProgressDue,
             count = self.output.read(), if is_heard && self.output.is_open() => RunEvent::Output(count),
@@ -239,6 +247,7 @@ impl ProcessRun {
     fn handle(&mut self, event: RunEvent, on_event: &mut dyn FnMut(ProcessEvent<'_>)) -> Option<GuardCommand> {
         match event {
             RunEvent::Aborted(reason) => return self.abort(reason),
+            RunEvent::Paused(is_paused) => return Some(self.pause(is_paused)),
             RunEvent::Guard(LinkEvent::Message(message)) => self.accept(message, on_event),
             RunEvent::Guard(LinkEvent::Closed) => self.guard.close(),
             RunEvent::Guard(LinkEvent::Ended(end)) => {
@@ -261,11 +270,14 @@ impl ProcessRun {
             GuardMessage::Started { pid } => {
                 let at = Instant::now();
                 self.started = Some(Started { pid, at });
+                // It is frozen from here on, if at all.
+                self.clock = RunClock::new(Duration::ZERO, self.clock.is_stopped());
                 on_event(ProcessEvent::Started { pid });
             }
             GuardMessage::CommandReceived => self.deadlines.answered(),
             GuardMessage::Exited(report) => self.report = Report::Exited(report),
             GuardMessage::LeftRunning(strays) => on_event(ProcessEvent::LeftRunning(&strays)),
+            GuardMessage::NotFrozen(strays) => on_event(ProcessEvent::NotFrozen(&strays)),
             GuardMessage::Final(message) => {
                 self.report = Report::Final(message);
                 self.expect_last_output();
@@ -287,6 +299,8 @@ impl ProcessRun {
             | AbortReason::Shutdown => GuardCommand::Terminate,
         };
         self.reason = Some(reason);
+        // Either command lets go on what was frozen.
+        self.clock.go_on();
         if self.report.is_final() {
             return None;
         }
@@ -297,6 +311,22 @@ impl ProcessRun {
             self.deadlines.expect_answer();
             command
         })
+    }
+
+    fn pause(&mut self, is_paused: bool) -> GuardCommand {
+        self.deadlines.expect_answer();
+        if is_paused {
+            self.clock.stop();
+            GuardCommand::Freeze
+        } else {
+            self.clock.go_on();
+            GuardCommand::Thaw
+        }
+    }
+
+    /// How long it has stood still so far.
+    pub(super) fn frozen(&self) -> Duration {
+        self.clock.frozen()
     }
 
     fn expect_last_output(&mut self) {
@@ -326,72 +356,6 @@ impl ProcessRun {
                 let is_stop = self.reason.as_ref().is_some_and(AbortReason::is_stop);
                 self.deadlines.expect_guard_end(is_stop);
             }
-        }
-    }
-
-    /// What became of the program, once the run is over.
-    ///
-    /// # Errors
-    /// When the program could not be started.
-    pub(super) async fn conclude(&self, abort: &mut Abort) -> Result<Finished, StartError> {
-        let (report, is_complete) = match &self.report {
-            Report::Final(FinalMessage::NotForked { errno }) => {
-                return Err(StartError::Guard(io::Error::from_raw_os_error(*errno)));
-            }
-            Report::Final(FinalMessage::NotStarted { errno }) => return Err(StartError::Exec(Errno::from_raw(*errno))),
-            Report::Final(FinalMessage::NotOnPath) => return Err(StartError::NotOnPath),
-            Report::Final(FinalMessage::Ended(report)) => (Some(report), true),
-            // What still held the output may have been the better part of the program.
-            Report::Exited(report) => (Some(report).filter(|report| !report.output_held), false),
-            Report::Pending => (None, false),
-        };
-        let Some(started) = self.started else {
-            return Err(match &self.reason {
-                Some(reason) => StartError::Aborted(reason.clone()),
-                None => StartError::Guard(io::Error::other("it died before the program ran")),
-            });
-        };
-        let Some(report) = report else {
-            return Ok(self.lost(started));
-        };
-        let exit = self.exit(report, abort).await;
-        let mut finished = report.clone().into_finished(started.pid, exit);
-        if !is_complete {
-            // The guard died over what the program left, which the worker has ended since.
-            finished.strays = self.guard.strays();
-        }
-        finished.output_held |= self.output.is_held();
-        Ok(finished)
-    }
-
-    /// A program that was asked to end and did is aborted, whatever it says itself. One that seems to have been asked by
-    /// another waits a moment for our own reason: a service manager that ends a whole control group may reach the
-    /// program before us.
-    async fn exit(&self, report: &ExitReport, abort: &mut Abort) -> Exit {
-        if let (true, Some(reason)) = (report.asked, &self.reason) {
-            return Exit::Aborted(reason.clone());
-        }
-        let Some(status) = report.status else { return Exit::Lost };
-        if seems_asked_to_end(status)
-            && let Ok(reason) = timeout(self.deadlines.limits.foreign_signal, abort.raised()).await
-        {
-            return Exit::Aborted(reason);
-        }
-        exit_of(status, report.oom)
-    }
-
-    /// What can be said of a program whose guard died without a report.
-    fn lost(&self, started: Started) -> Finished {
-        Finished {
-            pid: started.pid,
-            exit: self.reason.clone().map_or(Exit::Lost, Exit::Aborted),
-            usage: Usage {
-                wall: started.at.elapsed(),
-                ..Usage::default()
-            },
-            strays: self.guard.strays(),
-            output_held: self.output.is_held(),
-            writing: Vec::new(),
         }
     }
 }
