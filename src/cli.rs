@@ -194,9 +194,10 @@ pub(crate) struct StatusArguments {
     /// One JSON object instead of a line
     ///
     /// Its names stay. `state` is starting, awake, asleep or leaving; stuck, unknown or not running where no worker has answered.
-    /// `activity` is idle, running or ending, or null where that is not known. `task` has id, name, job, since, unit (frame or
-    /// step), done, of, mean_seconds, expected_end, is_last and ending, or is null. The others: why, processes_left,
-    /// updates_waiting, trouble, last_contact, last_task_ended, name, pid, version, home, manager, started, time.
+    /// `activity` is idle, running or ending, or null where that is not known. `task` has id, name, job, since, paused_since,
+    /// unit (frame or step), done, of, mean_seconds, expected_end, is_last and ending, or is null. `paused` has reason
+    /// (somebody-here or asked), since and until, or is null. The others: why, processes_left, updates_waiting, trouble, last_contact,
+    /// last_task_ended, name, pid, version, home, manager, started, time.
     #[arg(long)]
     pub json: bool,
 

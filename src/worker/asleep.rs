@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tracing::{debug, info};
 
-use super::session::{ASK_STATUS, Retry};
+use super::session::{ASK_STATUS, Deleted, Retry, Session};
 use super::{Interrupts, SleepReason, State, Worker};
 use crate::chain::chain;
 use crate::manager::push::Interest;
@@ -31,6 +31,11 @@ impl<M: Manager> Worker<'_, M> {
         // To the Manager a worker that sleeps has not finished its task, which goes to somebody else: it should hear before
         // that that it is done, or why not.
         timeout(timings.leave_flush, self.context.spool.drained()).await.ok();
+        if reason.is_own()
+            && let Some(next) = self.requested_meanwhile().await?
+        {
+            return Ok(next);
+        }
         self.tell_state(&reason.status()).await?;
         self.context.hints.set_interest(Interest::StatusRequests);
         let mut next = self.pause(reason);
@@ -56,12 +61,20 @@ impl<M: Manager> Worker<'_, M> {
         }
     }
 
+    /// Where a request of the Manager's leads that we do not know yet. To hear that we are asleep would be to it as if one for
+    /// sleep were obeyed; and it would be forgotten as soon as our own reason is gone.
+    async fn requested_meanwhile(&mut self) -> Result<Option<State>, Deleted> {
+        let ask = async |session: &Session<'_, M>| session.manager.requested_status().await;
+        let requested = self.session.insist(&ASK_STATUS, ask).await?;
+        Ok(requested.map(|status| State::requested(&status, self.context.restart_code)))
+    }
+
     /// For the next start: what the Manager would wish of a worker that slept for a reason of its own is not its wish.
     fn note_sleep(&self, reason: &SleepReason) {
         let home = self.context.home;
-        let noted = match reason {
-            SleepReason::Requested(_) | SleepReason::Local => home.forget_own_sleep(),
-            SleepReason::Paused(_) | SleepReason::Requeued(_) => home.remember_own_sleep(),
+        let noted = match reason.is_own() {
+            true => home.remember_own_sleep(),
+            false => home.forget_own_sleep(),
         };
         if let Err(error) = noted {
             debug!(error = chain(&error), "cannot note why this worker sleeps");

@@ -118,6 +118,14 @@ impl State {
 }
 
 impl SleepReason {
+    /// Whether nobody asked for it, and it is over by itself.
+    pub(super) fn is_own(&self) -> bool {
+        match self {
+            Self::Paused(_) | Self::Requeued(_) => true,
+            Self::Requested(_) | Self::Local => false,
+        }
+    }
+
     /// What the Manager is told.
     pub(crate) fn status(&self) -> WorkerStatus {
         match self {

@@ -47,6 +47,7 @@ mod orders;
 mod output;
 mod paces;
 mod page;
+mod pause;
 mod pictures;
 mod printable;
 mod processes;

@@ -161,7 +161,8 @@ async fn m1_while_its_machine_is_paused_an_idle_worker_sleeps_and_wakes_by_itsel
 #[tokio::test(start_paused = true)]
 async fn m1_a_wake_up_of_the_managers_is_answered_and_the_machine_has_the_last_word() {
     let manager = Scripted::new();
-    manager.requests.borrow_mut().push_back(Ok(Some(WorkerStatus::Awake)));
+    let requests = [Ok(None), Ok(Some(WorkerStatus::Awake))];
+    manager.requests.borrow_mut().extend(requests);
     live(&manager, 120, &[(10, PAUSE), (100, Order::Resume)]).await;
     let (awake, asleep) = (manager.times("now awake"), manager.times("now asleep"));
     assert!(awake.len() == 3 && asleep.len() == 2, "{awake:?} {asleep:?}");
@@ -289,4 +290,15 @@ async fn c10_only_a_denial_that_stands_and_a_row_that_is_gone_lead_to_a_new_regi
     live(&manager, 60, &[]).await;
     assert_eq!(manager.times("register").len(), 1);
     assert!(manager.times("register")[0] >= 15_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn m8_a_sleep_that_the_manager_asks_for_outlives_one_of_our_own() {
+    let manager = Scripted::new();
+    let asleep = || Ok(Some(WorkerStatus::Asleep));
+    manager.requests.borrow_mut().push_back(asleep());
+    live(&manager, 60, &[(10, PAUSE), (20, Order::Resume)]).await;
+    let words = manager.words();
+    assert_eq!(manager.times("now awake").len(), 1, "{words:?}");
+    assert_eq!(manager.times("now asleep").len(), 1, "{words:?}");
 }
