@@ -80,10 +80,9 @@ fn place(task: &TaskSnapshot, position: &str) -> String {
         (Unit::Step, Some(1), _) | (Unit::Step, None, 0) => "running",
         (Unit::Frame | Unit::Step, _, _) => position,
     };
-    match task.is_last {
-        true => format!("the last task, {place}"),
-        false => place.to_owned(),
-    }
+    let paused = if task.paused_since.is_some() { "paused, " } else { "" };
+    let last = if task.is_last { "the last task, " } else { "" };
+    format!("{paused}{last}{place}")
 }
 
 /// After so long; `None`: never.
