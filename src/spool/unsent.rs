@@ -88,13 +88,16 @@ impl Unsent {
         first.map_or(SendTime::Never, SendTime::At)
     }
 
-    /// Moves activity and steps into an update. The activity is the progress, where it is time to tell that.
+    /// Moves activity and steps into an update. The activity is the progress, where it is time to tell that; without one
+    /// the task stands still, and it is told [again](Self::tell_progress_again) when that is over.
     pub(super) fn take(&mut self, update: &mut ProgressUpdate, progress: Option<Progress>) {
         let now = Instant::now();
-        if let Some(progress) = progress.filter(|_| self.progress_at.is_some_and(|at| at <= now)) {
+        if self.progress_at.is_some_and(|at| at <= now) {
             self.progress_at = None;
             self.progress_told = Some(now);
-            self.activity = Some(progress.to_string());
+            if let Some(progress) = progress {
+                self.activity = Some(progress.to_string());
+            }
         }
         update.activity = self.activity.take();
         update.steps = self.steps.take();
@@ -120,5 +123,24 @@ impl Unsent {
     pub(super) fn give_back(&mut self, activity: Option<String>, steps: Option<u32>) {
         self.activity = self.activity.take().or(activity);
         self.steps = self.steps.take().or(steps);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn m2_progress_that_is_due_while_a_task_stands_still_does_not_wake_the_sender_for_ever() {
+        let mut unsent = Unsent {
+            progress_at: Some(Instant::now()),
+            ..Unsent::default()
+        };
+        let mut update = ProgressUpdate::default();
+        unsent.take(&mut update, None);
+        let timings = Timings::default();
+        assert!(update.is_empty() && matches!(unsent.send_time(1, &timings), SendTime::Never));
+        unsent.tell_progress_again();
+        assert!(matches!(unsent.send_time(1, &timings), SendTime::At(_)));
     }
 }

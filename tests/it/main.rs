@@ -26,6 +26,7 @@ mod end_notes;
 mod fighting;
 mod flush;
 mod frames;
+mod freezing;
 mod full_starts;
 mod go_files;
 mod go_updates;
