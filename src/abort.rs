@@ -188,6 +188,11 @@ impl Abort {
         }
     }
 
+    /// Whether programs are to stand still.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.0.borrow().is_paused
+    }
+
     /// Waits until programs are to stand still, or are not to any more, while the other `is_known`; returns which. Cancel
     /// safe, and beside any other wait.
     pub(crate) fn pause_other_than(&self, is_known: bool) -> impl Future<Output = bool> + use<> {

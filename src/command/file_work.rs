@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! command ── run_file_work(work) ──► thread: work(&FileWork) ─ check() between steps: aborted?
-//!    log ◄────────── lines ─────────────┘
+//!    log ◄────────── lines ─────────────┘                                   paused: waits
 //! ```
 
 use std::io;
@@ -13,6 +13,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use nix::errno::Errno;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 use tokio::time::sleep;
@@ -48,11 +49,15 @@ impl FileWork {
         self.lines.send(line).ok();
     }
 
-    /// To be called before each step that takes time or cannot be undone.
+    /// To be called before each step that takes time or cannot be undone, in the thread of the work. While the task is to
+    /// stand still it does not return.
     ///
     /// # Errors
     /// Returns the reason of an abort.
     pub(super) fn check(&self) -> Result<(), FileWorkError> {
+        if self.abort.is_paused() {
+            Handle::current().block_on(self.abort.pause_other_than(true));
+        }
         match self.abort.reason() {
             Some(reason) => Err(FileWorkError::Aborted(reason)),
             None => Ok(()),
@@ -133,6 +138,8 @@ pub(super) fn error_text(error: &io::Error) -> String {
 mod tests {
     use std::sync::mpsc::channel;
 
+    use tokio::time::timeout;
+
     use super::*;
     use crate::abort::AbortSource;
     use crate::command::tests::{RecordingLog, TestCommand};
@@ -159,6 +166,38 @@ mod tests {
         let mut test = TestCommand::new(&mut log);
         test.source.raise(AbortReason::Shutdown);
         assert_eq!(run_file_work(&mut test.context(), |_| Ok(1)).await, Ok(1));
+    }
+
+    #[tokio::test]
+    async fn m2_work_on_files_stands_still_between_two_steps_until_it_goes_on_or_is_to_end() {
+        let ways: [fn(&AbortSource); 2] = [
+            |source| source.pause(false),
+            |source| source.raise(AbortReason::Reassigned),
+        ];
+        let expected = [Ok(()), Err(Incomplete::Aborted(AbortReason::Reassigned))];
+        for (go_on, expected) in ways.into_iter().zip(expected) {
+            let (tell, mut told) = unbounded_channel();
+            let mut log = RecordingLog::default();
+            let mut test = TestCommand::new(&mut log);
+            let (source, abort) = AbortSource::new();
+            test.abort = abort;
+            source.pause(true);
+            let mut context = test.context();
+            let mut working = pin!(run_file_work(&mut context, move |work| {
+                tell.send("begun").unwrap();
+                let checked = work.check();
+                tell.send("went on").unwrap();
+                checked
+            }));
+            tokio::select! {
+                ended = &mut working => panic!("{ended:?}"),
+                begun = told.recv() => assert_eq!(begun, Some("begun")),
+            }
+            let still = timeout(Duration::from_millis(50), &mut working).await;
+            assert!(still.is_err() && told.try_recv().is_err(), "{still:?}");
+            go_on(&source);
+            assert_eq!(working.await, expected);
+        }
     }
 
     #[tokio::test]
