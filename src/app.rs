@@ -272,7 +272,7 @@ async fn live(
         never = send_reports(left, launcher, services.sender, manager) => match never {},
         never = services.pictures.run(manager, launcher) => match never {},
         never = show_status(&view, process, home) => match never {},
-        never = optional_services(services.push, services.keeper, &view, &parts.metrics, config) => match never {},
+        never = optional_services(services.optional, &view, &parts.metrics, config) => match never {},
         never = relay(signals, tell, reload, parts.pausing(view.status.clone(), config)) => match never {},
     }
 }

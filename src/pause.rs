@@ -136,7 +136,6 @@ impl PauseSwitch {
     }
 
     /// Somebody is there, or nobody is any more.
-    #[cfg_attr(not(test), expect(dead_code, reason = "presence is to tell"))]
     pub(crate) fn somebody(&self, is_here: bool) {
         self.0.send_if_modified(|known| {
             let changes = known.somebody.is_some() != is_here;

@@ -14,6 +14,7 @@ use super::status_view::StatusView;
 use crate::cli::VERSION;
 use crate::command::CommandTools;
 use crate::config::Config;
+use crate::dbus::SYSTEM_BUS;
 use crate::departure::Departure;
 use crate::home::{self, Home};
 use crate::manager::push::{HintReceiver, HintSender, hint_channel};
@@ -21,6 +22,7 @@ use crate::manager::{HttpManager, Manager};
 use crate::metrics::Metrics;
 use crate::node::Node;
 use crate::pause::PauseSwitch;
+use crate::presence::{HandedPresence, Presence, SeenHere};
 use crate::process::{Launcher, LauncherOptions, Reaper};
 use crate::report::{PreviewQueue, PreviewSender};
 use crate::scratch::{ScratchDirs, WarnedOnce};
@@ -90,6 +92,14 @@ fn warm(config: &Config, launcher: &Launcher, home: &Home) -> Option<(WarmBlende
     settings.blender.then(new)
 }
 
+/// What watches for somebody at this machine.
+fn presence(process: &Process<'_>, handed: Option<&HandedPresence>, pauses: &PauseSwitch) -> Presence {
+    let settings = &process.config.presence;
+    let bus = process.environment.get("DBUS_SYSTEM_BUS_ADDRESS");
+    let bus = bus.map_or(SYSTEM_BUS.into(), |address| address.to_string_lossy().into_owned());
+    Presence::new((&settings.sources, settings.idle), bus, handed, pauses.clone())
+}
+
 /// Where the temporary directories of tasks are made.
 pub(super) fn scratch(home: &Home) -> ScratchDirs {
     ScratchDirs {
@@ -111,6 +121,7 @@ pub(super) struct Parts {
     pub(super) metrics: Metrics,
     pub(super) askers: Askers,
     pub(super) pauses: PauseSwitch,
+    pub(super) seen_here: SeenHere,
     warm: Option<WarmBlender>,
     pub(super) started: Timestamp,
 }
@@ -120,9 +131,15 @@ pub(super) struct Services {
     pub(super) reaper: Reaper,
     pub(super) sender: Sender,
     pub(super) pictures: PreviewSender,
-    pub(super) keeper: Option<Keeper>,
     pub(super) hints: HintReceiver,
+    pub(super) optional: OptionalServices,
+}
+
+/// What the worker can do without.
+pub(super) struct OptionalServices {
     pub(super) push: HintSender,
+    pub(super) keeper: Option<Keeper>,
+    pub(super) presence: Presence,
 }
 
 impl Parts {
@@ -144,14 +161,15 @@ impl Parts {
         let (spool, sender) = Spool::of(begun.contents);
         let (previews, pictures) = PreviewQueue::new(home.dir(), &config.timings);
         let (warm, keeper) = warm(config, &launcher, &home).unzip();
+        let presence = presence(process, begun.presence.as_ref(), &begun.pauses);
         let (hints, push) = hint_channel(&config.timings);
+        let seen_here = presence.seen_here();
         let services = Services {
             reaper,
             sender,
             pictures,
-            keeper,
             hints,
-            push,
+            optional: OptionalServices { push, keeper, presence },
         };
         let parts = Self {
             home,
@@ -162,6 +180,7 @@ impl Parts {
             metrics,
             askers: begun.askers,
             pauses: begun.pauses,
+            seen_here,
             warm,
             started: begun.started,
         };

@@ -26,6 +26,7 @@ use crate::handover::HandedFd;
 use crate::home::{Credentials, HandedHome, Home};
 use crate::manager::HttpManager;
 use crate::pause::{AskedPause, PauseSwitch};
+use crate::presence::HandedPresence;
 use crate::process::Stray;
 use crate::report::HandedPicture;
 use crate::signals::{Order, Signals, all_wait, block_all};
@@ -57,6 +58,9 @@ pub(super) struct Handed {
     /// That somebody has paused this worker.
     #[serde(default)]
     paused: Option<AskedPause>,
+    /// Who was seen at this machine.
+    #[serde(default)]
+    presence: Option<HandedPresence>,
     /// Who waits to hear what became of this.
     askers: Vec<HandedFd>,
 }
@@ -92,6 +96,7 @@ impl Handed {
             survivors: parts.launcher.left_over(),
             started: parts.started,
             paused: parts.pauses.asked(),
+            presence: Some(parts.seen_here.hand_over()),
             askers: parts.askers.hand_over(),
         })
     }
@@ -113,6 +118,7 @@ pub(super) struct Beginning {
     pub(super) handed: Option<HandedLife>,
     pub(super) askers: Askers,
     pub(super) pauses: PauseSwitch,
+    pub(super) presence: Option<HandedPresence>,
     pub(super) started: Timestamp,
 }
 
@@ -178,6 +184,7 @@ impl Beginning {
             handed: None,
             askers: Askers::default(),
             pauses: PauseSwitch::with(asked),
+            presence: None,
             started: clock::timestamp_of_millis(clock::unix_millis()),
         })
     }
@@ -226,6 +233,7 @@ impl Beginning {
             }),
             askers,
             pauses: PauseSwitch::with(handed.paused),
+            presence: handed.presence,
             started: handed.started,
         })
     }

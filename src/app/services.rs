@@ -8,6 +8,7 @@ use std::future::pending;
 use tokio::sync::oneshot;
 use tracing::warn;
 
+use super::build::OptionalServices;
 use super::monitoring::monitor;
 use super::process::Process;
 use super::status_reporter::StatusReporter;
@@ -16,7 +17,7 @@ use super::{explain, live_line, status_server};
 use crate::config::Config;
 use crate::home::Home;
 use crate::manager::HttpManager;
-use crate::manager::push::{HintSender, PushListener};
+use crate::manager::push::PushListener;
 use crate::metrics::Metrics;
 use crate::process::{Launcher, Strays};
 use crate::scratch::Leftovers;
@@ -83,19 +84,19 @@ pub(super) async fn show_status(view: &StatusView<'_>, process: &Process<'_>, ho
 
 /// What the worker can do without.
 pub(super) async fn optional_services(
-    hints: HintSender,
-    keeper: Option<Keeper>,
+    services: OptionalServices,
     view: &StatusView<'_>,
     metrics: &Metrics,
     config: &Config,
 ) -> Infallible {
     let listener = config
         .push
-        .then(|| PushListener::new(hints, metrics.clone(), &config.timings));
+        .then(|| PushListener::new(services.push, metrics.clone(), &config.timings));
     tokio::select! {
         never = monitor(view, metrics, config) => never,
         never = listen(listener, view.manager) => never,
-        never = keep(keeper) => never,
+        never = keep(services.keeper) => never,
+        never = services.presence.run() => never,
         never = explain::explain_silence(view.manager) => never,
         never = explain::report_programs(&config.task_types) => never,
     }

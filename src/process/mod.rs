@@ -39,6 +39,7 @@ mod spec;
 mod stopped_tree;
 mod stray;
 mod sweep;
+mod terminals;
 mod wait_status;
 mod walk;
 
@@ -57,6 +58,7 @@ pub(crate) use process_run::HandedRun;
 pub(crate) use reaper::Reaper;
 pub(crate) use spec::{ProcessSpec, StartError};
 pub(crate) use stray::{Stray, Strays};
+pub(crate) use terminals::terminals_of_programs;
 
 /// A launcher whose reaper does not run. It is for tests that start no program, in a process whose children are other
 /// tests'.

@@ -33,6 +33,8 @@ pub(super) struct ProcessStat {
     pub(super) name: String,
     pub(super) parent: i32,
     pub(super) group: i32,
+    /// The device of its controlling terminal.
+    pub(super) terminal: Option<u64>,
     /// When the process began, in clock ticks since boot. With the pid it names a process for good.
     pub(super) start: u64,
     /// Processor time in hundredths of a second (USER_HZ, a part of the kernel's interface), rounded down.
@@ -67,6 +69,8 @@ impl ProcessStat {
             state: *fields.first()?.as_bytes().first()?,
             parent: fields.get(1)?.parse().ok()?,
             group: fields.get(2)?.parse().ok()?,
+            // 0: none. The bits are those of `st_rdev`, for devices of the kernel's first 4096 kinds.
+            terminal: fields.get(4)?.parse().ok().filter(|device| *device != 0),
             threads: fields.get(17)?.parse().ok()?,
             start: fields.get(19)?.parse().ok()?,
         })

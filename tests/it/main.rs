@@ -50,6 +50,7 @@ mod paces;
 mod page;
 mod pause;
 mod pictures;
+mod presence;
 mod printable;
 mod processes;
 mod push;

@@ -9,6 +9,7 @@
 //!                                ├─ storage    what `[node]` asks for                          ├─ Findings ─► lines, or JSON
 //!                                ├─ subject    limits, processes, service: of the worker       │
 //!                                ├─ gpu        the devices by which it is reached              │
+//!                                ├─ presence   what tells of somebody at this machine          │
 //!                                └─ programs   Blender and FFmpeg, run                         ╯
 //! ```
 //!
@@ -21,6 +22,7 @@ mod gpu;
 mod home;
 mod limits;
 mod manager;
+mod presence;
 mod processes;
 mod programs;
 mod report;
@@ -73,17 +75,18 @@ async fn findings(arguments: &Arguments, environment: Environment) -> Vec<Findin
         Err(hangs) => return vec![hangs],
     };
     let context = context.with_subject().await;
-    let (manager, home, spool, storage, subject, gpu, programs) = tokio::join!(
+    let (manager, home, spool, storage, subject, gpu, presence, programs) = tokio::join!(
         within_limit("manager", manager::check(&context)),
         within_limit("home", home::check(&context)),
         within_limit("spool", spool::check(&context)),
         within_limit("storage", storage::check(&context)),
         within_limit("limits", subject::check(&context)),
         within_limit("gpu", gpu::check(&context)),
+        within_limit("presence", presence::check(&context)),
         within_limit("blender", programs::check(&context)),
     );
     found.extend(
-        [manager, home, spool, storage, subject, gpu, programs]
+        [manager, home, spool, storage, subject, gpu, presence, programs]
             .into_iter()
             .flatten(),
     );

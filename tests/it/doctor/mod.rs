@@ -4,6 +4,7 @@
 
 mod groups;
 mod manager;
+mod presence;
 mod programs;
 
 use std::ffi::OsString;
