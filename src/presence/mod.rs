@@ -82,7 +82,7 @@ impl Presence {
 
     async fn input(&self) -> Infallible {
         match self.sources.contains(&PresenceSource::Input) {
-            true => input::watch(Path::new(input::FOLDER), &self.signs).await,
+            true => input::watch(Path::new(input::FOLDER), self.idle, &self.signs).await,
             false => pending().await,
         }
     }

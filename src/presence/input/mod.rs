@@ -40,7 +40,7 @@ pub(crate) use self::devices::{Survey, survey};
 /// Where the devices are.
 pub(crate) const FOLDER: &str = "/dev/input";
 
-/// After a sign no other is looked for during this time.
+/// After a sign no other is looked for during this time, or during half of what is idle.
 const REST: Duration = Duration::from_secs(1);
 
 /// Where the kernel tells nothing of new devices, or has no descriptor for us: when to look again.
@@ -50,10 +50,10 @@ const LOOK_AGAIN: Duration = Duration::from_secs(60);
 const READY: usize = 32;
 
 /// Tells of each use of a device in `folder`, of those that are there and those that come.
-pub(super) async fn watch(folder: &Path, signs: &Signs) -> Infallible {
+pub(super) async fn watch(folder: &Path, idle: Duration, signs: &Signs) -> Infallible {
     let mut said = false;
     loop {
-        let error = match Input::new(folder) {
+        let error = match Input::new(folder, REST.min(idle / 2)) {
             Ok(mut input) => match input.run(signs).await {
                 Err(error) => error,
             },
@@ -73,6 +73,7 @@ pub(super) async fn watch(folder: &Path, signs: &Signs) -> Infallible {
 struct Input<'a> {
     epoll: Epoll,
     folder: &'a Path,
+    rest: Duration,
     devices: Devices,
     changes: Option<FolderWatch>,
     /// What was said of what is there.
@@ -91,10 +92,11 @@ struct Heard {
 }
 
 impl<'a> Input<'a> {
-    fn new(folder: &'a Path) -> io::Result<Self> {
+    fn new(folder: &'a Path, rest: Duration) -> io::Result<Self> {
         Ok(Self {
             epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
             folder,
+            rest,
             devices: Devices::default(),
             changes: None,
             said: false,
@@ -115,7 +117,7 @@ impl<'a> Input<'a> {
                     signs.seen(PresenceSource::Input);
                 }
                 if heard.sign || heard.hang_up {
-                    sleep(REST).await;
+                    sleep(self.rest).await;
                 }
             }
         }

@@ -67,7 +67,7 @@ impl Machine {
         let both = async {
             tokio::select! {
                 () = test() => {}
-                never = watch(&folder, &self.signs) => match never {},
+                never = watch(&folder, Duration::from_secs(600), &self.signs) => match never {},
             }
         };
         timeout(Duration::from_secs(60), both).await.unwrap();

@@ -93,6 +93,37 @@ fn m10_a_device_that_comes_and_is_used_keeps_tasks_away_until_it_has_been_idle()
 }
 
 #[test]
+fn m10_all_of_a_task_stands_still_when_a_key_is_pressed_and_goes_on_when_nobody_is_there() {
+    let farm = Farm::new();
+    let Some(node) = node_with_devices(&farm, "1500ms") else {
+        return;
+    };
+    let device = plug(&node, "event90");
+    let works = "until [ -e go ]; do sleep 0.05; done";
+    let script = format!("for i in $(seq 20); do (setsid sh -c 'echo $$ >> pids; {works}') & done; {works}; wait");
+    let task = farm.script(&script);
+    let pids = || -> Vec<i32> {
+        let noted = fs::read_to_string(node.folder.join("pids")).unwrap_or_default();
+        noted.lines().filter_map(|pid| pid.parse().ok()).collect()
+    };
+    node.until("all to work", || pids().len() == 20);
+    let held = touch(&node, &device);
+    node.until("all to stand still", || pids().into_iter().all(is_stopped));
+    logged(&node, "somebody is at this machine source=input");
+    fs::write(node.folder.join("go"), "").unwrap();
+    farm.completed(&task);
+    assert!(node.log().contains("nobody is at this machine any more"));
+    drop(held);
+    node.finish();
+}
+
+/// Whether a signal has stopped it.
+fn is_stopped(pid: i32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+}
+
+#[test]
 fn m10_a_terminal_of_a_task_is_nobodys_and_another_is_somebodys() {
     if missing("script") {
         return;
