@@ -113,6 +113,41 @@ async fn the_progress_is_told_at_most_every_ten_seconds_and_is_then_the_newest()
 }
 
 #[tokio::test(start_paused = true)]
+async fn m2_while_a_task_stands_still_that_is_told_and_afterwards_how_far_it_is() {
+    let mut stage = Stage::new();
+    let mut entry = stage.spool.begin(&frames(240)).unwrap();
+    stage
+        .during(async |spool, manager| {
+            let activities = || -> Vec<String> {
+                let updates = manager.updates.borrow();
+                let told = updates.iter().filter_map(|(_, _, update)| update.activity.clone());
+                told.map(|text| text.chars().take(14).collect()).collect()
+            };
+            entry.step();
+            entry.step();
+            seconds(1).await;
+            // The next progress comes due while it stands still. Another step is heard of late.
+            entry.step();
+            spool.pause(TASK, "why");
+            seconds(1).await;
+            entry.step();
+            entry.activity("compositing".into());
+            seconds(60).await;
+            assert_eq!(activities(), ["frame 3 of 240", "paused: why"]);
+            assert_eq!(spool.end_pause(TASK), Some(Duration::from_secs(61)));
+            assert_eq!(spool.end_pause(TASK), None);
+            seconds(60).await;
+            assert_eq!(activities(), ["frame 3 of 240", "paused: why", "frame 5 of 240"]);
+            let log = manager.words().concat();
+            assert!(
+                log.contains("Paused: why") && log.contains("Resumed after 1 min 1 s"),
+                "{log}"
+            );
+        })
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_task_of_one_frame_tells_no_progress() {
     let mut stage = Stage::new();
     let mut entry = stage.spool.begin(&frames(1)).unwrap();
