@@ -87,10 +87,11 @@ impl ProcessStat {
         self.state == b'T'
     }
 
-    /// Whether none of its threads runs before a SIGCONT or its tracer lets it: a stopped process whose threads still are
-    /// on their way to that can notice what happens to others.
+    /// Whether none of its threads runs, once it was sent SIGSTOP, before a SIGCONT or its tracer lets it: one whose threads
+    /// still are on their way to that can notice what happens to others. One that hangs in the kernel (D) stops before
+    /// it does anything else; after a vfork that may be when its child goes on.
     pub(super) fn stands_still(&self) -> bool {
-        let still = |state: u8| matches!(state, b'T' | b't' | b'Z' | b'X');
+        let still = |state: u8| matches!(state, b'T' | b't' | b'D' | b'Z' | b'X');
         if self.threads <= 1 {
             return still(self.state);
         }

@@ -13,7 +13,7 @@
 //! so parents stop first and go on last, and with SIGCONT comes its handler, once. A process that was stopped already is
 //! left so, and one that its tracer holds is left to that.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -32,9 +32,12 @@ use crate::process::stopped_tree::{Sight, StoppedTree};
 use crate::process::stray::Stray;
 use crate::process::sweep::NAMED_AT_MOST;
 
-/// So long a freeze sees to it that parents stand still before their children are stopped. It takes some ten microseconds
-/// for each, but for one that hangs in the kernel, and on a machine that is busy.
-const ORDERLY: Duration = Duration::from_millis(50);
+/// So long a freeze sees to it that parents stand still before their children are stopped: it takes a parent some ten
+/// microseconds, and on a busy machine its turn at the processor.
+const ORDERLY: Duration = Duration::from_secs(1);
+/// So long it waits for one of them, and for all of them together. After that others are stopped first.
+const READY: Duration = Duration::from_millis(2);
+const ALL_READY: Duration = Duration::from_millis(20);
 /// The pause between two looks at who is about to stand still.
 const NAP: Duration = Duration::from_micros(50);
 /// So long one round follows another at once where processes appear all the time.
@@ -85,8 +88,8 @@ struct Stopped {
     /// By pid and start, each parent before its children.
     order: Vec<(i32, u64)>,
     known: HashSet<(i32, u64)>,
-    /// Parents that are not waited for any more.
-    waited_for: HashSet<i32>,
+    /// Whether those who were found to be parents in this round stand still.
+    parents: HashMap<i32, bool>,
     /// Another user's: they run on.
     refused: Vec<Stray>,
     /// Somebody was not yet at a standstill in this round.
@@ -157,7 +160,7 @@ impl FrozenTree {
         let cgroup = cgroup.filter(|cgroup| cgroup.freeze()).cloned();
         if let Some(cgroup) = &cgroup {
             // Its members may be parents of who is not in it.
-            wait_until(began + ORDERLY, &|| cgroup.is_frozen());
+            wait_until(began + ALL_READY, &|| cgroup.is_frozen());
         }
         Self {
             cgroup,
@@ -194,6 +197,7 @@ impl FrozenTree {
     fn round(&mut self, reaped: Reaped) -> bool {
         let mut members = HashSet::new();
         self.stopped.is_moving = false;
+        self.stopped.parents.clear();
         if let Some(cgroup) = &self.cgroup {
             if !cgroup.is_frozen() {
                 self.stopped.is_moving = true;
@@ -204,11 +208,10 @@ impl FrozenTree {
         let refused = self.stopped.refused.len();
         let (stopped, began) = (&mut self.stopped, self.began);
         let mut visit = |handle: &ProcessHandle, stat: &ProcessStat, sight| {
-            // A member that is frozen is at its standstill, though it does not look so.
-            let is_ready = members.contains(&stat.parent);
-            let ready_by = if is_ready { began } else { began + ORDERLY };
             if sight == Sight::StoppedUnseen || !members.contains(&stat.pid) {
-                stopped.see(handle, stat, sight, ready_by);
+                // A member that is frozen is at its standstill, though it does not look so.
+                let is_ready = members.contains(&stat.parent);
+                stopped.see(handle, stat, sight, if is_ready { None } else { Some(began) });
             }
         };
         let all_were_seen = match &mut self.tree {
@@ -241,26 +244,25 @@ impl FrozenTree {
 }
 
 impl Stopped {
-    /// Stops this process if it runs, once its parent stands still or `ready_by` is over.
-    fn see(&mut self, handle: &ProcessHandle, stat: &ProcessStat, sight: Sight, ready_by: Duration) {
+    /// Stops this process if it runs, and if its parent stands still where that is asked of a freeze that `began` lately.
+    fn see(&mut self, handle: &ProcessHandle, stat: &ProcessStat, sight: Sight, began: Option<Duration>) {
         let id = (stat.pid, stat.start);
         if sight == Sight::StoppedUnseen {
             self.add(id);
         }
         let is_ours = self.known.contains(&id);
-        if stat.is_held_by_tracer() || (stat.is_stopped() && !is_ours) || stat.stands_still() {
+        let is_over = if is_ours {
+            stat.stands_still()
+        } else {
+            stat.is_stopped()
+        };
+        if stat.is_held_by_tracer() || is_over {
             return;
         }
         self.is_moving = true;
-        if stat.is_stopped() {
-            // Some of its threads are on their way.
+        // Of one that is stopped, some threads are on their way.
+        if stat.is_stopped() || (!is_ours && began.is_some_and(|began| !self.is_ready(stat.parent, began))) {
             return;
-        }
-        let runs_on = self.refused.iter().any(|stray| stray.pid == stat.parent);
-        if !is_ours && !runs_on && stat.parent != getpid().as_raw() && self.waited_for.insert(stat.parent) {
-            wait_until(ready_by, &|| {
-                ProcessStat::read(stat.parent).is_none_or(|parent| parent.stands_still())
-            });
         }
         match handle.send(Signal::SIGSTOP) {
             Ok(()) => self.add(id),
@@ -268,6 +270,19 @@ impl Stopped {
             // It has just ended.
             Err(_) => {}
         }
+    }
+
+    /// Whether children of this one can be stopped.
+    fn is_ready(&mut self, parent: i32, began: Duration) -> bool {
+        let runs_on = self.refused.iter().any(|stray| stray.pid == parent);
+        if parent == getpid().as_raw() || runs_on || now() >= began + ORDERLY {
+            return true;
+        }
+        *self.parents.entry(parent).or_insert_with(|| {
+            let stands = || ProcessStat::read(parent).is_none_or(|parent| parent.stands_still());
+            wait_until((now() + READY).min(began + ALL_READY), &stands);
+            stands()
+        })
     }
 
     fn add(&mut self, id: (i32, u64)) {
