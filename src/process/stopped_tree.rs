@@ -16,7 +16,7 @@
 //! that, and with more than a thousand such processes was seen to lose: the dead piled up unreaped until the machine had
 //! no process number left.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
 use nix::sys::signal::{Signal, kill as send_signal};
@@ -32,8 +32,8 @@ pub(super) struct StoppedTree {
     direct: HashSet<i32>,
     /// Direct children that were stopped, and not looked at since.
     unseen: HashSet<i32>,
-    /// By pid and start.
-    seen: HashSet<(i32, u64)>,
+    /// When each that a walk has come to began, by pid.
+    seen: HashMap<i32, u64>,
 }
 
 /// What is known of a process that a walk comes to.
@@ -66,14 +66,16 @@ impl StoppedTree {
         spare: &dyn Fn(i32) -> bool,
         visit: &mut dyn FnMut(&ProcessHandle, &ProcessStat, Sight),
     ) -> bool {
-        let known = self.seen.len();
+        let mut any_is_new = false;
         let root = getpid().as_raw();
         walk(spare, &mut |handle, stat| {
             if stat.parent == root {
                 self.direct.insert(stat.pid);
             }
             let was_stopped = self.unseen.remove(&stat.pid);
-            let sight = match (self.seen.insert((stat.pid, stat.start)), was_stopped) {
+            let is_new = self.seen.insert(stat.pid, stat.start) != Some(stat.start);
+            any_is_new |= is_new;
+            let sight = match (is_new, was_stopped) {
                 (true, true) => Sight::StoppedUnseen,
                 (true, false) => Sight::New,
                 (false, _) => Sight::Known,
@@ -81,7 +83,7 @@ impl StoppedTree {
             visit(handle, stat, sight);
             ControlFlow::Continue(())
         });
-        self.seen.len() > known
+        any_is_new
     }
 
     /// The direct children of the last round.
@@ -94,7 +96,8 @@ impl StoppedTree {
         &self.unseen
     }
 
-    /// Stops the direct children. Returns whether one of them was new.
+    /// Stops the direct children that are new. Returns whether there was one. One that a walk has come to below another
+    /// process, whose parent has died since, is left to the next walk: the caller knows what it was.
     ///
     /// It is safe by number: a direct child keeps its pid until we ourselves reap it, and we do not in between.
     fn stop_children(&mut self, spare: &dyn Fn(i32) -> bool) -> bool {
@@ -102,7 +105,7 @@ impl StoppedTree {
         self.unseen.retain(|pid| direct.contains(pid));
         let known = self.unseen.len();
         for pid in &direct {
-            if !self.direct.contains(pid) {
+            if !self.direct.contains(pid) && !self.seen.contains_key(pid) {
                 // Another user's is found, and said, when it is looked at.
                 send_signal(Pid::from_raw(*pid), Signal::SIGSTOP).ok();
                 self.unseen.insert(*pid);
