@@ -197,7 +197,8 @@ table! {
     /// task is taken, and the one that runs does what is said here.
     config.presence => PresenceSettings {
         /// Where it is seen that somebody is there. "input": keyboards, mice and the like, whose devices this worker may read
-        /// (group input); that something was pressed or moved, never what. "terminal": somebody types in a terminal, here or
+        /// (group input); that something was pressed or moved, never what. Its renders may read them, too: only where all who
+        /// send tasks are trusted. "terminal": somebody types in a terminal, here or
         /// over ssh. "session": the desktop's session, as long as it is neither idle nor locked; some desktops never call
         /// theirs idle. None: only `flamenco-worker pause` counts.
         sources: Vec<PresenceSource> = Vec::new(), PRESENCE_SOURCES;

@@ -5,6 +5,7 @@
 use standin_manager::{TaskStatus, WorkerStatus};
 
 use crate::computer::{Computer, Files};
+use crate::station::PATIENCE;
 use test_bed::Farm;
 use test_needs::missing;
 
@@ -17,7 +18,10 @@ fn e16_g7_a_host_that_is_switched_off_in_mid_task_after_a_reload_gives_it_back_a
         return;
     };
     computer.start();
-    let farm = Farm::new();
+    let farm = Farm {
+        patience: PATIENCE,
+        ..Farm::new()
+    };
     let url = farm.manager.url();
     let port = url.trim_end_matches('/').rsplit_once(':').unwrap().1.to_owned();
     let units = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/systemd");

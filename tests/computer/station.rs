@@ -10,8 +10,8 @@ use tokio::time::Instant;
 use crate::computer::{Computer, Files};
 use test_bed::Farm;
 
-/// How long a fact in a computer may take. Never waited out.
-const PATIENCE: Duration = Duration::from_secs(90);
+/// How long a fact in a computer may take, which has a share of one processor. Never waited out.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Succeeds where a program of a task lives.
 pub(crate) const MARKED: &str =
@@ -34,7 +34,10 @@ impl Station {
         let text: Vec<_> = lines.iter().map(|line| format!("'{line}'")).collect();
         computer.run(&format!(r"printf '%s\n' {} > flamenco-worker.toml", text.join(" ")));
         Some(Self {
-            farm: Farm::new(),
+            farm: Farm {
+                patience: PATIENCE,
+                ..Farm::new()
+            },
             computer,
         })
     }

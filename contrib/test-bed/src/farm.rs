@@ -9,6 +9,7 @@
 
 use std::fmt::Write as _;
 use std::fs::{self};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use standin_manager::{
@@ -24,6 +25,8 @@ use crate::node::Node;
 pub struct Farm {
     pub manager: StandIn,
     pub folder: TempDir,
+    /// How long a fact may take. Never waited out.
+    pub patience: Duration,
 }
 
 impl Default for Farm {
@@ -42,6 +45,7 @@ impl Farm {
         Self {
             manager: StandIn::start(options).unwrap(),
             folder,
+            patience: PATIENCE,
         }
     }
 
@@ -134,7 +138,7 @@ impl Farm {
     /// Waits for a fact at the Manager.
     pub fn wait<T>(&self, what: &str, fact: impl FnMut(&Snapshot<'_>) -> Option<T>) -> T {
         self.manager
-            .wait_for(PATIENCE, what, fact)
+            .wait_for(self.patience, what, fact)
             .unwrap_or_else(|dump| panic!("{dump}\n{}", self.logs()))
     }
 

@@ -61,7 +61,7 @@ fn c19_a_manager_that_comes_back_empty_is_registered_with_once_and_old_results_a
     };
     let farm = Farm {
         manager: StandIn::start(empty).unwrap(),
-        folder: farm.folder,
+        ..farm
     };
     farm.awake();
     let next = farm.script("true");
