@@ -6,7 +6,7 @@ use std::io::Write;
 use std::process::Command;
 
 #[test]
-fn a5_a17_trees_of_random_shape_are_ended_at_random_moments_and_nothing_survives() {
+fn a5_a17_m4_trees_of_random_shape_are_paused_and_ended_at_random_moments_and_nothing_survives() {
     let soak = Command::new(env!("CARGO_BIN_EXE_bench"))
         .args(["soak", "100"])
         .output()

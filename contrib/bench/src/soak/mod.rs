@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
 //! `bench soak [TREES [SEED]]`: process trees of random shape, each the task of a real worker, each ended at a random moment
-//! in a random way. After each, nothing of it may be left: no process that bears its tag, no child of the worker. What a
+//! in a random way, some after pauses or in one (`pauses`). After each, nothing of it may be left: no process that bears its tag, no child of the worker. What a
 //! seed does it does again, as far as the machine's own timing lets it. First without control groups, then with them
 //! where they can be had.
 //!
@@ -13,6 +13,7 @@
 #![expect(clippy::print_stdout, reason = "this program's figures are its output")]
 #![expect(clippy::print_stderr, reason = "it says what has failed")]
 
+mod pauses;
 pub(crate) mod tree;
 
 use std::collections::BTreeMap;
@@ -28,6 +29,7 @@ use serde_json::json;
 use standin_manager::{CommandSpec, Task, TaskStatus};
 use test_bed::{children, processes};
 
+use self::pauses::{PauseTotals, Pauses};
 use crate::contender::{self, Contender, Kind};
 use crate::node::Node;
 
@@ -82,6 +84,7 @@ struct Totals {
     processes: usize,
     strays: usize,
     worst: Duration,
+    pauses: PauseTotals,
 }
 
 /// `soak [TREES [SEED]]`
@@ -173,12 +176,13 @@ fn run(way: &str, trees: u64, seed: u64) -> Result<(), String> {
         node.manager.clear_requests();
     }
     println!(
-        "{way}: {trees} trees ended, 0 survivors; {} processes lived at an end, {} strays named; worst end {:?}; {:.1} s; {:?}",
+        "{way}: {trees} trees ended, 0 survivors; {} processes lived at an end, {} strays named; worst end {:?}; {:.1} s; {:?}; {:?}",
         totals.processes,
         totals.strays,
         totals.worst,
         begin.elapsed().as_secs_f64(),
-        totals.ends
+        totals.ends,
+        totals.pauses
     );
     Ok(())
 }
@@ -189,6 +193,7 @@ struct Tree {
     seed: u64,
     end: End,
     youth: Duration,
+    pauses: Pauses,
 }
 
 impl Tree {
@@ -199,6 +204,7 @@ impl Tree {
             seed,
             end: ENDS[chance.usize(..ENDS.len())],
             youth: Duration::from_micros(chance.u64(..YOUTH)),
+            pauses: Pauses::new(&mut chance),
         }
     }
 
@@ -208,6 +214,8 @@ impl Tree {
             farm.tasks(&job).find(|task| task.worker.is_some()).map(|_| ())
         })?;
         std::thread::sleep(self.youth);
+        let living = || self.living();
+        self.pauses.go_by(node, &living, &mut totals.pauses)?;
         *totals.ends.entry(self.end).or_default() += 1;
         totals.processes += self.living().len();
         let begin = Instant::now();
@@ -218,6 +226,7 @@ impl Tree {
             cancel(node, &job);
         }
         self.nothing_left(node, &job, begin)?;
+        self.pauses.resume(node, &living)?;
         totals.worst = totals.worst.max(begin.elapsed());
         let log = node.manager.look(|farm| {
             let task = farm.tasks(&job).next();
