@@ -136,8 +136,10 @@ fn m10_a_terminal_of_a_task_is_nobodys_and_another_is_somebodys() {
     farm.status(WorkerStatus::Awake);
     // The terminal reads what is typed for it.
     let types = |gate: &str| {
-        let gate = node.folder.join(gate);
-        format!("(echo typed; until [ -e {gate:?} ]; do sleep 0.05; done) | script -qec 'cat; echo ended' /dev/null")
+        let (gate, typescript) = (node.folder.join(gate), node.folder.join("typescript"));
+        format!(
+            "(echo typed; until [ -e {gate:?} ]; do sleep 0.05; done) | script -qec 'cat; echo ended' {typescript:?}"
+        )
     };
     let task = farm.script(&types("go"));
     logged(&node, "terminals of tasks were used");
