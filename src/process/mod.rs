@@ -16,6 +16,7 @@
 mod captured;
 mod cgroup;
 mod channel;
+mod child_watch;
 mod children;
 mod end_note;
 mod exit_report;

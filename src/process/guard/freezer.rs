@@ -9,9 +9,10 @@
 //! ```
 //!
 //! The program's control group is frozen where it has one: its members notice nothing. Those outside of it (snap and
-//! flatpak move their programs), or all, are stopped as by a sweep. Nobody can tell that it was stopped, but its parent:
-//! so parents stop first and go on last, and with SIGCONT comes its handler, once. A process that was stopped already is
-//! left so, and one that its tracer holds is left to that.
+//! flatpak move their programs), or all, are stopped as by a sweep. Nobody can tell that it was stopped, but its parent: so
+//! a parent that waits for that (as a shell with job control does) stops first, each goes on after its children, and with
+//! SIGCONT comes its handler, once. A process that was stopped already is left so, and one that its tracer holds is left
+//! to that.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -20,11 +21,12 @@ use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill as send_signal};
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, ClockNanosleepFlags, clock_nanosleep};
-use nix::unistd::{Pid, getpid};
+use nix::unistd::Pid;
 
 use super::Guard;
 use super::phase::Phase;
 use crate::process::cgroup::Cgroup;
+use crate::process::child_watch::ChildWatch;
 use crate::process::messages::GuardMessage;
 use crate::process::procfs::{ProcessHandle, ProcessStat, Reaped, lives, now};
 use crate::process::run_clock::RunClock;
@@ -32,9 +34,11 @@ use crate::process::stopped_tree::{Sight, StoppedTree};
 use crate::process::stray::Stray;
 use crate::process::sweep::NAMED_AT_MOST;
 
-/// So long a freeze sees to it that parents stand still before their children are stopped: it takes a parent some ten
+/// So long a freeze sees to it that who watches its children stands still before they are stopped: that takes some ten
 /// microseconds, and on a busy machine its turn at the processor.
 const ORDERLY: Duration = Duration::from_secs(1);
+/// So long where it only may be that it watches them: among hundreds who want the processor each may.
+const PERHAPS_ORDERLY: Duration = Duration::from_millis(60);
 /// So long it waits for one of them, and for all of them together. After that others are stopped first.
 const READY: Duration = Duration::from_millis(2);
 const ALL_READY: Duration = Duration::from_millis(20);
@@ -88,12 +92,21 @@ struct Stopped {
     /// By pid and start, each parent before its children.
     order: Vec<(i32, u64)>,
     known: HashSet<(i32, u64)>,
-    /// Whether those who were found to be parents in this round stand still.
-    parents: HashMap<i32, bool>,
+    /// By pid, those who may have waited for a child to be stopped when they were stopped themselves.
+    watchers: HashMap<i32, Watcher>,
     /// Another user's: they run on.
     refused: Vec<Stray>,
     /// Somebody was not yet at a standstill in this round.
     is_moving: bool,
+}
+
+/// One who may see that its child is stopped, until it stands still itself.
+#[derive(Debug)]
+struct Watcher {
+    /// It counts for so long after the freeze has begun.
+    patience: Duration,
+    /// Whether it was seen to stand still in this round.
+    stands: Option<bool>,
 }
 
 impl Freezer {
@@ -197,7 +210,7 @@ impl FrozenTree {
     fn round(&mut self, reaped: Reaped) -> bool {
         let mut members = HashSet::new();
         self.stopped.is_moving = false;
-        self.stopped.parents.clear();
+        self.stopped.watchers.values_mut().for_each(|one| one.stands = None);
         if let Some(cgroup) = &self.cgroup {
             if !cgroup.is_frozen() {
                 self.stopped.is_moving = true;
@@ -209,9 +222,7 @@ impl FrozenTree {
         let (stopped, began) = (&mut self.stopped, self.began);
         let mut visit = |handle: &ProcessHandle, stat: &ProcessStat, sight| {
             if sight == Sight::StoppedUnseen || !members.contains(&stat.pid) {
-                // A member that is frozen is at its standstill, though it does not look so.
-                let is_ready = members.contains(&stat.parent);
-                stopped.see(handle, stat, sight, if is_ready { None } else { Some(began) });
+                stopped.see(handle, stat, sight, began);
             }
         };
         let all_were_seen = match &mut self.tree {
@@ -244,8 +255,8 @@ impl FrozenTree {
 }
 
 impl Stopped {
-    /// Stops this process if it runs, and if its parent stands still where that is asked of a freeze that `began` lately.
-    fn see(&mut self, handle: &ProcessHandle, stat: &ProcessStat, sight: Sight, began: Option<Duration>) {
+    /// Stops this process if it runs, and in a freeze that `began` lately if its parent does not see that.
+    fn see(&mut self, handle: &ProcessHandle, stat: &ProcessStat, sight: Sight, began: Duration) {
         let id = (stat.pid, stat.start);
         if sight == Sight::StoppedUnseen {
             self.add(id);
@@ -261,8 +272,11 @@ impl Stopped {
         }
         self.is_moving = true;
         // Of one that is stopped, some threads are on their way.
-        if stat.is_stopped() || (!is_ours && began.is_some_and(|began| !self.is_ready(stat.parent, began))) {
+        if stat.is_stopped() || (!is_ours && !self.sees_nothing(stat.parent, began)) {
             return;
+        }
+        if !is_ours && let Some(watcher) = Watcher::of(stat.pid) {
+            self.watchers.insert(stat.pid, watcher);
         }
         match handle.send(Signal::SIGSTOP) {
             Ok(()) => self.add(id),
@@ -272,13 +286,15 @@ impl Stopped {
         }
     }
 
-    /// Whether children of this one can be stopped.
-    fn is_ready(&mut self, parent: i32, began: Duration) -> bool {
-        let runs_on = self.refused.iter().any(|stray| stray.pid == parent);
-        if parent == getpid().as_raw() || runs_on || now() >= began + ORDERLY {
+    /// Whether this parent does not see that a child of it is stopped now.
+    fn sees_nothing(&mut self, parent: i32, began: Duration) -> bool {
+        let Some(watcher) = self.watchers.get_mut(&parent) else {
+            return true;
+        };
+        if now() >= began + watcher.patience {
             return true;
         }
-        *self.parents.entry(parent).or_insert_with(|| {
+        *watcher.stands.get_or_insert_with(|| {
             let stands = || ProcessStat::read(parent).is_none_or(|parent| parent.stands_still());
             wait_until((now() + READY).min(began + ALL_READY), &stands);
             stands()
@@ -296,6 +312,17 @@ impl Stopped {
         if !is_known && self.refused.len() < NAMED_AT_MOST {
             self.refused.push(stat.into());
         }
+    }
+}
+
+impl Watcher {
+    fn of(pid: i32) -> Option<Self> {
+        let patience = match ChildWatch::of(pid) {
+            ChildWatch::No => return None,
+            ChildWatch::Perhaps => PERHAPS_ORDERLY,
+            ChildWatch::Yes => ORDERLY,
+        };
+        Some(Self { patience, stands: None })
     }
 }
 

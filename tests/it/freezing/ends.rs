@@ -109,7 +109,8 @@ fn m5_a_worker_that_is_reloaded_lets_go_on_later_who_stands_still() {
         let before = place.pause();
         place.node.signal(Signal::SIGHUP);
         logged(&place.node, "taking over from the worker that this process was");
-        assert_eq!(place.stands_still(), before);
+        let pids = |tree: Vec<Seen>| tree.into_iter().map(|one| one.pid).collect::<Vec<_>>();
+        assert_eq!(pids(place.stands_still()), pids(before));
         place.resume(&[]);
         std::fs::write(place.node.folder.join("go"), "").unwrap();
         place.farm.completed(&task);

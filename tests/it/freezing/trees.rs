@@ -9,7 +9,7 @@ use standin_manager::CommandSpec;
 use test_bed::{bash, cancel, exec, logged, number};
 use test_needs::missing;
 
-use super::{Place, each_place};
+use super::{Place, Seen, each_place};
 
 /// Notes each SIGCONT.
 const CONTINUED: &str = "perl -e '$| = 1; $SIG{CONT} = sub { print \"continued\\n\" }; open my $f, \">\", \"handles\"; \
@@ -17,7 +17,7 @@ const CONTINUED: &str = "perl -e '$| = 1; $SIG{CONT} = sub { print \"continued\\
 
 /// Watches two children as a shell with job control does, one that works and one that sleeps, and notes what it sees.
 const WATCHES: &str = "perl -e 'use POSIX \":sys_wait_h\"; $| = 1; $SIG{CHLD} = sub {}; \
-     if (!fork) { my $x; $x++ while 1 } if (!fork) { sleep 1000 while 1 } open my $f, \">\", \"watches\"; \
+     if (!fork) { my $x; $x++ while 1 } if (!fork) { sleep 1000 while 1 } open my $f, \">\", \"watches\"; print $f \"$$\\n\"; close $f; \
      while (1) { my $pid = waitpid(-1, WUNTRACED); print \"$pid: $?\\n\" if $pid > 0 }' > watched";
 
 /// Three hundred that follow themselves, each in a session of its own, twenty times a second.
@@ -37,18 +37,25 @@ fn m4_all_of_a_program_stand_still_and_go_on_as_they_were() {
     each_place(&[("grace", "200ms")], |place| {
         let task = place.farm.running(&format!(
             "sleep 1000 & kill -STOP $!; echo $! > stopped; {CONTINUED} & {WATCHES} & setsid sleep 1000 & \
-             (setsid bash -c 'while :; do :; done' &); until [ -e handles ] && [ -e watches ]; do sleep 0.01; done; \
+             (setsid bash -c 'while :; do :; done' &); until [ -e handles ] && [ -s watches ]; do sleep 0.01; done; \
              echo running; while :; do sleep 0.01; done"
         ));
         let stopped = number(&place.node.folder.join("stopped"));
-        for _ in 0..PAUSES {
+        let watcher = number(&place.node.folder.join("watches"));
+        let continued = || text(place, "continued").lines().count();
+        for number in 1..=PAUSES {
+            // On its way out of one call and into the next it may see what happens just then.
+            place.node.until("the watcher to wait", || {
+                Seen::of(watcher).is_some_and(|one| one.state == 'S')
+            });
             let still = place.pause();
             // The shell may have been between two of its own `sleep`.
             assert!((8..=9).contains(&still.len()), "{still:?}");
             place.resume(&[stopped]);
+            let expected = if place.group.is_some() { 0 } else { number };
+            place.node.until("the handler to be called", || continued() >= expected);
         }
-        let continued = text(place, "continued").lines().count();
-        assert_eq!(continued, if place.group.is_some() { 0 } else { PAUSES });
+        assert_eq!(continued(), if place.group.is_some() { 0 } else { PAUSES });
         assert_eq!(text(place, "watched"), "");
         cancel(&place.farm, &task);
     });
