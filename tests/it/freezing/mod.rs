@@ -10,6 +10,7 @@ mod trees;
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -49,8 +50,12 @@ impl Seen {
     }
 }
 
+/// One at a time: how soon all stand still is for the processor to say, and a storm of one test leaves none to another.
+static STORMS: Mutex<()> = Mutex::new(());
+
 /// Both places, or the first where there are no control groups.
 fn each_place(timings: &[(&'static str, &'static str)], test: impl Fn(&mut Place)) {
+    let _alone = STORMS.lock().unwrap_or_else(PoisonError::into_inner);
     for group in [None, Group::unified()] {
         let farm = Farm::new();
         let mut node = farm.node("node");

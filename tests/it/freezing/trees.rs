@@ -89,21 +89,19 @@ fn m4_pauses_that_follow_each_other_leave_nobody_stopped() {
         return;
     }
     each_place(&[], |place| {
-        let script = "for i in {1..20}; do setsid sleep 1000 & (setsid sleep 1000 &); done; echo running; \
-                      while :; do (:); done";
+        let script = "for i in {1..20}; do setsid sleep 1000 & (setsid sleep 1000 &); done; echo $$ > shell; \
+                      echo running; while :; do (:); done";
         let task = place.farm.running(script);
         for _ in 0..100 {
             place.tell("pause");
             place.tell("resume");
         }
         place.resume(&[]);
-        let shell = place.tree().into_iter().find(|one| one.name == "bash").unwrap();
-        let works = || {
-            place
-                .tree()
-                .iter()
-                .any(|one| one.pid == shell.pid && one.ticks > shell.ticks)
-        };
+        // Not what it has just forked.
+        let shell = number(&place.node.folder.join("shell"));
+        let ticks = || Seen::of(shell).map_or(0, |one| one.ticks);
+        let before = ticks();
+        let works = || ticks() > before;
         place.node.until("the shell to go on", works);
         assert!(place.tree().len() > 40);
         cancel(&place.farm, &task);
