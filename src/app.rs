@@ -16,6 +16,7 @@ mod explain;
 mod find_manager;
 mod flush;
 mod handed;
+mod home_socket;
 mod live_line;
 mod manager_place;
 mod monitoring;

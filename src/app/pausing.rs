@@ -7,25 +7,22 @@
 //! ```
 
 use std::convert::Infallible;
-use std::future::pending;
 use std::io;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::UnixStream;
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
-use tracing::{debug, info, warn};
+use tokio::time::timeout;
+use tracing::{info, warn};
 
+use super::home_socket::HomeSocket;
 use crate::chain::chain;
 use crate::clock;
 use crate::home::Home;
 use crate::pause::{AskedPause, Pause, PausePolicy, PauseSwitch, time_of_day};
 use crate::worker::Status;
-
-/// The pause after a connection could not be taken, as when there are no more descriptors.
-const PAUSE: Duration = Duration::from_secs(1);
 
 /// Whoever connects has something to say. Another one waits for no longer than this.
 const TO_SAY: Duration = Duration::from_millis(500);
@@ -60,25 +57,11 @@ impl Pausing<'_> {
     }
 
     async fn listen(&self) -> Infallible {
-        let bound = self.home.listen_for_pauses().await.and_then(UnixListener::from_std);
-        let listener = match bound {
-            Ok(listener) => listener,
-            Err(error) => {
-                info!(
-                    error = chain(&error),
-                    "no socket in the home: `flamenco-worker pause` does not reach this worker"
-                );
-                return pending().await;
-            }
-        };
+        let bound = self.home.listen_for_pauses().await;
+        let socket = HomeSocket::open(bound, "`flamenco-worker pause` does not reach this worker").await;
         loop {
-            match listener.accept().await {
-                Ok((stream, _)) => drop(timeout(TO_SAY, self.hear(stream)).await),
-                Err(error) => {
-                    debug!(error = chain(&error), "nobody could pause this worker");
-                    sleep(PAUSE).await;
-                }
-            }
+            let stream = socket.accept().await;
+            timeout(TO_SAY, self.hear(stream)).await.ok();
         }
     }
 

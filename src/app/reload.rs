@@ -19,13 +19,14 @@ use std::os::unix::net::UnixStream as StdUnixStream;
 use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::UnixStream;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, error, info};
 
+use super::home_socket::HomeSocket;
 use super::process::Process;
 use super::successor;
 use crate::chain::chain;
@@ -36,9 +37,6 @@ use crate::manager::push::{HintStopper, longest_close};
 use crate::process::Launcher;
 use crate::signals::Order;
 use crate::worker::{State, Status};
-
-/// The pause after a connection could not be taken, as when there are no more descriptors.
-const PAUSE: Duration = Duration::from_secs(1);
 
 /// What cannot be handed over is waited for, and may take hours. To systemd that is no reload for longer than this: its
 /// `systemctl reload` would wait as long, and with it an upgrade of the package.
@@ -150,24 +148,12 @@ async fn ask_about_task(hints: &HintStopper, status: &watch::Receiver<Status>) -
 }
 
 async fn listen(home: &Home, askers: &Askers, asked: &Notify) -> Infallible {
-    let bound = home.listen_for_reload().await.and_then(UnixListener::from_std);
-    let listener = match bound {
-        Ok(listener) => listener,
-        Err(error) => {
-            info!(
-                error = chain(&error),
-                "no socket in the home: only SIGHUP reloads this worker"
-            );
-            return pending().await;
-        }
-    };
+    let bound = home.listen_for_reload().await;
+    let socket = HomeSocket::open(bound, "only SIGHUP reloads this worker").await;
     loop {
-        match listener.accept().await.and_then(|(stream, _)| askers.add(stream)) {
+        match askers.add(socket.accept().await) {
             Ok(()) => asked.notify_one(),
-            Err(error) => {
-                debug!(error = chain(&error), "nobody could ask for a reload");
-                sleep(PAUSE).await;
-            }
+            Err(error) => debug!(error = chain(&error), "somebody has asked for a reload, and has gone"),
         }
     }
 }

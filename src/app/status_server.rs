@@ -6,50 +6,28 @@
 //! read or not. So who connects can cost no more than one answer, and none of them keeps another waiting.
 
 use std::convert::Infallible;
-use std::future::pending;
 use std::io::{self, Write};
-use std::time::Duration;
 
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::UnixStream;
 use tokio::task::yield_now;
-use tokio::time::sleep;
-use tracing::{debug, info};
+use tracing::debug;
 
+use super::home_socket::HomeSocket;
 use super::status_view::StatusView;
 use crate::chain::chain;
 use crate::home::Home;
 
-/// The pause after a connection could not be taken, as when there are no more descriptors.
-const PAUSE: Duration = Duration::from_secs(1);
-
 /// Answers for as long as it is polled.
 pub(super) async fn answer(home: &Home, view: &StatusView<'_>) -> Infallible {
-    let listener = match listen(home).await {
-        Ok(listener) => listener,
-        Err(error) => {
-            info!(
-                error = chain(&error),
-                "no socket in the home: `flamenco-worker status` will say little of this worker"
-            );
-            return pending().await;
-        }
-    };
+    let bound = home.listen_for_status().await;
+    let socket = HomeSocket::open(bound, "`flamenco-worker status` will say little of this worker").await;
     loop {
-        let said = match listener.accept().await {
-            Ok((stream, _)) => say(stream, view),
-            Err(error) => Err(error),
-        };
-        if let Err(error) = said {
+        if let Err(error) = say(socket.accept().await, view) {
             debug!(error = chain(&error), "nobody was told the status");
-            sleep(PAUSE).await;
         }
         // However many ask, everything else has its turn between two answers.
         yield_now().await;
     }
-}
-
-async fn listen(home: &Home) -> io::Result<UnixListener> {
-    UnixListener::from_std(home.listen_for_status().await?)
 }
 
 /// Does not wait: see above.
