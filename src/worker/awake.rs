@@ -82,7 +82,7 @@ impl<M: Manager> Worker<'_, M> {
 
     /// Asks for work until there is an answer.
     async fn fetch(&mut self) -> Result<Assignment, Deleted> {
-        let fetch = async |session: &Session<'_, M>| session.manager.fetch().await;
+        let fetch = async |session: &Session<'_, M>| session.changing.make(session.manager.fetch()).await;
         let answer = self.session.insist(&FETCH, fetch).await?;
         // After a gap the Manager may have us in `error`; a 409 would say so, and any other answer came from a Manager
         // that has us as awake.

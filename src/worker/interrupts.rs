@@ -13,8 +13,9 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::Instant;
 
 use super::State;
+use super::changing_call::ChangingCall;
 use crate::pause::{PauseReason, PauseWatch};
-use crate::signals::Order;
+use crate::signals::{Order, Urgency};
 use crate::systemd::{Heartbeat, Systemd};
 
 /// The orders as they come, for one reader.
@@ -29,6 +30,8 @@ pub(crate) struct Interrupts {
     stopped: Option<Instant>,
     /// Which came last, a sleep or a wake.
     sleep: bool,
+    /// What is not given up at once.
+    changing: Option<ChangingCall>,
 }
 
 impl Interrupts {
@@ -41,12 +44,33 @@ impl Interrupts {
             heartbeat: Heartbeat::new(systemd),
             stopped: None,
             sleep: false,
+            changing: None,
         }
     }
 
-    /// Does the `work` of a state unless an order leads elsewhere first: then the work is dropped where it waits.
+    /// The work of a state is given up only between two such calls.
+    pub(super) fn respect(&mut self, changing: ChangingCall) {
+        self.changing = Some(changing);
+    }
+
+    /// Does the `work` of a state unless an order leads elsewhere first: then the work is dropped where it waits. A call that
+    /// changes what the Manager believes is seen through for a moment, but for a successor, who makes it again, and for
+    /// who cannot wait.
     pub(super) async fn run<T>(&mut self, here: &State, work: impl Future<Output = T>) -> Result<T, State> {
-        self.watch(work, |order| here.ordered(order)).await
+        let mut work = pin!(work);
+        let ordered = self
+            .watch(work.as_mut(), |order| Some((order, here.ordered(order)?)))
+            .await;
+        let (order, next) = match ordered {
+            Ok(value) => return Ok(value),
+            Err(ordered) => ordered,
+        };
+        if let Some(changing) = &self.changing
+            && !matches!(order, Order::HandOver | Order::Leave(Urgency::AtOnce))
+        {
+            changing.see_through(work).await;
+        }
+        Err(next)
     }
 
     /// Does `work` unless `turn` makes something of an order first: then the work is dropped where it waits.

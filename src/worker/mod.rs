@@ -21,6 +21,7 @@
 
 mod asleep;
 mod awake;
+mod changing_call;
 mod crash_loop;
 mod handed;
 mod handing_over;
@@ -165,6 +166,7 @@ impl<'a, M: Manager> Worker<'a, M> {
     /// Runs until it is time to leave, and says why. `before` is seen through before anything is asked of the Manager,
     /// unless an order to leave comes first, or a task goes on: that is looked after at once, and what is ordered is for it.
     pub(crate) async fn run(mut self, mut interrupts: Interrupts, before: impl Future<Output = ()>) -> WorkerEnd {
+        interrupts.respect(self.session.changing.clone());
         let mut state = self.state.clone();
         if self.handed.is_none()
             && let Err(ordered) = interrupts.run(&state, before).await
@@ -221,7 +223,7 @@ impl<'a, M: Manager> Worker<'a, M> {
 
     /// Tells the Manager which state we are in, until it accepts it.
     async fn tell_state(&mut self, status: &WorkerStatus) -> Result<(), Deleted> {
-        let tell = async |session: &Session<'_, M>| session.manager.state_changed(status).await;
+        let tell = async |session: &Session<'_, M>| session.changing.make(session.manager.state_changed(status)).await;
         self.session.insist(&TELL_STATE, tell).await
     }
 

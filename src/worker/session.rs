@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep};
 use tracing::{debug, info, warn};
 
 use super::State;
+use super::changing_call::ChangingCall;
 use crate::chain::chain;
 use crate::home::{Credentials, CredentialsError, Home};
 use crate::manager::{Backoff, Diagnosis, Manager, ManagerError, version_problem};
@@ -88,6 +89,8 @@ pub(super) struct Session<'a, M> {
     pub(super) manager: &'a M,
     home: &'a Home,
     introduction: Introduction,
+    /// What the Manager may be about to believe of this worker.
+    pub(super) changing: ChangingCall,
     denials: Denials,
     /// Whether a denial that stands is enough. Each registration stays in the Manager's list, so that it is once.
     register: bool,
@@ -117,6 +120,7 @@ impl<'a, M: Manager> Session<'a, M> {
             manager,
             home,
             introduction,
+            changing: ChangingCall::new(timings.leave_starting),
             denials: Denials::default(),
             register: false,
             timings: timings.clone(),
@@ -246,7 +250,9 @@ impl<'a, M: Manager> Session<'a, M> {
             );
         }
         let status = self
-            .insist(&SIGN_ON, async |session| session.manager.sign_on(&words).await)
+            .insist(&SIGN_ON, async |session| {
+                session.changing.make(session.manager.sign_on(&words)).await
+            })
             .await?;
         info!(status = status.as_str(), "manager accepted sign-on");
         self.tell_version().await;

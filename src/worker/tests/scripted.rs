@@ -48,6 +48,8 @@ pub(super) struct Scripted {
     gap: Cell<bool>,
     /// How long each call takes.
     pub(super) delay: Cell<Duration>,
+    /// How long it takes to hear of a state.
+    pub(super) telling: Cell<Duration>,
     /// How long a sign-off takes.
     pub(super) sign_off: Cell<Duration>,
     /// In this order.
@@ -69,6 +71,7 @@ impl Scripted {
             registered: Cell::new(true),
             gap: Cell::new(false),
             delay: Cell::default(),
+            telling: Cell::default(),
             sign_off: Cell::default(),
             push: RefCell::default(),
             interests: RefCell::default(),
@@ -175,6 +178,7 @@ impl Manager for Scripted {
     }
     async fn state_changed(&self, now: &WorkerStatus) -> Result<(), ManagerError> {
         self.called(format!("now {now}"));
+        tokio::time::sleep(self.telling.get()).await;
         self.changes.borrow_mut().pop_front().unwrap_or(Ok(())).map_err(status)
     }
     async fn fetch(&self) -> Result<Assignment, ManagerError> {

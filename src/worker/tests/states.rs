@@ -51,6 +51,34 @@ async fn after_a_task_the_next_call_is_the_fetch_and_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn i31_a_fetch_on_its_way_is_seen_through_before_another_state_is_told() {
+    let after_a_second = |order| [(1, order)];
+    for (delay, order, told, at) in [
+        (1_300, Order::Sleep, "now asleep", 1_300),
+        (1_300, Order::Leave(Urgency::Now), "sign-off", 1_300),
+        // No Manager is waited for longer than a second, and none by who cannot wait.
+        (10_000, Order::Sleep, "now asleep", 2_000),
+        (1_300, Order::Leave(Urgency::AtOnce), "sign-off", 1_000),
+    ] {
+        let manager = Scripted::new();
+        manager.delay.set(Duration::from_millis(delay));
+        manager.fetches.borrow_mut().push_back(Ok(echo_task()));
+        live(&manager, 30, &after_a_second(order)).await;
+        assert_eq!(manager.times(told)[0], at, "{order:?}: {:?}", manager.calls);
+        assert!(manager.times("Completed").is_empty(), "it goes back");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn i31_nothing_is_told_before_what_was_told_is_answered() {
+    let manager = Scripted::new();
+    manager.telling.set(Duration::from_millis(1_300));
+    live(&manager, 30, &[(1, Order::Sleep), (2, Order::Wake)]).await;
+    assert_eq!(manager.times("now awake")[..2], [0, 2_600], "{:?}", manager.calls);
+    assert_eq!(manager.times("now asleep"), [1_300]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_request_at_the_fetch_is_confirmed_and_asleep_asks_every_30_seconds() {
     let manager = Scripted::new();
     manager
