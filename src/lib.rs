@@ -51,6 +51,7 @@ mod progress;
 mod protocol;
 mod random;
 mod report;
+mod sandbox;
 mod scratch;
 mod setup;
 mod signals;

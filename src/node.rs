@@ -40,6 +40,8 @@ pub(crate) struct Requirements {
     pub free_space: u64,
     /// Where tasks and the worker itself write: the `writable` ones, the temporary directory, the home.
     pub roomy: Vec<PathBuf>,
+    /// What this kernel would have to keep tasks from, and cannot; `None` asks for nothing.
+    pub unenforced: Option<String>,
 }
 
 /// Why no task should run here now.
@@ -60,6 +62,8 @@ pub(crate) enum Unfit {
         /// Bytes that are needed.
         least: u64,
     },
+    /// The sandbox is required, and this of it cannot be had here.
+    Unenforced(String),
     /// The check itself did not come back: a network file system whose server is gone, most likely.
     NoAnswer(Duration),
 }
@@ -76,6 +80,10 @@ impl fmt::Display for Unfit {
                 free >> 20,
                 path.display(),
                 least >> 20
+            ),
+            Self::Unenforced(what) => write!(
+                f,
+                "`require` of [sandbox] is set, and this kernel cannot keep tasks from {what}"
             ),
             Self::NoAnswer(waited) => write!(
                 f,
@@ -155,12 +163,17 @@ impl Requirements {
             writable,
             free_space,
             roomy: _,
+            unenforced,
         } = self;
-        mounted.is_empty() && readable.is_empty() && writable.is_empty() && *free_space == 0
+        let names_none = mounted.is_empty() && readable.is_empty() && writable.is_empty();
+        names_none && *free_space == 0 && unenforced.is_none()
     }
 
     /// Blocks on the file systems.
     fn check(&self) -> Result<(), Unfit> {
+        if let Some(what) = &self.unenforced {
+            return Err(Unfit::Unenforced(what.clone()));
+        }
         for path in &self.mounted {
             if !is_mounted(path) {
                 return Err(Unfit::NotMounted(path.clone()));

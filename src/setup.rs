@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{SysconfVar, sysconf};
 use reqwest::header::HeaderMap;
 
-use crate::config::{Config, MemoryLimit};
+use crate::config::{Config, Environment, MemoryLimit};
 use crate::manager::{self, ClientIdentity, ConnectionOptions, TlsError, TlsFiles};
 use crate::manager_url::ManagerUrl;
 use crate::node::Requirements;
+use crate::sandbox::{KernelSupport, OwnFiles, Sandbox, SandboxRules};
 
 /// The program that is started as a guard and to read pictures: this one, also after its file was replaced.
 pub(crate) const OURSELVES: &str = "/proc/self/exe";
@@ -71,6 +72,50 @@ pub(crate) fn bytes_of_memory(limit: MemoryLimit) -> u64 {
     }
 }
 
+/// What tasks may do on this node.
+pub(crate) fn sandbox_rules(config: &Config) -> SandboxRules {
+    let settings = &config.sandbox;
+    SandboxRules {
+        programs: settings.programs.clone(),
+        write: settings.write.clone(),
+        read: settings.read.clone(),
+        network: settings.network.clone(),
+        presets: settings.presets.clone(),
+        require: settings.require,
+    }
+}
+
+/// What holds tasks to that; `None` where nothing is set. What a worker keeps in its home for tasks is open to them.
+pub(crate) fn sandbox(config: &Config, environment: &Environment, home: &Path) -> Option<Sandbox> {
+    let tls = &config.tls;
+    let secret = [config.file.clone(), tls.client_key.clone()].into_iter().flatten();
+    let hidden = [home.to_owned()]
+        .into_iter()
+        .chain(secret)
+        .chain(config.secret_files.iter().cloned());
+    let own = OwnFiles {
+        hidden: hidden.map(|path| environment.absolute(path)).collect(),
+        shown: ["tmp", "warm"].map(|folder| home.join(folder)).to_vec(),
+        user: environment.home(),
+        cache: environment.xdg("XDG_CACHE_HOME", ".cache"),
+        config: environment.xdg("XDG_CONFIG_HOME", ".config"),
+        path: environment.get("PATH").map(ToOwned::to_owned),
+        written_in: config.file.clone(),
+    };
+    Sandbox::new(&sandbox_rules(config), own)
+}
+
+/// What of the sandbox this kernel cannot enforce, where there is one.
+pub(crate) fn not_enforced(config: &Config) -> Option<String> {
+    KernelSupport::ask().lacks(&sandbox_rules(config)).all()
+}
+
+/// What a rule asks for and this kernel does not have, where no task is to be run without it.
+fn unenforced(rules: &SandboxRules) -> Option<String> {
+    let lacking = rules.require.then(|| KernelSupport::ask().lacks(rules).rules)?;
+    (!lacking.is_empty()).then(|| lacking.join(", "))
+}
+
 /// What this node needs. Space is needed wherever tasks or the worker itself write.
 pub(crate) fn requirements(config: &Config, home: &Path) -> Requirements {
     let needs = &config.node;
@@ -81,5 +126,6 @@ pub(crate) fn requirements(config: &Config, home: &Path) -> Requirements {
         writable: needs.writable.clone(),
         free_space: needs.free_space,
         roomy: needs.writable.iter().cloned().chain(ours).collect(),
+        unenforced: unenforced(&sandbox_rules(config)),
     }
 }

@@ -26,7 +26,7 @@ use crate::presence::{HandedPresence, Presence, SeenHere};
 use crate::process::{Launcher, LauncherOptions, Reaper};
 use crate::report::{PreviewQueue, PreviewSender};
 use crate::scratch::{ScratchDirs, WarnedOnce};
-use crate::setup::{OURSELVES, bytes_of_memory, requirements, tools_folder};
+use crate::setup::{OURSELVES, bytes_of_memory, not_enforced, requirements, sandbox, tools_folder};
 use crate::snapshot::Identity;
 use crate::spool::{Sender, Spool};
 use crate::task::Tools;
@@ -72,12 +72,12 @@ fn identity(config: &Config, home: &Home, started: Timestamp) -> Identity {
 }
 
 /// What tasks need on this node.
-fn tools(config: &Config, launcher: &Launcher, home: &Home, warm: Option<WarmBlender>) -> Tools {
+fn tools(process: &Process<'_>, launcher: &Launcher, home: &Home, warm: Option<WarmBlender>) -> Tools {
+    let config = &process.config;
     let commands = CommandTools::new(launcher.clone(), &config.timings, tools_folder());
-    Tools::new(
-        commands.with_journals(home.rendering_dir()).with_warm(warm),
-        scratch(home),
-    )
+    let sandbox = sandbox(config, process.environment, home.dir());
+    let commands = commands.with_journals(home.rendering_dir()).with_sandbox(sandbox);
+    Tools::new(commands.with_warm(warm), scratch(home))
 }
 
 /// What keeps Blender between tasks, where that is switched on.
@@ -158,6 +158,9 @@ impl Parts {
         if let Some(known) = begun.known {
             manager.identify(&known);
         }
+        if let Some(what) = not_enforced(config) {
+            tracing::warn!("[sandbox] is not enforced in full: this kernel cannot keep tasks from {what}");
+        }
         let (spool, sender) = Spool::of(begun.contents);
         let (previews, pictures) = PreviewQueue::new(home.dir(), &config.timings);
         let (warm, keeper) = warm(config, &launcher, &home).unzip();
@@ -194,7 +197,7 @@ impl Parts {
             home: &self.home,
             spool: self.spool.clone(),
             previews: self.previews.clone(),
-            tools: tools(config, &self.launcher, &self.home, self.warm.clone()),
+            tools: tools(process, &self.launcher, &self.home, self.warm.clone()),
             hints,
             node: Node::new(requirements(config, self.home.dir()), &config.timings),
             metrics: self.metrics.clone(),

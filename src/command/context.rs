@@ -13,6 +13,7 @@ use crate::abort::Abort;
 use crate::process::{KillSequence, Launcher};
 use crate::protocol::AssignedTask;
 use crate::report::TaskLog;
+use crate::sandbox::Sandbox;
 use crate::timings::Timings;
 use crate::warm::WarmBlender;
 
@@ -34,6 +35,8 @@ pub(crate) struct CommandTools {
     journals: Option<PathBuf>,
     /// Renders in a Blender that is kept, where that is switched on.
     pub(super) warm: Option<WarmBlender>,
+    /// What tasks may do, where that is restricted.
+    pub(super) sandbox: Option<Sandbox>,
 }
 
 impl CommandTools {
@@ -52,6 +55,7 @@ impl CommandTools {
             crash: timings.crash_window,
             journals: None,
             warm: None,
+            sandbox: None,
         }
     }
 
@@ -69,6 +73,12 @@ impl CommandTools {
     #[must_use]
     pub(crate) fn with_warm(self, warm: Option<WarmBlender>) -> Self {
         Self { warm, ..self }
+    }
+
+    /// The same tools, which hold tasks to a sandbox, where there is one.
+    #[must_use]
+    pub(crate) fn with_sandbox(self, sandbox: Option<Sandbox>) -> Self {
+        Self { sandbox, ..self }
     }
 
     /// No task is taken now: a Blender that is kept goes. The future, which need not be waited for, is over when it has.

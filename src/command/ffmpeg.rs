@@ -84,7 +84,10 @@ async fn try_version(path: &str, context: &mut CommandContext<'_>) -> Result<Res
         vec!["-version".to_owned()],
         context.tools.kill_sequence.clone(),
     );
-    let spec = program.spec(context);
+    let spec = match program.admitted(false, context).await {
+        Err(Incomplete::Failed(why)) => return Ok(Err(why)),
+        admitted => admitted?,
+    };
     let mut abort = context.abort.clone();
     // An abort ends the wait early. The program gets no grace either way: it has nothing to lose.
     let limit = async {

@@ -10,6 +10,7 @@
 //!
 //! What a job script or a person can see is as in the Go worker, except where the Go worker is careless.
 
+mod admission;
 mod appimage;
 mod blender;
 mod blender_lines;

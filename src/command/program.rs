@@ -18,6 +18,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 
+use super::admission::{DeniedWatch, admit, remind};
 use super::appimage;
 use super::context::CommandContext;
 use super::start_hint;
@@ -52,6 +53,15 @@ pub(super) struct ProgramOutcome {
     pub(super) writing: Vec<OpenFile>,
 }
 
+impl ProgramOutcome {
+    fn not_begun(why: Incomplete) -> Self {
+        Self {
+            outcome: Err(why),
+            writing: Vec::new(),
+        }
+    }
+}
+
 /// A program, as a command wants it run.
 #[derive(Debug)]
 pub(super) struct CommandProgram {
@@ -83,7 +93,16 @@ impl CommandProgram {
         context: &mut CommandContext<'_>,
         on_line: LineHandler<'_>,
     ) -> Result<ProgramOutcome, HandedRun> {
-        let ended = match self.run_or_go_on(handed, context, on_line).await {
+        let spec = match self.admitted(handed.is_some(), context).await {
+            Ok(spec) => spec,
+            Err(why) => return Ok(ProgramOutcome::not_begun(why)),
+        };
+        let mut denied = DeniedWatch::default();
+        let mut watched = |line: OutputLine<'_>, log: &mut dyn TaskLog| {
+            denied.look(line.bytes);
+            on_line(line, log);
+        };
+        let ended = match self.run_or_go_on(&spec, handed, context, &mut watched).await {
             Ok(RunEnd::HandedOver(run)) => return Err(run),
             Ok(RunEnd::Finished(finished)) => Ok(finished),
             Err(error) => Err(error),
@@ -94,6 +113,9 @@ impl CommandProgram {
                 if finished.exit == Exit::Code(appimage::NOT_MOUNTED) {
                     self.hint_of_appimage(context).await;
                 }
+                if finished.exit != Exit::Success || denied.was_seen() {
+                    remind(context);
+                }
                 context.log.ended(&self.exe, &finished);
                 let writing = std::mem::take(&mut finished.writing);
                 ProgramOutcome {
@@ -101,22 +123,33 @@ impl CommandProgram {
                     writing,
                 }
             }
-            Err(error) => ProgramOutcome {
-                outcome: Err(self.not_started(error, context.abort).await),
-                writing: Vec::new(),
-            },
+            Err(error) => ProgramOutcome::not_begun(self.not_started(error, context.abort).await),
         })
+    }
+
+    /// What is to be run, held to what it may do. One that goes on is already.
+    pub(super) async fn admitted(
+        &self,
+        goes_on: bool,
+        context: &CommandContext<'_>,
+    ) -> Result<ProcessSpec, Incomplete> {
+        let spec = self.spec(context);
+        if goes_on {
+            return Ok(spec);
+        }
+        let confinement = admit(self.command, &self.exe, context).await?;
+        Ok(ProcessSpec { confinement, ..spec })
     }
 
     async fn run_or_go_on(
         &self,
+        spec: &ProcessSpec,
         handed: Option<HandedRun>,
         context: &mut CommandContext<'_>,
         on_line: LineHandler<'_>,
     ) -> Result<RunEnd, StartError> {
-        let spec = self.spec(context);
         if handed.is_none() {
-            announce(&spec, context);
+            announce(spec, context);
         }
         let CommandContext { tools, abort, log, .. } = context;
         let note = log.end_note(&self.exe, context.is_last);
@@ -135,11 +168,11 @@ impl CommandProgram {
         };
         match handed {
             Some(handed) => tools.launcher.take_over(handed, abort, &mut on_event).await,
-            None => tools.launcher.run_noted(&spec, note, abort, &mut on_event).await,
+            None => tools.launcher.run_noted(spec, note, abort, &mut on_event).await,
         }
     }
 
-    /// The same as the process room wants it.
+    /// The same as the process room wants it, not held to anything.
     pub(super) fn spec(&self, context: &CommandContext<'_>) -> ProcessSpec {
         ProcessSpec {
             args: self.args.iter().map(OsString::from).collect(),

@@ -8,15 +8,16 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ::toml::Value;
+use ::toml::Value as Toml;
 use tracing::Level;
 
 use super::listen_address::ListenAddress;
 use super::table::Format;
 use crate::departure::RestartCode;
-use crate::document::{Diagnostic, TreeNode};
+use crate::document::{Diagnostic, TreeNode, Value};
 use crate::manager_url::{ManagerUrl, ManagerUrlError};
 use crate::pause::{PausePolicy, PresenceSource};
+use crate::sandbox::{Network, Preset};
 use crate::timings::SHORTEST;
 use crate::units::{MemoryLimit, duration, duration_text, memory_limit, memory_limit_text, size, size_text};
 
@@ -138,6 +139,44 @@ pub(super) const PRESENCE_SOURCES: Format<Vec<PresenceSource>> = Format {
     },
 };
 
+/// Absolute paths, where an empty list is something else than none.
+pub(super) const SOME_PATHS: Format<Option<Vec<PathBuf>>> = Format {
+    takes: PATHS.takes,
+    read: |node| (PATHS.read)(node).map(Some),
+    write: |paths| paths.as_ref().and_then(PATHS.write),
+};
+
+pub(super) const PROGRAMS: Format<Option<Vec<String>>> = Format {
+    takes: "a list of absolute paths, patterns with * and ?, and names without a slash",
+    read: |node| node.list()?.iter().map(program).collect::<Result<_, _>>().map(Some),
+    write: |programs| programs.as_ref().map(|programs| list(programs)),
+};
+
+pub(super) const NETWORK: Format<Network> = Format {
+    takes: "\"any\", \"none\", or a list of ports",
+    read: network,
+    write: |network| {
+        Some(match network {
+            Network::Any => quoted("any"),
+            Network::None => quoted("none"),
+            Network::Ports(ports) => format!("{ports:?}"),
+        })
+    },
+};
+
+pub(super) const PRESETS: Format<Vec<Preset>> = Format {
+    takes: "a list of \"blender\", \"nvidia\", \"amd\" and \"intel\"",
+    read: |node| {
+        let each = node.list()?.iter();
+        each.map(|node| one_of(node, &Preset::ALL, "\"blender\", \"nvidia\", \"amd\" or \"intel\""))
+            .collect()
+    },
+    write: |presets| {
+        let names = presets.iter().filter_map(|preset| name_of(preset, &Preset::ALL));
+        Some(list(&names.collect::<Vec<_>>()))
+    },
+};
+
 /// In bytes.
 pub(super) const TASK_LOG_LIMIT: Format<u64> = Format {
     takes: "a size between \"1KiB\" and \"1TiB\"",
@@ -155,6 +194,30 @@ fn manager(node: &TreeNode) -> Result<ManagerUrl, Diagnostic> {
         hide: error == ManagerUrlError::Credentials,
         ..node.diagnostic(format!("cannot be used: {error}"))
     })
+}
+
+/// A path or pattern from the root, or a name on PATH.
+fn program(node: &TreeNode) -> Result<String, Diagnostic> {
+    let text = node.text()?;
+    if text.is_empty() || text.contains('/') && !text.starts_with('/') {
+        return Err(node.diagnostic("must be an absolute path or pattern, or a name without a slash"));
+    }
+    if let Err(error) = glob::Pattern::new(text) {
+        return Err(node.diagnostic(format!("is no pattern: {}", error.msg)));
+    }
+    Ok(text.to_owned())
+}
+
+fn network(node: &TreeNode) -> Result<Network, Diagnostic> {
+    if let Value::List(ports) = &node.value {
+        let ports = ports.iter().map(|port| integer(port, 1..=65_535));
+        return ports.collect::<Result<_, _>>().map(Network::Ports);
+    }
+    match node.text()? {
+        "any" => Ok(Network::Any),
+        "none" => Ok(Network::None),
+        _ => Err(node.diagnostic(format!("must be {}", NETWORK.takes))),
+    }
 }
 
 /// The one of `all` that has this name.
@@ -259,7 +322,7 @@ pub(super) fn written_if_set(value: &Option<impl Display>) -> Option<String> {
 
 /// A text in TOML.
 fn quoted(value: impl AsRef<OsStr>) -> String {
-    Value::from(value.as_ref().to_string_lossy().as_ref()).to_string()
+    Toml::from(value.as_ref().to_string_lossy().as_ref()).to_string()
 }
 
 /// A list of texts in TOML.

@@ -4,7 +4,7 @@
 //!
 //! A value may be a secret. So it is marked as sensitive, is never shown, and can be kept in a file of its own.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use reqwest::header::{HeaderName, HeaderValue};
 
@@ -94,6 +94,21 @@ pub(super) fn value(node: &TreeNode) -> Result<HeaderValue, Diagnostic> {
         HeaderValue::from_str(&text).map_err(|_| hidden("has characters that no header can have".into()))?;
     value.set_sensitive(true);
     Ok(value)
+}
+
+/// The file that keeps a value, where it is one of its own.
+pub(super) fn file_of(node: &TreeNode) -> Option<PathBuf> {
+    match &node.value {
+        Value::Table(entries) => Some(entries.first()?.node.text().ok()?.into()),
+        Value::Text(_)
+        | Value::Plain(_)
+        | Value::Integer(_)
+        | Value::Number(_)
+        | Value::Boolean(_)
+        | Value::Date
+        | Value::List(_)
+        | Value::Nothing => None,
+    }
 }
 
 fn file(node: &TreeNode) -> Result<String, Diagnostic> {

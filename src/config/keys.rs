@@ -13,19 +13,20 @@ use reqwest::header::HeaderMap;
 use tracing::Level;
 
 use super::formats::{
-    BOOLEAN, DIRECTORY, FILE, FREE_SPACE, LEVEL, LISTEN_ADDRESS, MANAGER, MEMORY, MEMORY_SHARE, PATHS, PAUSE_POLICY,
-    PERIOD, PRESENCE_SOURCES, RESTART_EXIT_CODE, TASK_LOG_LIMIT, TASK_TYPES, WORKER_NAME, integer, written,
-    written_if_set,
+    BOOLEAN, DIRECTORY, FILE, FREE_SPACE, LEVEL, LISTEN_ADDRESS, MANAGER, MEMORY, MEMORY_SHARE, NETWORK, PATHS,
+    PAUSE_POLICY, PERIOD, PRESENCE_SOURCES, PRESETS, PROGRAMS, RESTART_EXIT_CODE, SOME_PATHS, TASK_LOG_LIMIT,
+    TASK_TYPES, WORKER_NAME, integer, written, written_if_set,
 };
 use super::table::{ConfigSection, Format, Key, Setting, Table, table};
 use super::{ListenAddress, MemoryLimit, SettingOrigin, headers};
 use crate::departure::RestartCode;
 use crate::manager_url::ManagerUrl;
 use crate::pause::{PausePolicy, PresenceSource};
+use crate::sandbox::{Network, Preset};
 use crate::timings::Timings;
 
 /// All tables, in the order of the manual.
-pub(super) const TABLES: [Table; 9] = [
+pub(super) const TABLES: [Table; 10] = [
     Table {
         about: "",
         ..Config::TABLE
@@ -36,6 +37,7 @@ pub(super) const TABLES: [Table; 9] = [
     NodeNeeds::TABLE,
     WarmSettings::TABLE,
     PresenceSettings::TABLE,
+    SandboxSettings::TABLE,
     SpoolLimits::TABLE,
     Table {
         name: "timings",
@@ -109,10 +111,14 @@ table! {
         pub warm: WarmSettings;
         /// The table `[presence]`.
         pub presence: PresenceSettings;
+        /// The table `[sandbox]`.
+        pub sandbox: SandboxSettings;
         /// The table `[spool]`.
         pub spool: SpoolLimits;
         /// The table `[timings]`.
         pub timings: Timings;
+        /// Files that hold what is secret, beside the configuration itself.
+        pub secret_files: Vec<PathBuf>;
         /// Where each value that is no default comes from, by the full name of its key.
         pub(super) origins: BTreeMap<String, SettingOrigin>;
     }
@@ -209,6 +215,32 @@ table! {
         policy: PausePolicy = PausePolicy::Freeze, PAUSE_POLICY;
         /// One that stood still for so long goes back to the Manager: others may be waiting for it.
         limit: Duration = Duration::from_secs(7200), PERIOD;
+    }
+}
+
+table! {
+    /// What tasks may do on this node, whoever sends them. As soon as one of these keys is set, no task reads or writes the
+    /// worker's own files (its home, its configuration, the files that it names) or makes a file in the folders right above them, signals or traces what is not its own, gains privileges,
+    /// or runs a program of 32 bits. The kernel sees to it (Landlock), for programs and all they start; `doctor` says what this one can enforce,
+    /// `check-config` what the rules come to.
+    config.sandbox => SandboxSettings {
+        // They are resolved when a program is to be started.
+        /// What tasks may start: absolute paths, patterns such as "/opt/blender-*/blender", names on PATH. A link leads to one
+        /// program and no further. Any program unless set.
+        programs: Option<Vec<String>> = None, PROGRAMS, such as "[\"/opt/blender-*/blender\", \"ffmpeg\"]";
+        /// Below which folders tasks may write, beside their temporary directory, what the presets name, and devices such as
+        /// /dev/null. Wherever the worker may unless set.
+        write: Option<Vec<PathBuf>> = None, SOME_PATHS, such as "[\"/mnt/render\"]";
+        /// Below which folders tasks may read, beside those in which they write, what the presets name, programs and libraries.
+        /// Everything but the worker's own files unless set.
+        read: Option<Vec<PathBuf>> = None, SOME_PATHS, such as "[\"/mnt/render\", \"/mnt/assets\"]";
+        /// What tasks may reach. A list has ports of TCP, such as that of a licence server; with 53 in it names are looked up.
+        network: Network = Network::Any, NETWORK;
+        /// What usual programs and drivers need beside that: "blender", "nvidia", "amd", "intel". `check-config` shows it.
+        presets: Vec<Preset> = Vec::new(), PRESETS;
+        /// Whether a kernel that cannot enforce a rule is a reason to take no task. Else it is said once, and enforced as far as it
+        /// can be.
+        require: bool = false, BOOLEAN;
     }
 }
 

@@ -141,6 +141,7 @@ impl ConfigReader<'_> {
         match headers::name(entry) {
             Ok(name) => self.set(&full_name("headers", name.as_str()), entry, |config, node| {
                 config.headers.insert(&name, headers::value(node)?);
+                config.secret_files.extend(headers::file_of(node));
                 Ok(())
             }),
             Err(diagnostic) => self.report(&entry.key, &diagnostic),

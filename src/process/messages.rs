@@ -29,6 +29,7 @@ use super::kill_sequence::KillSequence;
 use super::spec::{ProcessSpec, StartError};
 use super::stray::Stray;
 use super::sweep::SweepLimits;
+use crate::sandbox::Confinement;
 
 /// The longest request, in bytes. No program can be given more than 6 MiB of arguments and environment: three quarters
 /// of the kernel's `_STK_LIM` (execve(2)).
@@ -48,6 +49,7 @@ pub(super) struct SpawnRequest {
     pub(super) environment: Vec<CString>,
     pub(super) kill_sequence: KillSequence,
     pub(super) options: SpawnOptions,
+    pub(super) confinement: Option<Confinement>,
     /// Where given, the guard waits after its last message for [`GuardCommand::Release`], and notes the end here where
     /// that does not come.
     pub(super) note: Option<EndNote>,
@@ -124,6 +126,7 @@ struct RequestHeader {
     has_directory: bool,
     kill_sequence: Vec<(i32, Duration)>,
     options: SpawnOptions,
+    confinement: Option<Confinement>,
     note: Option<EndNote>,
 }
 
@@ -147,6 +150,7 @@ pub(super) fn encode_request(
             .map(|(signal, grace)| (*signal as i32, *grace))
             .collect(),
         options: options.clone(),
+        confinement: spec.confinement.clone(),
         note: note.cloned(),
     };
     let json = serde_json::to_vec(&header).map_err(|error| StartError::Guard(error.into()))?;
@@ -224,6 +228,7 @@ impl SpawnRequest {
             environment: words.collect::<io::Result<_>>()?,
             kill_sequence: KillSequence(kill_sequence),
             options: header.options,
+            confinement: header.confinement,
             note: header.note,
         })
     }

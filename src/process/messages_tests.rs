@@ -31,17 +31,28 @@ fn word() -> impl Strategy<Value = OsString> {
 fn spec() -> impl Strategy<Value = ProcessSpec> {
     let env = prop::collection::vec((word(), prop::option::of(word())), 0..4);
     let args = prop::collection::vec(word(), 0..6);
-    (word(), prop::option::of(word()), args, env, prop::option::of(word())).prop_map(
-        |(program, argv0, args, env, directory)| ProcessSpec {
+    let tmpdir = prop::option::of(word());
+    (
+        word(),
+        prop::option::of(word()),
+        args,
+        env,
+        prop::option::of(word()),
+        tmpdir,
+    )
+        .prop_map(|(program, argv0, args, env, directory, tmpdir)| ProcessSpec {
             program,
             argv0,
             args,
             env,
             directory: directory.map(Into::into),
+            confinement: tmpdir.map(|tmpdir| Confinement {
+                tmpdir: [tmpdir.into()].into_iter().collect(),
+                ..Confinement::default()
+            }),
             kill_sequence: KillSequence(vec![(Signal::SIGINT, Duration::from_millis(8001))]),
             label: "shot 1".into(),
-        },
-    )
+        })
 }
 
 fn bytes(words: &[CString]) -> Vec<Vec<u8>> {
@@ -57,6 +68,7 @@ proptest! {
         prop_assert_eq!(got.program.as_bytes(), spec.program.as_bytes());
         let argv = std::iter::once(spec.argv0.as_ref().unwrap_or(&spec.program)).chain(&spec.args);
         prop_assert_eq!(bytes(&got.argv), argv.map(|word| word.as_bytes().to_vec()).collect::<Vec<_>>());
+        prop_assert_eq!(&got.confinement, &spec.confinement);
         prop_assert_eq!(got.directory.map(CString::into_bytes), spec.directory.map(|path| path.into_os_string().into_vec()));
         let env = spec.env.iter().map(|(name, value)| match value {
             Some(value) => [name.as_bytes(), b"=", value.as_bytes()].concat(),

@@ -12,6 +12,7 @@ use nix::errno::Errno;
 
 use super::kill_sequence::KillSequence;
 use crate::abort::AbortReason;
+use crate::sandbox::Confinement;
 
 /// A program to run. Its `Display` can be pasted into a shell.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub(crate) struct ProcessSpec {
     pub env: Vec<(OsString, Option<OsString>)>,
     /// The working directory; the worker's own when `None`.
     pub directory: Option<PathBuf>,
+    /// What it and all it starts may do, where that is restricted.
+    pub confinement: Option<Confinement>,
     /// What an abort sends to the program before it kills.
     pub kill_sequence: KillSequence,
     /// What the guard is called in a process list, e.g. the task's name.
@@ -41,6 +44,7 @@ impl ProcessSpec {
             args: Vec::new(),
             env: Vec::new(),
             directory: None,
+            confinement: None,
             kill_sequence: KillSequence::default(),
             label: String::new(),
         }

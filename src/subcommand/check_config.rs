@@ -13,7 +13,7 @@ use crate::config::{Config, EffectiveValue, Environment, ShownValue};
 use crate::home::{self, HomeError};
 use crate::manager::TlsError;
 use crate::printable;
-use crate::setup::connection_options;
+use crate::setup::{connection_options, sandbox};
 
 /// Why a worker would not start, although each value by itself can be used.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +76,19 @@ pub(super) fn show(config: &Config, environment: &Environment, out: &mut impl Wr
         for value in &table.values {
             line(value, out)?;
         }
+    }
+    policy(config, environment, out)
+}
+
+/// What the rules of `[sandbox]` come to here, which is no part of a file.
+fn policy(config: &Config, environment: &Environment, out: &mut impl Write) -> io::Result<()> {
+    let home = home::locate(config, environment).unwrap_or_default();
+    let Some(sandbox) = sandbox(config, environment, &home) else {
+        return Ok(());
+    };
+    writeln!(out, "\n# what tasks may do here, by [sandbox]:")?;
+    for line in sandbox.describe() {
+        writeln!(out, "#   {}", printable::escape_line(&line))?;
     }
     Ok(())
 }

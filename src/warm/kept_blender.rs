@@ -49,6 +49,8 @@ const COARSE: Duration = Duration::from_secs(2);
 const LONGEST_ID: usize = 100;
 /// What a load prints is held back for so long, until it is known whether the file is for one that is kept.
 const HOLD: Duration = Duration::from_secs(10);
+/// The variable with the temporary directory.
+pub(super) const TMPDIR: &str = "TMPDIR";
 /// How long its files may take to be looked at.
 const LOOK: Duration = Duration::from_secs(5);
 
@@ -97,8 +99,11 @@ impl KeptBlender {
                 Some(reason) => Unusable::NotBegun(reason),
                 None => failed(&no_dir),
             })?;
-        spec.env.retain(|(name, _)| name != "TMPDIR");
-        spec.env.push(("TMPDIR".into(), Some(tmpdir.path().into())));
+        spec.env.retain(|(name, _)| name != TMPDIR);
+        spec.env.push((TMPDIR.into(), Some(tmpdir.path().into())));
+        if let Some(confinement) = &mut spec.confinement {
+            confinement.tmpdir = [tmpdir.path().to_owned()].into_iter().collect();
+        }
         let started = launcher.start_kept(&spec, theirs.as_fd(), abort).await;
         drop(theirs);
         match started {

@@ -9,11 +9,15 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use crate::sandbox::{Confinement, Paths};
+
 /// Two of these are the same only when one Blender would do the same for both.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Key {
     /// The job's id.
     pub job: String,
+    /// What it may do, wherever its temporary directory is.
+    policy: Option<Confinement>,
     program: FileId,
     arguments: Vec<String>,
     blendfile: FileId,
@@ -35,9 +39,18 @@ impl Key {
     ///
     /// # Errors
     /// When a file is not there.
-    pub(crate) fn read(job: &str, program: &Path, arguments: &[String], blendfile: &Path) -> io::Result<Self> {
+    pub(crate) fn read(
+        (job, policy): (&str, Option<Confinement>),
+        program: &Path,
+        arguments: &[String],
+        blendfile: &Path,
+    ) -> io::Result<Self> {
         Ok(Self {
             job: job.to_owned(),
+            policy: policy.map(|policy| Confinement {
+                tmpdir: Paths::default(),
+                ..policy
+            }),
             program: FileId::read(program)?,
             arguments: arguments.to_vec(),
             blendfile: FileId::read(blendfile)?,
@@ -87,6 +100,7 @@ impl FileId {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sandbox::Network;
 
     #[test]
     fn another_job_argument_or_file_is_another_key() {
@@ -94,11 +108,22 @@ mod tests {
         let (program, file) = (dir.path().join("blender"), dir.path().join("x.blend"));
         fs::write(&program, "1").unwrap();
         fs::write(&file, "1").unwrap();
-        let key = |job: &str, argument: &str| Key::read(job, &program, &[argument.to_owned()], &file).unwrap();
+        let key = |job: &str, argument: &str| Key::read((job, None), &program, &[argument.to_owned()], &file).unwrap();
         let first = key("j", "-b");
         assert_eq!(first, key("j", "-b"));
         assert_ne!(first, key("k", "-b"));
         assert_ne!(first, key("j", "-x"));
+        let held = |tmpdir: &str, network| {
+            let policy = Confinement {
+                tmpdir: Paths(vec![tmpdir.into()]),
+                network,
+                ..Confinement::default()
+            };
+            Key::read(("j", Some(policy)), &program, &["-b".to_owned()], &file).unwrap()
+        };
+        assert_ne!(first, held("/tmp/1", Network::Any));
+        assert_eq!(held("/tmp/1", Network::Any), held("/tmp/2", Network::Any));
+        assert_ne!(held("/tmp/1", Network::Any), held("/tmp/1", Network::None));
         let other = dir.path().join("other");
         for changed in [&file, &program] {
             let before = key("j", "-b");
@@ -108,7 +133,7 @@ mod tests {
             assert_ne!(before, key("j", "-b"), "{}", changed.display());
         }
         fs::remove_file(&file).unwrap();
-        assert!(Key::read("j", &program, &[], &file).is_err());
+        assert!(Key::read(("j", None), &program, &[], &file).is_err());
         assert!(!first.program().is_unchanged());
     }
 }

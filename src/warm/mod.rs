@@ -34,7 +34,7 @@ use tracing::{debug, info};
 
 use self::driver::{Ready, Request, install};
 use self::keeper::KeeperLink;
-use self::kept_blender::KeptBlender;
+use self::kept_blender::{KeptBlender, TMPDIR};
 use self::key::{FileId, Key};
 use self::status::StatusBoard;
 use self::unusable::{Unusable, failed};
@@ -187,7 +187,8 @@ impl WarmBlender {
             ..cold.clone()
         };
         let job = job.to_owned();
-        let read = move || Key::read(&job, &program, &arguments, &blendfile);
+        let policy = cold.confinement.clone();
+        let read = move || Key::read((&job, policy), &program, &arguments, &blendfile);
         Some(WarmTask {
             key: run_blocking_within(sleep(LOOK), read).await?.ok()?,
             request: Request::new(&mark, &frames, environment),
@@ -353,8 +354,10 @@ fn spec(cold: &ProcessSpec, script: &Path, is_quiet: bool) -> ProcessSpec {
     ProcessSpec { args, ..cold.clone() }
 }
 
-/// The environment of a task, as text; `None` when it is none.
+/// The environment of a task, as text; `None` when it is none. Where Blender is held to what its first task may do, it keeps
+/// the temporary directory that it can write in.
 fn environment(spec: &ProcessSpec) -> Option<BTreeMap<String, Option<String>>> {
+    let is_kept_out = |name: &OsString| spec.confinement.is_some() && name == TMPDIR;
     let text = |(name, value): &(OsString, Option<OsString>)| {
         let value = match value {
             Some(value) => Some(value.to_str()?.to_owned()),
@@ -362,7 +365,8 @@ fn environment(spec: &ProcessSpec) -> Option<BTreeMap<String, Option<String>>> {
         };
         Some((name.to_str()?.to_owned(), value))
     };
-    spec.env.iter().map(text).collect()
+    let told = spec.env.iter().filter(|(name, _)| !is_kept_out(name));
+    told.map(text).collect()
 }
 
 #[cfg(test)]

@@ -59,6 +59,7 @@ mod push_parting;
 mod push_trouble;
 mod reload;
 mod restarts;
+mod sandbox;
 mod signals;
 mod small_disk;
 mod status;

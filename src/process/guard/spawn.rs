@@ -40,6 +40,7 @@ use crate::process::channel::CHANNEL;
 use crate::process::kill;
 use crate::process::mark::{self, MARK};
 use crate::process::messages::SpawnRequest;
+use crate::sandbox::{Confinement, confine};
 
 /// The errors after which execvp tries the next directory. After EACCES it does so too, but that is its answer then.
 const NOT_HERE: [Errno; 5] = [
@@ -127,6 +128,7 @@ impl SpawnedProgram {
             guard: getpid(),
             cgroup: cgroup.and_then(|cgroup| fs::File::options().write(true).open(cgroup.procs()).ok()),
             mark: mark::as_limit(&std::env::var_os(MARK).unwrap_or_default()),
+            confinement: request.confinement.clone().map(Confinement::with_guard),
         };
         let (reader, failure) = io::pipe()?;
         let (pid_reader, pid_writer) = io::pipe()?;
@@ -192,6 +194,8 @@ struct ExecPlan<'a> {
     /// The control group's list of members.
     cgroup: Option<fs::File>,
     mark: u64,
+    /// What it names is opened in the child: that may hang, and the guard must hear orders meanwhile.
+    confinement: Option<Confinement>,
 }
 
 impl ExecPlan<'_> {
@@ -250,6 +254,10 @@ impl ExecPlan<'_> {
         }
         self.take_priorities();
         self.reset_signals();
+        if let Some(confinement) = &self.confinement {
+            // The guard has one thread, and so has this copy of it, which may allocate as any process.
+            confine(confinement).map_err(|error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))?;
+        }
         Ok(())
     }
 

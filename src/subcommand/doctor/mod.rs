@@ -8,6 +8,7 @@
 //!    what is valid)              ├─ spool      what it holds that is not as it should be       │
 //!                                ├─ storage    what `[node]` asks for                          ├─ Findings ─► lines, or JSON
 //!                                ├─ subject    limits, processes, service: of the worker       │
+//!                                ├─ sandbox    what this kernel can enforce of `[sandbox]`     │
 //!                                ├─ gpu        the devices by which it is reached              │
 //!                                ├─ presence   what tells of somebody at this machine          │
 //!                                └─ programs   Blender and FFmpeg, run                         ╯
@@ -26,6 +27,7 @@ mod presence;
 mod processes;
 mod programs;
 mod report;
+mod sandbox;
 mod service;
 mod spool;
 mod storage;
@@ -85,6 +87,7 @@ async fn findings(arguments: &Arguments, environment: Environment) -> Vec<Findin
         within_limit("presence", presence::check(&context)),
         within_limit("blender", programs::check(&context)),
     );
+    found.push(sandbox::check(&context));
     found.extend(
         [manager, home, spool, storage, subject, gpu, presence, programs]
             .into_iter()

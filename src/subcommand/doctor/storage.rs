@@ -51,6 +51,8 @@ fn single(all: Requirements) -> Vec<(String, Requirements)> {
         writable,
         free_space,
         roomy,
+        // The area `sandbox` has that.
+        unenforced: _,
     } = all;
     let mut needs = Vec::new();
     let mut need = |what: &str, paths: Vec<PathBuf>, of: fn(&mut Requirements) -> &mut Vec<PathBuf>| {
@@ -86,6 +88,7 @@ mod tests {
             writable: vec!["/c".into()],
             free_space: 1 << 30,
             roomy: vec!["/c".into(), "/tmp".into()],
+            unenforced: None,
         };
         let needs = single(all.clone());
         let said: Vec<_> = needs.iter().map(|(what, _)| what.as_str()).collect();

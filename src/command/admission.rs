@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! Whether a task may start a program on this node, and what that may do then.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use memchr::memmem;
+
+use super::context::CommandContext;
+use crate::blocking::run_blocking_within;
+use crate::outcome::{Incomplete, RequeueReason};
+use crate::sandbox::Confinement;
+
+/// What a program says of a call that was refused: the words of the C library for EACCES, as most pass them on.
+const DENIED: &[u8] = b"ermission denied";
+/// How long the programs that the operator named may take to be looked at.
+const LOOK: Duration = Duration::from_secs(30);
+
+/// What a program of the task may do; `None` where nothing is restricted.
+///
+/// # Errors
+/// It may not be started: the task has failed, and would anywhere with this rule. A node whose programs cannot be looked at
+/// is not fit.
+pub(super) async fn admit(
+    command: &str,
+    exe: &str,
+    context: &CommandContext<'_>,
+) -> Result<Option<Confinement>, Incomplete> {
+    let Some(sandbox) = context.tools.sandbox.clone() else {
+        return Ok(None);
+    };
+    let (program, tmpdir) = (PathBuf::from(exe), context.environment.tmpdir.clone());
+    let look = move || sandbox.admit(&program, &tmpdir);
+    match run_blocking_within(context.abort.patience(LOOK), look).await {
+        Some(Ok(confinement)) => Ok(Some(confinement)),
+        Some(Err(not_allowed)) => Err(Incomplete::Failed(format!("{command}: {not_allowed}"))),
+        None => Err(context.abort.reason().map_or_else(
+            || {
+                let why = "the programs that [sandbox] names cannot be looked at: their file system does not answer";
+                Incomplete::Requeued(RequeueReason::CannotStart(why.to_owned()))
+            },
+            Incomplete::Aborted,
+        )),
+    }
+}
+
+/// Whether a program has said that it was refused something: many go on then, and end well.
+#[derive(Debug, Default)]
+pub(super) struct DeniedWatch(bool);
+
+impl DeniedWatch {
+    pub(super) fn look(&mut self, line: &[u8]) {
+        self.0 = self.0 || memmem::find(line, DENIED).is_some();
+    }
+
+    pub(super) fn was_seen(&self) -> bool {
+        self.0
+    }
+}
+
+/// Names the policy in the log of a task that has perhaps met it.
+pub(super) fn remind(context: &mut CommandContext<'_>) {
+    if let Some(sandbox) = &context.tools.sandbox {
+        context.log.line(&sandbox.reminder());
+    }
+}

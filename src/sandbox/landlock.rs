@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! A confinement as a ruleset of Landlock, as far as the kernel knows it.
+
+#![expect(
+    unsafe_code,
+    reason = "landlock_restrict_self must not allocate here, as the library does"
+)]
+
+use std::fs::OpenOptions;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use landlock::{
+    ABI, Access, AccessFs, AccessNet, BitFlags, NetPort, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreated,
+    RulesetCreatedAttr, Scope, path_beneath_rules,
+};
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::prctl::set_no_new_privs;
+
+use super::confinement::Confinement;
+use super::rules::Network;
+
+/// The newest version whose rights are asked for. An older kernel knows a part of them.
+pub(super) const NEWEST: ABI = ABI::V6;
+
+/// What it takes to read.
+fn reading() -> BitFlags<AccessFs> {
+    AccessFs::ReadFile | AccessFs::ReadDir
+}
+
+/// What it takes to write, but for the making of devices, which nobody is allowed.
+fn writing() -> BitFlags<AccessFs> {
+    AccessFs::from_write(NEWEST) & !(AccessFs::MakeChar | AccessFs::MakeBlock)
+}
+
+/// The ruleset of all that a confinement names. `None`: the kernel has nothing of it.
+///
+/// # Errors
+/// There are no descriptors to be had.
+pub(super) fn ruleset(confinement: &Confinement) -> io::Result<Option<OwnedFd>> {
+    let Confinement {
+        tmpdir,
+        hidden: _,
+        shown: _,
+        read,
+        write,
+        execute,
+        network,
+        protected: _,
+    } = confinement;
+    // Where a ruleset says nothing of it, nothing can be moved to another folder.
+    let mut handled: BitFlags<AccessFs> = AccessFs::Refer.into();
+    if read.is_some() {
+        handled |= reading();
+    }
+    if write.is_some() {
+        handled |= AccessFs::from_write(NEWEST);
+    }
+    if execute.is_some() {
+        handled |= AccessFs::Execute;
+    }
+    let scoped = Ruleset::default()
+        .handle_access(handled)
+        .and_then(|ruleset| ruleset.scope(Scope::from_all(NEWEST)));
+    let ruleset = match network {
+        Network::Any => scoped,
+        Network::Ports(_) | Network::None => {
+            scoped.and_then(|ruleset| ruleset.handle_access(AccessNet::from_all(ABI::V4)))
+        }
+    };
+    let mut created = ruleset.and_then(Ruleset::create).map_err(io::Error::other)?;
+    if write.is_none() {
+        created = allow(created, Path::new("/"), AccessFs::Refer.into())?;
+    }
+    let written = || write.iter().flat_map(|write| write.0.iter().chain(&tmpdir.0));
+    if let Some(read) = read {
+        // What can be written can be read, too.
+        for path in read.0.iter().chain(&tmpdir.0).chain(written()) {
+            created = allow(created, path, reading())?;
+        }
+    }
+    for path in written() {
+        created = allow(created, path, writing())?;
+    }
+    for path in execute.iter().flat_map(|execute| &execute.0) {
+        created = allow(created, path, AccessFs::Execute.into())?;
+        if read.is_some() {
+            created = allow(created, path, AccessFs::ReadFile.into())?;
+        }
+    }
+    if let Network::Ports(ports) = network {
+        for port in ports {
+            let rule = NetPort::new(*port, AccessNet::ConnectTcp);
+            created = created.add_rule(rule).map_err(io::Error::other)?;
+        }
+    }
+    Ok(created.into())
+}
+
+/// Allows what is at `path`, and below it. A path that is not there allows nothing.
+pub(super) fn allow(created: RulesetCreated, path: &Path, rights: BitFlags<AccessFs>) -> io::Result<RulesetCreated> {
+    // What is mounted by whoever looks into it is mounted now, or the rule would be one for what it hides.
+    let folder = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_PATH | libc::O_DIRECTORY)
+        .open(path);
+    let allowed = match folder {
+        Ok(folder) => created.add_rule(PathBeneath::new(folder, rights)),
+        Err(_) => created.add_rules(path_beneath_rules([path], rights)),
+    };
+    allowed.map_err(io::Error::other)
+}
+
+/// Allows what was opened, which is a folder or is only given rights of files.
+pub(super) fn allow_opened(
+    created: RulesetCreated,
+    opened: PathFd,
+    rights: BitFlags<AccessFs>,
+) -> io::Result<RulesetCreated> {
+    created
+        .add_rule(PathBeneath::new(opened, rights))
+        .map_err(io::Error::other)
+}
+
+/// No program that is executed from now on has more rights than the one before: set-user-ID bits are nothing.
+///
+/// # Errors
+/// The kernel's own.
+pub(super) fn gain_no_privileges() -> io::Result<()> {
+    Ok(set_no_new_privs()?)
+}
+
+/// Holds the calling thread to a ruleset.
+///
+/// # Errors
+/// The kernel's own: after 16 of them there can be no other.
+pub(super) fn restrict(ruleset: &OwnedFd) -> io::Result<()> {
+    // SAFETY: two integers.
+    let done = unsafe { libc::syscall(libc::SYS_landlock_restrict_self, ruleset.as_raw_fd(), 0_u32) };
+    Errno::result(done)?;
+    Ok(())
+}

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! What a task may do on this node, in the last place that can say no: Landlock, a small filter of system calls, and no
+//! capabilities. It knows nothing of tasks, but for what their policy is made of.
+//!
+//! ```text
+//! [sandbox] ─► SandboxRules ─► Sandbox ── admit(program) ─► Confinement (a value, which travels to a guard)
+//!                                                              │ prepare: opens what the rules name; may hang, as files do
+//!                                                              ▼
+//!                                       Prepared ── restrict ─► the calling thread, and all that it starts, for ever
+//! ```
+//!
+//! A kernel that knows only a part of it enforces that part; `kernel` says which.
+
+mod capabilities;
+mod confinement;
+mod everything_but;
+mod kernel;
+mod landlock;
+mod policy;
+mod presets;
+mod programs;
+mod rules;
+mod system_calls;
+
+pub(crate) use self::confinement::{Confinement, Paths, confine};
+pub(crate) use self::kernel::KernelSupport;
+pub(crate) use self::policy::{OwnFiles, Sandbox};
+pub(crate) use self::rules::{Network, Preset, SandboxRules};

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! What the rules of this node come to for a task. It looks at files: call it in a thread.
+
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::confinement::{Confinement, Paths};
+use super::presets::{ALWAYS_READ, ALWAYS_WRITTEN, PresetFiles};
+use super::programs::{behind, resolve, with_interpreters};
+use super::rules::{Network, SandboxRules};
+
+/// Files of the worker's own, and where others are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct OwnFiles {
+    /// Its home, its configuration, its secrets: no task reads or writes them.
+    pub hidden: Vec<PathBuf>,
+    /// What in them is for tasks.
+    pub shown: Vec<PathBuf>,
+    /// The user's home directory, and those for caches and configuration (XDG).
+    pub user: Option<PathBuf>,
+    /// For caches.
+    pub cache: Option<PathBuf>,
+    /// For configuration.
+    pub config: Option<PathBuf>,
+    /// The variable in which programs are looked for.
+    pub path: Option<OsString>,
+    /// The file that has the rules, for people.
+    pub written_in: Option<PathBuf>,
+}
+
+/// The sandbox of this node. Clones are the same one.
+#[derive(Debug, Clone)]
+pub(crate) struct Sandbox(Arc<Policy>);
+
+#[derive(Debug)]
+struct Policy {
+    rules: SandboxRules,
+    own: OwnFiles,
+}
+
+/// A program that tasks may not start.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the sandbox of this node does not let tasks start {}: {rule}", program.display())]
+pub(crate) struct NotAllowed {
+    /// Links followed.
+    program: PathBuf,
+    rule: String,
+}
+
+impl Sandbox {
+    /// `None`: there are no rules, and no sandbox.
+    pub(crate) fn new(rules: &SandboxRules, own: OwnFiles) -> Option<Self> {
+        let policy = || Policy {
+            rules: rules.clone(),
+            own,
+        };
+        (!rules.are_none()).then(|| Self(Arc::new(policy())))
+    }
+
+    /// What a program may do that a task starts, with this temporary directory. Caches that presets name are made.
+    ///
+    /// # Errors
+    /// The program is none that tasks may start.
+    pub(crate) fn admit(&self, program: &Path, tmpdir: &Path) -> Result<Confinement, NotAllowed> {
+        let Policy { rules, own } = &*self.0;
+        self.make_caches();
+        let mut allowed = self.confinement(tmpdir);
+        let Some(written) = &rules.programs else {
+            return Ok(allowed);
+        };
+        let programs = resolve(written, own.path.as_deref());
+        // One that is not there has its own error.
+        if let Some(meant) = behind(program, own.path.as_deref())
+            && !programs.contains(&meant)
+        {
+            return Err(NotAllowed {
+                program: meant,
+                rule: self.written("programs", &quoted_list(written)),
+            });
+        }
+        if let Some(read) = &mut allowed.read {
+            read.0.extend(
+                programs
+                    .iter()
+                    .filter_map(|program| program.parent())
+                    .map(Path::to_owned),
+            );
+        }
+        let files: BTreeSet<_> = programs.into_iter().flat_map(with_interpreters).collect();
+        allowed.execute = Some(files.into_iter().collect());
+        Ok(allowed)
+    }
+
+    /// What the worker's own work for a task may do: it starts no program.
+    pub(crate) fn confinement(&self, tmpdir: &Path) -> Confinement {
+        let Policy { rules, own } = &*self.0;
+        let write = rules.write.as_ref().map(|write| {
+            let presets = self.presets(|files| [files.caches, files.write].concat());
+            let always = ALWAYS_WRITTEN.iter().map(PathBuf::from);
+            write.iter().cloned().chain(always).chain(presets).collect()
+        });
+        let read = rules.read.as_ref().map(|read| {
+            let presets = self.presets(|files| [files.read, files.caches, files.write].concat());
+            let always = ALWAYS_READ.iter().map(PathBuf::from);
+            read.iter().cloned().chain(always).chain(presets).collect()
+        });
+        Confinement {
+            tmpdir: Paths(vec![tmpdir.to_owned()]),
+            hidden: Paths(own.hidden.clone()),
+            shown: Paths(own.shown.clone()),
+            read,
+            write,
+            execute: None,
+            network: rules.network.clone(),
+            protected: vec![std::process::id().cast_signed()],
+        }
+    }
+
+    /// For the log of a task whose program or work was perhaps refused something.
+    pub(crate) fn reminder(&self) -> String {
+        let rules = &self.0.rules;
+        let mut bounds = Vec::new();
+        if let Some(write) = &rules.write {
+            bounds.push(self.written("write", &quoted_list(write)));
+        }
+        if let Some(read) = &rules.read {
+            bounds.push(self.written("read", &quoted_list(read)));
+        }
+        match &rules.network {
+            Network::Any => {}
+            Network::None => bounds.push(self.written("network", "\"none\"")),
+            Network::Ports(ports) => bounds.push(self.written("network", &format!("{ports:?}"))),
+        }
+        if bounds.is_empty() {
+            bounds.push("the worker's own files are closed".to_owned());
+        }
+        format!(
+            "this ran in the sandbox of this node, which may be what refused something: {}",
+            bounds.join("; ")
+        )
+    }
+
+    /// The policy as this node resolves it, a line each, for `check-config`.
+    pub(crate) fn describe(&self) -> Vec<String> {
+        let Policy { rules, own } = &*self.0;
+        let allowed = self.confinement(Path::new(""));
+        let paths = |paths: &[PathBuf]| {
+            let shown: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
+            shown.join(" ")
+        };
+        let mut lines = Vec::new();
+        let programs = rules
+            .programs
+            .as_ref()
+            .map(|written| resolve(written, own.path.as_deref()));
+        lines.push(match programs {
+            None => "start: any program".to_owned(),
+            Some(programs) if programs.is_empty() => "start: nothing, no such program is here".to_owned(),
+            Some(programs) => format!("start: {}", paths(&programs.into_iter().collect::<Vec<_>>())),
+        });
+        lines.push(match &allowed.write {
+            None => "write: wherever the worker may".to_owned(),
+            Some(write) => format!("write: the task's TMPDIR {}", paths(&write.0)),
+        });
+        lines.push(match &allowed.read {
+            None => "read: all but what is closed".to_owned(),
+            Some(read) => format!("read: {}", paths(&read.0)),
+        });
+        lines.push(format!("closed: {}", paths(&own.hidden)));
+        lines.push(match &rules.network {
+            Network::Any => "network: all of it".to_owned(),
+            Network::None => "network: nothing, this machine included".to_owned(),
+            Network::Ports(ports) => format!("network: TCP to the ports {ports:?}"),
+        });
+        lines
+    }
+
+    /// `programs = ["..."] of [sandbox] in FILE`.
+    fn written(&self, key: &str, value: &str) -> String {
+        let place = self.0.own.written_in.as_ref();
+        let place = place.map(|file| format!(" in {}", file.display())).unwrap_or_default();
+        format!("{key} = {value} of [sandbox]{place}")
+    }
+
+    /// What the presets name, patterns resolved.
+    fn presets(&self, which: fn(PresetFiles) -> Vec<&'static str>) -> Vec<PathBuf> {
+        let named = self.0.rules.presets.iter().flat_map(|preset| which(preset.files()));
+        named.flat_map(|pattern| self.0.own.expand(pattern)).collect()
+    }
+
+    fn make_caches(&self) {
+        let caches = self.0.rules.presets.iter().flat_map(|preset| preset.files().caches);
+        for cache in caches.filter_map(|pattern| self.0.own.place(pattern)) {
+            // A user without a home directory has no caches either.
+            fs::create_dir_all(cache).ok();
+        }
+    }
+}
+
+impl OwnFiles {
+    /// The paths that a pattern of a preset stands for. One without a star stands for itself, whether it is there or not.
+    fn expand(&self, pattern: &str) -> Vec<PathBuf> {
+        let place = self.place(pattern);
+        if !pattern.contains('*') {
+            return place.into_iter().collect();
+        }
+        let found = place.and_then(|place| glob::glob(place.to_str()?).ok());
+        found.into_iter().flatten().filter_map(Result::ok).collect()
+    }
+
+    fn place(&self, pattern: &str) -> Option<PathBuf> {
+        let (folder, rest) = match pattern.split_once('/')? {
+            ("~", rest) => (&self.user, rest),
+            ("$CACHE", rest) => (&self.cache, rest),
+            ("$CONFIG", rest) => (&self.config, rest),
+            _ => return Some(pattern.into()),
+        };
+        folder.as_ref().map(|folder| folder.join(rest))
+    }
+}
+
+fn quoted_list<T: AsRef<OsStr>>(values: &[T]) -> String {
+    let shown: Vec<_> = values
+        .iter()
+        .map(|value| format!("{:?}", value.as_ref().to_string_lossy()))
+        .collect();
+    format!("[{}]", shown.join(", "))
+}

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! What the operator wants of tasks on this node, as it is written.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::presets::PresetFiles;
+
+/// What tasks may do. What is not set restricts nothing by itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct SandboxRules {
+    /// What they may start: paths, patterns, names on PATH.
+    pub programs: Option<Vec<String>>,
+    /// Absolute paths below which they may write.
+    pub write: Option<Vec<PathBuf>>,
+    /// Absolute paths below which they may read.
+    pub read: Option<Vec<PathBuf>>,
+    /// What they may reach.
+    pub network: Network,
+    /// What usual programs and devices need beside that.
+    pub presets: Vec<Preset>,
+    /// Whether a kernel that cannot enforce all of it is a reason to take no task.
+    pub require: bool,
+}
+
+/// What a process may reach over the network.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Network {
+    /// All of it.
+    #[default]
+    Any,
+    /// These ports, by TCP.
+    Ports(Vec<u16>),
+    /// Nothing, this machine included.
+    None,
+}
+
+/// What a usual program, or the driver of a device, needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Preset {
+    /// Caches and configuration of Blender.
+    Blender,
+    /// Devices and caches of NVIDIA's driver.
+    Nvidia,
+    /// The same of AMD's.
+    Amd,
+    /// The same of Intel's.
+    Intel,
+}
+
+impl SandboxRules {
+    /// Whether there is a sandbox at all.
+    pub(crate) fn are_none(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Preset {
+    /// All of them, by the names that they have in a configuration.
+    pub(crate) const ALL: [(&str, Self); 4] = [
+        ("blender", Self::Blender),
+        ("nvidia", Self::Nvidia),
+        ("amd", Self::Amd),
+        ("intel", Self::Intel),
+    ];
+
+    /// What it opens. A path that begins with `~` is below the user's home directory.
+    pub(super) fn files(self) -> PresetFiles {
+        match self {
+            Self::Blender => PresetFiles::BLENDER,
+            Self::Nvidia => PresetFiles::NVIDIA,
+            Self::Amd => PresetFiles::AMD,
+            Self::Intel => PresetFiles::INTEL,
+        }
+    }
+}

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! What this kernel can enforce of what tasks may do.
+
+use super::CheckContext;
+use super::finding::Finding;
+use crate::sandbox::{KernelSupport, SandboxRules};
+use crate::setup::sandbox_rules;
+
+const NAME: &str = "sandbox";
+
+pub(super) fn check(context: &CheckContext) -> Finding {
+    judged(&sandbox_rules(&context.config), KernelSupport::ask())
+}
+
+fn judged(rules: &SandboxRules, kernel: KernelSupport) -> Finding {
+    if rules.are_none() {
+        let seen =
+            format!("nothing in [sandbox] restricts what tasks may do; what this kernel could enforce: {kernel}");
+        return Finding::ok(NAME, seen);
+    }
+    let lacking = kernel.lacks(rules);
+    let Some(all) = lacking.all() else {
+        return Finding::ok(NAME, format!("what [sandbox] says is enforced ({kernel})"));
+    };
+    let seen = format!("this kernel cannot keep tasks from {all} ({kernel})");
+    if rules.require && !lacking.rules.is_empty() {
+        return Finding::fail(
+            NAME,
+            seen,
+            "the worker takes no task here: take a newer kernel, or `require` out of [sandbox]",
+        );
+    }
+    Finding::warn(NAME, seen, "take a newer kernel, or trust those who send tasks")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::finding::Severity;
+    use super::*;
+
+    #[test]
+    fn n1_a_kernel_that_cannot_enforce_a_rule_is_a_warning_and_a_failure_where_that_is_required() {
+        let wanted = |require| SandboxRules {
+            write: Some(Vec::new()),
+            require,
+            ..SandboxRules::default()
+        };
+        let verdict = |rules: &SandboxRules, landlock| judged(rules, KernelSupport::with_landlock(landlock)).severity;
+        assert_eq!(verdict(&SandboxRules::default(), 0), Severity::Ok);
+        assert_eq!(verdict(&wanted(false), 0), Severity::Warn);
+        assert_eq!(verdict(&wanted(true), 2), Severity::Fail);
+        // Signals are no rule.
+        assert_eq!(verdict(&wanted(true), 3), Severity::Warn);
+        assert_eq!(verdict(&wanted(true), 6), Severity::Ok);
+        assert_eq!(verdict(&wanted(true), 99), Severity::Ok);
+    }
+}

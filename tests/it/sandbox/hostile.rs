@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//! Each attempt of `hostile.py`, below rules that allow to write in one folder: none of them may succeed, and the worker
+//! goes on.
+
+use std::net::TcpListener;
+
+use serde_json::json;
+use standin_manager::CommandSpec;
+
+use super::{Bed, User, no_landlock};
+use test_bed::{bash, exec};
+use test_needs::missing;
+
+/// The system's own: those of a user may be closed to others.
+const PYTHON: &str = "/usr/bin/python3";
+const RULES: [&str; 2] = ["write = [\"SHARED\"]", "presets = [\"blender\"]"];
+
+/// The command line of an attempt.
+fn attempt(bed: &Bed, name: &str, port: u16) -> CommandSpec {
+    let words = [bed.at("outside"), bed.at("shared"), bed.node.home()].map(|path| path.display().to_string());
+    let numbers = [bed.node.pid().to_string(), port.to_string()];
+    let mut all = vec!["-c", include_str!("hostile.py"), name];
+    all.extend(words.iter().chain(&numbers).map(String::as_str));
+    exec(PYTHON, json!(all))
+}
+
+/// Has tasks of each user try it below these rules; it must be refused, without a change to anything.
+fn refused_by(rules: &[&str], name: &str) {
+    if no_landlock() | missing(PYTHON) {
+        return;
+    }
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    for user in User::all() {
+        let Some(bed) = Bed::new(*user, rules) else { return };
+        let task = bed.farm.task(&[attempt(&bed, name, port)]);
+        bed.farm.completed(&task);
+        let log = bed.farm.log(&task);
+        assert!(log.contains(&format!("> {name}: refused, ")), "{user:?}: {log}");
+        bed.nothing_has_changed();
+        // The worker takes the next one, and stops as ever.
+        bed.completed(bash("true"));
+        bed.node.finish();
+    }
+}
+
+macro_rules! refused {
+    ($($test:ident: $name:literal $(by $rules:expr)?;)*) => {
+        $(
+            #[test]
+            fn $test() {
+                refused_by([$(&$rules[..],)? &RULES[..]][0], $name);
+            }
+        )*
+    };
+}
+
+const NO_NETWORK: [&str; 1] = ["network = \"none\""];
+/// Only the worker's own files are closed.
+const OWN_FILES: [&str; 1] = ["presets = [\"blender\"]"];
+
+refused! {
+    n4_no_file_is_created_outside: "create";
+    n4_no_file_is_written_outside: "write";
+    n4_no_file_is_appended_to_outside: "append";
+    n4_no_file_is_truncated_outside: "truncate";
+    n4_no_file_is_renamed_to_outside: "rename in";
+    n4_no_file_is_renamed_from_outside: "rename out";
+    n4_no_file_is_renamed_outside: "rename there";
+    n4_no_file_is_linked_to_outside: "link in";
+    n4_no_file_is_linked_from_outside: "link out";
+    n4_no_symbolic_link_is_made_outside: "symlink";
+    n4_no_folder_is_made_outside: "mkdir";
+    n4_no_folder_is_removed_outside: "rmdir";
+    n4_no_file_is_removed_outside: "unlink";
+    n4_no_pipe_is_made_outside: "mkfifo";
+    n4_no_socket_is_made_outside: "bind";
+    n4_no_device_is_made_outside: "mknod";
+    n4_no_disk_is_made_inside: "mknod inside";
+    n4_no_descriptor_is_opened_anew_for_writing: "own descriptor";
+    n4_no_descriptor_of_a_folder_leads_outside: "folder descriptor";
+    n4_no_link_that_is_exchanged_ten_thousand_times_leads_outside: "exchanged link";
+    n4_nothing_is_mounted_inside: "mount";
+    n2_credentials_are_not_read: "credentials" by OWN_FILES;
+    n2_credentials_are_not_read_through_the_worker_s_root: "credentials by the worker" by OWN_FILES;
+    n2_credentials_are_not_linked: "credentials by a link" by OWN_FILES;
+    n2_the_configuration_is_not_read: "configuration" by OWN_FILES;
+    n2_the_configuration_is_not_written: "write the configuration" by OWN_FILES;
+    n2_the_home_is_not_moved: "move the home" by OWN_FILES;
+    n2_the_home_is_not_renamed: "rename the home" by OWN_FILES;
+    n5_the_worker_s_environment_is_not_read: "environment";
+    n5_the_worker_s_descriptors_are_not_read: "descriptors";
+    n5_the_worker_s_memory_is_not_read: "memory of the worker";
+    n5_the_guard_s_memory_is_not_read: "memory of the guard";
+    n5_the_worker_is_not_signalled: "signal the worker";
+    n5_the_worker_is_not_stopped: "stop the worker";
+    n5_the_guard_is_not_killed: "signal the guard";
+    n5_the_worker_is_not_signalled_by_a_descriptor: "signal by a descriptor";
+    n5_the_worker_is_not_signalled_by_the_kernel: "signal by io";
+    n5_the_worker_is_not_traced: "trace the worker";
+    n5_the_guard_is_not_traced: "trace the guard";
+    n5_the_worker_s_limits_stay: "limit the worker";
+    n5_the_guard_s_limits_stay: "limit the guard";
+    n5_the_worker_keeps_its_share_of_the_processor: "slow the worker down";
+    n5_nobody_of_the_user_is_slowed_down: "slow all down";
+    n6_without_a_network_nothing_is_connected_to: "tcp" by NO_NETWORK;
+    n6_without_a_network_no_datagram_is_sent: "udp" by NO_NETWORK;
+    n6_without_a_network_there_are_no_raw_sockets: "raw" by NO_NETWORK;
+}
+
+#[test]
+fn n5_who_signals_all_signals_itself_alone() {
+    if no_landlock() | missing(PYTHON) {
+        return;
+    }
+    for user in User::all() {
+        let Some(bed) = Bed::new(*user, &RULES) else { return };
+        let task = bed.farm.task(&[attempt(&bed, "signal all", 1)]);
+        // Its own call does not count it, and there is nobody else.
+        bed.farm.completed(&task);
+        bed.completed(bash("true"));
+        bed.node.finish();
+    }
+}
+
+#[test]
+fn n6_a_port_that_is_listed_is_reached_and_no_other_one() {
+    if no_landlock() | missing(PYTHON) {
+        return;
+    }
+    let listeners = [0, 0].map(|port| TcpListener::bind(("127.0.0.1", port)).unwrap());
+    let [open, closed] = listeners
+        .each_ref()
+        .map(|listener| listener.local_addr().unwrap().port());
+    let rule = format!("network = [{open}]");
+    let Some(bed) = Bed::new(User::Ours, &[&rule]) else {
+        return;
+    };
+    let said = |name: &str, port: u16| bed.completed(attempt(&bed, name, port));
+    assert!(said("tcp", open).contains("> tcp: done"));
+    assert!(said("tcp", closed).contains("> tcp: refused, EACCES"));
+    assert!(said("udp", open).contains("> udp: refused, EACCES"));
+    bed.node.finish();
+    // Names are looked up by datagrams.
+    let Some(bed) = Bed::new(User::Ours, &["network = [53]"]) else {
+        return;
+    };
+    assert!(bed.completed(attempt(&bed, "udp", open)).contains("> udp: done"));
+    assert!(
+        bed.completed(attempt(&bed, "raw", open))
+            .contains("> raw: refused, EACCES")
+    );
+    bed.node.finish();
+}
+
+#[test]
+fn n4_what_is_allowed_goes_on_working() {
+    if no_landlock() {
+        return;
+    }
+    for user in User::all() {
+        let Some(bed) = Bed::new(*user, &RULES) else { return };
+        let shared = bed.at("shared").display().to_string();
+        let script = format!(
+            "set -e; cd {shared}; mkdir a b; echo x > a/x; mv a/x b/x; ln b/x a/y; ln -s y a/z; mkfifo p; echo > /dev/null; \
+             echo y > $TMPDIR/y; mv $TMPDIR/y .; echo > /dev/shm/$$; rm /dev/shm/$$; cat /proc/self/stat > stat; rm -r a p; \
+             (sleep 100 & kill $!; wait $!) || echo all of it"
+        );
+        let log = bed.completed(bash(&script));
+        assert!(log.contains("> all of it"), "{user:?}: {log}");
+        bed.node.finish();
+    }
+}
+
+#[test]
+fn n4_a_write_that_was_refused_is_told_with_the_rule() {
+    if no_landlock() {
+        return;
+    }
+    let bed = Bed::new(User::Ours, &RULES).unwrap();
+    let config = bed.node.folder.join("flamenco-worker.toml");
+    let rule = format!(
+        "write = [\"{}\"] of [sandbox] in {}",
+        bed.at("shared").display(),
+        config.display()
+    );
+    let script = format!("echo > {}", bed.at("outside/new").display());
+    let (activity, log) = bed.failed(bash(&script));
+    assert!(activity.contains("code 1"), "{activity}");
+    assert!(
+        log.contains("this ran in the sandbox of this node") && log.contains(&rule),
+        "{log}"
+    );
+    // Also where the program goes on, and not where it was not refused anything.
+    let log = bed.completed(bash(&format!("({script}); true")));
+    assert!(log.contains(&rule), "{log}");
+    assert!(!bed.completed(bash("true")).contains("sandbox"));
+    bed.node.finish();
+}
+
+#[test]
+fn n5_root_s_tasks_have_no_capability_but_to_write_in_folders_of_others() {
+    if test_needs::not_root() {
+        return;
+    }
+    let bed = Bed::new(User::Ours, &RULES).unwrap();
+    let log = bed.completed(bash("grep -E '^(Cap|NoNewPrivs)' /proc/self/status; exec true"));
+    for line in [
+        "CapPrm:\t0000000000000002",
+        "CapEff:\t0000000000000002",
+        "CapBnd:\t0000000000000002",
+        "NoNewPrivs:\t1",
+    ] {
+        assert!(log.contains(line), "{line}: {log}");
+    }
+    bed.node.finish();
+}
