@@ -17,7 +17,11 @@ use crate::subcommand;
 pub fn main() -> ExitCode {
     let words: Vec<_> = std::env::args_os().collect();
     match words.get(1) {
+        // It has to open something first.
         Some(role) if role == GUARD_ROLE => return process::guard_main(),
+        Some(_) | None => process::close_to_others(),
+    }
+    match words.get(1) {
         Some(role) if role == PREVIEW_ROLE => return report::preview_main(words.into_iter().skip(2)),
         Some(role) if role == SUCCESSOR_ROLE => return app::answer(words.into_iter().skip(2)),
         Some(_) | None => {}

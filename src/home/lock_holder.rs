@@ -81,13 +81,20 @@ impl LockHolder {
         self.is_here() && self.boot == clock::boot_id() && lives(self.pid)
     }
 
-    /// Whether the process of that number has the lock file of `dir` open: another process that has the number now, here or
-    /// in another container, does not. Another user's files cannot be seen.
-    pub(crate) fn has_open(&self, dir: &Path) -> bool {
+    /// Whether the process of that number holds the lock of `dir`: another process that has the number now, here or in
+    /// another container, does not. What another user's worker holds is seen as well, where the home is open.
+    ///
+    /// The kernel's list of locks is asked, for a worker does not let its own user see what it has open
+    /// ([`close_to_others`](crate::process::close_to_others)). Kernels that have no such list (gVisor) show that to root.
+    pub(crate) fn holds_lock(&self, dir: &Path) -> bool {
         let identity = |path: PathBuf| fs::metadata(path).map(|file| (file.dev(), file.ino())).ok();
         let Some(lock) = identity(dir.join(NAME)) else {
             return false;
         };
+        let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
+        if locks.lines().any(|line| is_lock_of(line, self.pid, lock.1)) {
+            return true;
+        }
         let open = fs::read_dir(format!("/proc/{}/fd", self.pid));
         let mut files = open.into_iter().flatten().flatten();
         files.any(|entry| identity(entry.path()) == Some(lock))
@@ -147,9 +154,44 @@ impl Write for FdWriter<'_> {
     }
 }
 
+/// Whether a line of `/proc/locks` (proc_locks(5)) is a lock that this process holds on this inode. The device is passed over:
+/// that of a subvolume, or below an overlay, has another number here than in stat(2).
+fn is_lock_of(line: &str, pid: i32, inode: u64) -> bool {
+    // `1: FLOCK ADVISORY WRITE 4711 08:01:131 0 EOF`; who waits for one has an arrow behind the number.
+    let words: Vec<_> = line.split_whitespace().collect();
+    let [_, "FLOCK", _, _, holder, file, ..] = words[..] else {
+        return false;
+    };
+    holder.parse() == Ok(pid)
+        && file
+            .rsplit(':')
+            .next()
+            .is_some_and(|number| number.parse() == Ok(inode))
+}
+
 /// The state of a process follows its name, which may have any character in it (proc_pid_stat(5)).
 fn lives(pid: i32) -> bool {
     let stat = fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
     let name_end = stat.iter().rposition(|byte| *byte == b')');
     name_end.is_some_and(|end| !matches!(stat.get(end + 2), None | Some(b'Z' | b'X' | b'x')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_is_told_from_other_locks_and_from_who_waits_for_it() {
+        let held = "12: FLOCK  ADVISORY  WRITE 4711 00:2f:131 0 EOF";
+        assert!(is_lock_of(held, 4711, 131));
+        assert!(!is_lock_of(held, 471, 131) && !is_lock_of(held, 4711, 31));
+        for other in [
+            "12: -> FLOCK  ADVISORY  WRITE 4711 00:2f:131 0 EOF",
+            "12: POSIX  ADVISORY  WRITE 4711 00:2f:131 0 EOF",
+            "12: FLOCK",
+            "",
+        ] {
+            assert!(!is_lock_of(other, 4711, 131), "{other}");
+        }
+    }
 }

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! chosen (variable, configuration) ─► it     used by default ─► it
-//! else: the one worker whose lock can be seen in /proc ─► its home     the one that a unit made ─► it     several: ask
+//! else: the one worker whose socket or lock can be seen in /proc ─► its home     the one that a unit made ─► it     several: ask
 //! ```
 
 use std::fs;
@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use super::error::HomeError;
 use super::locate::{chosen, locate};
 use super::lock_holder::{LockHolder, NAME};
+use super::sockets::homes_of_sockets;
 use crate::config::{Config, Environment};
 
 /// How a service's directory is called: `flamenco-worker`, and with a name of its own after one of [`BETWEEN`] where there
@@ -57,10 +58,12 @@ pub(crate) fn search(config: &Config, environment: &Environment) -> Result<PathB
     }
 }
 
-/// The homes that workers use right now, as far as this user may look into their processes. One in another container has
-/// another number than its lock says, and its path means nothing here.
+/// The homes that workers use right now. One in another container has another number than its lock says, and its path means
+/// nothing here. Whose socket has no path (the home is too deep, or takes none) only root finds: a worker lets nobody else
+/// see what it has open.
 fn used(proc: &Path) -> Vec<PathBuf> {
-    let mut homes = Vec::new();
+    let mut homes = homes_of_sockets(&fs::read(proc.join("net/unix")).unwrap_or_default());
+    homes.retain(|home| LockHolder::of(home).is_some_and(|holder| holder.is_alive() && holder.holds_lock(home)));
     for process in fs::read_dir(proc).into_iter().flatten().flatten() {
         let Ok(pid) = process.file_name().to_string_lossy().parse::<i32>() else {
             continue;
@@ -98,6 +101,16 @@ fn of_units(state: &Path) -> Vec<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn g4_a_worker_that_cannot_be_looked_into_is_found_by_its_socket() {
+        let list = b"Num       RefCount Protocol Flags    Type St Inode Path\n\
+            0000000000000000: 00000002 00000000 00010000 0001 01 4711 /var/my home/flamenco-worker.socket\n\
+            0000000000000000: 00000002 00000000 00010000 0001 01 4712 /proc/self/fd/9/flamenco-worker.reload\n\
+            0000000000000000: 00000002 00000000 00010000 0001 01 4713 @/abstract/flamenco-worker.socket2\n\
+            0000000000000000: 00000003 00000000 00000000 0001 03 4714\n";
+        assert_eq!(homes_of_sockets(list), [Path::new("/var/my home")]);
+    }
 
     #[test]
     fn homes_of_units_are_known_by_their_names_and_several_are_listed() {

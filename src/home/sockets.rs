@@ -11,12 +11,15 @@
 //! A socket, and not a file that is written as things change: nothing is written while nobody asks, an answer is of this
 //! moment, the kernel says when there is no worker to answer, and a worker that hangs does not answer.
 //!
-//! An address has room for 107 bytes (unix(7)), and a home may be deeper: both sides go through their descriptor of the
-//! folder. What an earlier worker left is replaced: who listens has the lock of the home.
+//! An address has room for 107 bytes (unix(7)), and a home may be deeper: who connects goes through a descriptor of the
+//! folder. Who listens does so only where it has to: the kernel lists the addresses of sockets, and by that the home is found
+//! ([`homes_of_sockets`]). What an earlier worker left is replaced: who listens has the lock of the home.
 
+use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -208,14 +211,32 @@ fn read_until(stream: &mut UnixStream, deadline: Instant) -> io::Result<Vec<u8>>
     Err(io::ErrorKind::FileTooLarge.into())
 }
 
+/// The folders of all status sockets of this machine, by the kernel's list of sockets (proc_pid_net(5)). Anybody may have
+/// made one of that name.
+pub(super) fn homes_of_sockets(list: &[u8]) -> Vec<PathBuf> {
+    let addresses = list.split(|byte| *byte == b'\n').filter_map(|line| {
+        // Number, count, protocol, flags, type, state, inode; the address may have blanks in it.
+        let at = line.iter().position(|byte| *byte == b'/')?;
+        Some(Path::new(OsStr::from_bytes(&line[at..])))
+    });
+    let mut homes: Vec<_> = addresses
+        .filter(|address| address.ends_with(STATUS))
+        .filter_map(|address| address.parent().map(Path::to_owned))
+        .collect();
+    homes.sort();
+    homes.dedup();
+    homes
+}
+
 fn listen_in(dir: &Path, name: &str) -> io::Result<UnixListener> {
     let folder = open_folder(dir)?;
     let path = path_below(&folder, name);
     files::remove_if_there(&path)?;
+    let address = UnixAddr::new(&dir.join(name)).or_else(|_| UnixAddr::new(&path))?;
     let socket = stream(SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK)?;
     // The file gets the mode of the socket, so that it is never open to others.
     fchmod(&socket, Mode::S_IRUSR | Mode::S_IWUSR)?;
-    bind(socket.as_raw_fd(), &UnixAddr::new(&path)?)?;
+    bind(socket.as_raw_fd(), &address)?;
     listen(&socket, Backlog::new(WAITING)?)?;
     Ok(socket.into())
 }

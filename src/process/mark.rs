@@ -31,7 +31,7 @@ pub(super) fn as_limit(mark: &OsStr) -> rlim_t {
     (hash | 1 << 62) & !(1 << 63)
 }
 
-/// Sets the limit for this process and all that come of it. Safe between fork and exec. Where the hard limit is lower,
+/// Sets the limit for this process and all that come of it. Where the hard limit is lower,
 /// it is in use for something else, and only the variable carries the mark.
 pub(super) fn carry(limit: rlim_t) {
     if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_LOCKS)

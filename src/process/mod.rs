@@ -10,7 +10,7 @@
 //!
 //! In the worker: `launcher` starts a guard, `process_run` talks with it, `line_splitter` makes lines of the output,
 //! `reaper` and `children` wait for guards, `predecessors` ends what an earlier life left. In the guard: `guard`, `kill_sequence`.
-//! In both: `messages`, `channel`, `procfs`, `walk`, `stopped_tree`, `sweep`, `run_clock`, `cgroup`, `mark`, `end_note`. The guard ends a tree, and the worker
+//! In both: `messages`, `channel`, `procfs`, `walk`, `stopped_tree`, `sweep`, `run_clock`, `cgroup`, `mark`, `end_note`, `privacy`. The guard ends a tree, and the worker
 //! only what a guard could not. Every SIGKILL is sent from `kill`.
 
 mod captured;
@@ -32,6 +32,7 @@ mod mark;
 mod messages;
 mod open_files;
 mod predecessors;
+mod privacy;
 mod process_run;
 mod procfs;
 mod reaper;
@@ -55,6 +56,7 @@ pub(crate) use launcher::{Launcher, LauncherOptions, RunEnd};
 pub(crate) use line_splitter::OutputLine;
 pub(crate) use open_files::OpenFile;
 pub(crate) use predecessors::{is_stopped, marked};
+pub(crate) use privacy::close_to_others;
 pub(crate) use process_run::HandedRun;
 pub(crate) use reaper::Reaper;
 pub(crate) use spec::{ProcessSpec, StartError};

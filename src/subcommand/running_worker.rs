@@ -3,7 +3,7 @@
 //! Which process is the worker of a home, for the commands that are about a worker that runs.
 //!
 //! ```text
-//! home ─► its lock file names a process ─► the worker, if that process has this file open
+//! home ─► its lock file names a process ─► the worker, if that process holds the lock
 //! ```
 //!
 //! Nothing is guessed: the number in the file may belong to another process by now, or to another container.
@@ -54,7 +54,7 @@ pub(super) fn find(dir: &Path) -> Result<LockHolder, NoWorker> {
     if !holder.is_alive() {
         return Err(NoWorker::NotRunning(home()));
     }
-    if !holder.has_open(dir) {
+    if !holder.holds_lock(dir) {
         return Err(NoWorker::OutOfSight { dir: home(), pid });
     }
     Ok(holder)

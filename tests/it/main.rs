@@ -60,6 +60,7 @@ mod push_trouble;
 mod reload;
 mod restarts;
 mod sandbox;
+mod secrets;
 mod signals;
 mod small_disk;
 mod status;

@@ -24,7 +24,7 @@ use nix::{
     },
     unistd::{Pid, getppid, setsid},
 };
-use test_bed::{Process, equip, processes};
+use test_bed::{Process, equip, mark_of, processes};
 
 use crate::{
     interrupt::{End, Interrupt, failed},
@@ -220,10 +220,12 @@ pub(crate) fn again(role: Role, folder: &Path, dress: Dress) -> io::Result<Child
     command.spawn()
 }
 
-/// Everything that runs with this home in its environment: the worker and whatever it started, pid and name.
+/// Everything that runs with this home in its environment, and the guards of its worker: whatever the worker started, pid and
+/// name. Root sees the worker, too.
 pub(crate) fn running_in(home: &Path) -> Vec<(Pid, String)> {
-    let mark = format!("FLAMENCO_HOME={}", home.display());
-    named(|process| process.has_variable(&mark))
+    let variable = format!("FLAMENCO_HOME={}", home.display());
+    let mark = mark_of(home).unwrap_or_default();
+    named(|process| process.has_variable(&variable) || process.bears_mark(&mark))
 }
 
 /// Everything that has this folder as an argument: whoever plays a sample's role, even without an environment.

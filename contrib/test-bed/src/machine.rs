@@ -17,8 +17,10 @@ pub struct Process {
     pub command: String,
     /// Each argument ends in a NUL.
     arguments: String,
-    /// Each entry ends in a NUL.
+    /// Each entry ends in a NUL; empty where it is not for us to see.
     pub environment: String,
+    /// The limit by which a worker's guards are known to those who do not see their environment.
+    lock_limit: Option<u64>,
 }
 
 impl Process {
@@ -26,6 +28,19 @@ impl Process {
     #[must_use]
     pub fn has_argument(&self, argument: &str) -> bool {
         self.arguments.split('\0').any(|word| word == argument)
+    }
+
+    /// Whether it was started with this mark of a worker, or by one that was, as far as that can be seen.
+    #[must_use]
+    pub fn bears_mark(&self, mark: &str) -> bool {
+        if !self.environment.is_empty() {
+            return self.has_variable(&format!("FLAMENCO_WORKER_MARK={mark}"));
+        }
+        // As in process/mark.rs.
+        let hash = mark.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        self.lock_limit == Some((hash | 1 << 62) & !(1 << 63))
     }
 
     /// Whether this `NAME=value` is in its environment.
@@ -54,10 +69,21 @@ pub fn processes_of(proc: &Path) -> Vec<Process> {
         let Ok(pid) = entry.file_name().to_string_lossy().parse() else {
             continue;
         };
-        let (Ok(environment), Ok(arguments)) = (text(entry.path().join("environ")), text(entry.path().join("cmdline")))
-        else {
+        let Ok(arguments) = text(entry.path().join("cmdline")) else {
             continue;
         };
+        // A worker and its guards show theirs to root only.
+        let environment = text(entry.path().join("environ")).unwrap_or_default();
+        let lock_limit = text(entry.path().join("limits"))
+            .unwrap_or_default()
+            .lines()
+            .find_map(|line| {
+                line.strip_prefix("Max file locks")?
+                    .split_whitespace()
+                    .next()?
+                    .parse()
+                    .ok()
+            });
         // A zombie's files are there, but empty.
         if !arguments.is_empty() {
             found.push(Process {
@@ -65,6 +91,7 @@ pub fn processes_of(proc: &Path) -> Vec<Process> {
                 command: arguments.replace('\0', " ").trim().to_owned(),
                 arguments,
                 environment,
+                lock_limit,
             });
         }
     }

@@ -207,10 +207,10 @@ impl Node {
         if !self.home().exists() {
             return Vec::new();
         }
-        let mark = self.mark();
+        let mark = mark_of(&self.home()).unwrap();
         processes()
             .into_iter()
-            .filter(|process| process.has_variable(&mark))
+            .filter(|process| process.bears_mark(&mark))
             .collect()
     }
 

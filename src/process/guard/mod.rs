@@ -19,6 +19,7 @@
 mod environment;
 mod freezer;
 mod oom;
+mod oom_score;
 mod output_holders;
 mod phase;
 mod report;
@@ -44,7 +45,7 @@ use self::freezer::Freezer;
 use self::oom::OomCounter;
 use self::output_holders::{HoldersWait, OutputHolders};
 use self::phase::{Phase, ProgramExit};
-use self::setup::{GuardSetup, timeout};
+use self::setup::{GuardSetup, Priorities, timeout};
 use self::spawn::{ExecOutcome, HandedOn, SpawnedProgram};
 use super::cgroup::Cgroup;
 use super::channel;
@@ -116,7 +117,7 @@ impl Guard {
             mut socket,
             output,
             children,
-            nice,
+            priorities,
         } = GuardSetup::new()?;
         let begun = channel::receive(&socket).and_then(|channel| Ok((channel, SpawnRequest::read(&mut socket)?)));
         let (channel, request) = match begun {
@@ -153,7 +154,7 @@ impl Guard {
             output: output.as_fd(),
             channel: channel.as_ref().map(AsFd::as_fd),
         };
-        guard.start(&request, nice, handed_on)?;
+        guard.start(&request, &priorities, handed_on)?;
         // From here on only the program and its descendants hold the output, and the channel.
         drop((output, channel));
         Ok(Some(guard))
@@ -161,8 +162,8 @@ impl Guard {
 
     /// # Errors
     /// When it is not known whether a program runs: then only the end of this guard ends it, too.
-    fn start(&mut self, request: &SpawnRequest, nice: i32, handed_on: HandedOn<'_>) -> io::Result<()> {
-        match SpawnedProgram::start(request, nice, handed_on, self.cgroup.as_ref()) {
+    fn start(&mut self, request: &SpawnRequest, priorities: &Priorities, handed_on: HandedOn<'_>) -> io::Result<()> {
+        match SpawnedProgram::start(request, priorities, handed_on, self.cgroup.as_ref()) {
             Ok(program) => {
                 self.program = program.pid;
                 self.group = program.group;

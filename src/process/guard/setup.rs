@@ -17,7 +17,10 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::{dup2_stdin, dup2_stdout, setsid};
 
+use super::oom_score::OomScore;
 use crate::process::guard_name::GUARD;
+use crate::process::mark::{self, MARK};
+use crate::process::privacy::close_to_others;
 
 /// The timeout of a wait for events only.
 pub(super) const NO_TIMEOUT: Duration = Duration::MAX;
@@ -28,13 +31,21 @@ pub(super) struct GuardSetup {
     /// The program's output; the guard's own stdout is /dev/null from now on, and so is its stdin.
     pub(super) output: OwnedFd,
     pub(super) children: SignalFd,
+    pub(super) priorities: Priorities,
+}
+
+/// What a program has that the guard has not.
+#[derive(Debug)]
+pub(super) struct Priorities {
     /// The worker's nice value.
     pub(super) nice: i32,
+    pub(super) oom_score: OomScore,
 }
 
 impl GuardSetup {
-    /// Puts this process out of reach of signals and of the worker's session, makes it a subreaper, and leaves no
-    /// descriptor that a program could inherit.
+    /// Puts this process out of reach of signals, of other processes of its user and of the worker's session, makes it a
+    /// subreaper, and leaves no descriptor that a program could inherit. From here on it carries the mark, and so does all
+    /// that comes of it.
     ///
     /// # Errors
     /// When stdin is no socket: then it was not the worker that started us.
@@ -44,6 +55,14 @@ impl GuardSetup {
         setsid().ok();
         set_name(&CString::new(GUARD)?)?;
         set_child_subreaper(true)?;
+        // For a later start: it will not be shown the guard's environment.
+        mark::carry(mark::as_limit(&std::env::var_os(MARK).unwrap_or_default()));
+        let priorities = Priorities {
+            nice: raise_priority(),
+            oom_score: OomScore::open(),
+        };
+        // Nothing of its own in /proc can be opened for writing after this.
+        close_to_others();
         close_on_exec_from(3);
         let socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
         socket.local_addr()?;
@@ -56,7 +75,7 @@ impl GuardSetup {
             socket,
             output,
             children: SignalFd::with_flags(&SigSet::from(Signal::SIGCHLD), flags)?,
-            nice: raise_priority(),
+            priorities,
         })
     }
 }

@@ -28,17 +28,16 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl, open};
+use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::libc;
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
-use nix::sys::stat::Mode;
 use nix::unistd::{ForkResult, Pid, chdir, dup2_stderr, dup2_stdout, fork, getpid, getppid, setsid, write};
 
 use super::environment::{candidates, environment, path_of};
+use super::setup::Priorities;
 use crate::process::cgroup::Cgroup;
 use crate::process::channel::CHANNEL;
 use crate::process::kill;
-use crate::process::mark::{self, MARK};
 use crate::process::messages::SpawnRequest;
 use crate::sandbox::{Confinement, confine};
 
@@ -90,14 +89,14 @@ pub(super) enum ExecOutcome {
 }
 
 impl SpawnedProgram {
-    /// Forks. The program gets what is handed on to it, and `nice` as its priority if the request names none; its stdin is
-    /// ours. It is in `cgroup` from before its first instruction, if that is allowed.
+    /// Forks. The program gets what is handed on to it, and the worker's nice value if the request names none; its stdin
+    /// is ours. It is in `cgroup` from before its first instruction, if that is allowed.
     ///
     /// # Errors
     /// The kernel's own: there are no more processes, descriptors or memory to be had. Nothing runs.
     pub(super) fn start(
         request: &SpawnRequest,
-        nice: i32,
+        priorities: &Priorities,
         handed_on: HandedOn<'_>,
         cgroup: Option<&Cgroup>,
     ) -> io::Result<Self> {
@@ -122,19 +121,23 @@ impl SpawnedProgram {
             argv: pointers(&request.argv),
             envp: pointers(&environment),
             directory: request.directory.as_deref(),
-            oom_score_adj: request.options.oom_score_adj.map(|score| score.to_string()),
-            nice: request.options.nice.unwrap_or(nice),
+            nice: request.options.nice.unwrap_or(priorities.nice),
             ignore_hangup: request.options.ignore_hangup,
             guard: getpid(),
             cgroup: cgroup.and_then(|cgroup| fs::File::options().write(true).open(cgroup.procs()).ok()),
-            mark: mark::as_limit(&std::env::var_os(MARK).unwrap_or_default()),
             confinement: request.confinement.clone().map(Confinement::with_guard),
         };
         let (reader, failure) = io::pipe()?;
         let (pid_reader, pid_writer) = io::pipe()?;
         set_nonblocking(&reader)?;
+        request
+            .options
+            .oom_score_adj
+            .inspect(|score| priorities.oom_score.set(*score));
         // SAFETY: the guard has one thread, so the child finds every lock free.
-        match unsafe { fork() }? {
+        let forked = unsafe { fork() };
+        priorities.oom_score.reset();
+        match forked? {
             ForkResult::Parent { child } => {
                 drop((failure, pid_writer));
                 Ok(Self {
@@ -187,13 +190,11 @@ struct ExecPlan<'a> {
     argv: Vec<*const c_char>,
     envp: Vec<*const c_char>,
     directory: Option<&'a CStr>,
-    oom_score_adj: Option<String>,
     nice: i32,
     ignore_hangup: bool,
     guard: Pid,
     /// The control group's list of members.
     cgroup: Option<fs::File>,
-    mark: u64,
     /// What it names is opened in the child: that may hang, and the guard must hear orders meanwhile.
     confinement: Option<Confinement>,
 }
@@ -238,7 +239,6 @@ impl ExecPlan<'_> {
             // Where the kernel refuses, it is in our own group.
             write(cgroup, b"0").ok();
         }
-        mark::carry(self.mark);
         kill::with_parent()?;
         if getppid() != self.guard {
             // The guard died before it could take us along.
@@ -252,27 +252,15 @@ impl ExecPlan<'_> {
         if let Some(directory) = self.directory {
             chdir(directory)?;
         }
-        self.take_priorities();
+        // As far as that is allowed: a value below the worker's own takes a privilege.
+        // SAFETY: three integers.
+        unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, self.nice) };
         self.reset_signals();
         if let Some(confinement) = &self.confinement {
             // The guard has one thread, and so has this copy of it, which may allocate as any process.
             confine(confinement).map_err(|error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))?;
         }
         Ok(())
-    }
-
-    /// Takes priorities as far as that is allowed: a score or a nice value below the worker's own takes a privilege.
-    fn take_priorities(&self) {
-        if let Some(score) = &self.oom_score_adj {
-            let file = open(
-                c"/proc/self/oom_score_adj",
-                OFlag::O_WRONLY | OFlag::O_CLOEXEC,
-                Mode::empty(),
-            );
-            file.and_then(|file| write(file, score.as_bytes())).ok();
-        }
-        // SAFETY: three integers.
-        unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, self.nice) };
     }
 
     /// Puts every signal at its default (SIGHUP stays ignored under nohup), and blocks none. It goes past the C library,

@@ -88,7 +88,7 @@ fn worker(home: &Path) -> Finding {
             format!("none runs here; the last one was pid {pid}, since {started}"),
         );
     }
-    if !holder.has_open(home) {
+    if !holder.holds_lock(home) {
         return Finding::warn(
             NAME,
             format!("pid {pid} may be the worker of this home, and cannot be looked into"),

@@ -113,7 +113,7 @@ impl CheckContext {
         };
         let found = run_check("home", "the home", move || {
             let holder = LockHolder::of(&home)?;
-            (holder.is_alive() && holder.has_open(&home)).then(|| Subject::worker(holder.pid, &home))
+            (holder.is_alive() && holder.holds_lock(&home)).then(|| Subject::worker(holder.pid, &home))
         });
         match found.await {
             Ok(Some(subject)) => Self { subject, ..self },

@@ -109,7 +109,7 @@ fn terminal(subject: &Subject) -> Finding {
 }
 
 async fn session(subject: &Subject) -> Finding {
-    let address = subject.variable("DBUS_SYSTEM_BUS_ADDRESS");
+    let address = subject.variable_or_own("DBUS_SYSTEM_BUS_ADDRESS");
     let address = address.and_then(|address| address.into_string().ok());
     let seat = session::look_once(&address.unwrap_or_else(|| SYSTEM_BUS.to_owned())).await;
     judged(seat.map(|seat| seat.to_string()))

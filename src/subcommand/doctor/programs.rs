@@ -45,7 +45,7 @@ pub(super) async fn check(context: &CheckContext) -> Vec<Finding> {
         Ok(made) => made,
         Err(error) => return vec![cannot_run(&error)],
     };
-    let path = context.subject.variable("PATH");
+    let path = context.subject.variable_or_own("PATH");
     let checks = async {
         let (blenders, ffmpeg) = tokio::join!(
             blenders(&launcher, context.home.as_deref(), path.clone()),

@@ -72,6 +72,7 @@ pub(super) fn service(subject: &Subject) -> Finding {
         subject,
         &service_manager,
         &ServiceSetup {
+            is_seen: subject.is_open(),
             notifies,
             watched,
             lingers,
@@ -82,6 +83,8 @@ pub(super) fn service(subject: &Subject) -> Finding {
 
 /// How the unit and its user are set up.
 struct ServiceSetup {
+    /// The next two are known.
+    is_seen: bool,
     /// It can tell systemd how it is.
     notifies: bool,
     /// It has a watchdog.
@@ -99,6 +102,10 @@ fn kept(subject: &Subject, service_manager: &ServiceManager, setup: &ServiceSetu
             NAME,
             format!("{subject} runs as {unit}, which ends when {} logs out", setup.user),
             format!("loginctl enable-linger {}", setup.user),
+        ),
+        ServiceManager::Service(unit) | ServiceManager::UserService(unit) if !setup.is_seen => Finding::ok(
+            NAME,
+            format!("{subject} runs as {unit}; only root sees whether it is watched"),
         ),
         ServiceManager::Service(unit) | ServiceManager::UserService(unit) if !setup.notifies => Finding::warn(
             NAME,
@@ -234,6 +241,7 @@ mod tests {
         let subject = Subject::worker(7, Path::new("/"));
         let severity = |service_manager: &ServiceManager, notifies, lingers| {
             let setup = ServiceSetup {
+                is_seen: true,
                 notifies,
                 watched: true,
                 lingers,

@@ -28,6 +28,7 @@ pub(super) async fn check(context: &CheckContext) -> Vec<Finding> {
     let subject = context.subject.clone();
     run_checks("limits", "/proc", move || {
         let mut found = limits::check(&subject);
+        found.extend((!subject.is_open()).then(|| closed(&subject)));
         found.push(processes::cgroup(&subject));
         found.push(processes::proc(&subject));
         found.push(service::service(&subject));
@@ -35,6 +36,15 @@ pub(super) async fn check(context: &CheckContext) -> Vec<Finding> {
         found
     })
     .await
+}
+
+fn closed(subject: &Subject) -> Finding {
+    Finding::ok(
+        "environment",
+        format!(
+            "{subject} shows its environment and its mounts to root only: PATH and devices are those of this user here"
+        ),
+    )
 }
 
 impl Subject {
@@ -78,8 +88,24 @@ impl Subject {
         fs::read(self.path(name)).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// The value of an environment variable that it was started with.
+    /// Whether it can be looked into. A worker shows its environment and its root to root only, for what it has in memory.
+    pub(super) fn is_open(&self) -> bool {
+        !self.is_worker() || fs::File::open(self.path("environ")).is_ok()
+    }
+
+    /// The value of an environment variable that it was started with; of this process where it cannot be looked into.
+    pub(super) fn variable_or_own(&self, name: &str) -> Option<OsString> {
+        match self.is_open() {
+            true => self.variable(name),
+            false => std::env::var_os(name),
+        }
+    }
+
+    /// The value of an environment variable that it was started with, if it can be looked into.
     pub(super) fn variable(&self, name: &str) -> Option<OsString> {
+        if !self.is_worker() {
+            return std::env::var_os(name);
+        }
         let all = fs::read(self.path("environ")).ok()?;
         let mut entries = all.split(|byte| *byte == 0);
         let value = entries.find_map(|entry| entry.strip_prefix(name.as_bytes())?.strip_prefix(b"="))?;
@@ -116,7 +142,7 @@ mod tests {
     #[test]
     fn this_process_can_be_looked_into() {
         let subject = Subject::ourselves();
-        assert!(!subject.is_worker());
+        assert!(!subject.is_worker() && subject.is_open());
         assert_eq!(subject.variable("PATH"), std::env::var_os("PATH"));
         assert_eq!(subject.variable("PAT"), None);
         assert!(subject.file("status").unwrap().contains("NoNewPrivs:"));

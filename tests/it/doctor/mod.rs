@@ -41,11 +41,11 @@ impl Answer {
     fn through(before: &[&str], node: &Node) -> Self {
         let mut command = command(before, node, &["doctor", "--json"]);
         let doctor = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let mark = format!("FLAMENCO_WORKER_MARK=doctor-{}", doctor.id());
+        let mark = format!("doctor-{}", doctor.id());
         let output = doctor.wait_with_output().unwrap();
         let left: Vec<_> = processes()
             .into_iter()
-            .filter(|process| process.environment.contains(&mark))
+            .filter(|process| process.bears_mark(&mark))
             .collect();
         assert!(left.is_empty(), "{left:?}");
         let text = String::from_utf8(output.stdout).unwrap();

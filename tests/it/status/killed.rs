@@ -32,7 +32,7 @@ fn dice(sides: u64) -> u64 {
 /// The living processes that bear a mark.
 fn marked(mark: &str) -> BTreeSet<i32> {
     let all = processes().into_iter();
-    all.filter(|process| process.has_variable(mark))
+    all.filter(|process| process.bears_mark(mark))
         .map(|process| process.pid)
         .collect()
 }
@@ -79,7 +79,7 @@ fn j12_idle_is_never_said_while_a_process_of_a_task_lives_whoever_is_killed() {
     node.set("strike_pause_min", "1ms").set("strike_pause_max", "2ms");
     node.set("grace", "100ms").start();
     farm.awake();
-    let (home, mark) = (node.home(), node.mark());
+    let (home, mark) = (node.home(), node.mark().split_once('=').unwrap().1.to_owned());
     let (is_over, looks) = (AtomicBool::new(false), AtomicUsize::new(0));
     std::thread::scope(|scope| {
         let looker = scope.spawn(|| {

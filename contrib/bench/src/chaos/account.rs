@@ -235,10 +235,9 @@ fn runs(ledger: &str) -> BTreeMap<usize, Vec<Run>> {
     runs
 }
 
-/// Living processes with this mark in their environment.
+/// Living processes with this mark.
 fn marked(mark: &str) -> Vec<String> {
-    let entry = format!("FLAMENCO_WORKER_MARK={mark}");
-    let ours = processes().into_iter().filter(|process| process.has_variable(&entry));
+    let ours = processes().into_iter().filter(|process| process.bears_mark(mark));
     ours.map(|process| format!("{process:?}")).collect()
 }
 
