@@ -84,20 +84,21 @@ impl LockHolder {
     /// Whether the process of that number holds the lock of `dir`: another process that has the number now, here or in
     /// another container, does not. What another user's worker holds is seen as well, where the home is open.
     ///
-    /// The kernel's list of locks is asked, for a worker does not let its own user see what it has open
-    /// ([`close_to_others`](crate::process::close_to_others)). Kernels that have no such list (gVisor) show that to root.
+    /// What it has open says so for sure, and is shown to root: a worker is [closed](crate::process::close_to_others) to its own
+    /// user. For anybody else the kernel's list of locks has to do.
     pub(crate) fn holds_lock(&self, dir: &Path) -> bool {
         let identity = |path: PathBuf| fs::metadata(path).map(|file| (file.dev(), file.ino())).ok();
         let Some(lock) = identity(dir.join(NAME)) else {
             return false;
         };
-        let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
-        if locks.lines().any(|line| is_lock_of(line, self.pid, lock.1)) {
-            return true;
-        }
         let open = fs::read_dir(format!("/proc/{}/fd", self.pid));
-        let mut files = open.into_iter().flatten().flatten();
-        files.any(|entry| identity(entry.path()) == Some(lock))
+        let files = open.into_iter().flatten().flatten();
+        let seen: Vec<_> = files.filter_map(|entry| identity(entry.path())).collect();
+        if !seen.is_empty() {
+            return seen.contains(&lock);
+        }
+        let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
+        locks.lines().any(|line| is_lock_of(line, self.pid, lock.1))
     }
 
     /// Writes the text of a holder in place of what is in the file. Whoever reads it meanwhile finds one or the other: a worker

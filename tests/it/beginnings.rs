@@ -36,7 +36,10 @@ fn steps(farm: &Farm, node: &mut Node) -> Vec<Step> {
         if listens {
             steps.push((call.to_owned(), *count));
         }
-        listens |= line.starts_with("rt_sigaction(SIGTERM, {");
+        // An address: what a worker has in memory is for root to see.
+        listens |= ["{", "0x"]
+            .iter()
+            .any(|how| line.starts_with(&format!("rt_sigaction(SIGTERM, {how}")));
     }
     steps
 }

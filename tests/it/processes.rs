@@ -9,7 +9,7 @@ use nix::unistd::Pid;
 use serde_json::json;
 use standin_manager::{CommandSpec, Endpoint, Fault, FaultKind, JobSpec, TaskSpec, TaskStatus, When, WorkerStatus};
 
-use test_bed::{Farm, Node, bash, cancel, exec, farm_with_grace, file, lives, number, until};
+use test_bed::{Farm, Node, bash, cancel, exec, farm_with_grace, file, lives, number, open_files, until};
 
 #[test]
 fn a1_a_cancelled_program_is_asked_politely_has_its_grace_and_is_not_reported() {
@@ -236,9 +236,8 @@ fn a16_after_each_kind_of_task_the_worker_has_no_child() {
 
 /// The pipes that a node's worker has open.
 fn pipes(node: &Node) -> Vec<std::path::PathBuf> {
-    let open = std::fs::read_dir(format!("/proc/{}/fd", node.pid())).unwrap().flatten();
-    let targets = open.filter_map(|entry| std::fs::read_link(entry.path()).ok());
-    targets
+    open_files(node.pid())
+        .into_iter()
         .filter(|target| target.to_string_lossy().starts_with("pipe:"))
         .collect()
 }

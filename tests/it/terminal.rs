@@ -4,13 +4,12 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 
 use nix::sys::signal::Signal;
 use serde_json::json;
 use standin_manager::{CommandSpec, JobSpec, TaskSpec, When, WorkerStatus};
 
-use test_bed::{Farm, Node, Terminal, as_user, logged, own_user, until};
+use test_bed::{Farm, Node, Terminal, as_user, logged, open_files, own_user, until};
 
 /// A render of four frames. Each is done when there is a file of its number. A stubborn one has to be killed.
 const RENDERER: &str = r#"#!/bin/bash
@@ -250,9 +249,7 @@ fn j17_a_terminal_of_another_user_is_written_to_without_waiting_too() {
     let task = stage.render(&words);
     stage.last_row("the live line", |row| row.contains("frame 1 of 4"));
     // What it was given may wait. This is a file of its own that does not.
-    let open = fs::read_dir(format!("/proc/{}/fd", stage.node.pid())).unwrap();
-    let places = open.filter_map(|file| fs::read_link(file.ok()?.path()).ok());
-    assert!(places.into_iter().any(|place| place == Path::new("/dev/tty")));
+    assert!(open_files(stage.node.pid()).contains(&"/dev/tty".into()));
     (1..=4).for_each(|number| stage.frame(number));
     stage.farm.completed(&task);
     stage.node.finish();

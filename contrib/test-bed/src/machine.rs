@@ -108,6 +108,13 @@ pub fn lives(pid: i32) -> bool {
     })
 }
 
+/// What a process has open, as far as that is for us to see: a worker and its guards show nothing of it but to root.
+#[must_use]
+pub fn open_files(pid: i32) -> Vec<PathBuf> {
+    let open = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    open.filter_map(|entry| fs::read_link(entry.path()).ok()).collect()
+}
+
 /// The children of a process, zombies included.
 #[must_use]
 pub fn children(pid: i32) -> Vec<i32> {

@@ -2,16 +2,19 @@
 
 //! Blender and FFmpeg: found where a task would find them, and run once, in the same way as a task's programs.
 //!
-//! The Manager's variables are not known here. So Blender is looked for where the last tasks had it, and on the PATH
-//! that the worker has; FFmpeg beside the worker's program, and on that PATH.
+//! The Manager's variables are not known here. So Blender is looked for where the last tasks had it (as the worker's own user
+//! only), and on the PATH that the worker has; FFmpeg beside the worker's program, and on that PATH.
 
 use std::ffi::{OsStr, OsString};
+use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use nix::unistd::geteuid;
 use tokio::time::sleep;
 
 use super::CheckContext;
@@ -69,7 +72,8 @@ fn cannot_run(error: &io::Error) -> Finding {
 
 async fn blenders(launcher: &Launcher, home: Option<&Path>, path: Option<OsString>) -> Vec<Finding> {
     const NAME: &str = "blender";
-    let spool = home.map(spool_of);
+    // What tasks have named is run as the user who ran it for them, never as root.
+    let spool = home.filter(|home| is_own(home)).map(spool_of);
     let places = run_check(NAME, "a place of Blender", move || {
         let recent = spool.as_deref().map(recent_blenders).unwrap_or_default();
         let found = recent
@@ -96,6 +100,10 @@ async fn blenders(launcher: &Launcher, home: Option<&Path>, path: Option<OsStrin
         .iter()
         .map(async |place| blender(place, &version(launcher, place, "--version").await));
     join_all(asked).await
+}
+
+fn is_own(home: &Path) -> bool {
+    fs::metadata(home).is_ok_and(|home| home.uid() == geteuid().as_raw())
 }
 
 /// The Blenders of the last tasks, the latest first, each once.

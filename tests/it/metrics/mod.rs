@@ -15,7 +15,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use nix::sys::signal::Signal;
 use serde_json::json;
 use standin_manager::{CommandSpec, Endpoint, JobSpec, TaskSpec, When, WorkerStatus};
-use test_bed::{Farm, Node, bash, cancel};
+use test_bed::{Farm, Node, bash, cancel, open_files};
 
 pub(crate) use self::client::{Monitored, value};
 
@@ -336,9 +336,8 @@ fn j22_a_clock_beyond_any_calendar_does_not_end_the_worker_when_it_is_asked() {
 fn nothing_listens_unless_it_is_asked_for() {
     let farm = Farm::new();
     let node = farm.awake_node();
-    let inodes: Vec<_> = std::fs::read_dir(format!("/proc/{}/fd", node.pid()))
-        .unwrap()
-        .filter_map(|fd| std::fs::read_link(fd.unwrap().path()).ok())
+    let inodes: Vec<_> = open_files(node.pid())
+        .into_iter()
         .filter_map(|target| Some(target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned()))
         .collect();
     // State 0A: it listens (proc_net(5)).

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::{TAKES_OVER, go, hang_up, introductions, noted, printed, program, ran_once, reloaded, takeovers};
 use crate::history::history;
 use crate::status::status;
-use test_bed::{Farm, Node, lives, until};
+use test_bed::{Farm, Node, lives, open_files, until};
 
 /// Half a line, and a line that is written anew, stand open from reload to reload; a line of its own comes all the time.
 const PRINTS: &str = r#"
@@ -54,9 +54,8 @@ fn descriptors(node: &Node) -> Vec<String> {
         let log = node.log();
         log.rfind(TAKES_OVER) < log.rfind(listens)
     });
-    let open = fs::read_dir(format!("/proc/{}/fd", node.pid())).unwrap().flatten();
-    let links = open.filter_map(|entry| fs::read_link(entry.path()).ok());
-    links.map(|link| link.display().to_string()).collect()
+    let open = open_files(node.pid()).into_iter();
+    open.map(|link| link.display().to_string()).collect()
 }
 
 /// Reloads so often, each time in the other way.

@@ -2,12 +2,15 @@
 
 //! The memory of worker and guard, to others of their own user.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
-use test_bed::{Farm, Node, as_user, bash, own_user, start_through, worker};
+use serde_json::json;
+use test_bed::{Farm, Node, as_user, bash, exec, own_user, start_through, worker};
 
 /// A node whose worker is an ordinary user's, and the words that run something as that user. `None` where there can be no
 /// such user.
@@ -98,4 +101,34 @@ fn n31_a_worker_that_crashes_leaves_no_core_and_a_program_leaves_one_as_ever() {
     kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGABRT).unwrap();
     assert!(!leaves_core(child.wait().unwrap()));
     node.nothing_left();
+}
+
+#[test]
+fn n33_root_runs_no_program_that_a_task_has_named_to_say_how_a_worker_is() {
+    if !geteuid().is_root() {
+        return;
+    }
+    let Some((farm, node, words)) = ordinary() else { return };
+    let program = node.folder.join("blender-of-a-task");
+    fs::write(&program, "#!/bin/sh\nid -u >> \"${0%/*}/ran\"\necho Blender 4.2.1\n").unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    farm.completed(&farm.task(&[exec(program.to_str().unwrap(), json!([]))]));
+    let run = |words: &[String]| {
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).arg(worker().unwrap()).arg("doctor");
+        let output = command.env("FLAMENCO_HOME", node.home()).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    run(&["env".to_owned()]);
+    let ran = || fs::read_to_string(node.folder.join("ran")).unwrap();
+    assert_eq!(ran().lines().count(), 1);
+    let said = run(&words);
+    assert!(said.contains("blender-of-a-task is Blender 4.2.1"), "{said}");
+    assert!(
+        said.contains("shows its environment and its mounts to root only"),
+        "{said}"
+    );
+    let user = words[1].strip_prefix("--reuid=").unwrap();
+    assert_eq!(ran().lines().collect::<Vec<_>>(), [user, user]);
+    node.finish();
 }

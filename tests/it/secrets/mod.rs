@@ -4,3 +4,4 @@
 //! it.
 
 mod memory;
+mod told;

@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use super::{asked, said, status, until_asked};
-use test_bed::Farm;
+use test_bed::{Farm, open_files};
 
 #[test]
 fn j11_a_stopped_worker_is_said_to_be_and_answers_when_it_goes_on() {
@@ -59,7 +59,7 @@ fn j13_a_home_that_takes_no_socket_is_told_by_what_is_in_it() {
 fn j14_who_connects_and_reads_nothing_keeps_nobody_from_anything() {
     let (farm, node) = Farm::with_awake_node();
     until_asked(&node, "an idle worker", |seen| seen["activity"] == "idle");
-    let descriptors = || fs::read_dir(format!("/proc/{}/fd", node.pid())).unwrap().count();
+    let descriptors = || open_files(node.pid()).len();
     let before = descriptors();
     let socket = node.home().join("flamenco-worker.socket");
     let mut connected: Vec<_> = (0..300).map(|_| UnixStream::connect(&socket).unwrap()).collect();
