@@ -29,7 +29,7 @@ use super::cgroup::Cgroup;
 use super::kill::{self, KillOutcome};
 use super::mark::child_bears_mark;
 use super::messages::SpawnOptions;
-use super::procfs::{ChildLookup, ProcessStat, Reaped, lives, now, reap_some};
+use super::procfs::{ChildLookup, ProcessStat, Reaped, child_is_stopped, lives, now, reap_some};
 use super::stray::{Stray, Strays};
 use super::sweep::{HOPELESS_PAUSE, Sweep, SweepLimits};
 use super::walk::hidden_child;
@@ -249,16 +249,18 @@ impl Children {
 
     fn look_after(&mut self, pid: i32, now: Duration) {
         let Some(guard) = self.guards.get_mut(&pid) else { return };
-        let Some(stat) = ProcessStat::read(pid).filter(|stat| stat.is_stopped() || stat.is_held_by_tracer()) else {
+        // A guard is closed to others, and where /proc hides such processes we do not see it either.
+        let is_stopped = child_is_stopped(pid);
+        if !is_stopped && !ProcessStat::read(pid).is_some_and(|stat| stat.is_held_by_tracer()) {
             guard.still_since = None;
             return;
-        };
+        }
         let since = *guard.still_since.get_or_insert(now);
         if now < since + self.silence {
             return;
         }
         guard.still_since = None;
-        if stat.is_stopped() {
+        if is_stopped {
             tracing::warn!(pid, "a guard was stopped; it goes on");
             // Safe by number: it is our child, and has not been reaped.
             send_signal(Pid::from_raw(pid), Signal::SIGCONT).ok();

@@ -22,6 +22,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
 
@@ -255,6 +256,12 @@ impl ProcessHandle {
         let answer = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, number, info, 0) };
         Errno::result(answer).map(drop)
     }
+}
+
+/// Whether a child of ours, which was not reaped, is stopped by a signal. `/proc` is not asked.
+pub(super) fn child_is_stopped(pid: i32) -> bool {
+    let flags = WaitPidFlag::WSTOPPED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    matches!(waitid(Id::Pid(Pid::from_raw(pid)), flags), Ok(WaitStatus::Stopped(..)))
 }
 
 /// Whether the process that had this pid and began at `start` lives.

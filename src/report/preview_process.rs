@@ -3,7 +3,8 @@
 //! The preview process: reads one picture of unknown origin and writes a small JPEG of it.
 //!
 //! It is a process of its own, because a picture can be hostile or just huge, and its storage can hang: it may run out of
-//! memory or time, and only it ends. It knows nothing of tasks and connects to nothing.
+//! memory or time, and only it ends. It knows nothing of tasks. Before it reads, it has opened the picture and its own file,
+//! and lets go of all else: who takes it over has these two.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
@@ -21,6 +22,7 @@ use nix::sys::resource::{Resource, rlim_t, setrlimit};
 
 use crate::files;
 use crate::picture::{PictureError, shrink};
+use crate::sandbox::confine_to_open_files;
 
 /// First argument that makes a `flamenco-worker` this process; a [`PreviewRequest`] follows.
 pub(crate) const PREVIEW_ROLE: &str = "__flamenco-picture";
@@ -75,6 +77,8 @@ enum NoPreview {
     TooOld,
     #[error(transparent)]
     Picture(#[from] PictureError),
+    #[error("what reads it cannot be confined: {0}")]
+    NotConfined(#[source] io::Error),
     #[error("the small one cannot be written: {0}")]
     NotWritten(#[source] ImageError),
     #[error(transparent)]
@@ -120,7 +124,7 @@ pub(crate) fn preview_main(args: impl IntoIterator<Item = OsString>) -> ExitCode
             limit_ourselves(request.limit);
             // A decoder that meets what it did not expect.
             std::panic::set_hook(Box::new(|panic| say(&panic.to_string().replace('\n', " "))));
-            match make(&request) {
+            match make(&request, confine_to_open_files) {
                 Ok(()) => PreviewExit::Done,
                 Err(error) => {
                     say(&error.to_string());
@@ -138,7 +142,7 @@ pub(crate) fn preview_main(args: impl IntoIterator<Item = OsString>) -> ExitCode
     ExitCode::from(end as u8)
 }
 
-/// Before anything is opened. A limit that is refused is done without: the decoders have their own, and the sender its
+/// Before anything is opened; the next are those of [`confine_to_open_files`]. A limit that is refused is done without: the decoders have their own, and the sender its
 /// time.
 fn limit_ourselves(limit: Duration) {
     for (resource, most) in [
@@ -157,11 +161,13 @@ fn say(line: &str) {
     writeln!(io::stderr(), "{line}").ok();
 }
 
-/// Makes the small picture.
-fn make(request: &PreviewRequest) -> Result<(), NoPreview> {
+/// Makes the small picture. `confine` is called between opening and reading: nothing can be opened after it.
+fn make(request: &PreviewRequest, confine: fn() -> io::Result<()>) -> Result<(), NoPreview> {
     let picture = open(&request.picture, request.not_before)?;
+    let output = files::create_anew(&request.output)?;
+    confine().map_err(NoPreview::NotConfined)?;
     let small = shrink(&mut BufReader::with_capacity(CHUNK, picture))?;
-    let mut file = BufWriter::new(files::create_anew(&request.output)?);
+    let mut file = BufWriter::new(output);
     JpegEncoder::new_with_quality(&mut file, QUALITY)
         .encode_image(&small)
         .map_err(NoPreview::NotWritten)?;

@@ -10,6 +10,8 @@
 //!                                       Prepared ── restrict ─► the calling thread, and all that it starts, for ever
 //! ```
 //!
+//! A process of ours that reads what tasks have made has less: `open_files_only`.
+//!
 //! A kernel that knows only a part of it enforces that part; `kernel` says which.
 
 mod capabilities;
@@ -17,6 +19,7 @@ mod confinement;
 mod everything_but;
 mod kernel;
 mod landlock;
+mod open_files_only;
 mod policy;
 mod presets;
 mod programs;
@@ -25,5 +28,6 @@ mod system_calls;
 
 pub(crate) use self::confinement::{Confinement, Paths, confine};
 pub(crate) use self::kernel::KernelSupport;
+pub(crate) use self::open_files_only::confine_to_open_files;
 pub(crate) use self::policy::{OwnFiles, Sandbox};
 pub(crate) use self::rules::{Network, Preset, SandboxRules};

@@ -122,7 +122,7 @@ fn only_streams(rules: &mut Rules, with_names: bool) -> Result<(), Error> {
 }
 
 /// What goes before the filter: a call by other numbers than those it knows is refused.
-fn numbers_are_ours(machine: TargetArch) -> BpfProgram {
+pub(super) fn numbers_are_ours(machine: TargetArch) -> BpfProgram {
     let load = |from| instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, (0, 0), from);
     let jump = |how, to, value| instruction(libc::BPF_JMP | how | libc::BPF_K, to, value);
     let refuse = || instruction(libc::BPF_RET | libc::BPF_K, (0, 0), refused_with(libc::ENOSYS).into());

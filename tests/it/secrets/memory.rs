@@ -11,6 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
 use serde_json::json;
 use test_bed::{Farm, Node, as_user, bash, exec, own_user, start_through, worker};
+use test_needs::missing;
 
 /// A node whose worker is an ordinary user's, and the words that run something as that user. `None` where there can be no
 /// such user.
@@ -130,5 +131,24 @@ fn n33_root_runs_no_program_that_a_task_has_named_to_say_how_a_worker_is() {
     );
     let user = words[1].strip_prefix("--reuid=").unwrap();
     assert_eq!(ran().lines().collect::<Vec<_>>(), [user, user]);
+    node.finish();
+}
+
+#[test]
+fn n30_i7_a_guard_that_is_hidden_from_its_worker_goes_on_when_it_was_stopped() {
+    if missing("unshare") {
+        return;
+    }
+    let (farm, mut node) = Farm::with_node();
+    node.set("guard_silence", "300ms");
+    let Some(user) = own_user(&farm, &node) else { return };
+    let hide = "mount -t proc -o hidepid=2 proc /proc && exec \"$@\"";
+    let wrapper = ["unshare", "--mount", "sh", "-c", hide, "-"].map(str::to_owned);
+    start_through(&mut node, wrapper.into_iter().chain(as_user(user)));
+    farm.awake();
+    let task = farm.script("[ -e /proc/$PPID ] && echo shown; kill -STOP $PPID");
+    farm.completed(&task);
+    assert!(!farm.log(&task).contains("> shown"), "{}", farm.log(&task));
+    assert!(node.log().contains("a guard was stopped; it goes on"), "{}", node.log());
     node.finish();
 }

@@ -4,4 +4,5 @@
 //! it.
 
 mod memory;
+mod pictures;
 mod told;

@@ -73,9 +73,8 @@ fn secret_of(credentials: &Path) -> String {
     line.trim_matches('"').to_owned()
 }
 
-#[test]
-fn n32_tokens_and_credentials_are_in_nothing_that_is_written_shown_or_started() {
-    let farm = Farm::new();
+/// A node with tokens, one of them in the file that is named, and a Manager that refuses this and that.
+fn with_tokens(farm: &Farm) -> (Node, Monitored, PathBuf) {
     // What goes wrong is told in many words.
     for (endpoint, code) in [
         (Endpoint::Register, 401),
@@ -101,6 +100,13 @@ fn n32_tokens_and_credentials_are_in_nothing_that_is_written_shown_or_started() 
     node.environment.push(("FLAMENCO_LOG".into(), "trace".into()));
     node.start();
     farm.awake();
+    (node, monitored, token)
+}
+
+#[test]
+fn n32_tokens_and_credentials_are_in_nothing_that_is_written_shown_or_started() {
+    let farm = Farm::new();
+    let (node, monitored, token) = with_tokens(&farm);
     let task = farm.running(
         "env; tr '\\0' '\\n' < /proc/$$/environ; ls -l /proc/$$/fd; cat /proc/$$/cmdline; echo; echo running; \
          until [ -e go ]; do sleep 0.02; done",
