@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! Holds `promises.md` against the tests: every row has a test that bears its id, every such test has a row.
+//! Holds `promises.md` against the tests: every row has a test that bears its id, every such test has a row; and `SECURITY.md`:
+//! every row names tests that are there.
 //! `cargo test --test promises -- --nocapture` prints the table.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -54,7 +55,34 @@ fn every_promise_is_kept_by_a_test_that_bears_its_id() {
 }
 
 #[test]
+fn what_is_said_of_security_is_held_by_tests_that_are_there() {
+    let files = ROOTS.iter().flat_map(|root| sources(Path::new(root)));
+    let there: BTreeSet<String> = files
+        .flat_map(|file| tests(&fs::read_to_string(file).unwrap()))
+        .collect();
+    let document = fs::read_to_string("SECURITY.md").unwrap();
+    let claims: Vec<_> = claims(&document).collect();
+    assert!(
+        claims.len() > 10,
+        "only {} rows found: the reader is broken",
+        claims.len()
+    );
+    for (claim, named) in claims {
+        assert!(!named.is_empty(), "no test is named for: {claim}");
+        for test in named {
+            assert!(
+                there.contains(test),
+                "there is no test {test}, which SECURITY.md names for: {claim}"
+            );
+        }
+    }
+}
+
+#[test]
 fn the_table_and_the_names_are_read() {
+    let table = "| A task cannot | Test |\n| --- | --- |\n| fly | `n1_a`, `n2_b` |\ntext\n| run | none |\n";
+    let read: Vec<_> = claims(table).collect();
+    assert_eq!(read, [("fly", vec!["n1_a", "n2_b"]), ("run", vec![])]);
     let table = "| id | when | then |\n| --- | --- | --- |\n| C3 | it is back | nothing is fetched |\n";
     let read = rows(table);
     assert_eq!(read.len(), 1);
@@ -78,6 +106,22 @@ fn rows(table: &str) -> BTreeMap<Row, String> {
         Some((Row::parse(id)?, format!("{when}: {then}")))
     });
     cells.collect()
+}
+
+/// The rows of all tables of two columns, but for their heads: what is said, and the tests that are named for it.
+fn claims(document: &str) -> impl Iterator<Item = (&str, Vec<&str>)> {
+    document.lines().filter_map(|line| {
+        let [claim, named] = line
+            .strip_prefix("| ")?
+            .strip_suffix(" |")?
+            .split(" | ")
+            .collect::<Vec<_>>()[..]
+        else {
+            return None;
+        };
+        let is_row = named != "Test" && !claim.starts_with("---");
+        is_row.then(|| (claim, named.split('`').skip(1).step_by(2).collect()))
+    })
 }
 
 /// The names of functions below a `#[test]` or a `#[...::test(...)]`.
