@@ -247,7 +247,7 @@ async fn live(
     let (tell_left, left) = oneshot::channel();
     let look_after = async {
         if !has_started {
-            end_predecessors(config, launcher, home, spool).await;
+            end_predecessors((config, process.environment), launcher, home, spool).await;
         }
         let left = Leftovers::find(&scratch(home), in_use.as_deref()).await;
         // Whoever sends reports listens as long as the worker runs.

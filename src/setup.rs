@@ -72,6 +72,9 @@ pub(crate) fn bytes_of_memory(limit: MemoryLimit) -> u64 {
     }
 }
 
+/// The folder of the home for what a Blender that is kept reads.
+pub(crate) const WARM: &str = "warm";
+
 /// What tasks may do on this node.
 pub(crate) fn sandbox_rules(config: &Config) -> SandboxRules {
     let settings = &config.sandbox;
@@ -85,7 +88,7 @@ pub(crate) fn sandbox_rules(config: &Config) -> SandboxRules {
     }
 }
 
-/// What holds tasks to that; `None` where nothing is set. What a worker keeps in its home for tasks is open to them.
+/// What holds tasks to that; `None` where nothing is set. What a worker keeps in its home for tasks can be read.
 pub(crate) fn sandbox(config: &Config, environment: &Environment, home: &Path) -> Option<Sandbox> {
     let tls = &config.tls;
     let secret = [config.file.clone(), tls.client_key.clone()].into_iter().flatten();
@@ -95,7 +98,8 @@ pub(crate) fn sandbox(config: &Config, environment: &Environment, home: &Path) -
         .chain(config.secret_files.iter().cloned());
     let own = OwnFiles {
         hidden: hidden.map(|path| environment.absolute(path)).collect(),
-        shown: ["tmp", "warm"].map(|folder| home.join(folder)).to_vec(),
+        // The script in a Blender that is kept.
+        shown: vec![home.join(WARM)],
         user: environment.home(),
         cache: environment.xdg("XDG_CACHE_HOME", ".cache"),
         config: environment.xdg("XDG_CONFIG_HOME", ".config"),

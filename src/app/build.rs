@@ -26,7 +26,9 @@ use crate::presence::{HandedPresence, Presence, SeenHere};
 use crate::process::{Launcher, LauncherOptions, Reaper};
 use crate::report::{PreviewQueue, PreviewSender};
 use crate::scratch::{ScratchDirs, WarnedOnce};
-use crate::setup::{OURSELVES, bytes_of_memory, not_enforced, requirements, sandbox, tools_folder};
+use crate::setup::{
+    OURSELVES, WARM, bytes_of_memory, not_enforced, requirements, sandbox, sandbox_rules, tools_folder,
+};
 use crate::snapshot::Identity;
 use crate::spool::{Sender, Spool};
 use crate::task::Tools;
@@ -88,7 +90,7 @@ fn warm(config: &Config, launcher: &Launcher, home: &Home) -> Option<(WarmBlende
         tasks: settings.tasks,
         memory: bytes_of_memory(settings.memory),
     };
-    let new = || WarmBlender::new(limits, home.dir().join("warm"), launcher, scratch(home));
+    let new = || WarmBlender::new(limits, home.dir().join(WARM), launcher, scratch(home));
     settings.blender.then(new)
 }
 
@@ -157,6 +159,9 @@ impl Parts {
         // Before anything is sent: what an earlier run left goes out at once.
         if let Some(known) = begun.known {
             manager.identify(&known);
+        }
+        if !sandbox_rules(config).are_none() {
+            home.close_to_tasks();
         }
         if let Some(what) = not_enforced(config) {
             tracing::warn!("[sandbox] is not enforced in full: this kernel cannot keep tasks from {what}");

@@ -69,7 +69,7 @@ pub(super) async fn flush(running: &Process<'_>, early: Early) -> Result<Departu
     let (launcher, reaper) = launcher(&running.config, &home).map_err(failure("look after what was left running"))?;
     let deliver = async {
         tokio::join!(
-            end_predecessors(&running.config, &launcher, &home, &spool),
+            end_predecessors((&running.config, running.environment), &launcher, &home, &spool),
             find_manager(&manager, &running.config)
         );
         tokio::select! {

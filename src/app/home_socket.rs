@@ -12,20 +12,29 @@ use tokio::time::sleep;
 use tracing::{debug, info};
 
 use crate::chain::chain;
+use crate::home::Home;
+use crate::process::is_below_us;
 
 /// The pause after a connection could not be taken, as when there are no more descriptors.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Who asks there is heard.
 #[derive(Debug)]
-pub(super) struct HomeSocket(UnixListener);
+pub(super) struct HomeSocket {
+    listener: UnixListener,
+    /// No task is heard.
+    is_closed_to_tasks: bool,
+}
 
 impl HomeSocket {
-    /// Listens. Where the home can have no socket that is said once, with what is missing `without` it, and this never
+    /// Listens at a socket of `home`. Where the home can have no socket that is said once, with what is missing `without` it, and this never
     /// returns.
-    pub(super) async fn open(bound: io::Result<StdUnixListener>, without: &str) -> Self {
+    pub(super) async fn open(home: &Home, bound: io::Result<StdUnixListener>, without: &str) -> Self {
         match bound.and_then(UnixListener::from_std) {
-            Ok(listener) => Self(listener),
+            Ok(listener) => Self {
+                listener,
+                is_closed_to_tasks: home.is_closed_to_tasks(),
+            },
             Err(error) => {
                 info!(error = chain(&error), "no socket in the home: {without}");
                 pending().await
@@ -36,7 +45,10 @@ impl HomeSocket {
     /// The next one who asks.
     pub(super) async fn accept(&self) -> UnixStream {
         loop {
-            match self.0.accept().await {
+            match self.listener.accept().await {
+                Ok((stream, _)) if self.is_closed_to_tasks && is_of_a_task(&stream) => {
+                    info!("a task has asked something at a socket of the home, and was not heard");
+                }
                 Ok((stream, _)) => return stream,
                 Err(error) => {
                     debug!(error = chain(&error), "nobody is heard at a socket of the home");
@@ -45,4 +57,11 @@ impl HomeSocket {
             }
         }
     }
+}
+
+/// Whether a task connects. One who has gone cannot be told from it.
+fn is_of_a_task(stream: &UnixStream) -> bool {
+    let pid = stream.peer_cred().ok().and_then(|peer| peer.pid());
+    // One of another namespace, which is none of ours, has no number here.
+    pid.is_some_and(|pid| pid != 0 && is_below_us(pid))
 }

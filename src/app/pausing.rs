@@ -58,7 +58,7 @@ impl Pausing<'_> {
 
     async fn listen(&self) -> Infallible {
         let bound = self.home.listen_for_pauses().await;
-        let socket = HomeSocket::open(bound, "`flamenco-worker pause` does not reach this worker").await;
+        let socket = HomeSocket::open(self.home, bound, "`flamenco-worker pause` does not reach this worker").await;
         loop {
             let stream = socket.accept().await;
             timeout(TO_SAY, self.hear(stream)).await.ok();

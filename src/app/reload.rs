@@ -149,7 +149,7 @@ async fn ask_about_task(hints: &HintStopper, status: &watch::Receiver<Status>) -
 
 async fn listen(home: &Home, askers: &Askers, asked: &Notify) -> Infallible {
     let bound = home.listen_for_reload().await;
-    let socket = HomeSocket::open(bound, "only SIGHUP reloads this worker").await;
+    let socket = HomeSocket::open(home, bound, "only SIGHUP reloads this worker").await;
     loop {
         match askers.add(socket.accept().await) {
             Ok(()) => asked.notify_one(),

@@ -14,26 +14,33 @@ use super::process::Process;
 use super::status_reporter::StatusReporter;
 use super::status_view::StatusView;
 use super::{explain, live_line, status_server};
-use crate::config::Config;
+use crate::config::{Config, Environment};
 use crate::home::Home;
 use crate::manager::HttpManager;
 use crate::manager::push::PushListener;
 use crate::metrics::Metrics;
 use crate::process::{Launcher, Strays};
 use crate::scratch::Leftovers;
+use crate::setup::sandbox;
 use crate::spool::{Sender, Spool};
 use crate::task;
 use crate::warm::Keeper;
 
 /// Whoever bears our mark is of a worker that died, guard and all; and so are the pictures that it began.
-pub(super) async fn end_predecessors(config: &Config, launcher: &Launcher, home: &Home, spool: &Spool) {
+pub(super) async fn end_predecessors(
+    (config, environment): (&Config, &Environment),
+    launcher: &Launcher,
+    home: &Home,
+    spool: &Spool,
+) {
     let ended = launcher.end_predecessors(config.timings.unkillable).await;
     if ended != Strays::default() {
         warn!(ended = ?ended.ended, unkillable = ?ended.unkillable, "ended what the last run left behind");
     }
     task::settle(spool).await;
     let is_completed = |task: &str| spool.is_completed(task);
-    for (task, line) in task::set_aside_leftovers(&home.rendering_dir(), is_completed).await {
+    let sandbox = sandbox(config, environment, home.dir());
+    for (task, line) in task::set_aside_leftovers(&home.rendering_dir(), sandbox.as_ref(), is_completed).await {
         warn!(task, "{line}");
         spool.remark_later(&task, &line);
     }

@@ -20,7 +20,7 @@ use crate::home::Home;
 /// Answers for as long as it is polled.
 pub(super) async fn answer(home: &Home, view: &StatusView<'_>) -> Infallible {
     let bound = home.listen_for_status().await;
-    let socket = HomeSocket::open(bound, "`flamenco-worker status` will say little of this worker").await;
+    let socket = HomeSocket::open(home, bound, "`flamenco-worker status` will say little of this worker").await;
     loop {
         if let Err(error) = say(socket.accept().await, view) {
             debug!(error = chain(&error), "nobody was told the status");

@@ -13,7 +13,7 @@ use crate::abort::Abort;
 use crate::process::{KillSequence, Launcher};
 use crate::protocol::AssignedTask;
 use crate::report::TaskLog;
-use crate::sandbox::Sandbox;
+use crate::sandbox::{HeldTo, Sandbox};
 use crate::timings::Timings;
 use crate::warm::WarmBlender;
 
@@ -173,6 +173,14 @@ pub(crate) struct CommandContext<'a> {
     pub log: &'a mut dyn TaskLog,
     /// Whether this is the task's last command.
     pub is_last: bool,
+}
+
+impl CommandContext<'_> {
+    /// What the worker's own work for this task is held to, where there is a sandbox.
+    pub(super) fn held(&self) -> Option<HeldTo> {
+        let sandbox = self.tools.sandbox.as_ref()?;
+        Some(sandbox.held(Some(&self.environment.tmpdir)))
+    }
 }
 
 impl std::fmt::Debug for CommandContext<'_> {

@@ -15,13 +15,14 @@ use std::time::Duration;
 use nix::errno::Errno;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 use tokio::time::sleep;
 
+use super::admission::remind;
 use super::context::CommandContext;
 use crate::abort::{Abort, AbortReason};
-use crate::outcome::Incomplete;
+use crate::outcome::{Incomplete, RequeueReason};
 use crate::report::TaskLog;
+use crate::sandbox::{HeldError, run_held};
 
 /// What work in the thread can see and do beside its files.
 #[derive(Debug)]
@@ -73,7 +74,7 @@ pub(super) async fn run_file_work<T: Send + 'static>(
 ) -> Result<T, Incomplete> {
     let (sender, lines) = unbounded_channel();
     let inside = FileWork::new(context.abort.clone(), sender);
-    let thread = spawn_blocking(move || work(&inside));
+    let thread = run_held(context.held(), move || work(&inside));
     let ended = {
         let mut ended = pin!(join_and_log(thread, lines, context.log));
         tokio::select! {
@@ -89,8 +90,12 @@ pub(super) async fn run_file_work<T: Send + 'static>(
     match ended {
         Ok(Ok(Ok(value))) => Ok(value),
         Ok(Ok(Err(FileWorkError::Aborted(reason)))) => Err(Incomplete::Aborted(reason)),
-        Ok(Ok(Err(FileWorkError::Failed(why)))) => Err(Incomplete::Failed(why)),
-        Ok(Err(panic)) => Err(Incomplete::Failed(format!("a fault in the worker: {panic}"))),
+        Ok(Ok(Err(FileWorkError::Failed(why)))) => {
+            remind(context);
+            Err(Incomplete::Failed(why))
+        }
+        Ok(Err(HeldError::Thread(error))) => Err(Incomplete::Requeued(RequeueReason::CannotStart(error.to_string()))),
+        Ok(Err(error @ (HeldError::NotHeld(_) | HeldError::Panicked))) => Err(Incomplete::Failed(error.to_string())),
         Err(reason) => {
             context
                 .log
@@ -102,10 +107,11 @@ pub(super) async fn run_file_work<T: Send + 'static>(
 
 /// Waits for the thread, and passes its lines on.
 async fn join_and_log<T>(
-    mut thread: JoinHandle<T>,
+    thread: impl Future<Output = Result<T, HeldError>>,
     mut lines: UnboundedReceiver<String>,
     log: &mut dyn TaskLog,
-) -> Result<T, JoinError> {
+) -> Result<T, HeldError> {
+    let mut thread = pin!(thread);
     let ended = loop {
         tokio::select! {
             biased;

@@ -30,6 +30,7 @@ use crate::blocking::run_blocking_within;
 use crate::clock;
 use crate::outcome::Outcome;
 use crate::process::OpenFile;
+use crate::sandbox::{HeldTo, Sandbox, run_held_within};
 
 /// How long a stamp at the output's folder may hold up Blender's start, and a search after its end the task.
 const LOOK_PATIENCE: Duration = Duration::from_secs(5);
@@ -83,7 +84,7 @@ impl RenderTracker {
             return rendering;
         }
         let looked = tokio::select! {
-            looked = run_blocking_within(sleep(LOOK_PATIENCE), move || Ok((stamp_pictures(&outputs)?, mounts_of(&outputs)))) => looked,
+            looked = run_held_within(context.held(), sleep(LOOK_PATIENCE), move || Ok((stamp_pictures(&outputs)?, mounts_of(&outputs)))) => looked,
             // Nothing will run.
             _reason = context.abort.raised() => return rendering,
         };
@@ -168,7 +169,8 @@ impl RenderTracker {
                 began: self.began,
                 not_after: None,
             };
-            let done = set_aside(run, LOOK_PATIENCE, context.abort).await;
+            let held = context.held();
+            let done = set_aside(run, held, LOOK_PATIENCE, context.abort).await;
             is_done = done.problems.is_empty();
             done.lines().for_each(|line| context.log.line(&line));
         }
@@ -185,7 +187,8 @@ async fn see_to_earlier_runs(context: &mut CommandContext<'_>) {
     let Some(journals) = context.tools.journals() else {
         return;
     };
-    for (task, line) in see_to_leftovers(journals, |_| false, LOOK_PATIENCE, context.abort).await {
+    let sandbox = context.tools.sandbox.as_ref();
+    for (task, line) in see_to_leftovers((journals, sandbox), |_| false, LOOK_PATIENCE, context.abort).await {
         if task == context.environment.task {
             context.log.line(&line);
         } else {
@@ -206,9 +209,9 @@ struct SetAsideReport {
 }
 
 /// Finds what was not finished and sets it aside.
-async fn set_aside(run: RenderRun, patience: Duration, abort: &Abort) -> SetAsideReport {
+async fn set_aside(run: RenderRun, held: Option<HeldTo>, patience: Duration, abort: &Abort) -> SetAsideReport {
     let Some(UnfinishedSearch { unfinished, problems }) =
-        run_blocking_within(abort.patience(patience), move || run.find()).await
+        run_held_within(held.clone(), abort.patience(patience), move || run.find()).await
     else {
         return SetAsideReport::late(
             "The folder of the output does not answer; a picture that was not finished may be left there, and another node \
@@ -223,7 +226,7 @@ async fn set_aside(run: RenderRun, patience: Duration, abort: &Abort) -> SetAsid
         return result;
     }
     sleep(MOMENT).await;
-    let setting = run_blocking_within(abort.patience(patience), || {
+    let setting = run_held_within(held, abort.patience(patience), || {
         unfinished
             .into_iter()
             .map(UnfinishedPicture::set_aside)
@@ -267,13 +270,17 @@ impl SetAsideReport {
 /// Sets aside what runs began whose worker was killed with them, and says of which tasks. For the start, when nothing
 /// of them runs any more and before a task can be given out again.
 /// Of a task that `is_completed` there is nothing.
-pub(crate) async fn set_aside_leftovers(journals: &Path, is_completed: impl Fn(&str) -> bool) -> Vec<(String, String)> {
-    see_to_leftovers(journals, is_completed, START_PATIENCE, &AbortSource::new().1).await
+pub(crate) async fn set_aside_leftovers(
+    journals: &Path,
+    sandbox: Option<&Sandbox>,
+    is_completed: impl Fn(&str) -> bool,
+) -> Vec<(String, String)> {
+    see_to_leftovers((journals, sandbox), is_completed, START_PATIENCE, &AbortSource::new().1).await
 }
 
 /// The same where a run is about to begin: what could not be looked at by then stays for the next try.
 async fn see_to_leftovers(
-    journals: &Path,
+    (journals, sandbox): (&Path, Option<&Sandbox>),
     is_completed: impl Fn(&str) -> bool,
     patience: Duration,
     abort: &Abort,
@@ -295,7 +302,8 @@ async fn see_to_leftovers(
         } else if !is_late {
             let task = leftover.head.task.clone();
             let (is_new, is_old) = (leftover.is_new, leftover.is_old);
-            let mut result = set_aside(leftover.into(), patience, abort).await;
+            let held = sandbox.map(|sandbox| sandbox.held(None));
+            let mut result = set_aside(leftover.into(), held, patience, abort).await;
             // So would the others be, and they can wait as well.
             is_late = result.is_late;
             if result.problems.is_empty() || is_old {

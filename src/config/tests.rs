@@ -174,8 +174,7 @@ fn what_the_manual_says_of_a_key_can_be_written() {
     let (written, defaults) = (values(&config), values(&defaults));
     let changed = written.iter().filter(|value| !defaults.contains(value));
     let names: Vec<_> = changed.map(|(name, _)| name.as_str()).collect();
-    let examples =
-        "manager worker_name restart_exit_code home nice metrics ca_file client_certificate client_key x-farm memory";
+    let examples = "manager worker_name restart_exit_code home nice metrics ca_file client_certificate client_key x-farm memory programs write read";
     assert_eq!(names.join(" "), examples, "a default is not the one that is said");
 }
 

@@ -2,7 +2,7 @@
 
 //! Opens the home: makes its directory, sees that it can be used, takes its lock and claims its identity.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -35,6 +35,8 @@ pub(crate) struct Home {
     claim: RefCell<Option<IdentityClaim>>,
     /// The sockets in it at which somebody listens.
     pub(super) sockets: RefCell<HandedSockets>,
+    /// Who runs below this process is not heard at them.
+    pub(super) closed: Cell<bool>,
     /// Does what is small on the disk, and does not keep the event loop when that stands still.
     pub(super) files: files::Thread,
 }
@@ -58,6 +60,7 @@ impl Home {
             lock,
             claim: RefCell::default(),
             sockets: RefCell::default(),
+            closed: Cell::new(false),
             files,
         })
     }
@@ -73,6 +76,7 @@ impl Home {
             lock: handed.lock,
             claim: RefCell::default(),
             sockets: RefCell::new(handed.sockets),
+            closed: Cell::new(false),
             files: files::Thread::start().map_err(HomeError::Thread)?,
         };
         let noting = home.lock.clone();

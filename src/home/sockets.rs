@@ -129,6 +129,16 @@ impl Home {
         Ok((listener, kept))
     }
 
+    /// Tasks are not heard at the sockets from now on.
+    pub(crate) fn close_to_tasks(&self) {
+        self.closed.set(true);
+    }
+
+    /// Whether tasks are not heard at the sockets.
+    pub(crate) fn is_closed_to_tasks(&self) -> bool {
+        self.closed.get()
+    }
+
     /// Removes the sockets, while the lock of the home is held: they may be the successor's after that.
     ///
     /// # Errors

@@ -24,6 +24,8 @@ use super::stray::{Stray, Strays};
 
 /// How long the processes that were found may take to be gone before the next look.
 const PAUSE: Duration = Duration::from_millis(20);
+/// So many parents are looked at above a process. A task can start more below one another, and is none the less ours.
+const DEEPEST: usize = 10_000;
 
 /// What is done to a guard that bears the mark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,6 +109,22 @@ pub(crate) fn marked(mark: &str) -> Vec<Stray> {
     }
     found.sort_by_key(|stray| stray.pid);
     found
+}
+
+/// Whether a process was started by this one, however many are between them. One that is gone may have been.
+pub(crate) fn is_below_us(pid: i32) -> bool {
+    let own = getpid().as_raw();
+    let mut next = pid;
+    // A parent is older, or has taken its child in; a chain of so many is none.
+    for _ in 0..DEEPEST {
+        match ProcessStat::read(next) {
+            None => return true,
+            Some(stat) if stat.pid == own => return pid != own,
+            Some(stat) if stat.parent == 0 => return false,
+            Some(stat) => next = stat.parent,
+        }
+    }
+    true
 }
 
 /// Whether a process is stopped, as by SIGSTOP.

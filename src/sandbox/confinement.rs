@@ -21,7 +21,7 @@ pub(crate) struct Confinement {
     pub tmpdir: Paths,
     /// What is in these files, or below these folders, cannot be read or written, whatever is said below.
     pub hidden: Paths,
-    /// Unless it is below one of these.
+    /// Unless it is below one of these, which can be read.
     pub shown: Paths,
     /// Only what is below these can be read.
     pub read: Option<Paths>,
@@ -60,8 +60,7 @@ impl Confinement {
     /// # Errors
     /// There are no descriptors to be had. What a kernel does not know is no error.
     fn prepare(&self) -> io::Result<Prepared> {
-        let shown = self.shown.0.iter().chain(&self.tmpdir.0);
-        let around = everything_but::ruleset(&self.hidden.0, shown)?;
+        let around = everything_but::ruleset(&self.hidden.0, &self.shown.0, &self.tmpdir.0)?;
         let own = landlock::ruleset(self)?;
         Ok(Prepared {
             rulesets: around.into_iter().chain(own).collect(),

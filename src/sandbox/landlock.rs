@@ -45,7 +45,7 @@ pub(super) fn ruleset(confinement: &Confinement) -> io::Result<Option<OwnedFd>> 
     let Confinement {
         tmpdir,
         hidden: _,
-        shown: _,
+        shown,
         read,
         write,
         execute,
@@ -79,7 +79,7 @@ pub(super) fn ruleset(confinement: &Confinement) -> io::Result<Option<OwnedFd>> 
     let written = || write.iter().flat_map(|write| write.0.iter().chain(&tmpdir.0));
     if let Some(read) = read {
         // What can be written can be read, too.
-        for path in read.0.iter().chain(&tmpdir.0).chain(written()) {
+        for path in read.0.iter().chain(&shown.0).chain(&tmpdir.0).chain(written()) {
             created = allow(created, path, reading())?;
         }
     }

@@ -17,6 +17,7 @@
 mod capabilities;
 mod confinement;
 mod everything_but;
+mod held;
 mod kernel;
 mod landlock;
 mod open_files_only;
@@ -27,6 +28,7 @@ mod rules;
 mod system_calls;
 
 pub(crate) use self::confinement::{Confinement, Paths, confine};
+pub(crate) use self::held::{HeldError, HeldTo, run_held, run_held_within};
 pub(crate) use self::kernel::KernelSupport;
 pub(crate) use self::open_files_only::confine_to_open_files;
 pub(crate) use self::policy::{OwnFiles, Sandbox};

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::confinement::{Confinement, Paths};
+use super::held::HeldTo;
 use super::presets::{ALWAYS_READ, ALWAYS_WRITTEN, PresetFiles};
 use super::programs::{behind, resolve, with_interpreters};
 use super::rules::{Network, SandboxRules};
@@ -18,7 +19,7 @@ use super::rules::{Network, SandboxRules};
 pub(crate) struct OwnFiles {
     /// Its home, its configuration, its secrets: no task reads or writes them.
     pub hidden: Vec<PathBuf>,
-    /// What in them is for tasks.
+    /// What in them tasks read.
     pub shown: Vec<PathBuf>,
     /// The user's home directory, and those for caches and configuration (XDG).
     pub user: Option<PathBuf>,
@@ -68,7 +69,7 @@ impl Sandbox {
     pub(crate) fn admit(&self, program: &Path, tmpdir: &Path) -> Result<Confinement, NotAllowed> {
         let Policy { rules, own } = &*self.0;
         self.make_caches();
-        let mut allowed = self.confinement(tmpdir);
+        let mut allowed = self.confinement(Some(tmpdir));
         let Some(written) = &rules.programs else {
             return Ok(allowed);
         };
@@ -96,7 +97,7 @@ impl Sandbox {
     }
 
     /// What the worker's own work for a task may do: it starts no program.
-    pub(crate) fn confinement(&self, tmpdir: &Path) -> Confinement {
+    pub(super) fn confinement(&self, tmpdir: Option<&Path>) -> Confinement {
         let Policy { rules, own } = &*self.0;
         let write = rules.write.as_ref().map(|write| {
             let presets = self.presets(|files| [files.caches, files.write].concat());
@@ -109,7 +110,7 @@ impl Sandbox {
             read.iter().cloned().chain(always).chain(presets).collect()
         });
         Confinement {
-            tmpdir: Paths(vec![tmpdir.to_owned()]),
+            tmpdir: tmpdir.map(Path::to_owned).into_iter().collect(),
             hidden: Paths(own.hidden.clone()),
             shown: Paths(own.shown.clone()),
             read,
@@ -117,6 +118,14 @@ impl Sandbox {
             execute: None,
             network: rules.network.clone(),
             protected: vec![std::process::id().cast_signed()],
+        }
+    }
+
+    /// What the worker's own work is held to for a task with this temporary directory.
+    pub(crate) fn held(&self, tmpdir: Option<&Path>) -> HeldTo {
+        HeldTo {
+            sandbox: self.clone(),
+            tmpdir: tmpdir.map(Path::to_owned),
         }
     }
 
@@ -147,7 +156,7 @@ impl Sandbox {
     /// The policy as this node resolves it, a line each, for `check-config`.
     pub(crate) fn describe(&self) -> Vec<String> {
         let Policy { rules, own } = &*self.0;
-        let allowed = self.confinement(Path::new(""));
+        let allowed = self.confinement(None);
         let paths = |paths: &[PathBuf]| {
             let shown: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
             shown.join(" ")

@@ -32,6 +32,9 @@ const WIDE: u32 = 0xc000_0000;
 const NUMBER: u32 = 0;
 const ARCHITECTURE: u32 = 4;
 
+/// What is answered where there can be no filter.
+const NO_FILTERS: [i32; 3] = [libc::EINVAL, libc::ENOSYS, libc::EPERM];
+
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 /// An argument's place, how it is compared, and with what.
 type Condition = (u8, SeccompCmpOp, u64);
@@ -54,11 +57,12 @@ pub(super) fn filter(network: &Network, protected: &[i32]) -> Option<BpfProgram>
 /// Installs it for the calling thread, and all that it starts.
 ///
 /// # Errors
-/// The kernel's own, but for that it has no filters at all.
+/// The kernel's own, but for that there are no filters: it has none, or a unit filters the call away.
 pub(super) fn install(filter: &BpfProgram) -> io::Result<()> {
     match apply_filter(filter) {
-        Err(Error::Seccomp(error)) if error.raw_os_error() != Some(libc::EINVAL) => Err(error),
-        Ok(()) | Err(_) => Ok(()),
+        Ok(()) => Ok(()),
+        Err(Error::Seccomp(error)) if NO_FILTERS.map(Some).contains(&error.raw_os_error()) => Ok(()),
+        Err(error) => Err(io::Error::other(error)),
     }
 }
 

@@ -102,7 +102,7 @@ def socket_of(name):
     asking.settimeout(30)
     asking.sendall(b"pause\n")
     if not asking.recv(1000):
-        raise PermissionError(errno.EACCES, "no answer")
+        raise PermissionError(errno.EACCES, "it hung up")
 
 
 def stolen():

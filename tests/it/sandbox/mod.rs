@@ -3,7 +3,10 @@
 //! What tasks may do on a node, tried by tasks that want more: real programs, as root and as an ordinary user.
 
 mod hostile;
+mod kernels;
+mod own_work;
 mod programs;
+mod renderers;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -45,20 +48,27 @@ impl Bed {
     /// awake.
     pub(crate) fn new(user: User, rules: &[&str]) -> Option<Self> {
         let mut bed = Self::prepared(rules);
+        bed.start(user).then_some(bed)
+    }
+
+    /// Starts it, and waits until it is awake. Where it is another user's, so is all that is there by now.
+    pub(crate) fn start(&mut self, user: User) -> bool {
         match user {
             User::Ours => {
-                bed.node.start();
+                self.node.start();
             }
             User::Ordinary => {
-                let owner = own_user(&bed.farm, &bed.node)?;
-                for folder in ["shared", "outside"] {
-                    chown_all(&bed.at(folder), owner);
+                let Some(owner) = own_user(&self.farm, &self.node) else {
+                    return false;
+                };
+                for folder in ["shared", "outside", "node"] {
+                    chown_all(&self.at(folder), owner);
                 }
-                start_through(&mut bed.node, as_user(owner));
+                start_through(&mut self.node, as_user(owner));
             }
         }
-        bed.farm.awake();
-        Some(bed)
+        self.farm.awake();
+        true
     }
 
     /// The same, not started yet.
