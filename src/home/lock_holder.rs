@@ -8,7 +8,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use nix::unistd::{Whence, ftruncate, getpid, lseek, write};
+use nix::sys::signal::kill;
+use nix::unistd::{Pid, Whence, ftruncate, getpid, lseek, write};
 
 use crate::config::hostname;
 use crate::{clock, files};
@@ -132,7 +133,8 @@ impl LockHolder {
             line.strip_suffix('\n').map(str::to_owned)
         };
         Some(Self {
-            pid: value("pid: ")?.parse().ok()?,
+            // Others are no process, but many of them.
+            pid: value("pid: ")?.parse().ok().filter(|pid| *pid > 0)?,
             host: value("host: ")?,
             boot: value("boot: ")?,
             started: value("started: ")?,
@@ -170,9 +172,12 @@ fn is_lock_of(line: &str, pid: i32, inode: u64) -> bool {
             .is_some_and(|number| number.parse() == Ok(inode))
 }
 
-/// The state of a process follows its name, which may have any character in it (proc_pid_stat(5)).
+/// The state of a process follows its name, which may have any character in it (proc_pid_stat(5)). Where `/proc` hides what is
+/// closed to us (`hidepid`), that is a worker of our own user as well: one that is dead would be shown.
 fn lives(pid: i32) -> bool {
-    let stat = fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let Ok(stat) = fs::read(format!("/proc/{pid}/stat")) else {
+        return kill(Pid::from_raw(pid), None).is_ok();
+    };
     let name_end = stat.iter().rposition(|byte| *byte == b')');
     name_end.is_some_and(|end| !matches!(stat.get(end + 2), None | Some(b'Z' | b'X' | b'x')))
 }

@@ -135,8 +135,8 @@ fn n33_root_runs_no_program_that_a_task_has_named_to_say_how_a_worker_is() {
 }
 
 #[test]
-fn n30_i7_a_guard_that_is_hidden_from_its_worker_goes_on_when_it_was_stopped() {
-    if missing("unshare") {
+fn n30_i7_where_proc_hides_worker_and_guard_they_are_found_and_a_stopped_guard_goes_on() {
+    if missing("unshare") | missing("nsenter") {
         return;
     }
     let (farm, mut node) = Farm::with_node();
@@ -146,6 +146,14 @@ fn n30_i7_a_guard_that_is_hidden_from_its_worker_goes_on_when_it_was_stopped() {
     let wrapper = ["unshare", "--mount", "sh", "-c", hide, "-"].map(str::to_owned);
     start_through(&mut node, wrapper.into_iter().chain(as_user(user)));
     farm.awake();
+    // Its own user does not see the worker either, and finds it.
+    for word in ["status", "reload", "sleep", "wake"] {
+        let mut command = Command::new("nsenter");
+        command.args(["--mount", "--target", &node.pid().to_string()]);
+        command.args(as_user(user)).arg(worker().unwrap()).arg(word);
+        let answer = command.env("FLAMENCO_HOME", node.home()).output().unwrap();
+        assert!(answer.status.success(), "{word}: {answer:?}");
+    }
     let task = farm.script("[ -e /proc/$PPID ] && echo shown; kill -STOP $PPID");
     farm.completed(&task);
     assert!(!farm.log(&task).contains("> shown"), "{}", farm.log(&task));
