@@ -4,7 +4,6 @@
 //! user: nothing here can take the machine.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -12,8 +11,8 @@ use serde_json::json;
 use standin_manager::{CommandSpec, TaskStatus, When, WorkerStatus};
 
 use test_bed::{
-    Farm, Group, Node, Strace, as_user, cancel, dies, exec, farm_with_grace, file, lives, logged, number, own_user,
-    start_through, until,
+    Farm, Group, Node, Strace, as_user, becoming_root, cancel, dies, exec, farm_with_grace, file, lives, logged,
+    number, own_user, start_through, until,
 };
 use test_needs::missing;
 
@@ -237,15 +236,12 @@ fn a18_a_descendant_that_became_another_users_is_said_and_does_not_hold_the_work
     let (farm, mut node) = Farm::with_node();
     node.set("grace", "100ms").set("unkillable", "500ms");
     let Some(user) = own_user(&farm, &node) else { return };
-    // One of root's that anybody may start, and that turns into root altogether: `kill` still reaches one that is only
-    // on its way.
-    let turn = node.folder.join("become-root");
-    fs::copy("/usr/bin/setpriv", &turn).unwrap();
-    fs::set_permissions(&turn, PermissionsExt::from_mode(0o4755)).unwrap();
+    let become_root = becoming_root(&node);
     start_through(&mut node, as_user(user));
     farm.awake();
-    let task = farm
-        .script("setsid ./become-root --reuid=0 --regid=0 --clear-groups sleep 1000 & echo $! > pid; echo running; while :; do sleep 0.02; done");
+    let task = farm.script(&format!(
+        "setsid {become_root} sleep 1000 & echo $! > pid; echo running; while :; do sleep 0.02; done"
+    ));
     farm.says(&task, "> running");
     let pid = number(&node.folder.join("pid"));
     let name = || fs::read_to_string(format!("/proc/{pid}/comm")).ok();

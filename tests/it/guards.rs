@@ -2,15 +2,13 @@
 
 //! A guard that is hindered: stopped, traced, out of processes, blind; and words too long for it.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;
 use standin_manager::{JobSpec, TaskSpec};
 
-use test_bed::{Farm, Strace, as_user, bash, dies, exec, file, number, own_user, start_through, until};
+use test_bed::{Farm, Strace, as_user, bash, becoming_root, dies, exec, file, number, own_user, start_through, until};
 use test_needs::{missing, skipped};
 
 #[test]
@@ -142,18 +140,15 @@ fn i8_a_stray_that_cannot_be_seen_holds_neither_its_task_nor_a_stop() {
     let (farm, mut node) = Farm::with_node();
     node.set("unkillable", "500ms").set("output_drain", "100ms");
     let Some(user) = own_user(&farm, &node) else { return };
-    let turn = node.folder.join("become-root");
-    fs::copy("/usr/bin/setpriv", &turn).unwrap();
-    fs::set_permissions(&turn, PermissionsExt::from_mode(0o4755)).unwrap();
+    let become_root = becoming_root(&node);
     let hide = "mount -t proc -o hidepid=2 proc /proc && exec \"$@\"";
     let wrapper = ["unshare", "--mount", "sh", "-c", hide, "-"].map(str::to_owned);
     start_through(&mut node, wrapper.into_iter().chain(as_user(user)));
     farm.awake();
-    let task = farm.script(
-        "setsid ./become-root --reuid=0 --regid=0 --clear-groups \
-         bash -c 'echo $$ > pid.new; mv pid.new pid; exec sleep 1000' > /dev/null 2>&1 & \
+    let task = farm.script(&format!(
+        "setsid {become_root} bash -c 'echo $$ > pid.new; mv pid.new pid; exec sleep 1000' > /dev/null 2>&1 & \
          until [ -e pid ]; do sleep 0.02; done; exit 0",
-    );
+    ));
     let pid = number(&node.folder.join("pid"));
     farm.completed(&task);
     assert!(farm.log(&task).contains(&format!(

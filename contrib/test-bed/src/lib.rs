@@ -21,8 +21,8 @@ mod worker;
 pub use farm::{Farm, bash, exec};
 pub use machine::{PATIENCE, Process, children, file, lives, open_files, processes, processes_of, until, until_within};
 pub use means::{
-    Group, Strace, as_user, cancel, dies, farm_with_grace, kill_together, logged, number, own_user, pass, start_as,
-    start_through,
+    Group, Strace, as_user, becoming_root, cancel, dies, farm_with_grace, kill_together, logged, number, own_user,
+    pass, start_as, start_through,
 };
 pub use node::{Config, Node};
 pub use terminal::Terminal;

@@ -4,7 +4,7 @@
 
 use nix::sys::signal::Signal;
 use standin_manager::TaskStatus;
-use test_bed::{dies, kill_together, lives, logged, number};
+use test_bed::{Farm, as_user, becoming_root, dies, kill_together, lives, logged, number, own_user, start_through};
 
 use super::{Place, Seen, each_place, kill_now};
 
@@ -149,4 +149,40 @@ fn m3_who_is_to_end_anyway_is_not_frozen_and_has_its_grace() {
         assert!(place.node.folder.join("cleaned").exists());
         place.tell("resume");
     });
+}
+
+#[test]
+fn m4_who_became_another_user_runs_on_and_that_is_said_once() {
+    let (farm, mut node) = Farm::with_node();
+    let Some(user) = own_user(&farm, &node) else { return };
+    let become_root = becoming_root(&node);
+    start_through(&mut node, as_user(user));
+    farm.awake();
+    let task = farm.running(&format!(
+        "{become_root} sh -c 'until [ -e go ]; do sleep 0.02; done' & echo $! > pid; echo running; wait"
+    ));
+    let place = Place {
+        farm,
+        node,
+        group: None,
+    };
+    let other = Seen::of(number(&place.node.folder.join("pid"))).unwrap().pid;
+    place.node.until("the program to be root's", || {
+        let seen = Seen::of(other);
+        seen.is_some_and(|seen| seen.name == "sh")
+    });
+    place.tell("pause");
+    place
+        .farm
+        .says(&task, "cannot be paused, and run on, as they are another user's: sh");
+    let shell = place.tree().into_iter().find(|one| one.name == "bash").unwrap();
+    place.node.until("its parent to stand still", || {
+        Seen::of(shell.pid).is_some_and(|seen| seen.state == 'T')
+    });
+    assert_ne!(Seen::of(other).unwrap().state, 'T');
+    place.tell("resume");
+    std::fs::write(place.node.folder.join("go"), "").unwrap();
+    place.farm.completed(&task);
+    assert_eq!(place.farm.log(&task).matches("cannot be paused").count(), 1);
+    place.node.finish();
 }
