@@ -72,6 +72,9 @@ pub(crate) fn bytes_of_memory(limit: MemoryLimit) -> u64 {
     }
 }
 
+/// The folder of the home for temporary directories that can be made nowhere else.
+pub(crate) const SPARE_TMP: &str = "tmp";
+
 /// The folder of the home for what a Blender that is kept reads.
 pub(crate) const WARM: &str = "warm";
 
@@ -99,7 +102,8 @@ pub(crate) fn sandbox(config: &Config, environment: &Environment, home: &Path) -
     let own = OwnFiles {
         hidden: hidden.map(|path| environment.absolute(path)).collect(),
         // The script in a Blender that is kept.
-        shown: vec![home.join(WARM)],
+        shown: config.warm.blender.then(|| home.join(WARM)).into_iter().collect(),
+        spare: vec![home.join(SPARE_TMP)],
         user: environment.home(),
         cache: environment.xdg("XDG_CACHE_HOME", ".cache"),
         config: environment.xdg("XDG_CONFIG_HOME", ".config"),

@@ -27,7 +27,7 @@ use crate::process::{Launcher, LauncherOptions, Reaper};
 use crate::report::{PreviewQueue, PreviewSender};
 use crate::scratch::{ScratchDirs, WarnedOnce};
 use crate::setup::{
-    OURSELVES, WARM, bytes_of_memory, not_enforced, requirements, sandbox, sandbox_rules, tools_folder,
+    OURSELVES, SPARE_TMP, WARM, bytes_of_memory, not_enforced, requirements, sandbox, sandbox_rules, tools_folder,
 };
 use crate::snapshot::Identity;
 use crate::spool::{Sender, Spool};
@@ -106,7 +106,7 @@ fn presence(process: &Process<'_>, handed: Option<&HandedPresence>, pauses: &Pau
 pub(super) fn scratch(home: &Home) -> ScratchDirs {
     ScratchDirs {
         folder: std::env::temp_dir(),
-        spare: home.dir().join("tmp"),
+        spare: home.dir().join(SPARE_TMP),
         // Copies of one machine may have their temporary directories in one place.
         mark: format!("{} {}", home::this_machine(), home.mark()),
         warned: WarnedOnce::default(),

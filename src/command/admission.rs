@@ -9,8 +9,9 @@ use memchr::memmem;
 
 use super::context::CommandContext;
 use crate::blocking::run_blocking_within;
+use crate::chain::chain;
 use crate::outcome::{Incomplete, RequeueReason};
-use crate::sandbox::Confinement;
+use crate::sandbox::{Confinement, NotAdmitted};
 
 /// What a program says of a call that was refused: the words of the C library for EACCES, as most pass them on.
 const DENIED: &[u8] = b"ermission denied";
@@ -34,7 +35,12 @@ pub(super) async fn admit(
     let look = move || sandbox.admit(&program, &tmpdir);
     match run_blocking_within(context.abort.patience(LOOK), look).await {
         Some(Ok(confinement)) => Ok(Some(confinement)),
-        Some(Err(not_allowed)) => Err(Incomplete::Failed(format!("{command}: {not_allowed}"))),
+        Some(Err(not_allowed @ NotAdmitted::NotAllowed { .. })) => {
+            Err(Incomplete::Failed(format!("{command}: {not_allowed}")))
+        }
+        Some(Err(error @ NotAdmitted::NoRuleset(_))) => {
+            Err(Incomplete::Requeued(RequeueReason::CannotStart(chain(&error))))
+        }
         None => Err(context.abort.reason().map_or_else(
             || {
                 let why = "the programs that [sandbox] names cannot be looked at: their file system does not answer";

@@ -35,6 +35,7 @@ use super::spec::{ProcessSpec, StartError};
 use super::stray::{Stray, Strays};
 use crate::abort::Abort;
 use crate::handover;
+use crate::sandbox::Around;
 use crate::timings::Timings;
 
 /// The variables in which systemd speaks to the worker alone (sd_notify(3), sd_watchdog_enabled(3), sd_listen_fds(3),
@@ -312,7 +313,11 @@ impl Launcher {
         channel: Option<BorrowedFd<'_>>,
     ) -> io::Result<(GuardLink, OutputReader)> {
         let (socket, theirs) = UnixStream::pair()?;
-        channel::send(&socket, channel)?;
+        let around = spec
+            .confinement
+            .as_ref()
+            .and_then(|confinement| confinement.around.as_ref());
+        channel::send(&socket, channel, around.map(Around::ruleset))?;
         socket.set_nonblocking(true)?;
         let (output, writer) = io::pipe()?;
         // With a larger pipe the program waits for us less often; it is no loss where that is refused.

@@ -15,6 +15,7 @@
 
 use std::ffi::{CString, OsStr};
 use std::io::{self, Read};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
@@ -29,7 +30,7 @@ use super::kill_sequence::KillSequence;
 use super::spec::{ProcessSpec, StartError};
 use super::stray::Stray;
 use super::sweep::SweepLimits;
-use crate::sandbox::Confinement;
+use crate::sandbox::{Around, Confinement};
 
 /// The longest request, in bytes. No program can be given more than 6 MiB of arguments and environment: three quarters
 /// of the kernel's `_STK_LIM` (execve(2)).
@@ -204,6 +205,13 @@ impl SpawnRequest {
         let mut body = vec![0; length];
         from.read_exact(&mut body)?;
         Self::parse(&body)
+    }
+
+    /// Holds the program to a ruleset, which comes beside the request, as well.
+    pub(super) fn hold_to(&mut self, ruleset: Option<OwnedFd>) {
+        if let Some(confinement) = &mut self.confinement {
+            confinement.around = ruleset.map(Around::received);
+        }
     }
 
     fn parse(body: &[u8]) -> io::Result<Self> {

@@ -4,14 +4,15 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
 use seccompiler::BpfProgram;
 use serde::{Deserialize, Serialize};
 
+use super::everything_but::Around;
 use super::rules::Network;
-use super::{capabilities, everything_but, landlock, system_calls};
+use super::{capabilities, landlock, system_calls};
 
 /// What a process may do. What is `None` is not restricted. Signals go to no process outside, nor do connections to
 /// abstract sockets, where the kernel can keep them from it.
@@ -19,9 +20,10 @@ use super::{capabilities, everything_but, landlock, system_calls};
 pub(crate) struct Confinement {
     /// Its temporary directory, if it has one, where it reads and writes whatever is said below.
     pub tmpdir: Paths,
-    /// What is in these files, or below these folders, cannot be read or written, whatever is said below.
-    pub hidden: Paths,
-    /// Unless it is below one of these, which can be read.
+    /// Nothing else is read or written, whatever is said below. It travels by itself.
+    #[serde(skip)]
+    pub around: Option<Around>,
+    /// What of that can be read, also where little can.
     pub shown: Paths,
     /// Only what is below these can be read.
     pub read: Option<Paths>,
@@ -43,7 +45,8 @@ pub(crate) struct Paths(pub Vec<PathBuf>);
 /// A confinement that needs no file any more.
 #[derive(Debug)]
 struct Prepared {
-    rulesets: Vec<OwnedFd>,
+    around: Option<Around>,
+    own: Option<OwnedFd>,
     filter: Option<BpfProgram>,
 }
 
@@ -55,15 +58,14 @@ impl Confinement {
         self
     }
 
-    /// Opens what it names. It may hang, as files do, and its cost grows with the folders around what is hidden.
+    /// Opens what it names. It may hang, as files do.
     ///
     /// # Errors
     /// There are no descriptors to be had. What a kernel does not know is no error.
     fn prepare(&self) -> io::Result<Prepared> {
-        let around = everything_but::ruleset(&self.hidden.0, &self.shown.0, &self.tmpdir.0)?;
-        let own = landlock::ruleset(self)?;
         Ok(Prepared {
-            rulesets: around.into_iter().chain(own).collect(),
+            around: self.around.clone(),
+            own: landlock::ruleset(self)?,
             filter: system_calls::filter(&self.network, &self.protected),
         })
     }
@@ -77,7 +79,8 @@ impl Prepared {
     fn restrict(&self) -> io::Result<()> {
         capabilities::let_go()?;
         landlock::gain_no_privileges()?;
-        for ruleset in &self.rulesets {
+        let around = self.around.as_ref().map(Around::ruleset);
+        for ruleset in around.into_iter().chain(self.own.as_ref().map(AsFd::as_fd)) {
             landlock::restrict(ruleset)?;
         }
         if let Some(filter) = &self.filter {

@@ -13,42 +13,170 @@
 //! folders that lead to it: a hidden one by another name would be all around. Names can be listed all the same: a folder that can be
 //! listed allows that to all below it.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::{self, DirEntry};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use landlock::{AccessFs, BitFlags, PathFd, Ruleset, RulesetAttr, RulesetCreated};
 
 use super::landlock::{NEWEST, allow, allow_opened};
+use crate::clock;
 
 /// Where devices are: what is on a disk can be read past all folders there, and what is typed, and what a console shows.
 const DEVICES: &str = "/dev";
+/// What is mounted where, for this process.
+const MOUNTS: &str = "/proc/self/mountinfo";
+/// The times of files are as coarse as this, and finer on most.
+const TICK: Duration = Duration::from_millis(100);
 /// Keyboards, mice and the like.
 const INPUT: &str = "input";
 
-/// A ruleset of all that can be read and written around the hidden ones. `None`: nothing is hidden, or the kernel has nothing of it.
-///
-/// # Errors
-/// There are no descriptors to be had.
-pub(super) fn ruleset(hidden: &[PathBuf], shown: &[PathBuf], tmpdir: &[PathBuf]) -> io::Result<Option<OwnedFd>> {
-    // What is not there has nothing to hide.
-    let resolved: Vec<_> = hidden.iter().filter_map(|path| fs::canonicalize(path).ok()).collect();
-    if resolved.is_empty() {
+/// What may be read and written around hidden files, as far as the kernel is to see to it. Clones are the same one.
+#[derive(Debug, Clone)]
+pub(crate) struct Around(Arc<OwnedFd>);
+
+/// The ruleset of the last start, which most often is that of the next one: a node has hundreds of files around its own, and
+/// their rules take longer than the start of a program may.
+#[derive(Debug, Default)]
+pub(super) struct LastAround(Mutex<Option<Known>>);
+
+#[derive(Debug)]
+struct Known {
+    seen: Seen,
+    around: Option<Around>,
+}
+
+/// What a ruleset is made of. A rule is for a file itself: what is mounted over it, or takes its name, is another one.
+#[derive(Debug, PartialEq, Eq)]
+struct Seen {
+    /// Links followed.
+    hidden: Vec<PathBuf>,
+    open: Vec<Option<Stamp>>,
+    /// Each folder that leads to a hidden file, and that of devices.
+    folders: BTreeMap<PathBuf, Option<Stamp>>,
+    mounts: Vec<u8>,
+}
+
+/// Which file it is, and when its entries have changed last, in seconds and nanoseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    file: (u64, u64),
+    changed: (i64, i64),
+}
+
+impl Around {
+    /// One that another process has made.
+    pub(crate) fn received(ruleset: OwnedFd) -> Self {
+        Self(Arc::new(ruleset))
+    }
+
+    /// As it travels to another process.
+    pub(crate) fn ruleset(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// All of a node are for the same files, however often they are made.
+impl PartialEq for Around {
+    fn eq(&self, _other: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Around {}
+
+impl LastAround {
+    /// All around the hidden ones, of which what is `shown` can be read, and what is `own` written as well. `None`: nothing is
+    /// hidden, or the kernel has nothing of it.
+    ///
+    /// # Errors
+    /// There are no descriptors to be had.
+    pub(super) fn of(&self, hidden: &[PathBuf], shown: &[PathBuf], own: &[PathBuf]) -> io::Result<Option<Around>> {
+        let look = || Seen::look(hidden, shown.iter().chain(own));
+        let seen = look();
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known.as_ref().filter(|known| known.seen == seen) {
+            return Ok(known.around.clone());
+        }
+        let around = make(&seen.hidden, shown, own)?.map(Around::received);
+        // What changes twice within a tick of its clock has changed once.
+        let is_sure = seen.is_settled() && look() == seen;
+        *known = is_sure.then(|| Known {
+            seen,
+            around: around.clone(),
+        });
+        Ok(around)
+    }
+}
+
+impl Seen {
+    fn look<'a>(hidden: &[PathBuf], open: impl Iterator<Item = &'a PathBuf>) -> Self {
+        // What is not there has nothing to hide.
+        let hidden: Vec<_> = hidden.iter().filter_map(|path| fs::canonicalize(path).ok()).collect();
+        let above = hidden.iter().flat_map(|path| path.ancestors().skip(1));
+        let folders = above.chain([Path::new(DEVICES)]);
+        Self {
+            // The contents of what is open are not looked at: it is allowed as a whole.
+            open: open.map(|path| Stamp::of(path).map(Stamp::without_time)).collect(),
+            folders: folders.map(|folder| (folder.to_owned(), Stamp::of(folder))).collect(),
+            mounts: fs::read(MOUNTS).unwrap_or_default(),
+            hidden,
+        }
+    }
+
+    /// Whether all of it was as it is for a while.
+    fn is_settled(&self) -> bool {
+        let until = clock::system_time().checked_sub(TICK).unwrap_or(UNIX_EPOCH);
+        self.folders.values().flatten().all(|stamp| stamp.is_older_than(until))
+    }
+}
+
+impl Stamp {
+    fn of(path: &Path) -> Option<Self> {
+        let metadata = fs::metadata(path).ok()?;
+        Some(Self {
+            file: (metadata.dev(), metadata.ino()),
+            changed: (metadata.mtime(), metadata.mtime_nsec()),
+        })
+    }
+
+    fn without_time(self) -> Self {
+        Self {
+            changed: (0, 0),
+            ..self
+        }
+    }
+
+    fn is_older_than(&self, time: SystemTime) -> bool {
+        let (seconds, nanoseconds) = self.changed;
+        let since = Duration::new(
+            seconds.try_into().unwrap_or_default(),
+            nanoseconds.try_into().unwrap_or_default(),
+        );
+        UNIX_EPOCH.checked_add(since).is_some_and(|changed| changed < time)
+    }
+}
+
+fn make(hidden: &[PathBuf], shown: &[PathBuf], own: &[PathBuf]) -> io::Result<Option<OwnedFd>> {
+    if hidden.is_empty() {
         return Ok(None);
     }
     let created = Ruleset::default()
         .handle_access(reach())
         .and_then(Ruleset::create)
         .map_err(io::Error::other)?;
-    let mut created = allow_around(created, Path::new("/"), &resolved)?;
+    let mut created = allow_around(created, Path::new("/"), hidden)?;
     for path in shown {
         created = allow(created, path, AccessFs::ReadFile.into())?;
     }
-    for path in tmpdir {
+    for path in own {
         created = allow(created, path, reach())?;
     }
     Ok(created.into())
@@ -101,7 +229,7 @@ mod tests {
     use std::thread::scope;
 
     use super::super::KernelSupport;
-    use super::super::confinement::{Confinement, Paths, confine};
+    use super::super::confinement::{Confinement, confine};
     use super::*;
 
     #[test]
@@ -118,10 +246,10 @@ mod tests {
         for name in ["home/secret", "home/shown/file", "home/tmp/own", "beside", "work/file"] {
             fs::write(at(name), "x").unwrap();
         }
+        let hidden = [at("home"), "/no/such/file".into()];
+        let around = LastAround::default().of(&hidden, &[at("home/shown")], &[at("home/tmp")]);
         let confinement = Confinement {
-            hidden: Paths(vec![at("home"), "/no/such/file".into()]),
-            tmpdir: Paths(vec![at("home/tmp")]),
-            shown: Paths(vec![at("home/shown")]),
+            around: around.unwrap(),
             ..Confinement::default()
         };
         let (done, refused) = scope(|scope| {
@@ -133,6 +261,46 @@ mod tests {
         });
         assert_eq!(done, [true; 6]);
         assert_eq!(refused, [false; 9]);
+    }
+
+    #[test]
+    fn n2_a_ruleset_serves_until_something_changes_around_what_is_hidden() {
+        if KernelSupport::ask().is_older_than(1) {
+            return;
+        }
+        let dir = tempfile::tempdir_in(std::env::current_exe().unwrap().parent().unwrap()).unwrap();
+        let at = |name: &str| dir.path().join(name);
+        for folder in ["deep/home", "beside"] {
+            fs::create_dir_all(at(folder)).unwrap();
+        }
+        // Long enough ago.
+        let then = clock::system_time().checked_sub(Duration::from_secs(60)).unwrap();
+        let settle = |folder: &str| File::open(at(folder)).unwrap().set_modified(then).unwrap();
+        ["deep", "beside", ""].into_iter().for_each(settle);
+        let (last, hidden, shown) = (LastAround::default(), [at("deep/home")], [at("deep/home/shown")]);
+        let get = || last.of(&hidden, &shown, &[]).unwrap().unwrap();
+        let kept = || last.0.lock().unwrap().is_some();
+        // The folder of the folder has just changed, and others of the machine may.
+        let is_served = || {
+            let (one, other) = (get(), get());
+            kept() && Arc::ptr_eq(&one.0, &other.0)
+        };
+        assert!((0..100_000).any(|_| is_served()));
+        let changes: [&dyn Fn(); 3] = [
+            &|| fs::write(at("deep/new"), "").unwrap(),
+            &|| fs::create_dir(at("deep/home/shown")).unwrap(),
+            &|| fs::rename(at("beside"), at("other")).unwrap(),
+        ];
+        for change in changes {
+            let before = Seen::look(&hidden, shown.iter());
+            change();
+            assert_ne!(before, Seen::look(&hidden, shown.iter()));
+        }
+        // What has just changed may change again unseen.
+        get();
+        assert!(!kept());
+        fs::rename(at("deep"), at("gone")).unwrap();
+        assert!(last.of(&hidden, &shown, &[]).unwrap().is_none());
     }
 
     fn all_around(dir: &Path) -> [bool; 6] {

@@ -87,7 +87,7 @@ fn begin<T: Send + 'static>(
         // A pause is waited for in the work.
         let _within = runtime.enter();
         let confinement = held.sandbox.confinement(held.tmpdir.as_deref());
-        let did = match confine(&confinement) {
+        let did = match confinement.and_then(|confinement| confine(&confinement)) {
             Ok(()) => Ok(work()),
             Err(error) => Err(HeldError::NotHeld(chain(&error))),
         };

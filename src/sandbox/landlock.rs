@@ -9,7 +9,7 @@
 
 use std::fs::OpenOptions;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -44,7 +44,7 @@ fn writing() -> BitFlags<AccessFs> {
 pub(super) fn ruleset(confinement: &Confinement) -> io::Result<Option<OwnedFd>> {
     let Confinement {
         tmpdir,
-        hidden: _,
+        around: _,
         shown,
         read,
         write,
@@ -138,7 +138,7 @@ pub(super) fn gain_no_privileges() -> io::Result<()> {
 ///
 /// # Errors
 /// The kernel's own: after 16 of them there can be no other.
-pub(super) fn restrict(ruleset: &OwnedFd) -> io::Result<()> {
+pub(super) fn restrict(ruleset: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: two integers.
     let done = unsafe { libc::syscall(libc::SYS_landlock_restrict_self, ruleset.as_raw_fd(), 0_u32) };
     Errno::result(done)?;

@@ -5,10 +5,12 @@
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::confinement::{Confinement, Paths};
+use super::everything_but::LastAround;
 use super::held::HeldTo;
 use super::presets::{ALWAYS_READ, ALWAYS_WRITTEN, PresetFiles};
 use super::programs::{behind, resolve, with_interpreters};
@@ -21,6 +23,8 @@ pub(crate) struct OwnFiles {
     pub hidden: Vec<PathBuf>,
     /// What in them tasks read.
     pub shown: Vec<PathBuf>,
+    /// Where in them temporary directories are, if there is no other place.
+    pub spare: Vec<PathBuf>,
     /// The user's home directory, and those for caches and configuration (XDG).
     pub user: Option<PathBuf>,
     /// For caches.
@@ -41,15 +45,23 @@ pub(crate) struct Sandbox(Arc<Policy>);
 struct Policy {
     rules: SandboxRules,
     own: OwnFiles,
+    last: LastAround,
 }
 
-/// A program that tasks may not start.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the sandbox of this node does not let tasks start {}: {rule}", program.display())]
-pub(crate) struct NotAllowed {
-    /// Links followed.
-    program: PathBuf,
-    rule: String,
+/// Why a program is not started.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotAdmitted {
+    /// Tasks may not start it.
+    #[error("the sandbox of this node does not let tasks start {}: {rule}", program.display())]
+    NotAllowed {
+        /// Links followed.
+        program: PathBuf,
+        /// With its key, and where that is.
+        rule: String,
+    },
+    /// It cannot be held to anything now, which is no fault of the task's.
+    #[error("the sandbox cannot be made")]
+    NoRuleset(#[from] io::Error),
 }
 
 impl Sandbox {
@@ -58,6 +70,7 @@ impl Sandbox {
         let policy = || Policy {
             rules: rules.clone(),
             own,
+            last: LastAround::default(),
         };
         (!rules.are_none()).then(|| Self(Arc::new(policy())))
     }
@@ -65,11 +78,11 @@ impl Sandbox {
     /// What a program may do that a task starts, with this temporary directory. Caches that presets name are made.
     ///
     /// # Errors
-    /// The program is none that tasks may start.
-    pub(crate) fn admit(&self, program: &Path, tmpdir: &Path) -> Result<Confinement, NotAllowed> {
-        let Policy { rules, own } = &*self.0;
-        self.make_caches();
-        let mut allowed = self.confinement(Some(tmpdir));
+    /// The program is none that tasks may start, or there are no descriptors to be had.
+    pub(crate) fn admit(&self, program: &Path, tmpdir: &Path) -> Result<Confinement, NotAdmitted> {
+        let Policy { rules, own, .. } = &*self.0;
+        self.make_folders();
+        let mut allowed = self.confinement(Some(tmpdir))?;
         let Some(written) = &rules.programs else {
             return Ok(allowed);
         };
@@ -78,7 +91,7 @@ impl Sandbox {
         if let Some(meant) = behind(program, own.path.as_deref())
             && !programs.contains(&meant)
         {
-            return Err(NotAllowed {
+            return Err(NotAdmitted::NotAllowed {
                 program: meant,
                 rule: self.written("programs", &quoted_list(written)),
             });
@@ -97,8 +110,23 @@ impl Sandbox {
     }
 
     /// What the worker's own work for a task may do: it starts no program.
-    pub(super) fn confinement(&self, tmpdir: Option<&Path>) -> Confinement {
-        let Policy { rules, own } = &*self.0;
+    ///
+    /// # Errors
+    /// There are no descriptors to be had.
+    pub(super) fn confinement(&self, tmpdir: Option<&Path>) -> io::Result<Confinement> {
+        let OwnFiles {
+            hidden, shown, spare, ..
+        } = &self.0.own;
+        Ok(Confinement {
+            tmpdir: tmpdir.map(Path::to_owned).into_iter().collect(),
+            around: self.0.last.of(hidden, shown, spare)?,
+            ..self.files()
+        })
+    }
+
+    /// The same without what is closed anyway.
+    fn files(&self) -> Confinement {
+        let Policy { rules, own, .. } = &*self.0;
         let write = rules.write.as_ref().map(|write| {
             let presets = self.presets(|files| [files.caches, files.write].concat());
             let always = ALWAYS_WRITTEN.iter().map(PathBuf::from);
@@ -110,8 +138,8 @@ impl Sandbox {
             read.iter().cloned().chain(always).chain(presets).collect()
         });
         Confinement {
-            tmpdir: tmpdir.map(Path::to_owned).into_iter().collect(),
-            hidden: Paths(own.hidden.clone()),
+            tmpdir: Paths::default(),
+            around: None,
             shown: Paths(own.shown.clone()),
             read,
             write,
@@ -155,8 +183,8 @@ impl Sandbox {
 
     /// The policy as this node resolves it, a line each, for `check-config`.
     pub(crate) fn describe(&self) -> Vec<String> {
-        let Policy { rules, own } = &*self.0;
-        let allowed = self.confinement(None);
+        let Policy { rules, own, .. } = &*self.0;
+        let allowed = self.files();
         let paths = |paths: &[PathBuf]| {
             let shown: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
             shown.join(" ")
@@ -201,11 +229,13 @@ impl Sandbox {
         named.flat_map(|pattern| self.0.own.expand(pattern)).collect()
     }
 
-    fn make_caches(&self) {
+    /// Makes the folders that rules are for: there is no rule for what is not there yet.
+    fn make_folders(&self) {
         let caches = self.0.rules.presets.iter().flat_map(|preset| preset.files().caches);
-        for cache in caches.filter_map(|pattern| self.0.own.place(pattern)) {
+        let shown = self.0.own.shown.iter().cloned();
+        for folder in caches.filter_map(|pattern| self.0.own.place(pattern)).chain(shown) {
             // A user without a home directory has no caches either.
-            fs::create_dir_all(cache).ok();
+            fs::create_dir_all(folder).ok();
         }
     }
 }

@@ -39,6 +39,32 @@ fn values(text: &str) -> Vec<&str> {
 }
 
 #[test]
+fn n3_what_the_rules_of_the_sandbox_come_to_is_shown_with_what_presets_name() {
+    let node = folder(
+        "home = \"/var/lib/a\"\n[sandbox]\nprograms = [\"sh\", \"/no/such-*\"]\nwrite = [\"/mnt/render\"]\n\
+         network = [53, 27000]\npresets = [\"blender\"]\n",
+    );
+    let (code, text, err) = check(node.path(), &["-manager", "m:1"]);
+    assert_eq!((code, err.as_str()), (0, ""), "{text}");
+    let shell = fs::canonicalize("/bin/sh").unwrap();
+    let file = fs::canonicalize(node.path()).unwrap().join("flamenco-worker.toml");
+    for line in [
+        "presets = [\"blender\"]  # ".to_owned(),
+        format!("#   start: {}\n", shell.display()),
+        "#   write: the task's TMPDIR /mnt/render /dev/null ".to_owned(),
+        format!(" {}/.cache/cycles ", node.path().display()),
+        "#   read: all but what is closed\n".to_owned(),
+        format!("#   closed: /var/lib/a {}\n", file.display()),
+        "#   network: TCP to the ports [53, 27000]\n".to_owned(),
+    ] {
+        assert!(text.contains(&line), "{line}: {text}");
+    }
+    // Without rules there is no such thing.
+    let node = folder("home = \"/var/lib/a\"\n");
+    assert!(!check(node.path(), &[]).1.contains("what tasks may do"));
+}
+
+#[test]
 fn each_value_is_told_with_its_origin_and_the_whole_can_be_a_file() {
     let node = folder(
         "task_types = [\"misc\"]\nhome = \"/var/lib/a b\"\n[headers]\nX-Token = \"s3cret\"\n[timings]\ngrace = \"1500ms\"\n\

@@ -48,7 +48,7 @@ use self::phase::{Phase, ProgramExit};
 use self::setup::{GuardSetup, Priorities, timeout};
 use self::spawn::{ExecOutcome, HandedOn, SpawnedProgram};
 use super::cgroup::Cgroup;
-use super::channel;
+use super::channel::{self, Received};
 use super::end_note::EndNote;
 use super::exit_report::ExitReport;
 use super::kill_sequence::KillSequence;
@@ -119,12 +119,13 @@ impl Guard {
             children,
             priorities,
         } = GuardSetup::new()?;
-        let begun = channel::receive(&socket).and_then(|channel| Ok((channel, SpawnRequest::read(&mut socket)?)));
-        let (channel, request) = match begun {
+        let begun = channel::receive(&socket).and_then(|received| Ok((received, SpawnRequest::read(&mut socket)?)));
+        let (Received { channel, ruleset }, mut request) = match begun {
             Ok(begun) => begun,
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
             Err(error) => return Err(error),
         };
+        request.hold_to(ruleset);
         let cgroup = request.options.cgroups.as_deref().and_then(Cgroup::make_own);
         if let (Some(group), Some(bytes)) = (&cgroup, request.options.memory) {
             group.limit_memory(bytes);

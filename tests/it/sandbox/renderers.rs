@@ -2,8 +2,9 @@
 
 //! Real Blender and FFmpeg, whose presets have all that they need.
 
-use std::fs;
+use std::fs::{self, File};
 use std::process::Command;
+use std::time::{Duration, SystemTime};
 
 use serde_json::json;
 use standin_manager::{CommandSpec, JobSpec, TaskSpec};
@@ -38,6 +39,14 @@ fn bed(user: User, more: &[&str], script: &str) -> Option<Bed> {
         .output()
         .unwrap();
     assert!(scene.exists(), "{made:?}");
+    // A file that has just changed may change again, and is not for a Blender that is kept.
+    let long_ago = SystemTime::now() - Duration::from_secs(3600);
+    File::options()
+        .write(true)
+        .open(&scene)
+        .unwrap()
+        .set_modified(long_ago)
+        .unwrap();
     fs::create_dir(bed.node.folder.join("user")).unwrap();
     let user_home = bed.node.folder.join("user");
     bed.node.environment.push(("HOME".into(), user_home.into()));
