@@ -60,6 +60,9 @@ fn what_is_said_of_security_is_held_by_tests_that_are_there() {
     let there: BTreeSet<String> = files
         .flat_map(|file| tests(&fs::read_to_string(file).unwrap()))
         .collect();
+    // These are made by a macro, a line each.
+    let refused = fs::read_to_string("tests/it/sandbox/hostile.rs").unwrap();
+    let is_there = |name: &str| there.contains(name) || refused.contains(&format!("\n    {name}: \""));
     let document = fs::read_to_string("SECURITY.md").unwrap();
     let claims: Vec<_> = claims(&document).collect();
     assert!(
@@ -71,7 +74,7 @@ fn what_is_said_of_security_is_held_by_tests_that_are_there() {
         assert!(!named.is_empty(), "no test is named for: {claim}");
         for test in named {
             assert!(
-                there.contains(test),
+                is_there(test),
                 "there is no test {test}, which SECURITY.md names for: {claim}"
             );
         }

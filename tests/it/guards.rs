@@ -2,7 +2,6 @@
 
 //! A guard that is hindered: stopped, traced, out of processes, blind; and words too long for it.
 
-
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;

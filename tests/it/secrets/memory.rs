@@ -36,7 +36,8 @@ const LOOKS: &str = r#"
         (: > /proc/$2/mem) 2> /dev/null && echo "the memory of $1 can be written"
     }
     look worker $worker; look guard $guard
-    sleep 1000 & grep -qz ^FLAMENCO_TASK_ID= /proc/$!/environ && [[ -n $(ls /proc/$!/fd) ]] && echo "a program is open"; kill $!
+    sleep 1000 & until grep -qz ^FLAMENCO_TASK_ID= /proc/$!/environ && [[ -n $(ls /proc/$!/fd) ]]; do sleep 0.02; done
+    echo "a program is open"; kill $!
 "#;
 
 #[test]

@@ -13,7 +13,7 @@ fn n34_a_picture_is_read_by_a_process_that_has_let_go_of_everything_else() {
     let folder = tempfile::tempdir().unwrap();
     let (picture, small) = (folder.path().join("0001.png"), folder.path().join("small.jpg"));
     // Large enough to be seen while it is read.
-    GrayImage::new(12_000, 12_000)
+    GrayImage::new(6000, 6000)
         .save_with_format(&picture, ImageFormat::Png)
         .unwrap();
     let mut reader = Command::new(worker().unwrap())
