@@ -11,8 +11,8 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
-use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::unistd::execve;
+use rustix::fs::{MemfdFlags, memfd_create};
 use serde::Serialize;
 
 use super::descriptor::{HandedFd, set_stays_open};
@@ -63,7 +63,8 @@ pub(crate) fn exec_with<T: Serialize>(
 }
 
 fn write_down<T: Serialize>(state: &T) -> io::Result<File> {
-    let mut file = File::from(memfd_create(MEMFD, MFdFlags::MFD_CLOEXEC)?);
+    // Not by glibc, which has this since 2.27 only.
+    let mut file = File::from(memfd_create(MEMFD, MemfdFlags::CLOEXEC)?);
     let envelope = Envelope {
         version: VERSION,
         oldest_reader: OLDEST_READER,
