@@ -103,28 +103,13 @@ refused! {
     n5_the_worker_s_limits_stay: "limit the worker";
     n5_the_guard_s_limits_stay: "limit the guard";
     n5_the_worker_keeps_its_share_of_the_processor: "slow the worker down";
-    n5_nobody_of_the_user_is_slowed_down: "slow all down";
+    n5_no_user_is_slowed_down: "slow a user down";
     n5_the_worker_is_not_paused: "pause the worker";
     n5_the_worker_is_not_reloaded: "reload the worker";
     n5_the_worker_s_status_is_not_told: "its status";
     n6_without_a_network_nothing_is_connected_to: "tcp" by NO_NETWORK;
     n6_without_a_network_no_datagram_is_sent: "udp" by NO_NETWORK;
     n6_without_a_network_there_are_no_raw_sockets: "raw" by NO_NETWORK;
-}
-
-#[test]
-fn n5_who_signals_all_signals_itself_alone() {
-    if no_landlock() | missing(PYTHON) {
-        return;
-    }
-    for user in User::all() {
-        let Some(bed) = Bed::new(*user, &RULES) else { return };
-        let task = bed.farm.task(&[attempt(&bed, "signal all", 1)]);
-        // Its own call does not count it, and there is nobody else.
-        bed.farm.completed(&task);
-        bed.completed(bash("true"));
-        bed.node.finish();
-    }
 }
 
 #[test]
