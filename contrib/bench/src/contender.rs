@@ -49,6 +49,21 @@ impl Contender {
         Ok(all)
     }
 
+    /// The same with `more` in its configuration, if it is ours.
+    pub(crate) fn with(&self, more: &str) -> Self {
+        let kind = match &self.kind {
+            Kind::Ours { configuration } => Kind::Ours {
+                configuration: format!("{configuration}\n{more}"),
+            },
+            Kind::Other => Kind::Other,
+        };
+        Self {
+            title: self.title,
+            binary: self.binary.clone(),
+            kind,
+        }
+    }
+
     pub(crate) fn is_ours(&self) -> bool {
         match self.kind {
             Kind::Ours { .. } => true,

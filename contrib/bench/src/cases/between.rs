@@ -2,6 +2,7 @@
 
 //! From the end of one task's program to the start of the next one's.
 
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -15,17 +16,31 @@ use crate::node::Node;
 
 pub(super) fn run(bench: &Bench, table: &mut Table) -> Result {
     let pauses = 2 * bench.scale.repetitions;
+    let stamps = tempfile::tempdir().map_err(|error| error.to_string())?;
     for (column, contender) in bench.contenders.iter().enumerate() {
-        let gaps = gaps(contender, pauses)?;
+        let gaps = gaps(contender, pauses, stamps.path())?;
         let row = table.row("end of a task's program to the start of the next one's");
         row.goal("20 ms").cell(column, gaps).alone(span(bare(pauses)?.median()));
+    }
+    for (column, contender) in bench.contenders.iter().enumerate().filter(|(_, one)| one.is_ours()) {
+        let rules = format!(
+            "[sandbox]\nprograms = [\"bash\"]\nwrite = [{:?}]\nnetwork = \"none\"\npresets = [\"blender\"]\n",
+            stamps.path()
+        );
+        let gaps = self::gaps(&contender.with(&rules), pauses, stamps.path())?;
+        let row = table.row("the same in the sandbox");
+        row.goal("1 ms more").cell(column, gaps);
     }
     Ok(())
 }
 
-fn gaps(contender: &Contender, pauses: usize) -> Result<Times> {
+fn gaps(contender: &Contender, pauses: usize, stamps: &Path) -> Result<Times> {
     let node = Node::awake(contender)?;
-    let script = |task: usize| format!("echo $EPOCHREALTIME > start-{task}; echo $EPOCHREALTIME > end-{task}");
+    let at = |name: String| stamps.join(name);
+    let script = |task: usize| {
+        let [start, end] = ["start", "end"].map(|word| at(format!("{word}-{task}")));
+        format!("echo $EPOCHREALTIME > {start:?}; echo $EPOCHREALTIME > {end:?}")
+    };
     let command = |task| CommandSpec::new("exec", json!({ "exe": "bash", "args": ["-c", script(task)] }));
     let job = (0..=pauses).fold(JobSpec::new("job"), |job, task| {
         job.task(TaskSpec::new("task").command(command(task)))
@@ -36,7 +51,7 @@ fn gaps(contender: &Contender, pauses: usize) -> Result<Times> {
         tasks.all(|task| task.status == TaskStatus::Completed).then_some(())
     })?;
     let stamp = |name: String| -> Result<Duration> {
-        let text = std::fs::read_to_string(node.worker.folder().join(name)).map_err(|error| error.to_string())?;
+        let text = std::fs::read_to_string(at(name)).map_err(|error| error.to_string())?;
         text.trim().parse().map(Duration::from_secs_f64).map_err(|_| text)
     };
     let gap = |task| Ok(stamp(format!("start-{task}"))?.saturating_sub(stamp(format!("end-{}", task - 1))?));

@@ -10,7 +10,7 @@ use serde_json::json;
 use standin_manager::{CommandSpec, Endpoint, JobSpec, TaskSpec, TaskStatus};
 
 use super::{Bench, Result};
-use crate::contender::{Contender, Kind};
+use crate::contender::Contender;
 use crate::figures::{Table, Times};
 use crate::node::Node;
 
@@ -63,7 +63,7 @@ pub(super) fn run(bench: &Bench, table: &mut Table) -> Result {
 
 /// The times between frames, and the pixels of each frame.
 fn frames(scene: &Scene, contender: &Contender, is_kept: bool) -> Result<(Times, Vec<String>)> {
-    let node = Node::awake(&with_warm(contender, is_kept))?;
+    let node = Node::awake(&contender.with(&format!("[warm]\nblender = {is_kept}\ntasks = 1000\n")))?;
     let folder = node.worker.folder().to_owned();
     make(scene, &folder)?;
     let frames = scene.frames[usize::from(is_kept)];
@@ -105,20 +105,6 @@ fn frames(scene: &Scene, contender: &Contender, is_kept: bool) -> Result<(Times,
     let times = done.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).collect();
     let pixels = (1..=scene.frames[0]).map(|frame| pixels(&folder.join(format!("{frame:04}.png"))));
     Ok((times, pixels.collect::<Result<_>>()?))
-}
-
-fn with_warm(contender: &Contender, is_kept: bool) -> Contender {
-    let kind = match &contender.kind {
-        Kind::Ours { configuration } => Kind::Ours {
-            configuration: format!("{configuration}\n[warm]\nblender = {is_kept}\ntasks = 1000\n"),
-        },
-        Kind::Other => Kind::Other,
-    };
-    Contender {
-        title: contender.title,
-        binary: contender.binary.clone(),
-        kind,
-    }
 }
 
 /// What makes the file of a scene.
