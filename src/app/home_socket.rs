@@ -27,8 +27,8 @@ pub(super) struct HomeSocket {
 }
 
 impl HomeSocket {
-    /// Listens at a socket of `home`. Where the home can have no socket that is said once, with what is missing `without` it, and this never
-    /// returns.
+    /// Listens at a socket of `home`. Where there can be none that is said once, with what is missing `without` it, and this
+    /// never returns.
     pub(super) async fn open(home: &Home, bound: io::Result<StdUnixListener>, without: &str) -> Self {
         match bound.and_then(UnixListener::from_std) {
             Ok(listener) => Self {
@@ -47,7 +47,8 @@ impl HomeSocket {
         loop {
             match self.listener.accept().await {
                 Ok((stream, _)) if self.is_closed_to_tasks && is_of_a_task(&stream) => {
-                    info!("a task has asked something at a socket of the home, and was not heard");
+                    // A task can do that for ever: it shall not fill the log.
+                    debug!("a task has asked something at a socket of the home, and was not heard");
                 }
                 Ok((stream, _)) => return stream,
                 Err(error) => {
