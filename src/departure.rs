@@ -4,7 +4,10 @@
 
 use std::fmt;
 use std::num::NonZeroU8;
+use std::panic;
 use std::process::ExitCode;
+
+use signal_hook::low_level;
 
 /// Why the process ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +35,7 @@ pub(crate) const USAGE_ERROR: u8 = 2;
 /// What `systemctl status` and the scripts before it answer when nothing runs.
 const NOT_RUNNING: u8 = 3;
 /// What a Rust program that panicked ends with.
-pub(crate) const PANIC: u8 = 101;
+const PANIC: u8 = 101;
 /// The third signal: 128 + SIGINT, as a shell counts.
 pub(crate) const THIRD_SIGNAL: u8 = 130;
 
@@ -48,7 +51,7 @@ pub const EXIT_CODES: [(u8, &str); 9] = [
     (69, "-find-manager: there is no Manager, or more than one"),
     (75, "another worker uses this home"),
     (78, "the configuration or the home directory cannot be used"),
-    (PANIC, "a panic"),
+    (PANIC, "a panic: a fault of this program"),
     (THIRD_SIGNAL, "a third signal"),
 ];
 
@@ -112,6 +115,16 @@ impl Departure {
             Self::BadConfiguration => 78,
         }
     }
+}
+
+/// Has a panic end this process from now on, in whichever thread it is, and nothing unwinds: one of which a part is dead does not
+/// go on. What it leaves is left as by a kill, for its guards and for the next start. `say` is told the panic in one line; it may
+/// neither wait for long nor rely on a lock, which may be held further up the same stack.
+pub(crate) fn end_on_panic(say: impl Fn(&str) + Send + Sync + 'static) {
+    panic::set_hook(Box::new(move |panic| {
+        say(&panic.to_string().replace('\n', " "));
+        low_level::exit(i32::from(PANIC));
+    }));
 }
 
 impl From<Departure> for ExitCode {

@@ -20,9 +20,9 @@ mod terminal;
 
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
-use std::panic;
 
 use nix::sys::stat::fstat;
+use tracing::Level;
 use tracing::level_filters::LevelFilter;
 use tracing::subscriber::{SetGlobalDefaultError, set_global_default};
 use tracing_subscriber::filter::Targets;
@@ -33,6 +33,7 @@ use self::line::LineFormatter;
 use self::live_line::LineStyle;
 use self::stderr::{Destination, StderrWriter};
 use crate::config::{Environment, LogSettings};
+use crate::{departure, printable};
 
 pub(crate) use self::live_line::LiveLine;
 
@@ -121,16 +122,23 @@ pub(crate) fn init(log: &LogSettings, environment: &Environment) -> Result<Log, 
     let subscriber = Registry::default().with(filter(log)).with(layer);
     set_global_default(subscriber)?;
     let live_line = writer.can_draw().then(|| LiveLineHandle(writer.clone()));
-    if live_line.is_some() {
-        // What is said of a panic does not come through the log.
-        let next = panic::take_hook();
-        let writer = writer.clone();
-        panic::set_hook(Box::new(move |panic| {
-            writer.make_way();
-            next(panic);
-        }));
-    }
+    say_of_panic(writer.clone(), format);
     Ok(Log { live_line, writer })
+}
+
+/// Has a panic end this process, as [`departure::end_on_panic`]: for one that has no log, or none yet.
+pub(crate) fn end_on_panic() {
+    let stderr = Destination::StandardError(io::stderr());
+    say_of_panic(StderrWriter::new(stderr, LogFormat::Plain), LogFormat::Plain);
+}
+
+/// It does not go the way of a line of the log: what panics may be on that way.
+fn say_of_panic(writer: StderrWriter, format: LogFormat) {
+    let formatter = LineFormatter::new(format);
+    departure::end_on_panic(move |panic| {
+        let message = format!("a fault in flamenco-worker ends it: {}", printable::escape_line(panic));
+        writer.last_line(&formatter.line(Level::ERROR, &message, ""));
+    });
 }
 
 fn detect_format(environment: &Environment) -> LogFormat {

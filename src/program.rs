@@ -8,6 +8,7 @@ use crate::app::{self, SUCCESSOR_ROLE};
 use crate::cli::Arguments;
 use crate::departure::USAGE_ERROR;
 use crate::handover::Received;
+use crate::logging;
 use crate::process::{self, GUARD_ROLE};
 use crate::report::{self, PREVIEW_ROLE};
 use crate::signals::Early;
@@ -15,6 +16,7 @@ use crate::subcommand;
 
 /// All of the program.
 pub fn main() -> ExitCode {
+    logging::end_on_panic();
     let words: Vec<_> = std::env::args_os().collect();
     match words.get(1) {
         // It has to open something first.

@@ -95,7 +95,7 @@ pub(super) async fn run_file_work<T: Send + 'static>(
             Err(Incomplete::Failed(why))
         }
         Ok(Err(HeldError::Thread(error))) => Err(Incomplete::Requeued(RequeueReason::CannotStart(error.to_string()))),
-        Ok(Err(error @ (HeldError::NotHeld(_) | HeldError::Panicked))) => Err(Incomplete::Failed(error.to_string())),
+        Ok(Err(error @ HeldError::NotHeld(_))) => Err(Incomplete::Failed(error.to_string())),
         Err(reason) => {
             context
                 .log

@@ -36,7 +36,7 @@ impl LineFormatter {
     }
 
     /// The whole line with its end.
-    fn line(self, level: Level, message: &str, fields: &str) -> String {
+    pub(super) fn line(self, level: Level, message: &str, fields: &str) -> String {
         let (dim, reset) = match self.format {
             LogFormat::Terminal(LineStyle { colours: true, .. }) => (DIM, RESET),
             LogFormat::Terminal(_) | LogFormat::DumbTerminal | LogFormat::Journal | LogFormat::Plain => ("", ""),

@@ -37,6 +37,10 @@ const PIECE: usize = 4096;
 /// A slow reader is waited for so long; after that not at all until it has read again.
 const SLOW_READER: Duration = Duration::from_millis(50);
 
+/// Milliseconds between two looks at a lock, and how many looks: longer than anybody waits for a reader, twice for each write.
+const LOCK_TRY: u8 = 10;
+const LOCK_TRIES: u32 = 20;
+
 /// To the first column, and nothing there nor below.
 const ERASE: &str = "\r\x1b[J";
 /// Lines that are too long after all (terminals differ in how wide a letter is) are cut off and do not go on in the next row.
@@ -115,14 +119,22 @@ impl StderrWriter {
         shared.put_with_live_line(&mut state, b"", Duration::ZERO)
     }
 
-    /// Takes the live line away for good, for a last message that does not come through here. Never waits: the lock may be
-    /// held further up this very stack.
-    pub(super) fn make_way(&self) {
+    /// Writes this line in place of the live line, and all that is left before it. Waits a moment for a reader and for the lock,
+    /// which may be held further up this very stack; then it is done without.
+    pub(super) fn last_line(&self, line: &str) {
         let shared = &*self.shared;
-        if let Ok(mut state) = shared.state.try_lock() {
-            state.live = None;
-            shared.put_with_live_line(&mut state, b"", Duration::ZERO);
+        for _ in 0..LOCK_TRIES {
+            if let Ok(mut state) = shared.state.try_lock() {
+                state.live = None;
+                let mut lines = state.missing();
+                lines.extend_from_slice(line.as_bytes());
+                shared.put_with_live_line(&mut state, &lines, SLOW_READER);
+                return;
+            }
+            poll(&mut [], LOCK_TRY).ok();
         }
+        self.erase();
+        shared.write_some(line.as_bytes(), SLOW_READER).ok();
     }
 
     /// Says what is left: the end of a line that was begun, and how many are missing. It waits a moment for a reader.
@@ -159,7 +171,7 @@ impl WriterState {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, WriterState> {
-        // A panic has left it as it was before a write, or after it.
+        // Nobody has panicked: that ends the process.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -296,99 +308,5 @@ impl<'a> MakeWriter<'a> for StderrWriter {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::Read;
-    use std::sync::mpsc::channel;
-
-    use nix::libc;
-    use nix::sys::pthread::{pthread_kill, pthread_self};
-    use nix::sys::signal::Signal;
-
-    use super::*;
-
-    fn pipe() -> (io::PipeReader, StderrWriter) {
-        let (reader, writer) = io::pipe().unwrap();
-        (
-            reader,
-            StderrWriter::new(Destination::Descriptor(writer.into()), LogFormat::Plain),
-        )
-    }
-
-    #[test]
-    fn e11_a_pipe_that_is_full_stops_nobody_and_what_is_missing_is_said() {
-        let (mut reader, stderr) = pipe();
-        for _ in 0..200 {
-            stderr.line(&[b'x'; 1024]);
-        }
-        assert!(stderr.shared.lock().dropped > 100);
-        let mut taken = vec![0; 64 * 1024];
-        let taken = reader.read(&mut taken).unwrap();
-        stderr.line(b"after\n");
-        let mut text = vec![0; 100];
-        let read = reader.read(&mut text).unwrap();
-        let text = String::from_utf8_lossy(&text[..read]).into_owned();
-        let missing = 200 - taken / 1024;
-        assert_eq!(
-            text,
-            format!("({missing} lines are missing here: nobody read them)\nafter\n")
-        );
-    }
-
-    #[test]
-    fn e11_a_pipe_that_is_closed_stops_nobody() {
-        let (reader, stderr) = pipe();
-        drop(reader);
-        stderr.line(b"one\n");
-        stderr.line(b"two\n");
-        assert_eq!(stderr.shared.lock().dropped, 2);
-    }
-
-    #[test]
-    fn a_long_line_goes_out_whole() {
-        let (mut reader, stderr) = pipe();
-        let line = vec![b'y'; 3 * PIECE + 7];
-        stderr.line(&line);
-        drop(stderr);
-        let mut read = Vec::new();
-        reader.read_to_end(&mut read).unwrap();
-        assert_eq!(read, line);
-    }
-    #[test]
-    fn a_signal_does_not_end_the_wait_for_a_reader() {
-        let (mut reader, stderr) = pipe();
-        while writable(stderr.shared.fd(), Duration::ZERO) {
-            stderr.shared.write(&[b'x'; PIECE]).unwrap();
-        }
-        // Without a handler it would interrupt nothing.
-        signal_hook::flag::register(libc::SIGWINCH, Arc::default()).unwrap();
-        let (name, named) = channel();
-        let patient = std::thread::spawn(move || {
-            name.send(pthread_self()).unwrap();
-            writable(stderr.shared.fd(), Duration::from_secs(60))
-        });
-        let patient_thread = named.recv().unwrap();
-        for _ in 0..100 {
-            pthread_kill(patient_thread, Signal::SIGWINCH).ok();
-            poll(&mut [], 1_u8).ok();
-        }
-        reader.read_exact(&mut [0; 8 * PIECE]).unwrap();
-        assert!(patient.join().unwrap());
-    }
-
-    #[test]
-    fn e11_what_is_missing_is_said_at_the_end_at_the_latest() {
-        let (mut reader, stderr) = pipe();
-        for _ in 0..100 {
-            stderr.line(&[b'x'; 1024]);
-        }
-        let dropped = stderr.shared.lock().dropped;
-        let mut taken = vec![0; 64 * 1024];
-        let taken = reader.read(&mut taken).unwrap();
-        stderr.finish();
-        drop(stderr);
-        let mut text = String::new();
-        reader.read_to_string(&mut text).unwrap();
-        let said = format!("({dropped} lines are missing here: nobody read them)\n");
-        assert!(taken > 1024 && text.ends_with(&said), "{text}");
-    }
-}
+#[path = "stderr_tests.rs"]
+mod tests;

@@ -20,6 +20,7 @@ use image::codecs::jpeg::JpegEncoder;
 use nix::libc::{O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_PATH};
 use nix::sys::resource::{Resource, rlim_t, setrlimit};
 
+use crate::departure::end_on_panic;
 use crate::files;
 use crate::picture::{PictureError, shrink};
 use crate::sandbox::confine_to_open_files;
@@ -123,7 +124,7 @@ pub(crate) fn preview_main(args: impl IntoIterator<Item = OsString>) -> ExitCode
         Some(request) => {
             limit_ourselves(request.limit);
             // A decoder that meets what it did not expect.
-            std::panic::set_hook(Box::new(|panic| say(&panic.to_string().replace('\n', " "))));
+            end_on_panic(say);
             match make(&request, confine_to_open_files) {
                 Ok(()) => PreviewExit::Done,
                 Err(error) => {

@@ -4,6 +4,7 @@
 //!
 //! A thread that is held to something is so for ever: it is one of its own, and ends with the work.
 
+use std::future::pending;
 use std::io;
 use std::path::PathBuf;
 use std::thread::Builder;
@@ -33,9 +34,6 @@ pub(crate) enum HeldError {
     /// It has not begun.
     #[error("the work cannot be held to the sandbox: {0}")]
     NotHeld(String),
-    /// It has panicked.
-    #[error("a fault in the worker: the work broke off")]
-    Panicked,
 }
 
 /// Does `work` in a thread, which is held to what a task may do where there is a sandbox. It begins at once, and goes on where
@@ -49,9 +47,14 @@ pub(crate) fn run_held<T: Send + 'static>(
         Some(held) => begin(held, work).map(Begun::Held),
     };
     async {
-        match begun.map_err(HeldError::Thread)? {
-            Begun::InPool(thread) => thread.await.map_err(|_| HeldError::Panicked),
-            Begun::Held(done) => done.await.unwrap_or(Err(HeldError::Panicked)),
+        let ended = match begun.map_err(HeldError::Thread)? {
+            Begun::InPool(thread) => thread.await.ok().map(Ok),
+            Begun::Held(done) => done.await.ok(),
+        };
+        match ended {
+            Some(ended) => ended,
+            // The runtime ends, and this with it.
+            None => pending().await,
         }
     }
 }

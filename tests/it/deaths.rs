@@ -272,6 +272,33 @@ fn b6_a_worker_that_panics_takes_its_tree_along_and_the_task_is_requeued_at_once
 }
 
 #[test]
+fn b6_a_panic_in_a_thread_beside_the_event_loop_ends_the_worker_too() {
+    let farm = Farm::new();
+    let mut node = farm.node("node");
+    let folder = farm.folder.path();
+    node.config.top.push(format!("[node]\nreadable = [{folder:?}]"));
+    farm.start(&mut node);
+    // A thread looks into the folder before each task, and the standard library has no answer to this.
+    let Some(strace) = Strace::attach(&node, node.pid(), "close:error=EIO", false) else {
+        return;
+    };
+    let task = farm.script("true");
+    dies(node.pid(), &node);
+    strace.detach();
+    assert_eq!(node.ended(), 101, "{}", node.log());
+    let log = node.log();
+    let last = log.lines().last().unwrap_or_default();
+    assert!(
+        last.contains(" error a fault in flamenco-worker ends it: panicked at "),
+        "{log}"
+    );
+    node.nothing_left_but_files();
+    node.start();
+    farm.completed(&task);
+    node.finish();
+}
+
+#[test]
 fn f8_a_host_that_goes_down_in_mid_task_has_it_requeued_at_the_next_start() {
     is_made_good(|node| {
         let mut all: Vec<_> = node.marked().iter().map(|process| process.pid).collect();

@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 use serde_json::json;
 use standin_manager::{CommandSpec, JobSpec, TaskSpec, When, WorkerStatus};
 
-use test_bed::{Farm, Node, Terminal, as_user, logged, open_files, own_user, until};
+use test_bed::{Farm, Node, Strace, Terminal, as_user, dies, logged, open_files, own_user, until};
 
 /// A render of four frames. Each is done when there is a file of its number. A stubborn one has to be killed.
 const RENDERER: &str = r#"#!/bin/bash
@@ -305,6 +305,23 @@ fn j15_a_third_signal_takes_it_away_too() {
     stage.node.signal(Signal::SIGINT);
     stage.node.ended();
     stage.last_row("a line of the log to be last", is_log);
+    stage.node.nothing_left_but_files();
+}
+
+#[test]
+fn j15_a_panic_takes_it_away_too() {
+    let mut stage = Stage::new(30, 600);
+    stage.render(&["setsid", "--ctty"]);
+    stage.last_row("the live line", |row| row.contains("frame 1 of 4"));
+    let worker = stage.node.pid();
+    let Some(strace) = Strace::attach(&stage.node, worker, "epoll_wait:error=EIO:when=1", false) else {
+        return;
+    };
+    dies(worker, &stage.node);
+    strace.detach();
+    assert_eq!(stage.node.ended(), 101);
+    stage.last_row("the panic to be last", |row| row.contains("panicked at"));
+    assert!(!stage.has_bar(), "{:#?}", stage.terminal.rows());
     stage.node.nothing_left_but_files();
 }
 

@@ -5,8 +5,9 @@
 use std::time::Duration;
 
 use serde::Serialize;
-use tokio::task::spawn_blocking;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
+
+use crate::blocking::run_blocking_within;
 
 /// How long one check may take: a healthy disk needs a thousandth of it.
 pub(super) const CHECK_LIMIT: Duration = Duration::from_secs(3);
@@ -81,25 +82,20 @@ impl Finding {
 /// may hold it for hours. `place` is what the finding then names.
 ///
 /// # Errors
-/// A finding that says that the check did not come back, or that it panicked.
+/// A finding that says that the check did not come back.
 pub(super) async fn run_check<T: Send + 'static>(
     name: &'static str,
     place: &str,
     check: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Finding> {
-    match timeout(CHECK_LIMIT, spawn_blocking(check)).await {
-        Ok(Ok(found)) => Ok(found),
-        Ok(Err(error)) => Err(Finding::fail(
-            name,
-            format!("the look at {place} broke off: {error}"),
-            "this is a mistake in flamenco-worker; please report it",
-        )),
-        Err(_) => Err(Finding::fail(
+    let found = run_blocking_within(sleep(CHECK_LIMIT), check).await;
+    found.ok_or_else(|| {
+        Finding::fail(
             name,
             format!("{place} does not answer within {} s", CHECK_LIMIT.as_secs()),
             "a network file system whose server is gone, most likely: look at the mounts of this node and the server",
-        )),
-    }
+        )
+    })
 }
 
 /// Runs a check that has several findings, see [`run_check`].
