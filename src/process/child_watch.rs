@@ -6,6 +6,8 @@ use std::fs;
 
 use nix::libc;
 
+use super::procfs::ProcessStat;
+
 /// Whether a process waits for a child of it to be stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum ChildWatch {
@@ -18,12 +20,13 @@ pub(super) enum ChildWatch {
 impl ChildWatch {
     /// Whether a thread of this process is in waitpid with WUNTRACED, or in waitid with WSTOPPED (proc_pid_syscall(5)).
     /// Where the kernel does not show that, each may be.
-    pub(super) fn of(pid: i32) -> Self {
-        let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten();
-        let calls = threads
-            .flatten()
-            .map(|thread| fs::read_to_string(thread.path().join("syscall")));
+    pub(super) fn of(process: &ProcessStat) -> Self {
+        if process.runs_alone() {
+            return Self::Perhaps;
+        }
+        let calls = process.threads().into_iter();
         calls
+            .map(|thread| fs::read_to_string(thread.join("syscall")))
             .map(|call| call.map_or(Self::Perhaps, |call| Self::by_call(&call)))
             .max()
             .unwrap_or(Self::No)

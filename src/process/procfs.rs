@@ -17,6 +17,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -96,11 +97,24 @@ impl ProcessStat {
         if self.threads <= 1 {
             return still(self.state);
         }
-        let threads = fs::read_dir(format!("/proc/{}/task", self.pid)).into_iter().flatten();
+        let threads = thread_directories(self.pid).into_iter();
         threads
-            .flatten()
-            .filter_map(|thread| Self::parse(&fs::read(thread.path().join("stat")).ok()?))
+            .filter_map(|thread| Self::parse(&fs::read(thread.join("stat")).ok()?))
             .all(|thread| still(thread.state))
+    }
+
+    /// Whether it has one thread, and that runs or is about to.
+    pub(super) fn runs_alone(&self) -> bool {
+        self.state == b'R' && self.threads <= 1
+    }
+
+    /// Where `/proc` shows each of its threads. Of a process with one that is known without a look, which costs as much as
+    /// what is read there.
+    pub(super) fn threads(&self) -> Vec<PathBuf> {
+        if self.threads > 1 {
+            return thread_directories(self.pid);
+        }
+        vec![PathBuf::from(format!("/proc/{pid}/task/{pid}", pid = self.pid))]
     }
 
     /// Whether the process is stopped for the one that traces it.
@@ -145,7 +159,7 @@ pub(super) fn descendants(root: i32) -> Vec<ProcessStat> {
         let Some(stat) = ProcessStat::read(pid).filter(|stat| stat.parent == parent || stat.parent == root) else {
             continue;
         };
-        open.extend(lookup.children(pid).into_iter().map(|child| (child, pid)));
+        open.extend(lookup.children_of(&stat).into_iter().map(|child| (child, pid)));
         if !stat.is_dead() {
             found.push(stat);
         }
@@ -181,26 +195,31 @@ impl ChildLookup {
 
     /// The children of all threads of a process, zombies included.
     pub(super) fn children(&self, pid: i32) -> Vec<i32> {
+        self.children_by(pid, || thread_directories(pid))
+    }
+
+    /// The same of one that was looked at: of a thread that began since, they are not among them.
+    pub(super) fn children_of(&self, stat: &ProcessStat) -> Vec<i32> {
+        self.children_by(stat.pid, || stat.threads())
+    }
+
+    fn children_by(&self, pid: i32, threads: impl Fn() -> Vec<PathBuf>) -> Vec<i32> {
         match self {
-            Self::Kernel => children_now(pid),
+            Self::Kernel => threads().iter().flat_map(|thread| children_now(thread)).collect(),
             Self::Snapshot(seen) => seen.get(&pid).cloned().unwrap_or_default(),
         }
     }
 }
 
-fn children_now(pid: i32) -> Vec<i32> {
-    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
-        return Vec::new();
-    };
-    let mut found = Vec::new();
-    for thread in threads.flatten() {
-        let list = fs::read_to_string(thread.path().join("children")).unwrap_or_default();
-        found.extend(
-            list.split_ascii_whitespace()
-                .filter_map(|word| word.parse::<i32>().ok()),
-        );
-    }
-    found
+fn thread_directories(pid: i32) -> Vec<PathBuf> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten();
+    threads.flatten().map(|thread| thread.path()).collect()
+}
+
+fn children_now(thread: &Path) -> Vec<i32> {
+    let list = fs::read_to_string(thread.join("children")).unwrap_or_default();
+    let words = list.split_ascii_whitespace();
+    words.filter_map(|word| word.parse().ok()).collect()
 }
 
 /// Every process that `/proc` shows us.
@@ -340,5 +359,29 @@ mod tests {
         let own = ProcessStat::read(i32::try_from(std::process::id()).unwrap()).unwrap();
         assert!(ChildLookup::from_parents().children(own.parent).contains(&own.pid));
         assert!(ChildLookup::Kernel.children(own.parent).contains(&own.pid));
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "a child of a thread of this test")]
+    fn a_child_is_found_below_the_thread_that_began_it() {
+        let (started, begin) = std::sync::mpsc::channel();
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        let thread = std::thread::spawn(move || {
+            let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+            started.send(i32::try_from(child.id()).unwrap()).unwrap();
+            ended.recv().unwrap_err();
+            child.kill().unwrap();
+            child.wait().unwrap();
+        });
+        let child = begin.recv().unwrap();
+        let own = ProcessStat::read(i32::try_from(std::process::id()).unwrap()).unwrap();
+        let of_one_thread = children_now(Path::new(&format!("/proc/{pid}/task/{pid}", pid = own.pid)));
+        let found = ChildLookup::Kernel.children_of(&own);
+        drop(end);
+        thread.join().unwrap();
+        assert!(
+            found.contains(&child) && !of_one_thread.contains(&child),
+            "{found:?}, {of_one_thread:?}"
+        );
     }
 }

@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use nix::sys::signal::kill;
 use nix::unistd::{Pid, getpid};
 
-use super::procfs::{ChildLookup, ProcessHandle, ProcessStat};
+use super::procfs::{ChildLookup, ProcessHandle, ProcessStat, lives};
 use super::stray::Stray;
 
 /// The children of this process, without those that `spare` names.
@@ -18,8 +18,8 @@ pub(super) fn direct_children(lookup: &ChildLookup, spare: &dyn Fn(i32) -> bool)
     direct
 }
 
-/// Visits every process below this one, the dead excepted, parents first. Children that `spare` names, and all below
-/// them, are left out.
+/// Visits every process below this one, the dead excepted, generation by generation. Children that `spare` names, and all
+/// below them, are left out.
 ///
 /// A process is believed to be a child if it still says so itself after a handle to it was opened: by then its pid
 /// cannot have become a stranger's unnoticed.
@@ -31,19 +31,30 @@ pub(super) fn walk(
     let root = getpid().as_raw();
     let direct = direct_children(&lookup, spare);
     let mut open: Vec<(i32, i32)> = direct.into_iter().map(|pid| (pid, root)).collect();
-    while let Some((pid, parent)) = open.pop() {
-        let Some(handle) = ProcessHandle::open(pid) else {
-            continue;
-        };
-        let Some(stat) = ProcessStat::read(pid) else { continue };
-        if stat.is_dead() || (stat.parent != parent && stat.parent != root) {
-            continue;
+    while !open.is_empty() {
+        let mut visited = Vec::new();
+        for (pid, parent) in open.drain(..) {
+            let Some(handle) = ProcessHandle::open(pid) else {
+                continue;
+            };
+            let Some(stat) = ProcessStat::read(pid) else { continue };
+            if stat.is_dead() || (stat.parent != parent && stat.parent != root) {
+                continue;
+            }
+            if visit(&handle, &stat).is_break() {
+                return;
+            }
+            visited.push(stat);
         }
-        if visit(&handle, &stat).is_break() {
-            return;
+        // Only now: who was stopped has no more children than these, and among hundreds who want the processor, all of them
+        // stand still before we spend more of ours.
+        for stat in visited {
+            let children = lookup.children_of(&stat);
+            // Else they may be a stranger's, who has got its number since.
+            if lives(stat.pid, stat.start) {
+                open.extend(children.into_iter().map(|child| (child, stat.pid)));
+            }
         }
-        // Only now: a process that was stopped has no more children than these.
-        open.extend(lookup.children(pid).into_iter().map(|child| (child, pid)));
     }
 }
 

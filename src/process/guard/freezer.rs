@@ -275,7 +275,7 @@ impl Stopped {
         if stat.is_stopped() || (!is_ours && !self.sees_nothing(stat.parent, began)) {
             return;
         }
-        if !is_ours && let Some(watcher) = Watcher::of(stat.pid) {
+        if !is_ours && let Some(watcher) = Watcher::of(stat) {
             self.watchers.insert(stat.pid, watcher);
         }
         match handle.send(Signal::SIGSTOP) {
@@ -316,8 +316,8 @@ impl Stopped {
 }
 
 impl Watcher {
-    fn of(pid: i32) -> Option<Self> {
-        let patience = match ChildWatch::of(pid) {
+    fn of(process: &ProcessStat) -> Option<Self> {
+        let patience = match ChildWatch::of(process) {
             ChildWatch::No => return None,
             ChildWatch::Perhaps => PERHAPS_ORDERLY,
             ChildWatch::Yes => ORDERLY,
