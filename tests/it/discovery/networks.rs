@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::gettid;
-use test_bed::{Node, worker};
+use test_bed::{Node, until, worker};
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -51,14 +51,16 @@ impl Host {
         told.recv().unwrap().unwrap_or_else(|panic| resume_unwind(panic))
     }
 
-    /// `ip` with these words.
-    pub(super) fn ip(&self, words: &str) {
+    /// `ip` with these words. Returns what it prints.
+    pub(super) fn ip(&self, words: &str) -> String {
         let words: Vec<_> = words.split(' ').map(str::to_owned).collect();
         let output = self.run(|| Command::new("ip").args(words).output().unwrap());
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
     }
 
-    /// A cable to another host: the names of both ends, which get these addresses and are up.
+    /// A cable to another host: the names of both ends, which get these addresses and are up. What is sent before the kernel
+    /// has seen to that, which it does later, is lost.
     pub(super) fn connect(&self, other: &Self, ends: [(&str, &str); 2]) {
         let [(ours, our_address), (theirs, their_address)] = ends;
         let thread = other.thread_id;
@@ -66,6 +68,10 @@ impl Host {
         for (host, end, address) in [(self, ours, our_address), (other, theirs, their_address)] {
             host.ip(&format!("address add {address} dev {end}"));
             host.ip(&format!("link set {end} up"));
+        }
+        for (host, end) in [(self, ours), (other, theirs)] {
+            let link = || host.ip(&format!("-oneline link show dev {end}"));
+            until("a cable to carry", || link().contains(" state UP ").then_some(()), link);
         }
     }
 
