@@ -13,9 +13,9 @@
 //! folders that lead to it: a hidden one by another name would be all around. Names can be listed all the same: a folder that can be
 //! listed allows that to all below it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
-use std::fs::{self, DirEntry};
+use std::fs::{self, DirEntry, File};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -25,13 +25,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use landlock::{AccessFs, BitFlags, PathFd, Ruleset, RulesetAttr, RulesetCreated};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::landlock::{NEWEST, allow, allow_opened};
 use crate::clock;
 
 /// Where devices are: what is on a disk can be read past all folders there, and what is typed, and what a console shows.
 const DEVICES: &str = "/dev";
-/// What is mounted where, for this process.
+/// What is mounted where, for this process. Who polls it is told of changes (proc_pid_mounts(5)).
 const MOUNTS: &str = "/proc/self/mountinfo";
 /// The times of files are as coarse as this, and finer on most.
 const TICK: Duration = Duration::from_millis(100);
@@ -54,14 +55,14 @@ struct Known {
 }
 
 /// What a ruleset is made of. A rule is for a file itself: what is mounted over it, or takes its name, is another one.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 struct Seen {
-    /// Links followed.
-    hidden: Vec<PathBuf>,
-    open: Vec<Option<Stamp>>,
-    /// Each folder that leads to a hidden file, and that of devices.
+    /// Each folder that leads to a hidden file, as it is written and with links followed, and that of devices.
     folders: BTreeMap<PathBuf, Option<Stamp>>,
-    mounts: Vec<u8>,
+    /// The hidden files, and what is open in them. Their contents are not looked at: they are closed or open as a whole.
+    whole: BTreeMap<PathBuf, Option<Stamp>>,
+    /// It tells each change once.
+    mounts: Option<File>,
 }
 
 /// Which file it is, and when its entries have changed last, in seconds and nanoseconds.
@@ -99,15 +100,17 @@ impl LastAround {
     /// # Errors
     /// There are no descriptors to be had.
     pub(super) fn of(&self, hidden: &[PathBuf], shown: &[PathBuf], own: &[PathBuf]) -> io::Result<Option<Around>> {
-        let look = || Seen::look(hidden, shown.iter().chain(own));
-        let seen = look();
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = known.as_ref().filter(|known| known.seen == seen) {
+        if let Some(known) = known.as_ref().filter(|known| known.seen.is_unchanged()) {
             return Ok(known.around.clone());
         }
-        let around = make(&seen.hidden, shown, own)?.map(Around::received);
+        // What is not there has nothing to hide.
+        let find = || -> Vec<_> { hidden.iter().filter_map(|path| fs::canonicalize(path).ok()).collect() };
+        let found = find();
+        let seen = Seen::look(hidden.iter().chain(&found), shown.iter().chain(own));
+        let around = make(&found, shown, own)?.map(Around::received);
         // What changes twice within a tick of its clock has changed once.
-        let is_sure = seen.is_settled() && look() == seen;
+        let is_sure = seen.is_settled() && find() == found && seen.is_unchanged();
         *known = is_sure.then(|| Known {
             seen,
             around: around.clone(),
@@ -117,18 +120,28 @@ impl LastAround {
 }
 
 impl Seen {
-    fn look<'a>(hidden: &[PathBuf], open: impl Iterator<Item = &'a PathBuf>) -> Self {
-        // What is not there has nothing to hide.
-        let hidden: Vec<_> = hidden.iter().filter_map(|path| fs::canonicalize(path).ok()).collect();
-        let above = hidden.iter().flat_map(|path| path.ancestors().skip(1));
-        let folders = above.chain([Path::new(DEVICES)]);
+    fn look<'a>(hidden: impl Iterator<Item = &'a PathBuf> + Clone, open: impl Iterator<Item = &'a PathBuf>) -> Self {
+        // Before anything is looked at.
+        let mounts = File::open(MOUNTS).ok();
+        let is_below = |folder: &&Path| hidden.clone().any(|hidden| folder.starts_with(hidden));
+        let above = hidden.clone().flat_map(|path| path.ancestors().skip(1));
+        let leading = above.filter(|folder| !is_below(folder));
+        let folders: BTreeSet<_> = leading.chain([Path::new(DEVICES)]).collect();
+        let stamped = |path: &Path| (path.to_owned(), Stamp::of(path));
         Self {
-            // The contents of what is open are not looked at: it is allowed as a whole.
-            open: open.map(|path| Stamp::of(path).map(Stamp::without_time)).collect(),
-            folders: folders.map(|folder| (folder.to_owned(), Stamp::of(folder))).collect(),
-            mounts: fs::read(MOUNTS).unwrap_or_default(),
-            hidden,
+            folders: folders.into_iter().map(stamped).collect(),
+            whole: hidden.chain(open).map(|path| stamped(path)).collect(),
+            mounts,
         }
+    }
+
+    /// Whether a look would see the same. `true` is for now, `false` for good.
+    fn is_unchanged(&self) -> bool {
+        let same = |(path, stamp): (&PathBuf, &Option<Stamp>)| Stamp::of(path) == *stamp;
+        let same_file = |(path, stamp): (&PathBuf, &Option<Stamp>)| {
+            Stamp::of(path).map(|stamp| stamp.file) == stamp.map(|stamp| stamp.file)
+        };
+        self.mounts.as_ref().is_some_and(is_quiet) && self.folders.iter().all(same) && self.whole.iter().all(same_file)
     }
 
     /// Whether all of it was as it is for a while.
@@ -138,6 +151,12 @@ impl Seen {
     }
 }
 
+/// Whether nothing was mounted or unmounted since this was opened, or asked.
+fn is_quiet(mounts: &File) -> bool {
+    let mut asked = [PollFd::new(mounts.as_fd(), PollFlags::POLLPRI)];
+    poll(&mut asked, PollTimeout::ZERO).is_ok_and(|changed| changed == 0)
+}
+
 impl Stamp {
     fn of(path: &Path) -> Option<Self> {
         let metadata = fs::metadata(path).ok()?;
@@ -145,13 +164,6 @@ impl Stamp {
             file: (metadata.dev(), metadata.ino()),
             changed: (metadata.mtime(), metadata.mtime_nsec()),
         })
-    }
-
-    fn without_time(self) -> Self {
-        Self {
-            changed: (0, 0),
-            ..self
-        }
     }
 
     fn is_older_than(&self, time: SystemTime) -> bool {
@@ -224,7 +236,6 @@ fn is_open_device(entry: &DirEntry) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::File;
     use std::os::unix::fs::symlink;
     use std::thread::scope;
 
@@ -292,9 +303,9 @@ mod tests {
             &|| fs::rename(at("beside"), at("other")).unwrap(),
         ];
         for change in changes {
-            let before = Seen::look(&hidden, shown.iter());
+            let before = Seen::look(hidden.iter(), shown.iter());
             change();
-            assert_ne!(before, Seen::look(&hidden, shown.iter()));
+            assert!(!before.is_unchanged());
         }
         // What has just changed may change again unseen.
         get();
