@@ -38,7 +38,8 @@ const WORKER: &str = env!("CARGO_BIN_EXE_flamenco-worker");
 
 /// What can be switched on again and again.
 pub(crate) struct Computer {
-    kernel: PathBuf,
+    /// Its folder, and what it is told when it starts.
+    kernel: (PathBuf, &'static str),
     /// The first files it has in memory, and its disk.
     folder: TempDir,
     running: Option<Running>,
@@ -57,6 +58,15 @@ pub(crate) enum Files {
     Alone,
 }
 
+/// A kernel of Debian's.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Kernel {
+    /// That of another suite, for computers that have files of their own. Otherwise this machine's.
+    pub(crate) suite: Option<&'static str>,
+    /// Words of its command line.
+    pub(crate) options: &'static str,
+}
+
 struct Running {
     qemu: Child,
     console: ChildStdin,
@@ -69,12 +79,24 @@ struct Running {
 impl Computer {
     /// Switched off, its disk formatted and empty. `None`, and said, where there cannot be one.
     pub(crate) fn new(files: Files) -> Option<Self> {
+        Self::with(Kernel::default(), files)
+    }
+
+    /// The same, with this kernel.
+    pub(crate) fn with(kernel: Kernel, files: Files) -> Option<Self> {
         if PROGRAMS.iter().filter(|program| missing(program)).count() > 0 {
             return None;
         }
-        let kernel = Path::new(env!("CARGO_TARGET_TMPDIR")).join("kernel");
-        if !kernel.join("vmlinuz").exists() {
-            test_needs::skipped_with_remedy("there is no kernel for it", "tests/computer/kernel target/tmp/kernel");
+        let name = kernel
+            .suite
+            .map_or("kernel".to_owned(), |suite| format!("kernel-{suite}"));
+        let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join(&name);
+        if !place.join("vmlinuz").exists() {
+            let suite = kernel.suite.unwrap_or_default();
+            test_needs::skipped_with_remedy(
+                &format!("there is no {name} for it"),
+                &format!("tests/computer/kernel target/tmp/{name} {suite}"),
+            );
             return None;
         }
         let folder = tempfile::Builder::new().prefix("computer-").tempdir().unwrap();
@@ -83,7 +105,7 @@ impl Computer {
         let formatted = Command::new("/sbin/mkfs.ext4").arg("-q").arg(&disk).status();
         assert!(formatted.unwrap().success());
         let computer = Self {
-            kernel,
+            kernel: (place, kernel.options),
             folder,
             running: None,
             _place: Place::take(),
@@ -99,7 +121,7 @@ impl Computer {
         fs::create_dir_all(root.join("modules")).unwrap();
         fs::copy("/bin/busybox", root.join("bin/busybox")).unwrap();
         fs::copy("tests/computer/init", root.join("init")).unwrap();
-        for entry in fs::read_dir(&self.kernel).unwrap().flatten() {
+        for entry in fs::read_dir(&self.kernel.0).unwrap().flatten() {
             if entry.path().extension().is_some_and(|kind| kind == "ko") {
                 fs::copy(entry.path(), root.join("modules").join(entry.file_name())).unwrap();
             }
@@ -136,10 +158,14 @@ impl Computer {
             .arg("-drive")
             .arg(format!("file={},format=raw,if=virtio", disk.display()))
             .arg("-kernel")
-            .arg(self.kernel.join("vmlinuz"))
+            .arg(self.kernel.0.join("vmlinuz"))
             .arg("-initrd")
             .arg(self.folder.path().join("first.cpio"))
-            .args(["-append", "console=ttyS0 quiet panic=-1 mitigations=off"])
+            .arg("-append")
+            .arg(format!(
+                "console=ttyS0 quiet panic=-1 mitigations=off {}",
+                self.kernel.1
+            ))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())

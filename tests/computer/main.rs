@@ -11,6 +11,7 @@
 
 mod computer;
 mod hangs;
+mod kernels;
 mod memory;
 mod place;
 mod power;

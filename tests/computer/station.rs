@@ -7,7 +7,7 @@ use std::time::Duration;
 use standin_manager::{Snapshot, TaskStatus, WorkerStatus};
 use tokio::time::Instant;
 
-use crate::computer::{Computer, Files};
+use crate::computer::{Computer, Files, Kernel};
 use test_bed::Farm;
 
 /// How long a fact in a computer may take, which has a share of one processor. Never waited out.
@@ -27,7 +27,12 @@ impl Station {
     /// Switched on; its worker's configuration has these timings, its home is on the disk. `None`, and said, where
     /// there cannot be one.
     pub(crate) fn new(files: Files, timings: &[(&str, &str)]) -> Option<Self> {
-        let mut computer = Computer::new(files)?;
+        Self::with(Kernel::default(), files, timings)
+    }
+
+    /// The same, with this kernel.
+    pub(crate) fn with(kernel: Kernel, files: Files, timings: &[(&str, &str)]) -> Option<Self> {
+        let mut computer = Computer::with(kernel, files)?;
         computer.start();
         let mut lines: Vec<_> = ["oom_score_adjust = 500", "[timings]"].map(str::to_owned).into();
         lines.extend(timings.iter().map(|(name, value)| format!("{name} = \"{value}\"")));
@@ -89,10 +94,15 @@ impl Station {
         self.computer.run("tail -n 60 worker.log")
     }
 
-    /// The worker stops cleanly, and nothing of it or its programs is left.
-    pub(crate) fn finish(mut self) {
+    /// Stops the worker.
+    pub(crate) fn stop(&mut self) {
         self.computer.run("kill $(cat /run/worker)");
         self.until("! readlink /proc/$(cat /run/worker)/exe");
+    }
+
+    /// The worker stops cleanly, and nothing of it or its programs is left.
+    pub(crate) fn finish(mut self) {
+        self.stop();
         self.until(&format!("! {MARKED}"));
         let log = self.log();
         assert!(
