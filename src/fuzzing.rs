@@ -8,13 +8,13 @@ use std::io::Cursor;
 use std::path::PathBuf;
 
 use memchr::memmem;
+use picture::shrink;
 use serde_json::{Value, json};
 
 use crate::cli::Arguments;
 use crate::command::{Command, parse_line};
 use crate::config::{Config, Environment};
 use crate::manager::push::{EventFilter, Interest, ServerPacket};
-use crate::picture::shrink;
 use crate::protocol::{AssignedTask, ErrorBody, ManagerVersion, MayKeepRunning, Registered, StateChange, WireCommand};
 
 const OWN: &str = "349101db-3efa-44fe-92e9-f82ca8e0032b";

@@ -42,7 +42,6 @@ mod mounts;
 mod node;
 mod outcome;
 mod pause;
-mod picture;
 mod presence;
 mod printable;
 mod process;

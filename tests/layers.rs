@@ -103,12 +103,12 @@ fn the_reader_sees_references_and_what_defines_a_name() {
 
 #[test]
 fn the_reader_sees_imports_in_every_form_and_not_in_comments_or_tests() {
-    let text = "use crate::abort::Abort;\nuse crate::{clock, files::read};\n//! crate::worker\nlet x = crate::timings::Timings::default();\nuse flamenco_worker::app;\n#[cfg(test)]\nmod tests;\nuse crate::home;\n#[cfg(test)]\nmod other { use crate::task; }\n";
+    let text = "use crate::abort::Abort;\nuse crate::{clock, files::read};\n//! crate::worker\nlet x = crate::timings::Timings::default();\nuse flamenco_worker::app;\nuse picture::shrink;\n#[cfg(test)]\nmod tests;\nuse crate::home;\n#[cfg(test)]\nmod other { use crate::task; }\n";
     let found: Vec<_> = imports(text)
         .into_iter()
         .map(|(line, room)| format!("{line} {room}"))
         .collect();
-    assert_eq!(found, ["1 abort", "2 clock", "2 files", "4 timings", "5 app", "8 home"]);
+    assert_eq!(found, ["1 abort", "2 clock", "2 files", "4 timings", "5 app", "6 picture", "9 home"]);
 }
 
 /// The files of `src` that may name SIGKILL: the one that sends it, and the one that reads it in a status.
@@ -163,6 +163,10 @@ fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
 fn imports(text: &str) -> Vec<(usize, String)> {
     let mut found = Vec::new();
     for (line, code) in code(text) {
+        // A room that is a package.
+        if code.starts_with("use picture::") {
+            found.push((line, "picture".to_owned()));
+        }
         for start in ["crate::", "use flamenco_worker::"] {
             for rest in code.split(start).skip(1) {
                 let names = match rest.strip_prefix('{') {

@@ -8,7 +8,7 @@ use ::exr::prelude::{
 };
 use image::RgbImage;
 
-use crate::picture::{PictureError, shrink};
+use crate::{PictureError, shrink};
 
 fn shrunk(bytes: &[u8]) -> Result<RgbImage, PictureError> {
     shrink(&mut Cursor::new(bytes))

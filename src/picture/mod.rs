@@ -13,6 +13,8 @@
 //!
 //! What is transparent becomes black, as where the Manager itself makes a JPEG of a PNG.
 
+#![warn(missing_docs)]
+
 mod canvas;
 mod exr;
 mod film;
@@ -28,20 +30,21 @@ mod whole;
 use std::io::{self, BufRead, Read, Seek};
 
 use image::RgbImage;
+use image::codecs::jpeg::JpegEncoder;
 
 use self::whole::WholeFormat;
 
 /// What the Manager makes of a picture; more would be scaled down there.
-pub(crate) const FITS: (u32, u32) = (1920, 1080);
+const FITS: (u32, u32) = (1920, 1080);
 
 /// Where the bytes of a picture come from.
-pub(crate) trait Source: BufRead + Seek {}
+pub trait Source: BufRead + Seek {}
 
 impl<T: BufRead + Seek> Source for T {}
 
 /// Why nothing came of a picture.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum PictureError {
+pub enum PictureError {
     /// Nothing is wrong: it is of a format, or a kind of a format, that is not read here.
     #[error("{0} is not supported")]
     Unsupported(String),
@@ -60,7 +63,7 @@ pub(crate) enum PictureError {
 ///
 /// # Errors
 /// See [`PictureError`].
-pub(crate) fn shrink(source: &mut dyn Source) -> Result<RgbImage, PictureError> {
+pub fn shrink(source: &mut dyn Source) -> Result<RgbImage, PictureError> {
     let mut head = Vec::new();
     source.take(32).read_to_end(&mut head)?;
     source.rewind()?;
@@ -79,6 +82,16 @@ pub(crate) fn shrink(source: &mut dyn Source) -> Result<RgbImage, PictureError> 
         },
     }?;
     Ok(canvas.finish())
+}
+
+/// A small picture as a JPEG of this quality, 1-100.
+///
+/// # Errors
+/// It is larger than a JPEG can be.
+pub fn to_jpeg(image: &RgbImage, quality: u8) -> Result<Vec<u8>, PictureError> {
+    let mut bytes = Vec::new();
+    JpegEncoder::new_with_quality(&mut bytes, quality).encode_image(image)?;
+    Ok(bytes)
 }
 
 /// The formats whose decoders want the whole picture in memory.

@@ -8,21 +8,19 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufReader, BufWriter, Write};
+use std::io::{self, BufReader, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
-use image::ImageError;
-use image::codecs::jpeg::JpegEncoder;
 use nix::libc::{O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_PATH};
 use nix::sys::resource::{Resource, rlim_t, setrlimit};
+use picture::{PictureError, shrink, to_jpeg};
 
 use crate::departure::end_on_panic;
 use crate::files;
-use crate::picture::{PictureError, shrink};
 use crate::sandbox::confine_to_open_files;
 
 /// First argument that makes a `flamenco-worker` this process; a [`PreviewRequest`] follows.
@@ -81,7 +79,7 @@ enum NoPreview {
     #[error("what reads it cannot be confined: {0}")]
     NotConfined(#[source] io::Error),
     #[error("the small one cannot be written: {0}")]
-    NotWritten(#[source] ImageError),
+    NotWritten(#[source] io::Error),
     #[error(transparent)]
     Io(#[from] io::Error),
 }
@@ -165,15 +163,11 @@ fn say(line: &str) {
 /// Makes the small picture. `confine` is called between opening and reading: nothing can be opened after it.
 fn make(request: &PreviewRequest, confine: fn() -> io::Result<()>) -> Result<(), NoPreview> {
     let picture = open(&request.picture, request.not_before)?;
-    let output = files::create_anew(&request.output)?;
+    let mut output = files::create_anew(&request.output)?;
     confine().map_err(NoPreview::NotConfined)?;
     let small = shrink(&mut BufReader::with_capacity(CHUNK, picture))?;
-    let mut file = BufWriter::new(output);
-    JpegEncoder::new_with_quality(&mut file, QUALITY)
-        .encode_image(&small)
-        .map_err(NoPreview::NotWritten)?;
-    file.flush()?;
-    Ok(())
+    let jpeg = to_jpeg(&small, QUALITY)?;
+    output.write_all(&jpeg).map_err(NoPreview::NotWritten)
 }
 
 /// Opens a file that was written since then, and never what a link in its place leads to; folders may be links.
