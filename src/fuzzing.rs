@@ -8,7 +8,7 @@ use std::io::Cursor;
 use std::path::PathBuf;
 
 use memchr::memmem;
-use picture::shrink;
+use picture::{Helpers, shrink};
 use serde_json::{Value, json};
 
 use crate::cli::Arguments;
@@ -103,7 +103,7 @@ pub fn parameters(parameters: &[u8]) {
 /// # Panics
 /// Where what comes of it does not fit, or an error has no words.
 pub fn pictures(bytes: &[u8]) {
-    match shrink(&mut Cursor::new(bytes)) {
+    match shrink(&mut Cursor::new(bytes), &Helpers::none()) {
         Ok(image) => assert!(image.width() <= 1920 && image.height() <= 1080),
         Err(error) => assert!(!error.to_string().is_empty()),
     }

@@ -108,7 +108,18 @@ fn the_reader_sees_imports_in_every_form_and_not_in_comments_or_tests() {
         .into_iter()
         .map(|(line, room)| format!("{line} {room}"))
         .collect();
-    assert_eq!(found, ["1 abort", "2 clock", "2 files", "4 timings", "5 app", "6 picture", "9 home"]);
+    assert_eq!(
+        found,
+        [
+            "1 abort",
+            "2 clock",
+            "2 files",
+            "4 timings",
+            "5 app",
+            "6 picture",
+            "9 home"
+        ]
+    );
 }
 
 /// The files of `src` that may name SIGKILL: the one that sends it, and the one that reads it in a status.

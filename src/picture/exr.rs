@@ -2,7 +2,8 @@
 
 //! OpenEXR, block by block: of all layers, parts and views the first that is the picture. Scene-linear.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 use exr::block::reader::ChunksReader;
 use exr::block::{UncompressedBlock, read as read_meta};
@@ -11,10 +12,11 @@ use exr::meta::header::Header;
 use exr::prelude::{Vec2, f16};
 
 use super::canvas::Canvas;
+use super::helpers::{Helpers, Work};
 use super::light::Srgb;
 use super::{PictureError, Source};
 
-/// Bytes of one block. With DWAB a block has 256 rows: 16k with four floats has 67 MB, 4K with twelve passes 190 MB. It
+/// Bytes of one block, or of all that are decompressed at once. With DWAB a block has 256 rows: 16k with four floats has 67 MB, 4K with twelve passes 190 MB. Each
 /// is in memory up to three times.
 const LARGEST_BLOCK: usize = 128 << 20;
 
@@ -47,7 +49,7 @@ struct Channel {
     kind: SampleType,
 }
 
-pub(super) fn read(source: &mut dyn Source) -> Result<Canvas, PictureError> {
+pub(super) fn read(source: &mut dyn Source, helpers: &Helpers) -> Result<Canvas, PictureError> {
     let reader = read_meta(source, false)?;
     let Some(shown) = choose(reader.headers()) else {
         return Err(PictureError::Unsupported(
@@ -55,38 +57,41 @@ pub(super) fn read(source: &mut dyn Source) -> Result<Canvas, PictureError> {
         ));
     };
     let header = &reader.headers()[shown.part];
-    if header.max_block_byte_size() > LARGEST_BLOCK {
-        return Err(PictureError::TooLarge(format!(
-            "OpenEXR in blocks of {} bytes",
-            header.max_block_byte_size()
-        )));
+    let block = header.max_block_byte_size();
+    if block > LARGEST_BLOCK {
+        return Err(PictureError::TooLarge(format!("OpenEXR in blocks of {block} bytes")));
     }
+    let at_once = (LARGEST_BLOCK / block.max(1)).min(helpers.count() + 1);
     let data = header.data_window();
     let frame = frame(data, header.shared_attributes.display_window);
     let side = |side: usize| u32::try_from(side).unwrap_or(u32::MAX);
     let canvas = Canvas::new(side(frame.size.width()), side(frame.size.height()))?;
     let mut painter = Painter {
         canvas,
+        part: shown.part,
         left: i64::from(data.position.x()) - i64::from(frame.position.x()),
         top: i64::from(data.position.y()) - i64::from(frame.position.y()),
         bytes: header.channels.bytes_per_pixel,
         channels: shown.channels.map(|index| channel(header, index)),
         srgb: Srgb::new(),
     };
-    let is_of_it = |layer: usize, level: Vec2<usize>| layer == shown.part && level == Vec2(0, 0);
-    let chunks = reader.filter_chunks(false, |_, _, block| is_of_it(block.layer, block.level))?;
-    let all = chunks.meta_data().clone();
-    for chunk in chunks {
-        let chunk = chunk?;
-        // A table of offsets may lead anywhere, also to blocks of a part that is not shown, of any size.
-        if chunk.layer_index != shown.part {
-            continue;
+    let mut chunks = reader.filter_chunks(false, |_, _, block| painter.is_of_it(block.layer, block.level))?;
+    let all = Arc::new(chunks.meta_data().clone());
+    let mut under_way = VecDeque::new();
+    loop {
+        if under_way.len() == at_once
+            && let Some(first) = under_way.pop_front()
+        {
+            painter.finish(first)?;
         }
-        let block = UncompressedBlock::decompress_chunk(chunk, &all, false)?;
-        if is_of_it(block.index.layer, block.index.level) {
-            painter.paint(&block);
+        let Some(chunk) = chunks.next().transpose()? else { break };
+        // A table of offsets may lead anywhere, also to blocks of a part that is not shown, of any size.
+        if chunk.layer_index == shown.part {
+            let all = Arc::clone(&all);
+            under_way.push_back(helpers.give(move || UncompressedBlock::decompress_chunk(chunk, &all, false)));
         }
     }
+    under_way.into_iter().try_for_each(|work| painter.finish(work))?;
     Ok(painter.canvas)
 }
 
@@ -181,6 +186,7 @@ fn channel(header: &Header, index: usize) -> Channel {
 #[derive(Debug)]
 struct Painter {
     canvas: Canvas,
+    part: usize,
     /// Of the data within the picture.
     left: i64,
     top: i64,
@@ -191,6 +197,22 @@ struct Painter {
 }
 
 impl Painter {
+    fn is_of_it(&self, layer: usize, level: Vec2<usize>) -> bool {
+        layer == self.part && level == Vec2(0, 0)
+    }
+
+    /// Paints what comes of it.
+    fn finish(&mut self, work: Work<exr::error::Result<UncompressedBlock>>) -> Result<(), PictureError> {
+        let Some(block) = work.wait() else {
+            return Err(PictureError::Broken("OpenEXR".to_owned()));
+        };
+        let block = block?;
+        if self.is_of_it(block.index.layer, block.index.level) {
+            self.paint(&block);
+        }
+        Ok(())
+    }
+
     fn paint(&mut self, block: &UncompressedBlock) {
         let width = block.index.pixel_size.width();
         let offset = |at: usize| i64::try_from(at).unwrap_or(i64::MAX / 2);

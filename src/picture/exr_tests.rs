@@ -8,10 +8,10 @@ use ::exr::prelude::{
 };
 use image::RgbImage;
 
-use crate::{PictureError, shrink};
+use crate::{Helpers, PictureError, shrink};
 
 fn shrunk(bytes: &[u8]) -> Result<RgbImage, PictureError> {
-    shrink(&mut Cursor::new(bytes))
+    shrink(&mut Cursor::new(bytes), &Helpers::start(|| Ok(())).unwrap())
 }
 
 /// An OpenEXR of these channels, 40 x 30, with what `change` makes of it.

@@ -11,6 +11,8 @@
 //! TGA the whole picture is in memory, because their decoders want it so. Each has its limit, and says before it begins
 //! that a picture is too large.
 //!
+//! An OpenEXR is decompressed by threads beside the one that reads and paints ([`Helpers`]), as far as the same memory does.
+//!
 //! What is transparent becomes black, as where the Manager itself makes a JPEG of a PNG.
 
 #![warn(missing_docs)]
@@ -19,6 +21,7 @@ mod canvas;
 mod exr;
 mod film;
 mod hdr;
+mod helpers;
 mod iris;
 mod jpeg;
 mod jpeg2000;
@@ -32,6 +35,7 @@ use std::io::{self, BufRead, Read, Seek};
 use image::RgbImage;
 use image::codecs::jpeg::JpegEncoder;
 
+pub use self::helpers::Helpers;
 use self::whole::WholeFormat;
 
 /// What the Manager makes of a picture; more would be scaled down there.
@@ -59,17 +63,17 @@ pub enum PictureError {
     Io(#[from] io::Error),
 }
 
-/// Reads a picture and makes it fit [`FITS`]. Never enlarges.
+/// Reads a picture and makes it fit 1920 x 1080 pixels. Never enlarges. What takes longest is done by the helpers.
 ///
 /// # Errors
 /// See [`PictureError`].
-pub fn shrink(source: &mut dyn Source) -> Result<RgbImage, PictureError> {
+pub fn shrink(source: &mut dyn Source, helpers: &Helpers) -> Result<RgbImage, PictureError> {
     let mut head = Vec::new();
     source.take(32).read_to_end(&mut head)?;
     source.rewind()?;
     let canvas = match head.as_slice() {
         [0x89, b'P', b'N', b'G', ..] => png::read(source),
-        [0x76, 0x2f, 0x31, 0x01, ..] => exr::read(source),
+        [0x76, 0x2f, 0x31, 0x01, ..] => exr::read(source, helpers),
         [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => tiff::read(source),
         [0xff, 0x4f, 0xff, 0x51, ..] | [0, 0, 0, 12, b'j', b'P', b' ', b' ', ..] => jpeg2000::read(source),
         [b'#', b'?', ..] => hdr::read(source),

@@ -10,7 +10,7 @@ use image::{DynamicImage, ImageFormat, Rgba, RgbaImage};
 const BLENDER: [(u32, u32, [u8; 3]); 3] = [(4, 12, [188, 90, 39]), (24, 24, [0, 137, 244]), (58, 6, [255, 255, 0])];
 
 fn shrunk(bytes: &[u8]) -> Result<RgbImage, PictureError> {
-    shrink(&mut Cursor::new(bytes))
+    shrink(&mut Cursor::new(bytes), &Helpers::none())
 }
 
 fn encoded(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {

@@ -15,9 +15,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
-use nix::libc::{O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_PATH};
+use nix::libc::{self, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_PATH};
 use nix::sys::resource::{Resource, rlim_t, setrlimit};
-use picture::{PictureError, shrink, to_jpeg};
+use picture::{Helpers, PictureError, shrink, to_jpeg};
 
 use crate::departure::end_on_panic;
 use crate::files;
@@ -121,6 +121,7 @@ pub(crate) fn preview_main(args: impl IntoIterator<Item = OsString>) -> ExitCode
     let end = match PreviewRequest::parse(&args) {
         Some(request) => {
             limit_ourselves(request.limit);
+            have_one_heap();
             // A decoder that meets what it did not expect.
             end_on_panic(say);
             match make(&request, confine_to_open_files) {
@@ -155,17 +156,30 @@ fn limit_ourselves(limit: Duration) {
     }
 }
 
+/// A heap for each thread takes 64 MB of the address space, whatever is in it.
+#[expect(unsafe_code, reason = "the library has no other way to be told")]
+fn have_one_heap() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it sets a number. No other thread has been started.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+    }
+}
+
 fn say(line: &str) {
     // It may be closed.
     writeln!(io::stderr(), "{line}").ok();
 }
 
+/// Confines this thread, and the helpers: they are started by what it is given, with what each has to call first.
+type Confine = fn(fn(fn() -> io::Result<()>) -> io::Result<Helpers>) -> io::Result<Helpers>;
+
 /// Makes the small picture. `confine` is called between opening and reading: nothing can be opened after it.
-fn make(request: &PreviewRequest, confine: fn() -> io::Result<()>) -> Result<(), NoPreview> {
+fn make(request: &PreviewRequest, confine: Confine) -> Result<(), NoPreview> {
     let picture = open(&request.picture, request.not_before)?;
     let mut output = files::create_anew(&request.output)?;
-    confine().map_err(NoPreview::NotConfined)?;
-    let small = shrink(&mut BufReader::with_capacity(CHUNK, picture))?;
+    let helpers = confine(Helpers::start).map_err(NoPreview::NotConfined)?;
+    let small = shrink(&mut BufReader::with_capacity(CHUNK, picture), &helpers)?;
     let jpeg = to_jpeg(&small, QUALITY)?;
     output.write_all(&jpeg).map_err(NoPreview::NotWritten)
 }

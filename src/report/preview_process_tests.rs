@@ -20,7 +20,7 @@ fn made(path: &Path) -> Result<RgbImage, NoPreview> {
         not_before: SystemTime::UNIX_EPOCH,
         limit: Duration::from_secs(10),
     };
-    make(&request, || Ok(()))?;
+    make(&request, |start| start(|| Ok(())))?;
     let bytes = fs::read(&request.output).unwrap();
     let image = image::load_from_memory_with_format(&bytes, ImageFormat::Jpeg).unwrap();
     Ok(image.into_rgb8())
@@ -101,7 +101,7 @@ fn a_small_picture_never_goes_through_a_link() {
         not_before: SystemTime::UNIX_EPOCH,
         limit: Duration::from_secs(10),
     };
-    make(&request, || Ok(())).unwrap();
+    make(&request, |start| start(|| Ok(()))).unwrap();
     assert!(request.output.symlink_metadata().unwrap().is_file());
     assert!(!folder.path().join("elsewhere").exists());
 }

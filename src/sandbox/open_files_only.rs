@@ -48,14 +48,15 @@ const CALLS: [i64; 25] = [
     libc::SYS_exit_group,
 ];
 
-/// Holds the calling thread to what it has open, and to its memory, for ever. The limits are those of all its process.
+/// Holds the calling thread to what it has open, and to its memory, for ever. The limits are those of all its process. `helpers`
+/// starts those threads that there are to be: each is held to the same by what it is given, which it has to call first.
 ///
 /// A kernel that knows only some of it enforces that, and so does one that a service manager has told to refuse the rest: then
 /// there is a filter already. The limits hold in any case.
 ///
 /// # Errors
-/// The kernel's own, which it gives in no known circumstance.
-pub(crate) fn confine_to_open_files() -> io::Result<()> {
+/// The kernel's own, which it gives in no known circumstance; and what `helpers` says.
+pub(crate) fn confine_to_open_files<T>(helpers: impl FnOnce(fn() -> io::Result<()>) -> io::Result<T>) -> io::Result<T> {
     // This needs a descriptor for a moment.
     unless_forbidden(confine(&Confinement {
         read: Some(Paths::default()),
@@ -64,6 +65,8 @@ pub(crate) fn confine_to_open_files() -> io::Result<()> {
         network: Network::None,
         ..Confinement::default()
     }))?;
+    // They inherit that.
+    let helpers = helpers(leave_few_calls)?;
     for resource in [
         Resource::RLIMIT_NOFILE,
         Resource::RLIMIT_NPROC,
@@ -73,6 +76,11 @@ pub(crate) fn confine_to_open_files() -> io::Result<()> {
     ] {
         setrlimit(resource, 0, 0)?;
     }
+    leave_few_calls()?;
+    Ok(helpers)
+}
+
+fn leave_few_calls() -> io::Result<()> {
     filter().map_or(Ok(()), |filter| unless_forbidden(install(&filter)))
 }
 

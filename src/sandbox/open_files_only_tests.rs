@@ -5,6 +5,8 @@
 use std::fs::File;
 use std::io::{Read, Seek, Write};
 use std::process::Command;
+use std::sync::mpsc::channel;
+use std::thread;
 
 use nix::errno::Errno;
 use nix::unistd::getppid;
@@ -82,11 +84,7 @@ fn attempts() -> Vec<Call> {
     ]
 }
 
-/// Plays the process that was taken over, and never returns.
-#[expect(clippy::exit, reason = "the runner of tests is confined as well, and could not end")]
-fn taken_over(path: &str) -> ! {
-    let mut file = File::options().read(true).write(true).open(path).unwrap();
-    confine_to_open_files().unwrap();
+fn try_everything() {
     for (name, call, [a, b, c, d, e, f]) in attempts() {
         // SAFETY: each is refused, or has arguments of which nothing comes.
         let answer = unsafe { libc::syscall(call, a, b, c, d, e, f) };
@@ -94,6 +92,26 @@ fn taken_over(path: &str) -> ! {
             println!("{name}: {answer}, {}", Errno::last());
         }
     }
+}
+
+/// Plays the process that was taken over, and never returns.
+#[expect(clippy::exit, reason = "the runner of tests is confined as well, and could not end")]
+fn taken_over(path: &str) -> ! {
+    let mut file = File::options().read(true).write(true).open(path).unwrap();
+    let (go, goes) = channel::<()>();
+    let helper = confine_to_open_files(|confine| {
+        let (tell, told) = channel();
+        let helper = thread::spawn(move || {
+            tell.send(confine()).unwrap();
+            goes.recv().unwrap();
+            try_everything();
+        });
+        told.recv().unwrap()?;
+        Ok(helper)
+    });
+    try_everything();
+    go.send(()).unwrap();
+    helper.unwrap().join().unwrap();
     let mut text = String::new();
     file.read_to_string(&mut text).unwrap();
     // Memory can still be had.

@@ -25,25 +25,22 @@ fn n34_a_picture_is_read_by_a_process_that_has_let_go_of_everything_else() {
         .unwrap();
     let pid = reader.id();
     let told = |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
+    // 2: a filter (proc_pid_status(5)).
+    let is_filtered = |status: &str| status.contains("\nSeccomp:\t2\n") && status.contains("\nNoNewPrivs:\t1\n");
     let is_confined = || {
-        let status = told("status");
         assert!(
-            !status.contains("State:\tZ"),
+            !told("status").contains("State:\tZ"),
             "it has ended, and was never seen to be confined"
         );
-        let of = |name: &str| {
-            status
-                .lines()
-                .find_map(|line| line.strip_prefix(name))
-                .unwrap_or_default()
-                .trim()
-                .to_owned()
-        };
+        let threads = fs::read_dir(format!("/proc/{pid}/task"))
+            .into_iter()
+            .flatten()
+            .flatten();
+        let mut of_each = threads.map(|thread| fs::read_to_string(thread.path().join("status")).unwrap_or_default());
         let no_files = told("limits")
             .lines()
             .any(|line| line.starts_with("Max open files") && line.split_whitespace().nth(4) == Some("0"));
-        // 2: a filter (proc_pid_status(5)).
-        (of("Seccomp:") == "2" && of("NoNewPrivs:") == "1" && no_files).then_some(())
+        (no_files && of_each.all(|status| is_filtered(&status))).then_some(())
     };
     until("the process to be confined", is_confined, || told("status"));
     assert!(reader.wait().unwrap().success());

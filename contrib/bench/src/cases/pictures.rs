@@ -46,9 +46,11 @@ def write(name, format, **more):
     bpy.ops.render.render(write_still=True)
 for format in ('PNG', 'JPEG', 'BMP', 'IRIS', 'TARGA', 'TARGA_RAW', 'HDR', 'TIFF', 'CINEON', 'DPX', 'JPEG2000', 'WEBP'):
     write(format, format, color_mode='RGB')
-for codec in ('NONE', 'ZIP', 'ZIPS', 'PIZ', 'PXR24', 'RLE', 'DWAA', 'DWAB'):
-    write('OPEN_EXR half ' + codec, 'OPEN_EXR', color_mode='RGBA', color_depth='16', exr_codec=codec)
-write('OPEN_EXR float ZIP', 'OPEN_EXR', color_mode='RGBA', color_depth='32', exr_codec='ZIP')
+for format in ('PNG', 'TIFF', 'JPEG2000'):
+    write(format + ' 16 bits', format, color_mode='RGBA', color_depth='16')
+for codec in ('NONE', 'ZIP', 'ZIPS', 'PIZ', 'PXR24', 'RLE', 'B44', 'B44A', 'DWAA', 'DWAB'):
+    for name, depth in (('half', '16'), ('float', '32')):
+        write(f'OPEN_EXR {name} {codec}', 'OPEN_EXR', color_mode='RGBA', color_depth=depth, exr_codec=codec)
 write('OPEN_EXR_MULTILAYER float ZIP', 'OPEN_EXR_MULTILAYER', color_depth='32', exr_codec='ZIP')
 "#;
 /// What prints the line once it is told to.
