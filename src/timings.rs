@@ -189,7 +189,7 @@ timings! {
     /// How long a start waits for a predecessor that leaves to let go of the home; for one that stays it does not wait.
     lock_timeout = seconds(10), up to DAY, once "lock";
     /// Told to leave, to sleep or to wake: how long a call is waited for that may have changed something at the Manager.
-    leave_starting = seconds(1), up to HOUR;
+    changing_call = seconds(1), up to HOUR, once "leave_starting";
     /// Told to stop: how long all of it may take, the end of the task included. Less than the patience of any supervisor
     /// (systemd's default is 90 s, ours in `packaging` and `contrib` are 30 s).
     leave = seconds(20), up to DAY;

@@ -50,17 +50,17 @@ impl<M: Manager> Worker<'_, M> {
         if !exiting.at_once {
             exiting.allow(LET_GO, self.context.tools.let_go(), interrupts).await;
         }
-        let limit = longest_close(&timings).min(left().saturating_sub(timings.leave_starting));
+        let limit = longest_close(&timings).min(left().saturating_sub(timings.changing_call));
         let closed = timeout(limit.max(timings.push_leave), self.context.hints.stop_listening());
         exiting.see_through(closed, interrupts).await;
         // Also when no answer to a sign-on has reached us: it may have reached the Manager.
         if self.context.home.signed_on() {
             let patient = signed_on && !exiting.at_once;
             let limit = match patient {
-                true => timings.leave_sign_off.min(left().max(timings.leave_starting)),
-                false => timings.leave_starting,
+                true => timings.leave_sign_off.min(left().max(timings.changing_call)),
+                false => timings.changing_call,
             };
-            let backoff = Backoff::new(timings.backoff_min, timings.leave_starting);
+            let backoff = Backoff::new(timings.backoff_min, timings.changing_call);
             let signing_off = sign_off(&self.session, backoff, patient.then_some(limit / TRIES));
             exiting.allow(limit, signing_off, interrupts).await;
             if self.context.home.signed_on() {

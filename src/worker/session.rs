@@ -120,7 +120,7 @@ impl<'a, M: Manager> Session<'a, M> {
             manager,
             home,
             introduction,
-            changing: ChangingCall::new(timings.leave_starting),
+            changing: ChangingCall::new(timings.changing_call),
             denials: Denials::default(),
             register: false,
             timings: timings.clone(),

@@ -68,7 +68,7 @@ impl<M: Manager> Worker<'_, M> {
             let answer = match interrupts.run(&here, request.as_mut()).await {
                 Ok(answer) => answer,
                 Err(next) => {
-                    let limit = self.context.timings.leave_starting;
+                    let limit = self.context.timings.changing_call;
                     let kept = timeout(limit, async {
                         if let Ok(registered) = request.await {
                             self.session.keep(registered, &registration).await.ok();

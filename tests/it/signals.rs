@@ -87,7 +87,7 @@ fn e3_a_third_term_exits_at_once_and_nothing_of_the_task_survives() {
     node.set("grace", "10m")
         .set("leave_flush", "10m")
         .set("leave_sign_off", "10m")
-        .set("leave_starting", "10m");
+        .set("changing_call", "10m");
     node.start();
     let task = farm.running("trap 'echo ignored' TERM; setsid sleep 1000 & echo running; while :; do sleep 0.02; done");
     farm.fault(Fault {
