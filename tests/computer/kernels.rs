@@ -2,6 +2,9 @@
 
 //! The sandbox on kernels that are older than what it can ask for: they are real here, and answer for themselves.
 
+use std::io::Cursor;
+
+use image::{ImageFormat, Rgb, RgbImage};
 use serde_json::json;
 use standin_manager::{CommandSpec, Endpoint, WorkerStatus};
 
@@ -143,15 +146,12 @@ fn tries(station: &mut Station, told: &Told<'_>) {
 
 /// The process that reads pictures does its work, and what it may not do is not needed.
 fn makes_a_picture(station: &mut Station) {
-    let mut picture = Vec::new();
-    let mut encoder = png::Encoder::new(&mut picture, 16, 16);
-    encoder.set_color(png::ColorType::Rgb);
-    encoder
-        .write_header()
-        .unwrap()
-        .write_image_data(&[0x80; 16 * 16 * 3])
+    let mut picture = Cursor::new(Vec::new());
+    RgbImage::from_pixel(16, 16, Rgb([0x80; 3]))
+        .write_to(&mut picture, ImageFormat::Png)
         .unwrap();
-    let octal: String = picture.iter().map(|byte| format!("\\{byte:03o}")).collect();
+    let bytes = picture.into_inner();
+    let octal: String = bytes.iter().map(|byte| format!("\\{byte:03o}")).collect();
     let script = format!("printf '{octal}' > /disk/shared/x.png; echo \"Saved: '/disk/shared/x.png'\"; sleep 1000");
     let parameters = json!({ "exe": "sh", "exeArgs": "", "blendfile": "", "args": ["-c", script] });
     let task = station.farm.task(&[CommandSpec::new("blender-render", parameters)]);
