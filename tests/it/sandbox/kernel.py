@@ -52,6 +52,7 @@ if listener == -1:
 
 if version > 0:
     os.set_inheritable(listener, False)
+    served = os.pidfd_open(os.getpid())
     # The supervisor is nobody's child of those whom it answers.
     if os.fork() == 0:
         if os.fork() != 0:
@@ -59,7 +60,9 @@ if version > 0:
         os.setsid()
         poll = select.poll()
         poll.register(listener, select.POLLIN)
-        while not poll.poll()[0][1] & select.POLLHUP:
+        # It is below the filter itself, which therefore is never without a user: the end of the program is its own.
+        poll.register(served, select.POLLIN)
+        while all(ready != served for ready, _ in poll.poll()):
             asked = bytearray(80)
             try:
                 fcntl.ioctl(listener, RECEIVE, asked)
