@@ -275,11 +275,12 @@ fn b6_a_worker_that_panics_takes_its_tree_along_and_the_task_is_requeued_at_once
 fn b6_a_panic_in_a_thread_beside_the_event_loop_ends_the_worker_too() {
     let farm = Farm::new();
     let mut node = farm.node("node");
-    let folder = farm.folder.path();
+    let folder = farm.folder.path().join("textures");
+    fs::create_dir(&folder).unwrap();
     node.config.top.push(format!("[node]\nreadable = [{folder:?}]"));
     farm.start(&mut node);
     // A thread looks into the folder before each task, and the standard library has no answer to this.
-    let Some(strace) = Strace::attach(&node, node.pid(), "close:error=EIO", false) else {
+    let Some(strace) = Strace::attach_for(&folder, &node, node.pid(), "close:error=EIO") else {
         return;
     };
     let task = farm.script("true");

@@ -3,7 +3,7 @@
 //! What tests of life and death need of a machine: other users, control groups, and a hand on system calls.
 //! Each says aloud when a machine does not have it.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -215,6 +215,15 @@ impl Strace {
     /// `None` where it cannot be had. `inject` as `strace` takes it, e.g. `setsid:signal=KILL:when=1`. It is in force
     /// when this returns, in each thread. With `follow` what the process starts is traced too.
     pub fn attach(node: &Node, pid: i32, inject: &str, follow: bool) -> Option<Self> {
+        Self::attach_with(&[], node, pid, inject, follow)
+    }
+
+    /// The same in the threads of a process, for calls on this file alone, also by its descriptor.
+    pub fn attach_for(file: &Path, node: &Node, pid: i32, inject: &str) -> Option<Self> {
+        Self::attach_with(&["-P".as_ref(), file.as_os_str()], node, pid, inject, false)
+    }
+
+    fn attach_with(words: &[&OsStr], node: &Node, pid: i32, inject: &str, follow: bool) -> Option<Self> {
         if missing("strace") {
             return None;
         }
@@ -225,6 +234,7 @@ impl Strace {
         let mut command = Command::new("strace");
         command
             .args(follow.then_some("-f"))
+            .args(words)
             .arg("-o")
             .arg(&output)
             .arg(format!("--trace={calls}"))
