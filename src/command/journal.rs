@@ -297,6 +297,8 @@ fn booted() -> SystemTime {
 
 #[cfg(test)]
 mod tests {
+    use tokio::task::yield_now;
+
     use super::*;
 
     fn head() -> JournalHeader {
@@ -370,6 +372,10 @@ mod tests {
         let first = read_cut_off_runs(home.path()).remove(0);
         assert_eq!((first.is_new, first.is_old, first.not_after), (true, false, None));
         journal.keep();
+        // By a thread.
+        while fs::read_to_string(journal.path()).unwrap().lines().count() < 3 {
+            yield_now().await;
+        }
         let again = read_cut_off_runs(home.path()).remove(0);
         let end = again.not_after.unwrap();
         let clocks = Duration::from_secs(CLOCKS);
