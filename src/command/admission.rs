@@ -5,16 +5,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use memchr::memmem;
-
 use super::context::CommandContext;
 use crate::blocking::run_blocking_within;
 use crate::chain::chain;
 use crate::outcome::{Incomplete, RequeueReason};
-use crate::sandbox::{Confinement, NotAdmitted};
+use crate::sandbox::{Confinement, NotAdmitted, Sandbox};
 
-/// What a program says of a call that was refused: the words of the C library for EACCES, as most pass them on.
-const DENIED: &[u8] = b"ermission denied";
 /// How long the programs that the operator named may take to be looked at.
 const LOOK: Duration = Duration::from_secs(30);
 
@@ -52,16 +48,38 @@ pub(super) async fn admit(
 }
 
 /// Whether a program has said that it was refused something: many go on then, and end well.
-#[derive(Debug, Default)]
-pub(super) struct DeniedWatch(bool);
+#[derive(Debug)]
+pub(super) struct DeniedWatch {
+    sandbox: Option<Sandbox>,
+    was_seen: bool,
+}
 
 impl DeniedWatch {
+    pub(super) fn new(context: &CommandContext<'_>) -> Self {
+        Self {
+            sandbox: context.tools.sandbox.clone(),
+            was_seen: false,
+        }
+    }
+
     pub(super) fn look(&mut self, line: &[u8]) {
-        self.0 = self.0 || memmem::find(line, DENIED).is_some();
+        self.was_seen = self.was_seen || self.sandbox.as_ref().is_some_and(|sandbox| sandbox.is_refusal(line));
     }
 
     pub(super) fn was_seen(&self) -> bool {
-        self.0
+        self.was_seen
+    }
+
+    /// Says so where people see why a task has failed; its log has the rules.
+    pub(super) fn explain(&self, why: Incomplete) -> Incomplete {
+        match why {
+            Incomplete::Failed(ref text) if self.was_seen => {
+                Incomplete::Failed(format!("{text}; perhaps the sandbox of this node refused something"))
+            }
+            Incomplete::Failed(_) | Incomplete::SuspectNode(_) | Incomplete::Aborted(_) | Incomplete::Requeued(_) => {
+                why
+            }
+        }
     }
 }
 

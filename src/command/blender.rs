@@ -116,7 +116,7 @@ impl BlenderRender {
         };
         let program = run_blocking_within(sleep(LOOK), find).await??;
         // Why it may not be run is said when that is tried without one that is kept.
-        let cold = self.program(context).admitted(false, context).await.ok()?;
+        let cold = self.program(context).admitted(context).await.ok()?;
         let files = (program, self.blendfile.clone().into());
         warm.task(&environment.job, eligible, &cold, files).await
     }

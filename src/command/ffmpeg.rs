@@ -84,7 +84,7 @@ async fn try_version(path: &str, context: &mut CommandContext<'_>) -> Result<Res
         vec!["-version".to_owned()],
         context.tools.kill_sequence.clone(),
     );
-    let spec = match program.admitted(false, context).await {
+    let spec = match program.admitted(context).await {
         Err(Incomplete::Failed(why)) => return Ok(Err(why)),
         admitted => admitted?,
     };

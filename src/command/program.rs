@@ -27,8 +27,8 @@ use crate::abort::Abort;
 use crate::blocking::run_blocking_within;
 use crate::outcome::{Incomplete, Outcome, RequeueReason, names};
 use crate::process::{
-    Exit, Finished, HandedRun, KillSequence, OpenFile, OutputLine, ProcessEvent, ProcessSpec, RunEnd, StartError,
-    Stray, Strays, Usage,
+    Exit, Finished, HandedRun, KillSequence, OpenFile, OutputLine, ProcessEvent, ProcessSpec, ReadyGuard, RunEnd,
+    StartError, Stray, Strays, Usage,
 };
 use crate::progress::and_paused;
 use crate::report::{TaskLog, size};
@@ -72,6 +72,14 @@ pub(super) struct CommandProgram {
     pub(super) kill_sequence: KillSequence,
 }
 
+/// What there is of a run before it is attended to.
+enum Begun {
+    /// A guard, which has not been told yet.
+    Now(ReadyGuard),
+    /// All of it: it goes on.
+    Before(HandedRun),
+}
+
 impl CommandProgram {
     pub(super) fn new(command: &'static str, exe: &str, args: Vec<String>, kill_sequence: KillSequence) -> Self {
         Self {
@@ -93,16 +101,20 @@ impl CommandProgram {
         context: &mut CommandContext<'_>,
         on_line: LineHandler<'_>,
     ) -> Result<ProgramOutcome, HandedRun> {
-        let spec = match self.admitted(handed.is_some(), context).await {
-            Ok(spec) => spec,
+        let begun = match handed {
+            Some(handed) => Ok((self.spec(context), Begun::Before(handed))),
+            None => self.admitted_with_guard(context).await,
+        };
+        let (spec, begun) = match begun {
+            Ok(begun) => begun,
             Err(why) => return Ok(ProgramOutcome::not_begun(why)),
         };
-        let mut denied = DeniedWatch::default();
+        let mut denied = DeniedWatch::new(context);
         let mut watched = |line: OutputLine<'_>, log: &mut dyn TaskLog| {
             denied.look(line.bytes);
             on_line(line, log);
         };
-        let ended = match self.run_or_go_on(&spec, handed, context, &mut watched).await {
+        let ended = match self.run_or_go_on(&spec, begun, context, &mut watched).await {
             Ok(RunEnd::HandedOver(run)) => return Err(run),
             Ok(RunEnd::Finished(finished)) => Ok(finished),
             Err(error) => Err(error),
@@ -119,7 +131,7 @@ impl CommandProgram {
                 context.log.ended(&self.exe, &finished);
                 let writing = std::mem::take(&mut finished.writing);
                 ProgramOutcome {
-                    outcome: conclude(finished, context.tools.crash),
+                    outcome: conclude(finished, context.tools.crash).map_err(|why| denied.explain(why)),
                     writing,
                 }
             }
@@ -127,33 +139,48 @@ impl CommandProgram {
         })
     }
 
-    /// What is to be run, held to what it may do. One that goes on is already.
-    pub(super) async fn admitted(
-        &self,
-        goes_on: bool,
-        context: &CommandContext<'_>,
-    ) -> Result<ProcessSpec, Incomplete> {
-        let spec = self.spec(context);
-        if goes_on {
-            return Ok(spec);
-        }
+    /// What is to be run, held to what it may do.
+    pub(super) async fn admitted(&self, context: &CommandContext<'_>) -> Result<ProcessSpec, Incomplete> {
         let confinement = admit(self.command, &self.exe, context).await?;
-        Ok(ProcessSpec { confinement, ..spec })
+        Ok(ProcessSpec {
+            confinement,
+            ..self.spec(context)
+        })
+    }
+
+    /// The same, and a guard for it, which starts meanwhile.
+    async fn admitted_with_guard(&self, context: &CommandContext<'_>) -> Result<(ProcessSpec, Begun), Incomplete> {
+        let launcher = &context.tools.launcher;
+        let spec = self.spec(context);
+        let (admitted, guard) = tokio::join!(biased; self.admitted(context), async { launcher.ready(&spec) });
+        match (admitted, guard) {
+            (Ok(spec), Ok(guard)) => Ok((spec, Begun::Now(guard))),
+            (Ok(_), Err(error)) => Err(self.not_started(StartError::Guard(error), context.abort).await),
+            (Err(why), guard) => {
+                if let Ok(guard) = guard {
+                    launcher.dismiss(guard).await;
+                }
+                Err(why)
+            }
+        }
     }
 
     async fn run_or_go_on(
         &self,
         spec: &ProcessSpec,
-        handed: Option<HandedRun>,
+        begun: Begun,
         context: &mut CommandContext<'_>,
         on_line: LineHandler<'_>,
     ) -> Result<RunEnd, StartError> {
-        if handed.is_none() {
-            announce(spec, context);
-        }
+        let mut pid = match &begun {
+            Begun::Now(_) => {
+                announce(spec, context);
+                0
+            }
+            Begun::Before(handed) => handed.pid(),
+        };
         let CommandContext { tools, abort, log, .. } = context;
         let note = log.end_note(&self.exe, context.is_last);
-        let mut pid = handed.as_ref().map_or(0, HandedRun::pid);
         let mut on_event = |heard: ProcessEvent<'_>| match heard {
             ProcessEvent::Started { pid: started } => {
                 pid = started;
@@ -166,9 +193,14 @@ impl CommandProgram {
             ProcessEvent::LeftRunning(strays) => log.line(&left_running(strays)),
             ProcessEvent::NotFrozen(strays) => log.line(&not_frozen(strays)),
         };
-        match handed {
-            Some(handed) => tools.launcher.take_over(handed, abort, &mut on_event).await,
-            None => tools.launcher.run_noted(spec, note, abort, &mut on_event).await,
+        match begun {
+            Begun::Before(handed) => tools.launcher.take_over(handed, abort, &mut on_event).await,
+            Begun::Now(guard) => {
+                tools
+                    .launcher
+                    .run_noted(guard, (spec, note), abort, &mut on_event)
+                    .await
+            }
         }
     }
 

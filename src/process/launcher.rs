@@ -20,7 +20,6 @@ use nix::sys::prctl::set_child_subreaper;
 use nix::sys::signal::{SigHandler, Signal, signal};
 
 use super::cgroup::DelegatedGroup;
-use super::channel;
 use super::children::{Children, SharedChildren};
 use super::end_note::EndNote;
 use super::finished::{Finished, ProcessEvent};
@@ -80,6 +79,13 @@ pub(crate) enum RunEnd {
     Finished(Finished),
     /// It runs, and whoever has this can go on.
     HandedOver(HandedRun),
+}
+
+/// A guard that waits to be told what to run.
+#[derive(Debug)]
+pub(crate) struct ReadyGuard {
+    link: GuardLink,
+    output: OutputReader,
 }
 
 /// How programs are started on this node. One for the whole worker; clones are the same launcher.
@@ -174,12 +180,47 @@ impl Launcher {
         abort: &mut Abort,
         on_event: &mut dyn FnMut(ProcessEvent<'_>),
     ) -> Result<Finished, StartError> {
-        let mut run = self.start(spec, None, abort)?;
-        let finished = run.0.run(&run.1, abort, on_event).await?;
+        let guard = self.ready(spec).map_err(StartError::Guard)?;
+        let mut run = self.begin(guard, (spec, None), None, abort).await?;
+        let finished = run.run(abort, on_event).await?;
         Ok(self.with_escaped(finished))
     }
 
-    /// Runs a program as [`run`](Self::run) does. With a `note`, its guard waits from the program's end until
+    /// Starts a guard for a program, of which its name and its label are known by now. One that comes to nothing is to be
+    /// [`dismissed`](Self::dismiss). Nothing is awaited between the spawn and the adoption, so the reaper cannot come first.
+    ///
+    /// # Errors
+    /// The kernel's own: there are no more processes, descriptors or memory to be had.
+    pub(crate) fn ready(&self, spec: &ProcessSpec) -> io::Result<ReadyGuard> {
+        let (socket, theirs) = UnixStream::pair()?;
+        socket.set_nonblocking(true)?;
+        let (output, writer) = io::pipe()?;
+        // With a larger pipe the program waits for us less often; it is no loss where that is refused.
+        fcntl(output.as_fd(), FcntlArg::F_SETPIPE_SZ(PIPE_SIZE)).ok();
+        #[expect(clippy::disallowed_methods, reason = "this is the one place that starts a process")]
+        let mut command = Command::new(&self.0.options.guard);
+        command.arg0(guard_title(spec)).arg(GUARD_ROLE);
+        for name in NOT_FOR_PROGRAMS {
+            command.env_remove(name);
+        }
+        command.env(MARK, &self.0.options.mark);
+        command
+            .stdin(OwnedFd::from(theirs))
+            .stdout(writer)
+            .stderr(Stdio::inherit());
+        let pid = command.spawn()?.id().cast_signed();
+        let end = self.0.children.borrow_mut().adopt(pid);
+        let link = GuardLink::new(pid, Rc::clone(&self.0.children), socket, end)?;
+        let output = OutputReader::new(output.into(), self.0.options.timings.progress)?;
+        Ok(ReadyGuard { link, output })
+    }
+
+    /// Has a guard leave that is not needed, and waits for it: it would count as a survivor.
+    pub(crate) async fn dismiss(&self, guard: ReadyGuard) {
+        guard.link.dismiss(self.0.options.timings.guard_silence).await;
+    }
+
+    /// Has a guard run its program, as [`run`](Self::run) does. With a `note`, it waits from the program's end until
     /// [`release`](Self::release), and notes how that was should this process be killed meanwhile. A wish to hand the task
     /// over ends this, while the program goes on.
     ///
@@ -187,13 +228,12 @@ impl Launcher {
     /// As [`run`](Self::run).
     pub(crate) async fn run_noted(
         &self,
-        spec: &ProcessSpec,
-        note: Option<EndNote>,
+        guard: ReadyGuard,
+        (spec, note): (&ProcessSpec, Option<EndNote>),
         abort: &mut Abort,
         on_event: &mut dyn FnMut(ProcessEvent<'_>),
     ) -> Result<RunEnd, StartError> {
-        let (mut run, request) = self.start(spec, note.as_ref(), abort)?;
-        run.begin(&request, abort).await?;
+        let run = self.begin(guard, (spec, note.as_ref()), None, abort).await?;
         self.see_through(run, abort, on_event).await
     }
 
@@ -211,19 +251,31 @@ impl Launcher {
         self.see_through(run.map_err(StartError::Guard)?, abort, on_event).await
     }
 
-    fn start(
+    /// Tells a guard what to run. It leaves where that cannot be said.
+    async fn begin(
         &self,
-        spec: &ProcessSpec,
-        note: Option<&EndNote>,
-        abort: &Abort,
-    ) -> Result<(ProcessRun, Vec<u8>), StartError> {
-        let request = encode_request(spec, &self.0.spawn_options, note)?;
-        if let Some(reason) = abort.reason() {
-            return Err(StartError::Aborted(reason));
-        }
-        let (guard, output) = self.start_guard(spec, None).map_err(StartError::Guard)?;
+        guard: ReadyGuard,
+        (spec, note): (&ProcessSpec, Option<&EndNote>),
+        channel: Option<BorrowedFd<'_>>,
+        abort: &mut Abort,
+    ) -> Result<ProcessRun, StartError> {
+        let is_wanted = abort.reason().map_or(Ok(()), |reason| Err(StartError::Aborted(reason)));
+        let request = encode_request(spec, &self.0.spawn_options, note).and_then(|request| is_wanted.map(|()| request));
+        let request = match request {
+            Ok(request) => request,
+            Err(error) => {
+                self.dismiss(guard).await;
+                return Err(error);
+            }
+        };
+        let around = spec.confinement.as_ref().and_then(|allowed| allowed.around.as_ref());
+        let ReadyGuard { link, output } = guard;
+        link.send_descriptors(channel, around.map(Around::ruleset))
+            .map_err(StartError::Guard)?;
         let limits = RunLimits::new(&self.0.options.timings, spec.kill_sequence.length());
-        Ok((ProcessRun::new(guard, output, note.is_some(), limits), request))
+        let mut run = ProcessRun::new(link, output, note.is_some(), limits);
+        run.begin(&request, abort).await?;
+        Ok(run)
     }
 
     async fn see_through(
@@ -266,12 +318,8 @@ impl Launcher {
         channel: BorrowedFd<'_>,
         abort: &mut Abort,
     ) -> Result<ProcessRun, StartError> {
-        let request = encode_request(spec, &self.0.spawn_options, None)?;
-        let (guard, output) = self.start_guard(spec, Some(channel)).map_err(StartError::Guard)?;
-        let limits = RunLimits::new(&self.0.options.timings, spec.kill_sequence.length());
-        let mut run = ProcessRun::new(guard, output, false, limits);
-        run.begin(&request, abort).await?;
-        Ok(run)
+        let guard = self.ready(spec).map_err(StartError::Guard)?;
+        self.begin(guard, (spec, None), Some(channel), abort).await
     }
 
     /// Lets go of the guards that wait: how their programs ended is on disk, or of no interest any more.
@@ -304,40 +352,6 @@ impl Launcher {
     /// means: fit for a new task. Programs whose [`Launcher::run`] goes on do not count.
     pub(crate) fn survivors(&self) -> Vec<Stray> {
         self.0.children.borrow().survivors()
-    }
-
-    /// Starts a guard. Nothing is awaited between the spawn and the adoption, so the reaper cannot come first.
-    fn start_guard(
-        &self,
-        spec: &ProcessSpec,
-        channel: Option<BorrowedFd<'_>>,
-    ) -> io::Result<(GuardLink, OutputReader)> {
-        let (socket, theirs) = UnixStream::pair()?;
-        let around = spec
-            .confinement
-            .as_ref()
-            .and_then(|confinement| confinement.around.as_ref());
-        channel::send(&socket, channel, around.map(Around::ruleset))?;
-        socket.set_nonblocking(true)?;
-        let (output, writer) = io::pipe()?;
-        // With a larger pipe the program waits for us less often; it is no loss where that is refused.
-        fcntl(output.as_fd(), FcntlArg::F_SETPIPE_SZ(PIPE_SIZE)).ok();
-        #[expect(clippy::disallowed_methods, reason = "this is the one place that starts a process")]
-        let mut command = Command::new(&self.0.options.guard);
-        command.arg0(guard_title(spec)).arg(GUARD_ROLE);
-        for name in NOT_FOR_PROGRAMS {
-            command.env_remove(name);
-        }
-        command.env(MARK, &self.0.options.mark);
-        command
-            .stdin(OwnedFd::from(theirs))
-            .stdout(writer)
-            .stderr(Stdio::inherit());
-        let pid = command.spawn()?.id().cast_signed();
-        let end = self.0.children.borrow_mut().adopt(pid);
-        let guard = GuardLink::new(pid, Rc::clone(&self.0.children), socket, end)?;
-        let output = OutputReader::new(output.into(), self.0.options.timings.progress)?;
-        Ok((guard, output))
     }
 }
 

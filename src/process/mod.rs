@@ -52,7 +52,7 @@ pub(crate) use finished::{Exit, Finished, ProcessEvent, Usage};
 pub(crate) use guard::{GUARD_ROLE, guard_main};
 pub(crate) use kept_program::{Attended, KeptProgram};
 pub(crate) use kill_sequence::KillSequence;
-pub(crate) use launcher::{Launcher, LauncherOptions, RunEnd};
+pub(crate) use launcher::{Launcher, LauncherOptions, ReadyGuard, RunEnd};
 pub(crate) use line_splitter::OutputLine;
 pub(crate) use open_files::OpenFile;
 pub(crate) use predecessors::{is_below_us, is_stopped, marked};

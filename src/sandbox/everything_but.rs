@@ -32,12 +32,18 @@ use crate::clock;
 
 /// Where devices are: what is on a disk can be read past all folders there, and what is typed, and what a console shows.
 const DEVICES: &str = "/dev";
+/// What begins with these, beside all disks, is closed: memory, the kernel's log, consoles and screens, keyboards and what can
+/// type in their place, commands to disks and to the machine, cameras and microphones.
+const CLOSED: [&str; 27] = [
+    "bsg", "bus", "console", "cpu", "dax", "fb", "hidraw", "input", "ipmi", "kmem", "kmsg", "mapper", "media", "mem",
+    "mtd", "nvme", "port", "raw", "sg", "snd", "tpm", "tty", "uhid", "uinput", "vcs", "video", "watchdog",
+];
+/// The terminal of whoever opens it.
+const OWN_TERMINAL: &str = "tty";
 /// What is mounted where, for this process. Who polls it is told of changes (proc_pid_mounts(5)).
 const MOUNTS: &str = "/proc/self/mountinfo";
 /// The times of files are as coarse as this, and finer on most.
 const TICK: Duration = Duration::from_millis(100);
-/// Keyboards, mice and the like.
-const INPUT: &str = "input";
 
 /// What may be read and written around hidden files, as far as the kernel is to see to it. Clones are the same one.
 #[derive(Debug, Clone)]
@@ -222,16 +228,12 @@ fn reach() -> BitFlags<AccessFs> {
     AccessFs::from_write(NEWEST) | AccessFs::ReadFile
 }
 
-/// Whether an entry of `/dev` says nothing of what is on disks, typed, or shown.
+/// Whether an entry of `/dev` is neither a disk nor [`CLOSED`].
 fn is_open_device(entry: &DirEntry) -> bool {
     let is_block = entry.file_type().is_ok_and(|kind| kind.is_block_device());
     let name = entry.file_name();
-    let is_console = |start: &str| {
-        let rest = name.as_bytes().strip_prefix(start.as_bytes());
-        rest.is_some_and(|rest| rest.iter().all(u8::is_ascii_alphanumeric))
-    };
-    let own_terminal = name == OsStr::new("tty");
-    !is_block && name != OsStr::new(INPUT) && (own_terminal || !(is_console("tty") || is_console("vcs")))
+    let is_closed = CLOSED.iter().any(|start| name.as_bytes().starts_with(start.as_bytes()));
+    !is_block && (name == OsStr::new(OWN_TERMINAL) || !is_closed)
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ mod open_files_only;
 mod policy;
 mod presets;
 mod programs;
+mod refusals;
 mod rules;
 mod system_calls;
 

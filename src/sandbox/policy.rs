@@ -14,6 +14,7 @@ use super::everything_but::LastAround;
 use super::held::HeldTo;
 use super::presets::{ALWAYS_READ, ALWAYS_WRITTEN, PresetFiles};
 use super::programs::{behind, resolve, with_interpreters};
+use super::refusals::Refusals;
 use super::rules::{Network, SandboxRules};
 
 /// Files of the worker's own, and where others are.
@@ -46,6 +47,7 @@ struct Policy {
     rules: SandboxRules,
     own: OwnFiles,
     last: LastAround,
+    refusals: Refusals,
 }
 
 /// Why a program is not started.
@@ -71,6 +73,7 @@ impl Sandbox {
             rules: rules.clone(),
             own,
             last: LastAround::default(),
+            refusals: Refusals::of_environment(),
         };
         (!rules.are_none()).then(|| Self(Arc::new(policy())))
     }
@@ -155,6 +158,11 @@ impl Sandbox {
             sandbox: self.clone(),
             tmpdir: tmpdir.map(Path::to_owned),
         }
+    }
+
+    /// Whether a line of a program's output tells of something that was refused.
+    pub(crate) fn is_refusal(&self, line: &[u8]) -> bool {
+        self.0.refusals.are_in(line)
     }
 
     /// For the log of a task whose program or work was perhaps refused something.

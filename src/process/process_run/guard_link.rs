@@ -3,7 +3,7 @@
 //! A guard, seen from the worker: the socket to it, and what is known of its life.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::chain::chain;
+use crate::process::channel;
 use crate::process::children::{GuardEnd, SharedChildren};
 use crate::process::guard_name::GUARD;
 use crate::process::messages::{GuardCommand, GuardMessage, MessageBuffer};
@@ -78,6 +79,22 @@ impl GuardLink {
 
     pub(in crate::process) fn pid(&self) -> i32 {
         self.pid
+    }
+
+    /// Sends what goes before the request.
+    ///
+    /// # Errors
+    /// The kernel's own: there are too many descriptors under way.
+    pub(in crate::process) fn send_descriptors(
+        &self,
+        channel: Option<BorrowedFd<'_>>,
+        ruleset: Option<BorrowedFd<'_>>,
+    ) -> io::Result<()> {
+        match channel::send(&self.socket, channel, ruleset) {
+            // As for the request.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            other => other,
+        }
     }
 
     /// Sends the request for a program. A guard that cannot be told has died, and its end is the next event.
@@ -179,9 +196,19 @@ impl GuardLink {
         }
     }
 
+    /// Lets go of a guard that was told nothing, and sees it leave within `limit`.
+    pub(in crate::process) async fn dismiss(mut self, limit: Duration) {
+        self.socket.shutdown().await.ok();
+        self.leave(limit).await;
+    }
+
     /// Lets go of a guard that waits for it, and sees it leave within `limit`.
     pub(super) async fn release(mut self, limit: Duration) {
         self.socket.write_all(&[GuardCommand::Release.byte()]).await.ok();
+        self.leave(limit).await;
+    }
+
+    async fn leave(&mut self, limit: Duration) {
         if timeout(limit, &mut self.end).await.is_err() {
             self.children.borrow_mut().give_up(self.pid);
         }

@@ -122,17 +122,15 @@ impl ProcessRun {
         }
     }
 
-    /// See [`Launcher::run_noted`](super::Launcher::run_noted). `request` is the frame that tells the guard what to run.
+    /// Sees a run that has begun through to its end: see [`Launcher::run`](super::Launcher::run).
     ///
     /// # Errors
     /// When the program could not be started.
     pub(super) async fn run(
         &mut self,
-        request: &[u8],
         abort: &mut Abort,
         on_event: &mut dyn FnMut(ProcessEvent<'_>),
     ) -> Result<Finished, StartError> {
-        self.begin(request, abort).await?;
         match self.run_beside(pending::<Infallible>(), abort, on_event).await {
             Some(never) => match never {},
             None => self.conclude(abort).await,
@@ -160,7 +158,7 @@ impl ProcessRun {
         self.conclude(abort).await.map(RunPause::Over)
     }
 
-    /// Tells the guard what to run.
+    /// Tells the guard what to run: `request` is the frame that says it.
     ///
     /// # Errors
     /// When it is not to be run any more.

@@ -4,6 +4,7 @@
 //! goes on.
 
 use std::net::TcpListener;
+use std::process::Command;
 
 use serde_json::json;
 use standin_manager::CommandSpec;
@@ -14,6 +15,8 @@ use test_needs::missing;
 
 /// The system's own: those of a user may be closed to others.
 const PYTHON: &str = "/usr/bin/python3";
+/// The words of the C library.
+const GERMAN: &str = "/usr/share/locale/de/LC_MESSAGES/libc.mo";
 const RULES: [&str; 2] = ["write = [\"SHARED\"]", "presets = [\"blender\"]"];
 
 /// The command line of an attempt.
@@ -32,17 +35,15 @@ fn refused_by(rules: &[&str], name: &str) {
     }
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
-    for user in User::all() {
-        let Some(bed) = Bed::new(*user, rules) else { return };
-        let task = bed.farm.task(&[attempt(&bed, name, port)]);
+    Bed::each(rules, |bed, user| {
+        let task = bed.farm.task(&[attempt(bed, name, port)]);
         bed.farm.completed(&task);
         let log = bed.farm.log(&task);
         assert!(log.contains(&format!("> {name}: refused, ")), "{user:?}: {log}");
         bed.nothing_has_changed();
         // The worker takes the next one, and stops as ever.
         bed.completed(bash("true"));
-        bed.node.finish();
-    }
+    });
 }
 
 macro_rules! refused {
@@ -147,8 +148,7 @@ fn n4_what_is_allowed_goes_on_working() {
     if no_landlock() {
         return;
     }
-    for user in User::all() {
-        let Some(bed) = Bed::new(*user, &RULES) else { return };
+    Bed::each(&RULES, |bed, user| {
         let shared = bed.at("shared").display().to_string();
         let script = format!(
             "set -e; cd {shared}; mkdir a b; echo x > a/x; mv a/x b/x; ln b/x a/y; ln -s y a/z; mkfifo p; echo > /dev/null; \
@@ -157,8 +157,7 @@ fn n4_what_is_allowed_goes_on_working() {
         );
         let log = bed.completed(bash(&script));
         assert!(log.contains("> all of it"), "{user:?}: {log}");
-        bed.node.finish();
-    }
+    });
 }
 
 #[test]
@@ -175,7 +174,10 @@ fn n4_a_write_that_was_refused_is_told_with_the_rule() {
     );
     let script = format!("echo > {}", bed.at("outside/new").display());
     let (activity, log) = bed.failed(bash(&script));
-    assert!(activity.contains("code 1"), "{activity}");
+    assert!(
+        activity.contains("code 1; perhaps the sandbox of this node refused something"),
+        "{activity}"
+    );
     assert!(
         log.contains("this ran in the sandbox of this node") && log.contains(&rule),
         "{log}"
@@ -183,6 +185,31 @@ fn n4_a_write_that_was_refused_is_told_with_the_rule() {
     // Also where the program goes on, and not where it was not refused anything.
     let log = bed.completed(bash(&format!("({script}); true")));
     assert!(log.contains(&rule), "{log}");
+    assert!(!bed.completed(bash("true")).contains("sandbox"));
+    bed.node.finish();
+}
+
+#[test]
+fn n4_a_refusal_in_the_language_of_the_node_is_told_with_the_rule() {
+    if no_landlock()
+        | ["localedef", "/usr/share/i18n/locales/de_DE", GERMAN]
+            .map(missing)
+            .contains(&true)
+    {
+        return;
+    }
+    let locales = tempfile::tempdir().unwrap();
+    let made = Command::new("localedef")
+        .args(["-i", "de_DE", "-f", "UTF-8"])
+        .arg(locales.path().join("de_DE.UTF-8"))
+        .status();
+    assert!(made.unwrap().success());
+    let place = format!("LOCPATH={}", locales.path().display());
+    let bed = Bed::through(&["env", "-u", "LANGUAGE", "LC_ALL=de_DE.UTF-8", &place], &RULES);
+    bed.farm.awake();
+    let log = bed.completed(bash(&format!("(echo > {}); true", bed.at("outside/new").display())));
+    assert!(log.contains(": Keine Berechtigung"), "{log}");
+    assert!(log.contains("this ran in the sandbox of this node"), "{log}");
     assert!(!bed.completed(bash("true")).contains("sandbox"));
     bed.node.finish();
 }

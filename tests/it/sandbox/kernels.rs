@@ -8,7 +8,7 @@ use serde_json::json;
 use standin_manager::WorkerStatus;
 
 use super::{Bed, no_landlock};
-use test_bed::{bash, exec, logged, start_through};
+use test_bed::{bash, exec, logged};
 use test_needs::missing;
 
 const PYTHON: &str = "/usr/bin/python3";
@@ -16,10 +16,7 @@ const NEWEST: u32 = 6;
 
 /// A worker on a kernel with this version; it has been told to start.
 fn on(version: u32, rules: &[&str]) -> Bed {
-    let mut bed = Bed::prepared(rules);
-    let script = include_str!("kernel.py");
-    start_through(&mut bed.node, [PYTHON, "-c", script, &version.to_string()]);
-    bed
+    Bed::through(&[PYTHON, "-c", include_str!("kernel.py"), &version.to_string()], rules)
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 //! What tasks may do on a node, tried by tasks that want more: real programs, as root and as an ordinary user.
 
+mod devices;
 mod hostile;
 mod kernels;
 mod own_work;
@@ -49,6 +50,22 @@ impl Bed {
     pub(crate) fn new(user: User, rules: &[&str]) -> Option<Self> {
         let mut bed = Self::prepared(rules);
         bed.start(user).then_some(bed)
+    }
+
+    /// Has each user's worker below these rules take part in a test, one after the other. It stops as ever in the end.
+    pub(crate) fn each(rules: &[&str], test: impl Fn(&Self, User)) {
+        for user in User::all() {
+            let Some(bed) = Self::new(*user, rules) else { return };
+            test(&bed, *user);
+            bed.node.finish();
+        }
+    }
+
+    /// A worker of ours with these lines, which such words execute; it is not waited for.
+    pub(crate) fn through(words: &[&str], rules: &[&str]) -> Self {
+        let mut bed = Self::prepared(rules);
+        start_through(&mut bed.node, words);
+        bed
     }
 
     /// Starts it, and waits until it is awake. Where it is another user's, so is all that is there by now.

@@ -31,25 +31,24 @@ fn n7_files_are_copied_and_folders_moved_and_made_where_tasks_may_write_and_nowh
     if no_landlock() {
         return;
     }
-    for user in User::all() {
-        let Some(bed) = Bed::new(*user, &RULES) else { return };
-        bed.completed(make_directory(&bed, "shared/a/b"));
-        bed.completed(copy(&bed, "outside/kept", "shared/a/b/copy"));
-        bed.completed(move_directory(&bed, "shared/a", "shared/c"));
+    Bed::each(&RULES, |bed, user| {
+        bed.completed(make_directory(bed, "shared/a/b"));
+        bed.completed(copy(bed, "outside/kept", "shared/a/b/copy"));
+        bed.completed(move_directory(bed, "shared/a", "shared/c"));
         assert_eq!(fs::read_to_string(bed.at("shared/c/b/copy")).unwrap(), "kept\n");
         let config = bed.node.folder.join("flamenco-worker.toml");
         for refused in [
-            make_directory(&bed, "outside/new"),
-            copy(&bed, "outside/kept", "outside/new"),
-            copy(&bed, "outside/kept", "outside/new/new"),
-            move_directory(&bed, "shared/c", "outside/new"),
-            move_directory(&bed, "outside/folder", "shared/d"),
-            move_directory(&bed, "outside/folder", "outside/new"),
+            make_directory(bed, "outside/new"),
+            copy(bed, "outside/kept", "outside/new"),
+            copy(bed, "outside/kept", "outside/new/new"),
+            move_directory(bed, "shared/c", "outside/new"),
+            move_directory(bed, "outside/folder", "shared/d"),
+            move_directory(bed, "outside/folder", "outside/new"),
             // What is there gets another name: that is refused, too.
-            move_directory(&bed, "shared/c", "outside/folder"),
-            copy(&bed, "node/home/flamenco-worker-credentials.yaml", "shared/stolen"),
-            copy(&bed, "node/flamenco-worker.toml", "shared/stolen"),
-            move_directory(&bed, "node/home", "shared/stolen"),
+            move_directory(bed, "shared/c", "outside/folder"),
+            copy(bed, "node/home/flamenco-worker-credentials.yaml", "shared/stolen"),
+            copy(bed, "node/flamenco-worker.toml", "shared/stolen"),
+            move_directory(bed, "node/home", "shared/stolen"),
         ] {
             let name = format!("{refused:?}");
             let (activity, log) = bed.failed(refused);
@@ -65,8 +64,7 @@ fn n7_files_are_copied_and_folders_moved_and_made_where_tasks_may_write_and_nowh
                 "{name}"
             );
         }
-        bed.node.finish();
-    }
+    });
 }
 
 #[test]
