@@ -9,6 +9,7 @@ use nix::unistd::{SysconfVar, sysconf};
 use reqwest::header::HeaderMap;
 
 use crate::config::{Config, Environment, MemoryLimit};
+use crate::files::temporary_folder;
 use crate::manager::{self, ClientIdentity, ConnectionOptions, TlsError, TlsFiles};
 use crate::manager_url::ManagerUrl;
 use crate::node::Requirements;
@@ -124,10 +125,12 @@ fn unenforced(rules: &SandboxRules) -> Option<String> {
     (!lacking.is_empty()).then(|| lacking.join(", "))
 }
 
-/// What this node needs. Space is needed wherever tasks or the worker itself write.
+/// What this node needs. Space is needed wherever tasks or the worker itself write; where the folder for temporary directories is
+/// not there, they are in the home.
 pub(crate) fn requirements(config: &Config, home: &Path) -> Requirements {
     let needs = &config.node;
-    let ours = [env::temp_dir(), home.to_owned()];
+    let temporary = Some(temporary_folder()).filter(|folder| folder.is_dir());
+    let ours = temporary.into_iter().chain([home.to_owned()]);
     Requirements {
         mounted: needs.mounted.clone(),
         readable: needs.readable.clone(),

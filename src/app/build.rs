@@ -16,6 +16,7 @@ use crate::command::CommandTools;
 use crate::config::Config;
 use crate::dbus::SYSTEM_BUS;
 use crate::departure::Departure;
+use crate::files::temporary_folder;
 use crate::home::{self, Home};
 use crate::manager::push::{HintReceiver, HintSender, hint_channel};
 use crate::manager::{HttpManager, Manager};
@@ -105,7 +106,7 @@ fn presence(process: &Process<'_>, handed: Option<&HandedPresence>, pauses: &Pau
 /// Where the temporary directories of tasks are made.
 pub(super) fn scratch(home: &Home) -> ScratchDirs {
     ScratchDirs {
-        folder: std::env::temp_dir(),
+        folder: temporary_folder(),
         spare: home.dir().join(SPARE_TMP),
         // Copies of one machine may have their temporary directories in one place.
         mark: format!("{} {}", home::this_machine(), home.mark()),

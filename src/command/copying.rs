@@ -13,12 +13,14 @@
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, FileTimes, Metadata, OpenOptions, Permissions, TryLockError};
 use std::io::{self, ErrorKind, Read};
+use std::os::fd::AsFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, lchown, symlink};
 use std::path::{Path, PathBuf};
 
 use nix::dir::Dir;
 use nix::fcntl::OFlag;
+use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 
 use super::file_work::{FileWork, FileWorkError, error_text};
 use super::text::quoted;
@@ -168,10 +170,21 @@ pub(super) fn copy_contents(src: &File, dest: &File, work: &FileWork) -> Result<
 
 /// Opens a file for reading without waiting for anybody, as a FIFO would.
 pub(super) fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
+    let file = OpenOptions::new()
         .read(true)
         .custom_flags(OFlag::O_NONBLOCK.bits())
-        .open(path)
+        .open(path)?;
+    refuse_processes(&file)?;
+    Ok(file)
+}
+
+/// Refuses what the kernel shows of processes: of this one, which copies, it would show what tasks are kept from.
+fn refuse_processes(opened: impl AsFd) -> io::Result<()> {
+    if fstatfs(opened)?.filesystem_type() == PROC_SUPER_MAGIC {
+        let why = "what the kernel shows of processes is not copied";
+        return Err(io::Error::new(ErrorKind::PermissionDenied, why));
+    }
+    Ok(())
 }
 
 /// Copies what is in the folder `src` into the folder `dest`, which is there: files, links and folders with
@@ -181,7 +194,8 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
 /// Links are not followed, also where a folder is exchanged for one meanwhile, and what is mounted in `src` is refused:
 /// it could not be removed after it was copied.
 pub(super) fn copy_tree(src: &Path, dest: &Path, work: &FileWork) -> Result<AttributeCopy, FileWorkError> {
-    let top = open_folder(src).map_err(|error| failed(src, &error))?;
+    let top = open_folder(src).and_then(|top| refuse_processes(&top).map(|()| top));
+    let top = top.map_err(|error| failed(src, &error))?;
     let mut attributes = AttributeCopy::default();
     let mut todo = names(&top).map_err(|error| failed(src, &error))?;
     let mut folders = vec![(dest.to_owned(), top.metadata().map_err(|error| failed(src, &error))?)];

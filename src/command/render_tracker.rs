@@ -28,6 +28,7 @@ use super::unfinished_pictures::{
 use crate::abort::{Abort, AbortSource};
 use crate::blocking::run_blocking_within;
 use crate::clock;
+use crate::files::temporary_folder;
 use crate::outcome::Outcome;
 use crate::process::OpenFile;
 use crate::sandbox::{HeldTo, Sandbox, run_held_within};
@@ -327,7 +328,7 @@ impl From<CutOffRun> for RenderRun {
             mounts: head.mounts,
             saved,
             writing: Vec::new(),
-            tmpdir: std::env::temp_dir(),
+            tmpdir: temporary_folder(),
             began: SystemTime::UNIX_EPOCH,
             not_after,
         }

@@ -13,10 +13,11 @@ mod replace;
 mod socket;
 mod thread;
 
+use std::env;
 use std::fs::{self, File, FileType, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::libc;
@@ -25,6 +26,13 @@ use nix::sys::statvfs::statvfs;
 pub(crate) use self::replace::{UNFINISHED, create_anew, remove_if_there, replace, replace_durably, sync_directory_of};
 pub(crate) use self::socket::{SocketListener, connect_within};
 pub(crate) use self::thread::{Thread, is_standstill};
+
+/// The folder for what is of use for a while, as the environment names it: `TMPDIR`, else `/tmp`. What is empty is not set.
+pub(crate) fn temporary_folder() -> PathBuf {
+    Some(env::temp_dir())
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or_else(|| "/tmp".into())
+}
 
 /// Opens a file to be read.
 ///

@@ -169,6 +169,9 @@ impl Sandbox {
     pub(crate) fn reminder(&self) -> String {
         let rules = &self.0.rules;
         let mut bounds = Vec::new();
+        if let Some(programs) = &rules.programs {
+            bounds.push(self.written("programs", &quoted_list(programs)));
+        }
         if let Some(write) = &rules.write {
             bounds.push(self.written("write", &quoted_list(write)));
         }

@@ -114,6 +114,21 @@ fn d8_too_little_space_takes_no_task_and_is_said_to_the_one_that_runs() {
 }
 
 #[test]
+fn d8_i5_a_tmpdir_that_is_empty_or_not_there_needs_no_space() {
+    for missing in ["", "/no/such/folder"] {
+        let farm = Farm::new();
+        let mut node = node_with_needs(&farm, "free_space = \"1MiB\"");
+        node.environment.push(("TMPDIR".into(), missing.into()));
+        farm.start(&mut node);
+        let task = farm.script("echo it is $TMPDIR");
+        farm.completed(&task);
+        let is_in_home = farm.log(&task).contains(&format!("it is {}", node.home().display()));
+        assert_eq!(is_in_home, !missing.is_empty(), "{}", farm.log(&task));
+        node.finish();
+    }
+}
+
+#[test]
 fn three_equal_failures_in_a_row_that_may_be_the_nodes_own_pause_it_and_the_third_goes_back() {
     let farm = Farm::new();
     let node = node_that_needs(&farm, "strikes = 3");

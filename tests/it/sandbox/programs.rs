@@ -53,6 +53,13 @@ fn n3_neither_a_link_nor_a_copy_nor_a_child_helps() {
         }
         let log = bed.completed(exec("bash", json!(["-c", "/bin/cat /etc/passwd; echo code $?"])));
         assert!(log.contains("> code 126"), "{user:?}: {log}");
+        let (_, log) = bed.failed(exec("bash", json!(["-c", "/bin/cat /etc/passwd"])));
+        assert!(
+            log.contains(
+                "this ran in the sandbox of this node, which may be what refused something: programs = [\"bash\", "
+            ),
+            "{log}"
+        );
         // A script that is allowed runs, and so does what interprets it.
         fs::create_dir(shared.join("bin")).unwrap();
         let script = shared.join("bin/script");

@@ -10,6 +10,7 @@ use std::process::{Command, ExitStatus};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
 use serde_json::json;
+use standin_manager::CommandSpec;
 use test_bed::{Farm, Node, as_user, bash, exec, own_user, start_through, worker};
 use test_needs::missing;
 
@@ -132,6 +133,24 @@ fn n33_root_runs_no_program_that_a_task_has_named_to_say_how_a_worker_is() {
     );
     let user = words[1].strip_prefix("--reuid=").unwrap();
     assert_eq!(ran().lines().collect::<Vec<_>>(), [user, user]);
+    node.finish();
+}
+
+#[test]
+fn n30_a_copy_does_not_show_the_process_that_makes_it() {
+    let (farm, node) = Farm::with_awake_node();
+    let stolen = farm.folder.path().join("stolen");
+    for shown in ["/proc/self/maps", "/proc/self/environ", "/proc/thread-self/status"] {
+        let copy = CommandSpec::new("copy-file", json!({ "src": shown, "dest": stolen }));
+        let task = farm.task(&[copy]);
+        farm.failed(&task);
+        let log = farm.log(&task);
+        assert!(
+            log.contains("what the kernel shows of processes is not copied"),
+            "{log}"
+        );
+        assert!(!stolen.exists());
+    }
     node.finish();
 }
 

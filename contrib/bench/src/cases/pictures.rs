@@ -49,7 +49,8 @@ for format in ('PNG', 'JPEG', 'BMP', 'IRIS', 'TARGA', 'TARGA_RAW', 'HDR', 'TIFF'
 for format in ('PNG', 'TIFF', 'JPEG2000'):
     write(format + ' 16 bits', format, color_mode='RGBA', color_depth='16')
 for codec in ('NONE', 'ZIP', 'ZIPS', 'PIZ', 'PXR24', 'RLE', 'B44', 'B44A', 'DWAA', 'DWAB'):
-    for name, depth in (('half', '16'), ('float', '32')):
+    # B44 is for half floats alone.
+    for name, depth in (('half', '16'), ('float', '32'))[:1 if 'B44' in codec else 2]:
         write(f'OPEN_EXR {name} {codec}', 'OPEN_EXR', color_mode='RGBA', color_depth=depth, exr_codec=codec)
 write('OPEN_EXR_MULTILAYER float ZIP', 'OPEN_EXR_MULTILAYER', color_depth='32', exr_codec='ZIP')
 "#;
