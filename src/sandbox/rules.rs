@@ -2,11 +2,13 @@
 
 //! What the operator wants of tasks on this node, as it is written.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use super::presets::PresetFiles;
+use super::programs::resolve;
 
 /// What tasks may do. What is not set restricts nothing by itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -54,6 +56,25 @@ impl SandboxRules {
     /// Whether there is a sandbox at all.
     pub(crate) fn are_none(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// The rules that lead to nothing that is on this node now, in words. Looks at the file systems; `path` is the variable.
+    pub(crate) fn leads_nowhere(&self, path: Option<&OsStr>) -> Vec<String> {
+        let programs = self.programs.as_ref().filter(|written| !written.is_empty());
+        let programs = programs.filter(|written| resolve(written, path).is_empty());
+        let programs = programs.map(|written| format!("tasks can start no program: none of {written:?} is here"));
+        let roots = [("write", &self.write), ("read", &self.read)].into_iter();
+        let roots = roots.flat_map(|(key, roots)| roots.iter().flatten().map(move |root| (key, root)));
+        let missing = roots.filter(|(_, root)| !root.exists()).map(|(key, root)| {
+            let is_pattern = root.to_string_lossy().contains(['*', '?', '[']);
+            let patterns = if is_pattern {
+                "; only `programs` has patterns"
+            } else {
+                ""
+            };
+            format!("tasks cannot {key} below {}: it is not there{patterns}", root.display())
+        });
+        programs.into_iter().chain(missing).collect()
     }
 }
 

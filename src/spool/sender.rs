@@ -337,6 +337,11 @@ impl Sender {
                 %task,
                 "the Manager does not know this task, or no longer: discarding what it still had to say"
             );
+        } else if state == ReportState::NotOurs && !running {
+            warn!(
+                %task,
+                "the Manager takes this task for another worker's, or has forgotten this one: what was not sent stays in `history`"
+            );
         } else {
             debug!(%task, ?state, "the report of a task is over");
         }

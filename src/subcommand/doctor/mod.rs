@@ -8,7 +8,7 @@
 //!    what is valid)              ├─ spool      what it holds that is not as it should be       │
 //!                                ├─ storage    what `[node]` asks for                          ├─ Findings ─► lines, or JSON
 //!                                ├─ subject    limits, processes, service: of the worker       │
-//!                                ├─ sandbox    what this kernel can enforce of `[sandbox]`     │
+//!                                ├─ sandbox    what can be enforced of `[sandbox]`             │
 //!                                ├─ gpu        the devices by which it is reached              │
 //!                                ├─ presence   what tells of somebody at this machine          │
 //!                                └─ programs   Blender and FFmpeg, run                         ╯
@@ -77,19 +77,19 @@ async fn findings(arguments: &Arguments, environment: Environment) -> Vec<Findin
         Err(hangs) => return vec![hangs],
     };
     let context = context.with_subject().await;
-    let (manager, home, spool, storage, subject, gpu, presence, programs) = tokio::join!(
+    let (manager, home, spool, storage, subject, sandbox, gpu, presence, programs) = tokio::join!(
         within_limit("manager", manager::check(&context)),
         within_limit("home", home::check(&context)),
         within_limit("spool", spool::check(&context)),
         within_limit("storage", storage::check(&context)),
         within_limit("limits", subject::check(&context)),
+        within_limit("sandbox", sandbox::check(&context)),
         within_limit("gpu", gpu::check(&context)),
         within_limit("presence", presence::check(&context)),
         within_limit("blender", programs::check(&context)),
     );
-    found.push(sandbox::check(&context));
     found.extend(
-        [manager, home, spool, storage, subject, gpu, presence, programs]
+        [manager, home, spool, storage, subject, sandbox, gpu, presence, programs]
             .into_iter()
             .flatten(),
     );

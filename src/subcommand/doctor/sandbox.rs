@@ -1,16 +1,27 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! What this kernel can enforce of what tasks may do.
+//! What this kernel can enforce of what tasks may do, and rules that can only be a mistake.
 
 use super::CheckContext;
-use super::finding::Finding;
+use super::finding::{Finding, run_checks};
+use crate::config::Environment;
 use crate::sandbox::{KernelSupport, SandboxRules};
 use crate::setup::sandbox_rules;
 
 const NAME: &str = "sandbox";
 
-pub(super) fn check(context: &CheckContext) -> Finding {
-    judged(&sandbox_rules(&context.config), KernelSupport::ask())
+pub(super) async fn check(context: &CheckContext) -> Vec<Finding> {
+    let rules = sandbox_rules(&context.config);
+    let enforced = judged(&rules, KernelSupport::ask());
+    let nowhere = run_checks(NAME, "what [sandbox] names", move || {
+        let nowhere = rules.leads_nowhere(Environment::capture().get("PATH"));
+        let advice = "mount it, or correct the rule; `flamenco-worker check-config` shows what the rules come to";
+        nowhere
+            .into_iter()
+            .map(|seen| Finding::warn(NAME, seen, advice))
+            .collect()
+    });
+    [vec![enforced], nowhere.await].concat()
 }
 
 fn judged(rules: &SandboxRules, kernel: KernelSupport) -> Finding {
