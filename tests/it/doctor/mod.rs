@@ -6,6 +6,7 @@ mod groups;
 mod manager;
 mod presence;
 mod programs;
+mod sandbox;
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -136,34 +137,6 @@ fn retired(farm: &Farm) -> Node {
     farm.start(&mut node);
     assert_eq!(node.stop(), 0);
     node
-}
-
-#[test]
-fn n37_rules_of_the_sandbox_that_lead_nowhere_are_a_warning() {
-    let farm = Farm::new();
-    let mut node = farm.node("node");
-    let there = node.folder.display().to_string();
-    node.config.top.push(format!(
-        "[sandbox]\nprograms = [\"no-such-program\"]\nwrite = [\"/no/such\", {there:?}]\nread = [\"/usr*\", \"/usr\"]"
-    ));
-    let answer = Answer::of(&node);
-    let said: Vec<_> = answer
-        .findings
-        .iter()
-        .filter(|finding| finding["name"] == "sandbox")
-        .collect();
-    let warned = said
-        .iter()
-        .filter(|finding| finding["verdict"] == "warn" && finding["advice"] != Value::Null);
-    let seen: Vec<_> = warned.filter_map(|finding| finding["seen"].as_str()).collect();
-    for expected in [
-        "tasks can start no program: none of [\"no-such-program\"] is here",
-        "tasks cannot write below /no/such: it is not there",
-        "tasks cannot read below /usr*: it is not there; only `programs` has patterns",
-    ] {
-        assert!(seen.contains(&expected), "{said:#?}");
-    }
-    assert!(!seen.iter().any(|seen| seen.contains(&there)), "{seen:?}");
 }
 
 #[test]
