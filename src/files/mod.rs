@@ -28,6 +28,7 @@ pub(crate) use self::socket::{SocketListener, connect_within};
 pub(crate) use self::thread::{Thread, is_standstill};
 
 /// The folder for what is of use for a while, as the environment names it: `TMPDIR`, else `/tmp`. What is empty is not set.
+#[expect(clippy::disallowed_methods, reason = "all others call this")]
 pub(crate) fn temporary_folder() -> PathBuf {
     Some(env::temp_dir())
         .filter(|folder| !folder.as_os_str().is_empty())

@@ -56,7 +56,7 @@ pub(crate) enum Verdict {
 pub(crate) enum Delivery {
     /// The Manager has the update.
     Accepted,
-    /// The Manager's own 409: another worker has the task.
+    /// The Manager's own 409: another worker has the task, or this one was deleted.
     NotOurs,
     /// The Manager's own 404: the task no longer exists.
     Gone,

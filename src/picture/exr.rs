@@ -16,8 +16,8 @@ use super::helpers::{Helpers, Work};
 use super::light::Srgb;
 use super::{PictureError, Source};
 
-/// Bytes of one block, or of all that are decompressed at once. With DWAB a block has 256 rows: 16k with four floats has 67 MB, 4K with twelve passes 190 MB. Each
-/// is in memory up to three times.
+/// Bytes of one block, or of all that are decompressed at once. With DWAB a block has 256 rows: 16k with four floats has 67 MB,
+/// 4K with twelve passes 190 MB. Each is in memory up to three times.
 const LARGEST_BLOCK: usize = 128 << 20;
 
 /// What is shown of a part: three channels, which are one and the same where there is no colour.

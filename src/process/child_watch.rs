@@ -21,10 +21,10 @@ impl ChildWatch {
     /// Whether a thread of this process is in waitpid with WUNTRACED, or in waitid with WSTOPPED (proc_pid_syscall(5)).
     /// Where the kernel does not show that, each may be.
     pub(super) fn of(process: &ProcessStat) -> Self {
-        if process.runs_alone() {
+        if process.is_one_running_thread() {
             return Self::Perhaps;
         }
-        let calls = process.threads().into_iter();
+        let calls = process.thread_directories().into_iter();
         calls
             .map(|thread| fs::read_to_string(thread.join("syscall")))
             .map(|call| call.map_or(Self::Perhaps, |call| Self::by_call(&call)))

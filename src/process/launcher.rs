@@ -259,19 +259,23 @@ impl Launcher {
         channel: Option<BorrowedFd<'_>>,
         abort: &mut Abort,
     ) -> Result<ProcessRun, StartError> {
-        let is_wanted = abort.reason().map_or(Ok(()), |reason| Err(StartError::Aborted(reason)));
-        let request = encode_request(spec, &self.0.spawn_options, note).and_then(|request| is_wanted.map(|()| request));
-        let request = match request {
+        let around = spec.confinement.as_ref().and_then(|allowed| allowed.around.as_ref());
+        let told = || {
+            let request = encode_request(spec, &self.0.spawn_options, note)?;
+            if let Some(reason) = abort.reason() {
+                return Err(StartError::Aborted(reason));
+            }
+            let sent = guard.link.send_descriptors(channel, around.map(Around::ruleset));
+            sent.map(|()| request).map_err(StartError::Guard)
+        };
+        let request = match told() {
             Ok(request) => request,
             Err(error) => {
                 self.dismiss(guard).await;
                 return Err(error);
             }
         };
-        let around = spec.confinement.as_ref().and_then(|allowed| allowed.around.as_ref());
         let ReadyGuard { link, output } = guard;
-        link.send_descriptors(channel, around.map(Around::ruleset))
-            .map_err(StartError::Guard)?;
         let limits = RunLimits::new(&self.0.options.timings, spec.kill_sequence.length());
         let mut run = ProcessRun::new(link, output, note.is_some(), limits);
         run.begin(&request, abort).await?;

@@ -97,22 +97,22 @@ impl ProcessStat {
         if self.threads <= 1 {
             return still(self.state);
         }
-        let threads = thread_directories(self.pid).into_iter();
+        let threads = list_threads(self.pid).into_iter();
         threads
             .filter_map(|thread| Self::parse(&fs::read(thread.join("stat")).ok()?))
             .all(|thread| still(thread.state))
     }
 
     /// Whether it has one thread, and that runs or is about to.
-    pub(super) fn runs_alone(&self) -> bool {
+    pub(super) fn is_one_running_thread(&self) -> bool {
         self.state == b'R' && self.threads <= 1
     }
 
     /// Where `/proc` shows each of its threads. Of a process with one that is known without a look, which costs as much as
     /// what is read there.
-    pub(super) fn threads(&self) -> Vec<PathBuf> {
+    pub(super) fn thread_directories(&self) -> Vec<PathBuf> {
         if self.threads > 1 {
-            return thread_directories(self.pid);
+            return list_threads(self.pid);
         }
         vec![PathBuf::from(format!("/proc/{pid}/task/{pid}", pid = self.pid))]
     }
@@ -195,12 +195,12 @@ impl ChildLookup {
 
     /// The children of all threads of a process, zombies included.
     pub(super) fn children(&self, pid: i32) -> Vec<i32> {
-        self.children_by(pid, || thread_directories(pid))
+        self.children_by(pid, || list_threads(pid))
     }
 
     /// The same of one that was looked at: of a thread that began since, they are not among them.
     pub(super) fn children_of(&self, stat: &ProcessStat) -> Vec<i32> {
-        self.children_by(stat.pid, || stat.threads())
+        self.children_by(stat.pid, || stat.thread_directories())
     }
 
     fn children_by(&self, pid: i32, threads: impl Fn() -> Vec<PathBuf>) -> Vec<i32> {
@@ -211,7 +211,7 @@ impl ChildLookup {
     }
 }
 
-fn thread_directories(pid: i32) -> Vec<PathBuf> {
+fn list_threads(pid: i32) -> Vec<PathBuf> {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten();
     threads.flatten().map(|thread| thread.path()).collect()
 }

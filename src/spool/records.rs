@@ -71,7 +71,7 @@ pub(crate) enum ReportState {
     Delivered,
     /// The task failed, and the Manager no longer wanted to know. With the Manager's words.
     Withdrawn(String),
-    /// The task was given to another worker.
+    /// The Manager has given the task to another worker, or does not know this one any more.
     NotOurs,
     /// The task was deleted.
     Gone,

@@ -340,7 +340,7 @@ impl Sender {
         } else if state == ReportState::NotOurs && !running {
             warn!(
                 %task,
-                "the Manager takes this task for another worker's, or has forgotten this one: what was not sent stays in `history`"
+                "the Manager has given this task to another worker, or does not know this one any more: what was not sent stays in `history`"
             );
         } else {
             debug!(%task, ?state, "the report of a task is over");

@@ -204,7 +204,7 @@ impl<'a> HistoryRow<'a> {
             ReportState::Waiting if self.running => return cause,
             ReportState::Waiting => "not sent yet",
             ReportState::Withdrawn(_) => "not wanted any more",
-            ReportState::NotOurs => "no longer of this worker by then",
+            ReportState::NotOurs => "no longer this worker's",
             ReportState::Gone => "deleted",
             ReportState::SetAside => "set aside",
             ReportState::Damaged => "damaged",

@@ -35,6 +35,9 @@ const SIXTH: Kernel = Kernel {
 
 const RULES: [&str; 3] = ["[sandbox]", "write = [\"/disk/shared\"]", "network = \"none\""];
 
+/// What a kernel without Landlock lacks for them.
+const ALL: &str = "files (Linux 5.13), truncation (Linux 6.2), signals and abstract sockets (Linux 6.12)";
+
 /// What a kernel makes of the rules.
 struct Told<'a> {
     /// What `doctor` calls it.
@@ -51,7 +54,7 @@ struct Told<'a> {
 fn n1_a_kernel_without_landlock_says_so_and_filters_calls_all_the_same() {
     let told = Told {
         kernel: "this kernel has no Landlock; system calls are filtered",
-        lacks: Some("files (Linux 5.13), truncation (Linux 6.2), signals and abstract sockets (Linux 6.12)"),
+        lacks: Some(ALL),
         holds: false,
         is_enough: false,
     };
@@ -62,7 +65,7 @@ fn n1_a_kernel_without_landlock_says_so_and_filters_calls_all_the_same() {
 fn n1_a_kernel_whose_landlock_is_switched_off_says_that() {
     let told = Told {
         kernel: "Landlock is switched off (lsm= on the kernel's command line); system calls are filtered",
-        lacks: Some("files (Linux 5.13), truncation (Linux 6.2), signals and abstract sockets (Linux 6.12)"),
+        lacks: Some(ALL),
         holds: false,
         is_enough: false,
     };

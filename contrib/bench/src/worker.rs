@@ -30,7 +30,7 @@ impl Worker {
     }
 
     fn begin(contender: &Contender, url: &str, name: &str) -> io::Result<Self> {
-        // Apart from where tasks have their temporary directories, as homes are: what is around a home is looked at by the sandbox.
+        // Apart from where tasks have their temporary directories, as homes are: the sandbox looks at what is around a home.
         let folder = tempfile::Builder::new().prefix("bench-").tempdir_in("/var/tmp")?;
         match &contender.kind {
             Kind::Ours { configuration } => fs::write(folder.path().join("flamenco-worker.toml"), configuration)?,

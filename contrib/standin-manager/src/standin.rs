@@ -45,15 +45,12 @@ impl StandIn {
     /// # Errors
     /// The port is taken, or a temporary directory cannot be made.
     pub fn start(options: Options) -> io::Result<Self> {
-        let temporary = options
-            .storage
-            .is_none()
-            .then(|| tempfile::Builder::new().prefix("standin-").tempdir())
-            .transpose()?;
-        let storage = match (&options.storage, &temporary) {
-            (Some(chosen), _) => std::path::absolute(chosen)?,
-            (None, Some(made)) => made.path().to_owned(),
-            (None, None) => std::env::temp_dir(),
+        let (storage, temporary) = match &options.storage {
+            Some(chosen) => (std::path::absolute(chosen)?, None),
+            None => {
+                let made = tempfile::Builder::new().prefix("standin-").tempdir()?;
+                (made.path().to_owned(), Some(made))
+            }
         };
         let shared = Arc::new(Shared::new(Farm::new(options.clone(), storage.clone())));
         let wanted = SocketAddr::new(options.address, options.port);

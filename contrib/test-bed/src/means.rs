@@ -227,6 +227,26 @@ impl Strace {
         if missing("strace") {
             return None;
         }
+        loop {
+            let said = match Self::begin(words, node, pid, inject, follow) {
+                Ok(strace) => return Some(strace),
+                Err(said) => said,
+            };
+            // A thread that was listed has ended since.
+            if said.contains("No such process") && lives(pid) {
+                continue;
+            }
+            test_needs::skipped_with_remedy(
+                "processes cannot be traced here",
+                "have ptrace allowed (kernel.yama.ptrace_scope, seccomp)",
+            );
+            return None;
+        }
+    }
+
+    /// # Errors
+    /// What it said when it could not be attached.
+    fn begin(words: &[&OsStr], node: &Node, pid: i32, inject: &str, follow: bool) -> Result<Self, String> {
         let number = fresh();
         let output = node.folder.join(format!("strace-{number}"));
         let said = node.folder.join(format!("strace-{number}-said"));
@@ -252,18 +272,14 @@ impl Strace {
             output,
         };
         let attached = || {
-            let text = fs::read_to_string(&said).unwrap_or_default();
             let gone = strace.process.try_wait().unwrap().is_some();
-            (gone || text.matches("attached").count() >= traced.len()).then_some(!gone)
+            let text = fs::read_to_string(&said).unwrap_or_default();
+            let count = text.matches("attached").count();
+            // It goes with a process that dies of the very first call.
+            let was_attached = count >= traced.len() || (gone && count > 0 && !lives(pid));
+            (gone || was_attached).then_some(if was_attached { Ok(()) } else { Err(text) })
         };
-        if until("strace to be attached", attached, String::new) {
-            return Some(strace);
-        }
-        test_needs::skipped_with_remedy(
-            "processes cannot be traced here",
-            "have ptrace allowed (kernel.yama.ptrace_scope, seccomp)",
-        );
-        None
+        until("strace to be attached", attached, String::new).map(|()| strace)
     }
 
     /// Stops the guard of the next task at one of its first steps, and lets go of everybody. `None` where it cannot be had.

@@ -19,7 +19,7 @@ pub(super) fn read(arguments: &Arguments, environment: &Environment) -> (CheckCo
     let home = home::search(&config, environment)
         .map_err(|error| found.push(nowhere(&error)))
         .ok();
-    (CheckContext::new(config, home), found)
+    (CheckContext::new(config, environment.clone(), home), found)
 }
 
 fn nowhere(error: &SearchError) -> Finding {

@@ -49,6 +49,7 @@ use crate::home::LockHolder;
 #[derive(Debug)]
 struct CheckContext {
     config: Config,
+    environment: Environment,
     /// `None` where no home can be told from the configuration.
     home: Option<PathBuf>,
     /// Whose limits and rights matter.
@@ -97,9 +98,10 @@ async fn findings(arguments: &Arguments, environment: Environment) -> Vec<Findin
 }
 
 impl CheckContext {
-    fn new(config: Config, home: Option<PathBuf>) -> Self {
+    fn new(config: Config, environment: Environment, home: Option<PathBuf>) -> Self {
         Self {
             config,
+            environment,
             home,
             subject: Subject::ourselves(),
         }

@@ -4,7 +4,6 @@
 
 use super::CheckContext;
 use super::finding::{Finding, run_checks};
-use crate::config::Environment;
 use crate::sandbox::{KernelSupport, SandboxRules};
 use crate::setup::sandbox_rules;
 
@@ -13,8 +12,9 @@ const NAME: &str = "sandbox";
 pub(super) async fn check(context: &CheckContext) -> Vec<Finding> {
     let rules = sandbox_rules(&context.config);
     let enforced = judged(&rules, KernelSupport::ask());
+    let environment = context.environment.clone();
     let nowhere = run_checks(NAME, "what [sandbox] names", move || {
-        let nowhere = rules.leads_nowhere(Environment::capture().get("PATH"));
+        let nowhere = rules.leads_nowhere(environment.get("PATH"));
         let advice = "mount it, or correct the rule; `flamenco-worker check-config` shows what the rules come to";
         nowhere
             .into_iter()

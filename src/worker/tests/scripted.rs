@@ -264,13 +264,15 @@ pub(super) async fn live_in(home: &Home, manager: &Scripted, seconds: u64, order
     let interrupts = Interrupts::new(orders_in, pauses.watch(), Systemd::default());
     let script = tell_in_time(tell, &pauses, orders, seconds);
     tokio::select! {
+        biased;
+        // First: what is told at the start is told before the worker takes a step.
+        () = script => unreachable!("the worker did not leave"),
         end = worker.run(interrupts, async {}) => match end {
             WorkerEnd::Left(departure) => departure,
             WorkerEnd::HandedOver(handed) => panic!("{handed:?}"),
         },
         never = sender.run(manager) => match never {},
         never = manager.hint_in_time(source) => match never {},
-        () = script => unreachable!("the worker did not leave"),
     }
 }
 

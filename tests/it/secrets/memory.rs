@@ -145,10 +145,9 @@ fn n30_a_copy_does_not_show_the_process_that_makes_it() {
         let task = farm.task(&[copy]);
         farm.failed(&task);
         let log = farm.log(&task);
-        assert!(
-            log.contains("what the kernel shows of processes is not copied"),
-            "{log}"
-        );
+        // What shows more is root's, of a process that nobody may look into: for others the kernel has the first word.
+        let refused = ["what the kernel shows of processes is not copied", "Permission denied"];
+        assert!(refused.iter().any(|words| log.contains(words)), "{log}");
         assert!(!stolen.exists());
     }
     node.finish();
