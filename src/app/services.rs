@@ -23,7 +23,7 @@ use crate::process::{Launcher, Strays};
 use crate::scratch::Leftovers;
 use crate::setup::sandbox;
 use crate::spool::{Sender, Spool};
-use crate::task;
+use crate::task::{self, CutOffRuns};
 use crate::warm::Keeper;
 
 /// Whoever bears our mark is of a worker that died, guard and all; and so are the pictures that it began.
@@ -40,7 +40,11 @@ pub(super) async fn end_predecessors(
     task::settle(spool).await;
     let is_completed = |task: &str| spool.is_completed(task);
     let sandbox = sandbox(config, environment, home.dir());
-    for (task, line) in task::set_aside_leftovers(&home.rendering_dir(), sandbox.as_ref(), is_completed).await {
+    let cut_off = CutOffRuns {
+        journals: &home.rendering_dir(),
+        sandbox: sandbox.as_ref(),
+    };
+    for (task, line) in cut_off.set_aside(is_completed).await {
         warn!(task, "{line}");
         spool.remark_later(&task, &line);
     }

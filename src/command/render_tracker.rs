@@ -12,33 +12,22 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::path::PathBuf;
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
-use tracing::warn;
 
 use super::context::CommandContext;
-use super::journal::{CutOffRun, Journal, JournalHeader, read_cut_off_runs};
+use super::cut_off_runs::CutOffRuns;
+use super::journal::{Journal, JournalHeader};
 use super::output_pattern::output_patterns;
-use super::unfinished_pictures::{
-    FileStamp, PictureStamps, RenderRun, UnfinishedPicture, UnfinishedSearch, mounts_of, stamp_pictures,
-};
-use crate::abort::{Abort, AbortSource};
-use crate::blocking::run_blocking_within;
+use super::set_aside::{LOOK_PATIENCE, set_aside};
+use super::unfinished_pictures::{FileStamp, PictureStamps, RenderRun, mounts_of, stamp_pictures};
 use crate::clock;
-use crate::files::temporary_folder;
 use crate::outcome::Outcome;
 use crate::process::OpenFile;
-use crate::sandbox::{HeldTo, Sandbox, run_held_within};
-
-/// How long a stamp at the output's folder may hold up Blender's start, and a search after its end the task.
-const LOOK_PATIENCE: Duration = Duration::from_secs(5);
-/// How long the same may hold up a start of the worker.
-const START_PATIENCE: Duration = Duration::from_secs(30);
-/// Between two looks at a file: whoever writes it is seen by that.
-const MOMENT: Duration = Duration::from_millis(200);
+use crate::sandbox::run_held_within;
 
 /// What is kept in mind while Blender runs, as it travels. Names need not be text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,7 +57,7 @@ pub(super) struct RenderTracker {
 impl RenderTracker {
     /// Before Blender starts.
     pub(super) async fn begin(context: &mut CommandContext<'_>, arguments: &[String]) -> Self {
-        see_to_earlier_runs(context).await;
+        CutOffRuns::see_to_before_a_run(context).await;
         let directory = std::env::current_dir().unwrap_or_default();
         let outputs = output_patterns(arguments, &directory);
         let mut rendering = Self {
@@ -179,158 +168,6 @@ impl RenderTracker {
             Some(journal) if is_done => journal.end().await,
             Some(journal) => journal.keep(),
             None => {}
-        }
-    }
-}
-
-/// What could not be looked at when its run was over may be there now: this run would take it for done.
-async fn see_to_earlier_runs(context: &mut CommandContext<'_>) {
-    let Some(journals) = context.tools.journals() else {
-        return;
-    };
-    let sandbox = context.tools.sandbox.as_ref();
-    for (task, line) in see_to_leftovers((journals, sandbox), |_| false, LOOK_PATIENCE, context.abort).await {
-        if task == context.environment.task {
-            context.log.line(&line);
-        } else {
-            warn!(task, "{line}");
-        }
-    }
-}
-
-/// What came of setting aside.
-#[derive(Debug, Default)]
-struct SetAsideReport {
-    /// What was done, in lines for a log.
-    done: Vec<String>,
-    /// What could not be; without any, there is nothing left to do.
-    problems: Vec<String>,
-    /// The storage did not answer.
-    is_late: bool,
-}
-
-/// Finds what was not finished and sets it aside.
-async fn set_aside(run: RenderRun, held: Option<HeldTo>, patience: Duration, abort: &Abort) -> SetAsideReport {
-    let Some(UnfinishedSearch { unfinished, problems }) =
-        run_held_within(held.clone(), abort.patience(patience), move || run.find()).await
-    else {
-        return SetAsideReport::late(
-            "The folder of the output does not answer; a picture that was not finished may be left there, and another node \
-             would take it for done",
-        );
-    };
-    let mut result = SetAsideReport {
-        problems,
-        ..SetAsideReport::default()
-    };
-    if unfinished.is_empty() {
-        return result;
-    }
-    sleep(MOMENT).await;
-    let setting = run_held_within(held, abort.patience(patience), || {
-        unfinished
-            .into_iter()
-            .map(UnfinishedPicture::set_aside)
-            .collect::<Vec<_>>()
-    });
-    let Some(done) = setting.await else {
-        return SetAsideReport::late("The folder of the output does not answer; it is tried on in the background");
-    };
-    for one in done {
-        match one {
-            Ok(line) => result.done.extend(line),
-            Err(line) => result.problems.push(line),
-        }
-    }
-    result
-}
-
-impl SetAsideReport {
-    fn late(why: &str) -> Self {
-        Self {
-            problems: vec![why.to_owned()],
-            is_late: true,
-            ..Self::default()
-        }
-    }
-
-    /// FileWorkError is told the first time, and the last.
-    fn bound(&mut self, is_new: bool, is_old: bool) {
-        if is_old && !self.problems.is_empty() {
-            self.problems.push("This was the last try".to_owned());
-        } else if !is_new {
-            self.problems.clear();
-        }
-    }
-
-    fn lines(self) -> impl Iterator<Item = String> {
-        self.done.into_iter().chain(self.problems)
-    }
-}
-
-/// Sets aside what runs began whose worker was killed with them, and says of which tasks. For the start, when nothing
-/// of them runs any more and before a task can be given out again.
-/// Of a task that `is_completed` there is nothing.
-pub(crate) async fn set_aside_leftovers(
-    journals: &Path,
-    sandbox: Option<&Sandbox>,
-    is_completed: impl Fn(&str) -> bool,
-) -> Vec<(String, String)> {
-    see_to_leftovers((journals, sandbox), is_completed, START_PATIENCE, &AbortSource::new().1).await
-}
-
-/// The same where a run is about to begin: what could not be looked at by then stays for the next try.
-async fn see_to_leftovers(
-    (journals, sandbox): (&Path, Option<&Sandbox>),
-    is_completed: impl Fn(&str) -> bool,
-    patience: Duration,
-    abort: &Abort,
-) -> Vec<(String, String)> {
-    let folder = journals.to_owned();
-    let Some(found) = run_blocking_within(abort.patience(patience), move || read_cut_off_runs(&folder)).await else {
-        warn!(folder = %journals.display(), "does not answer: pictures that were not finished may be taken for done");
-        return Vec::new();
-    };
-    let remove = async |path: PathBuf| {
-        run_blocking_within(abort.patience(patience), move || std::fs::remove_file(path).ok()).await
-    };
-    let mut said = Vec::new();
-    let mut is_late = false;
-    for leftover in found {
-        let path = leftover.path.clone();
-        if is_completed(&leftover.head.task) {
-            remove(path).await;
-        } else if !is_late {
-            let task = leftover.head.task.clone();
-            let (is_new, is_old) = (leftover.is_new, leftover.is_old);
-            let held = sandbox.map(|sandbox| sandbox.held(None));
-            let mut result = set_aside(leftover.into(), held, patience, abort).await;
-            // So would the others be, and they can wait as well.
-            is_late = result.is_late;
-            if result.problems.is_empty() || is_old {
-                remove(path).await;
-            }
-            result.bound(is_new, is_old);
-            said.extend(result.lines().map(|line| (task.clone(), line)));
-        }
-    }
-    said
-}
-
-impl From<CutOffRun> for RenderRun {
-    fn from(leftover: CutOffRun) -> Self {
-        let CutOffRun {
-            head, saved, not_after, ..
-        } = leftover;
-        Self {
-            outputs: output_patterns(&head.arguments, &head.directory),
-            before: Some(head.before.into_iter().collect()),
-            mounts: head.mounts,
-            saved,
-            writing: Vec::new(),
-            tmpdir: temporary_folder(),
-            began: SystemTime::UNIX_EPOCH,
-            not_after,
         }
     }
 }

@@ -27,7 +27,7 @@ use crate::protocol::{AssignedTask, WireCommand};
 use crate::report::TaskLog;
 use crate::scratch::TmpDir;
 
-pub(crate) use crate::command::set_aside_leftovers;
+pub(crate) use crate::command::CutOffRuns;
 pub(crate) use orphaned_runs::settle;
 pub(crate) use tools::Tools;
 
