@@ -184,7 +184,7 @@ timings! {
     node_check_timeout = seconds(10), up to HOUR, once "fitness";
     /// How often the free space is looked at while a task runs.
     space_check = seconds(60), up to HOUR;
-    /// `\r` progress is shown at most this often.
+    /// `\r` progress is shown at most this often, but for its first and last state.
     progress = seconds(1), up to HOUR;
     /// How long a start waits for a predecessor that leaves to let go of the home; for one that stays it does not wait.
     lock_timeout = seconds(10), up to DAY, once "lock";

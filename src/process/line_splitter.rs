@@ -4,13 +4,18 @@
 //!
 //! ```text
 //! pipe ─► bytes ─► LineSplitter ─┬─ whole lines, straight from the chunk (nearly all of them)
-//!                         └─ open line: what came after the last newline, and the last `\r` state
+//!                         └─ open line: what came after its last `\r`, and states before it
 //! ```
 //!
-//! A line ends at `\n`, and nowhere else: not at VT, FF, NEL or U+2028. Inside a line a `\r` begins it
-//! anew, as on a terminal: what counts is the last piece that has anything in it, so `a\r\n` is `a`,
-//! and a progress bar is its last state. Earlier states are shown while they stand, at most once per
-//! `progress`. Bytes that are not UTF-8 become U+FFFD, each of them one, where they stand.
+//! A line ends at `\n`, and nowhere else: not at VT, FF, NEL or U+2028. Bytes that are not UTF-8 become
+//! U+FFFD, each of them one, where they stand.
+//!
+//! Inside a line a `\r` begins it anew, as on a terminal. What stands before it is a state of a progress bar,
+//! or a message with a name from a list with line ends of Windows: `cannot open shot.blend\r: No such file`. What
+//! tells them apart is how many there are. A line of up to [`FEW`] states is shown whole, a line of log
+//! for each. One of more, or that stands for longer than `progress`, is a progress bar: its first state is shown (which may be a
+//! message), its last, and of those between what stands, at most once per `progress`. A state of blanks only wipes out
+//! another, and is none: so `a\r\n` is `a`.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -21,6 +26,9 @@ use tokio::time::Instant;
 
 /// The longest piece of a line: the Go worker cuts at 40 KiB, a Manager's log viewer reads either.
 pub(super) const LONGEST: usize = 64 * 1024;
+
+/// How many states a line has at most that is no progress bar: enough for a message that names three files.
+const FEW: usize = 4;
 
 /// One line of a program's output, without its end, or a piece of one that is too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,13 +48,15 @@ impl<'a> OutputLine<'a> {
     }
 }
 
-/// A line that was open when its program was handed over.
+/// A line that was open when its program was handed over. `state` has those that wait, a `\r` between them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct HandedLines {
     open: Vec<u8>,
     state: Vec<u8>,
     is_shown: bool,
     is_cut: bool,
+    #[serde(default)]
+    is_bar: bool,
 }
 
 /// Cuts bytes into lines. Whatever the chunks, the lines are the same.
@@ -54,45 +64,41 @@ pub(super) struct HandedLines {
 pub(super) struct LineSplitter {
     /// The bytes of the open line since its last `\r`; at most [`LONGEST`].
     open: Vec<u8>,
-    /// The last state before that `\r`, if the line has one.
-    state: Vec<u8>,
-    /// `state` has been shown already.
-    shown: bool,
-    /// A piece of the open line was given away already, so that an empty rest is not a line.
-    cut: bool,
+    /// Its states that wait to be shown; fewer than [`FEW`], of a progress bar the last one.
+    waiting: Vec<Vec<u8>>,
+    /// It is a progress bar.
+    is_bar: bool,
+    /// Its first state, or a piece of it, has been given away.
+    is_begun: bool,
     progress: Duration,
     last_progress: Instant,
 }
 
 impl LineSplitter {
-    /// `progress`: the shortest time between two states of a line that is still open, and before the first.
+    /// `progress`: the shortest time between two states of a line that is still open, and before the second.
     pub(super) fn new(progress: Duration, now: Instant) -> Self {
-        Self {
-            open: Vec::new(),
-            state: Vec::new(),
-            shown: true,
-            cut: false,
-            progress,
-            last_progress: now,
-        }
+        Self::take_over(HandedLines::default(), progress, now)
     }
 
     pub(super) fn hand_over(self) -> HandedLines {
         HandedLines {
             open: self.open,
-            state: self.state,
-            is_shown: self.shown,
-            is_cut: self.cut,
+            state: self.waiting.join(&b'\r'),
+            is_shown: self.waiting.is_empty(),
+            is_cut: self.is_begun,
+            is_bar: self.is_bar,
         }
     }
 
     /// Goes on with the line that was open.
     pub(super) fn take_over(handed: HandedLines, progress: Duration, now: Instant) -> Self {
+        let has_state = !handed.state.is_empty();
+        let waiting = (has_state && !handed.is_shown).then(|| handed.state.split(|byte| *byte == b'\r'));
         Self {
             open: handed.open,
-            state: handed.state,
-            shown: handed.is_shown,
-            cut: handed.is_cut,
+            waiting: waiting.into_iter().flatten().map(<[u8]>::to_vec).collect(),
+            is_bar: handed.is_bar,
+            is_begun: handed.is_cut || has_state,
             progress,
             last_progress: now,
         }
@@ -115,14 +121,14 @@ impl LineSplitter {
 
     /// When [`Self::tick`] wants to be called, if at all.
     pub(super) fn due(&self) -> Option<Instant> {
-        (!self.shown).then(|| self.last_progress + self.progress)
+        (!self.waiting.is_empty()).then(|| self.last_progress + self.progress)
     }
 
     /// Shows the state a progress bar has reached, if its time has come.
     pub(super) fn tick(&mut self, now: Instant, give: &mut dyn FnMut(OutputLine<'_>)) {
         if self.due().is_some_and(|due| due <= now) {
-            give_bytes(&self.state, give);
-            self.shown = true;
+            self.give_waiting(give);
+            self.is_bar = true;
             self.last_progress = now;
         }
     }
@@ -135,7 +141,7 @@ impl LineSplitter {
     }
 
     fn line_is_open(&self) -> bool {
-        self.cut || !self.open.is_empty() || !self.state.is_empty()
+        self.is_begun || !self.open.is_empty()
     }
 
     /// Takes a block that ends in a newline. This is the fast path: it is checked once for UTF-8 and for `\r`, and lines
@@ -147,7 +153,7 @@ impl LineSplitter {
         for end in memchr_iter(b'\n', block) {
             let mut line = start..end;
             start = end + 1;
-            if returns && block[line.clone()].last() == Some(&b'\r') {
+            if returns && block[line.clone()].last() == Some(&b'\r') && !is_blank(&block[line.clone()]) {
                 line.end -= 1;
             }
             let bytes = &block[line.clone()];
@@ -168,11 +174,7 @@ impl LineSplitter {
         let mut rest = bytes;
         while let Some(end) = memchr(b'\r', rest) {
             self.extend_piece(&rest[..end], give);
-            if !self.open.is_empty() {
-                std::mem::swap(&mut self.state, &mut self.open);
-                self.open.clear();
-                self.shown = false;
-            }
+            self.end_state(give);
             rest = &rest[end + 1..];
         }
         self.extend_piece(rest, give);
@@ -186,28 +188,53 @@ impl LineSplitter {
             self.open.extend_from_slice(&rest[..room]);
             rest = &rest[room..];
             let kept = self.open.split_off(character_boundary(&self.open, rest[0]));
+            self.give_waiting(give);
             give_bytes(&self.open, give);
             self.open = kept;
-            self.cut = true;
+            self.is_begun = true;
         }
         self.open.extend_from_slice(rest);
     }
 
-    fn end_line(&mut self, give: &mut dyn FnMut(OutputLine<'_>)) {
-        if !self.open.is_empty() {
-            give_bytes(&self.open, give);
-        } else if !self.state.is_empty() {
-            if !self.shown {
-                give_bytes(&self.state, give);
-            }
-        } else if !self.cut {
-            give(OutputLine::plain(""));
+    /// Takes what is open for a state. The first one is given away.
+    fn end_state(&mut self, give: &mut dyn FnMut(OutputLine<'_>)) {
+        let state = std::mem::take(&mut self.open);
+        if is_blank(&state) {
+            return;
         }
-        self.open.clear();
-        self.state.clear();
-        self.shown = true;
-        self.cut = false;
+        if !self.is_begun {
+            self.is_begun = true;
+            return give_bytes(&state, give);
+        }
+        self.is_bar |= self.waiting.len() + 1 == FEW;
+        if self.is_bar {
+            self.waiting.clear();
+        }
+        self.waiting.push(state);
     }
+
+    fn give_waiting(&mut self, give: &mut dyn FnMut(OutputLine<'_>)) {
+        for state in self.waiting.drain(..) {
+            give_bytes(&state, give);
+        }
+    }
+
+    fn end_line(&mut self, give: &mut dyn FnMut(OutputLine<'_>)) {
+        if self.is_begun {
+            self.end_state(give);
+            self.give_waiting(give);
+        } else {
+            give_bytes(&self.open, give);
+            self.open.clear();
+        }
+        self.is_begun = false;
+        self.is_bar = false;
+    }
+}
+
+/// Whether nothing is to be seen of it on a terminal.
+fn is_blank(bytes: &[u8]) -> bool {
+    bytes.trim_ascii().is_empty()
 }
 
 /// Where to cut `piece`, which is as long as a piece may be, when `next` follows it: before a character that would be

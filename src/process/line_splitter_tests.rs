@@ -95,12 +95,41 @@ fn a_piece_of_replacements_is_bounded_too() {
 }
 
 #[test]
-fn h2_of_a_progress_bar_the_last_state_remains() {
-    assert_eq!(one(b"10%\r20%\r30%\nnext\n"), ["30%", "next"]);
-    assert_eq!(one(b"10%\r20%\r\n"), ["20%"]);
+fn h2_of_a_progress_bar_the_first_and_the_last_state_remain() {
+    let states: Vec<String> = (1..=1000).map(|frame| format!("frame={frame:4} fps=25")).collect();
+    for end in ["\n", "\r\n", "\r", "\r       \n", "\r       \r\n", "\r\r\n", ""] {
+        let bar = states.join("\r") + end;
+        assert_eq!(one(bar.as_bytes()), [&*states[0], &*states[999]], "{end:?}");
+    }
+    assert_eq!(
+        one(b"\r    \r10%\r    \r20%\r30%\r40%\r50%\ndone\n"),
+        ["10%", "50%", "done"]
+    );
+}
+
+#[test]
+fn h2_a_message_with_a_return_inside_is_shown_whole() {
+    assert_eq!(
+        one(b"cannot open shot.blend\r: No such file\nnext\n"),
+        ["cannot open shot.blend", ": No such file", "next"]
+    );
+    assert_eq!(one(b"copy a\r to b\r: denied\r\n"), ["copy a", " to b", ": denied"]);
+    assert_eq!(one(b"cannot open a\r: 1%\r2%\r3%\r4%\r5%\n"), ["cannot open a", "5%"]);
+    let long = "x".repeat(LONGEST + 1);
+    assert_eq!(
+        one(format!("a\rb\r{long}\rc\n").as_bytes()),
+        ["a", "b", &long[1..], "x", "c"]
+    );
+}
+
+#[test]
+fn h2_a_state_of_blanks_is_none() {
     assert_eq!(one(b"a\r\r\n"), ["a"]);
     assert_eq!(one(b"\r\r\rb\n"), ["b"]);
     assert_eq!(one(b"100%\r"), ["100%"]);
+    assert_eq!(one(b"50%\r   \r\n"), ["50%"]);
+    assert_eq!(one(b"50%   \rdone  \n"), ["50%   ", "done  "]);
+    assert_eq!(one(b"  \r\n\r\n  \n"), ["", "", "  "]);
 }
 
 #[test]
@@ -110,8 +139,9 @@ fn h2_progress_is_shown_while_it_stands_at_most_once_per_interval() {
     let mut lines = LineSplitter::new(second, start);
     let mut given = Vec::new();
     let mut give = |line: OutputLine<'_>| given.push(line.text.to_owned());
-    assert_eq!(lines.due(), None);
     lines.feed(b"10%\r", &mut give);
+    assert_eq!(lines.due(), None);
+    lines.feed(b"11%\r12%\r13%\r14%\r15%\r", &mut give);
     assert_eq!(lines.due(), Some(start + second));
     lines.tick(start + second / 2, &mut give);
     lines.feed(b"20%\r3", &mut give);
@@ -124,9 +154,49 @@ fn h2_progress_is_shown_while_it_stands_at_most_once_per_interval() {
     lines.feed(b"\nnext\n", &mut give);
     assert_eq!(
         given,
-        ["20%", "30%", "next"],
+        ["10%", "20%", "30%", "next"],
         "a state that was shown is not said again at the end of its line"
     );
+}
+
+#[test]
+fn h2_a_line_that_stands_is_a_progress_bar() {
+    let second = Duration::from_secs(1);
+    let start = Instant::now();
+    let mut lines = LineSplitter::new(second, start);
+    let mut given = Vec::new();
+    let mut give = |line: OutputLine<'_>| given.push(line.text.to_owned());
+    for step in 1..=3 {
+        lines.feed(format!("{step}.0\r{step}.3\r{step}.7\r").as_bytes(), &mut give);
+        lines.tick(start + step * second, &mut give);
+    }
+    assert_eq!(given, ["1.0", "1.3", "1.7", "2.7", "3.7"]);
+}
+
+#[test]
+fn g7_a_line_that_is_handed_over_goes_on_where_it_was() {
+    let bytes = b"a\rb\rc\n1\r2\r3\r4\r5\r6\r7\n \r \nlast";
+    for cut in 0..=bytes.len() {
+        let mut given = Vec::new();
+        let mut give = |line: OutputLine<'_>| given.push(line.text.to_owned());
+        let (second, now) = (Duration::from_secs(1), Instant::now());
+        let mut lines = LineSplitter::new(second, now);
+        lines.feed(&bytes[..cut], &mut give);
+        let mut lines = LineSplitter::take_over(lines.hand_over(), second, now);
+        lines.feed(&bytes[cut..], &mut give);
+        lines.finish(&mut give);
+        assert_eq!(given, one(bytes), "handed over after {cut} bytes");
+    }
+}
+
+#[test]
+fn g7_a_line_of_the_program_before_goes_on_too() {
+    let handed = r#"{"open":[52],"state":[51],"is_shown":false,"is_cut":false}"#;
+    let handed = serde_json::from_str(handed).unwrap();
+    let mut lines = LineSplitter::take_over(handed, Duration::from_secs(1), Instant::now());
+    let mut given = Vec::new();
+    lines.feed(b"2\n", &mut |line| given.push(line.text.to_owned()));
+    assert_eq!(given, ["3", "42"]);
 }
 
 proptest! {

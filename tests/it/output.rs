@@ -66,15 +66,38 @@ fn h1_a_hundred_megabytes_without_an_end_of_line_stay_bounded_and_the_next_line_
 }
 
 #[test]
-fn h2_progress_that_overwrites_itself_is_folded_to_its_last_state() {
+fn h2_progress_that_overwrites_itself_is_folded_to_its_first_and_last_state() {
     let (farm, node) = Farm::with_awake_node();
     let task =
         farm.script(r"for i in $(seq 0 999); do printf 'frame %s\r' $i; done; printf 'frame 1000 done\nnext\r\n'");
     farm.completed(&task);
     let log = farm.log(&task);
     let lines = printed(&log);
+    assert_eq!(lines[0], "frame 0");
     assert_eq!(lines[lines.len() - 2..], ["frame 1000 done", "next"]);
-    assert!(lines.len() <= 6, "{lines:?}");
+    assert!(lines.len() <= 8, "{lines:?}");
+    node.finish();
+}
+
+/// A list that was saved on Windows, read by a script: each name ends in `\r`. The log had `: No such file` alone.
+#[test]
+fn h2_a_name_from_a_list_of_windows_stays_in_its_message() {
+    let (farm, node) = Farm::with_awake_node();
+    let task = farm.script(
+        r#"printf 'shot_a.blend\r\nshot_b.blend\r\n' | while read -r name; do echo "cannot open $name: No such file"; done"#,
+    );
+    farm.completed(&task);
+    let log = farm.log(&task);
+    let lines = printed(&log);
+    assert_eq!(
+        lines,
+        [
+            "cannot open shot_a.blend",
+            ": No such file",
+            "cannot open shot_b.blend",
+            ": No such file"
+        ]
+    );
     node.finish();
 }
 
