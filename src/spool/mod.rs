@@ -205,6 +205,12 @@ impl Spool {
         self.0.unsent_log()
     }
 
+    /// The Manager has accepted a sign-on: what it did not take before is tried again now.
+    pub(crate) fn deliver_now(&self) {
+        self.0.is_back.set(true);
+        self.0.work.notify_one();
+    }
+
     /// Returns when no outcome waits; at once if none does. Cancel safe.
     pub(crate) async fn outcomes_delivered(&self) {
         self.wait_until(|pending| pending.outcomes == 0).await;

@@ -108,7 +108,10 @@ impl Sender {
     }
 
     /// The oldest folder with something due that does not pause after a failure of its own.
-    fn next(&self, now: Instant) -> Next {
+    fn next(&mut self, now: Instant) -> Next {
+        if self.shared.is_back.take() {
+            self.pause_until = None;
+        }
         if let Some(until) = self.pause_until.filter(|until| *until > now) {
             return Next::Wait(Some(until));
         }

@@ -70,6 +70,8 @@ pub(super) struct Shared {
     pub(super) requests: RequestGate,
     /// There is something to send.
     pub(super) work: Notify,
+    /// The pause since the Manager was away is over.
+    pub(super) is_back: Cell<bool>,
     /// Something came to the history, or there is little space: it is to be pruned.
     pub(super) to_prune: Notify,
     pub(super) pending: watch::Sender<PendingReports>,
@@ -96,6 +98,7 @@ impl Shared {
             notices: Notices::take_over(notices),
             requests: RequestGate::new(),
             work: Notify::new(),
+            is_back: Cell::new(false),
             to_prune: Notify::new(),
             pending: watch::Sender::new(PendingReports::default()),
         };

@@ -99,6 +99,7 @@ impl<M: Manager> Worker<'_, M> {
         }
         for attempt in 1..=SIGN_ONS {
             let status = self.session.sign_on().await?;
+            self.context.spool.deliver_now();
             self.introduced = Some(self.session.introduction().clone());
             if let Some(next) = State::welcomed(&status) {
                 if next == State::Leaving(Departure::ShutDown) {

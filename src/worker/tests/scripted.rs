@@ -110,6 +110,11 @@ impl Scripted {
         manager
     }
 
+    /// Who is deleted may not speak of tasks.
+    fn known(&self) -> Result<(), ManagerError> {
+        self.registered.get().then_some(()).ok_or(ManagerError::Denied)
+    }
+
     /// Hints when it is time to, and notes what they are wanted for.
     async fn hint_in_time(&self, mut source: HintSender) -> Infallible {
         self.interests.borrow_mut().push(source.interest());
@@ -153,7 +158,9 @@ impl Manager for Scripted {
     async fn register(&self, _: &Registration) -> Result<Registered, ManagerError> {
         self.called("register");
         // It is known again.
+        self.registered.set(true);
         self.sign_ons.borrow_mut().clear();
+        self.requests.borrow_mut().clear();
         Ok(Registered {
             uuid: String::from("new-id").try_into().unwrap(),
         })
@@ -193,12 +200,14 @@ impl Manager for Scripted {
     async fn may_i_run(&self, _: &str) -> Result<Verdict, ManagerError> {
         self.called("may-i-run");
         tokio::time::sleep(self.delay.get()).await;
+        self.known()?;
         Ok(self.verdicts.borrow_mut().pop_front().unwrap_or(Verdict::Continue))
     }
     async fn update(&self, _: &str, update: &TaskUpdate) -> Result<Delivery, ManagerError> {
         if let Some(status) = update.status {
             self.called(format!("{status:?}"));
         }
+        self.known()?;
         Ok(Delivery::Accepted)
     }
     async fn output_produced(&self, _: &str, _: Picture) -> Result<PictureAnswer, ManagerError> {

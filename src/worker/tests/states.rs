@@ -320,6 +320,21 @@ async fn c10_only_a_denial_that_stands_and_a_row_that_is_gone_lead_to_a_new_regi
     assert!(manager.times("register")[0] >= 15_000);
 }
 
+/// The report waited for its back-off, up to nine seconds, while nothing could be fetched.
+#[tokio::test(start_paused = true)]
+async fn c10_what_a_deleted_worker_could_not_tell_is_told_as_soon_as_it_has_registered_anew() {
+    let manager = Scripted::new();
+    manager.registered.set(false);
+    manager.fetches.borrow_mut().push_back(Ok(echo_task()));
+    manager.requests.borrow_mut().extend(std::iter::repeat_n(Err(403), 30));
+    live(&manager, 100, &[]).await;
+    let words = manager.words();
+    let registered = manager.times("register");
+    assert_eq!(registered.len(), 1, "{words:?}");
+    let told = manager.times("Completed");
+    assert_eq!(told.last(), registered.first(), "{words:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn m8_a_sleep_that_the_manager_asks_for_outlives_one_of_our_own() {
     let manager = Scripted::new();
