@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use super::context::CommandContext;
 use super::copying::{self, PartialCopy};
 use super::file_work::{FileWork, FileWorkError, error_text, run_file_work};
+use super::not_expanded::missing_source;
 use super::parameters::{ParameterError, Parameters};
 use super::text::quoted;
 use crate::outcome::Outcome;
@@ -54,7 +55,7 @@ impl CopyFile {
         let refused = |why: String| FileWorkError::Failed(format!("copy-file: {why}, not copying anything"));
         match fs::metadata(&self.src) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                return Err(refused(format!("source path {src} does not exist")));
+                return Err(refused(missing_source(&self.src)));
             }
             Err(error) => return Err(failed(format!("cannot look at source path {src}"))(error)),
             Ok(_) => {}

@@ -27,6 +27,7 @@ mod handed;
 mod journal;
 mod make_directory;
 mod move_directory;
+mod not_expanded;
 mod output_pattern;
 mod parameters;
 mod picture_format;

@@ -20,6 +20,7 @@ use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 use super::context::CommandContext;
 use super::copying::{self, AttributeCopy, PartialCopy};
 use super::file_work::{FileWork, FileWorkError, error_text, run_file_work};
+use super::not_expanded::missing_source;
 use super::parameters::{ParameterError, Parameters};
 use super::text::quoted;
 use crate::clock;
@@ -55,7 +56,7 @@ impl MoveDirectory {
     fn check(&self) -> Result<DirectoryMove, FileWorkError> {
         let (src, dest) = (shown(&self.src), shown(&self.dest));
         if fs::symlink_metadata(&self.src).is_err_and(|error| error.kind() == ErrorKind::NotFound) {
-            return Err(refused(&format!("source path {src} does not exist")));
+            return Err(refused(&missing_source(&self.src)));
         }
         let resolved = |path: &Path, name: &str| {
             resolve(path)

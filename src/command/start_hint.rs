@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
+use super::not_expanded::not_expanded;
 use super::text::quoted;
 use crate::files;
 
@@ -28,6 +29,9 @@ pub(super) fn start_hint(exe: &str, errno: Errno) -> Option<String> {
         Errno::ENOENT | Errno::ENOTDIR | Errno::EACCES | Errno::ENOEXEC | Errno::ELOOP
     ) {
         return None;
+    }
+    if let Some(words) = not_expanded(Path::new(exe)).filter(|_| errno == Errno::ENOENT) {
+        return Some(words);
     }
     if let Some(variable) = unexpanded(exe) {
         return Some(format!("the Manager has no value for {variable} on platform linux"));
@@ -77,7 +81,7 @@ fn of_name(name: &str) -> Option<String> {
     let path = std::env::var_os("PATH");
     let found = folders_of(path.as_deref())
         .into_iter()
-        .find_map(|folder| nearest(&folder, name))?;
+        .find_map(|folder| nearest(&folder, name, Path::new("")))?;
     Some(format!("did you mean {}?", quoted_path(&found)))
 }
 
@@ -121,19 +125,15 @@ fn of_missing(path: &Path) -> Option<String> {
     if !parent.is_dir() {
         return Some(format!("{} is not a directory", quoted_path(parent)));
     }
-    let near = missing
+    let below = path.strip_prefix(missing).ok()?;
+    let meant = missing
         .file_name()
         .and_then(OsStr::to_str)
-        .and_then(|name| nearest(parent, name));
-    let Some(near) = near else {
-        return (missing != path).then(|| format!("{} does not exist", quoted_path(missing)));
-    };
-    // Joining an empty rest would add a slash, so the components are collected.
-    let meant: PathBuf = near
-        .components()
-        .chain(path.strip_prefix(missing).ok()?.components())
-        .collect();
-    Some(format!("did you mean {}?", quoted_path(&meant)))
+        .and_then(|name| nearest(parent, name, below));
+    match meant {
+        Some(meant) => Some(format!("did you mean {}?", quoted_path(&meant))),
+        None => (missing != path).then(|| format!("{} does not exist", quoted_path(missing))),
+    }
 }
 
 fn of_file(path: &Path, errno: Errno) -> Option<String> {
@@ -142,7 +142,7 @@ fn of_file(path: &Path, errno: Errno) -> Option<String> {
         let inside = path
             .file_name()
             .and_then(OsStr::to_str)
-            .and_then(|name| nearest(path, name));
+            .and_then(|name| nearest(path, name, Path::new("")));
         let meant = inside.map(|inside| format!("; did you mean {}?", quoted_path(&inside)));
         return Some(format!("it is a directory{}", meant.unwrap_or_default()));
     }
@@ -202,8 +202,9 @@ fn words_too(exe: &str) -> Option<&str> {
         .filter(|program| !program.is_empty())
 }
 
-/// The entry of `folder` whose name is nearest to `name`: another case, another extension, or nearly the same.
-fn nearest(folder: &Path, name: &str) -> Option<PathBuf> {
+/// The program at `below` in the entry of `folder` whose name is nearest to `name`: another case, another extension, or nearly
+/// the same. An empty `below` is the entry itself.
+fn nearest(folder: &Path, name: &str, below: &Path) -> Option<PathBuf> {
     let stem = |name: &str| name.to_lowercase().trim_end_matches(".exe").to_owned();
     let wanted = stem(name);
     let mut best: Option<(f64, PathBuf)> = None;
@@ -212,9 +213,13 @@ fn nearest(folder: &Path, name: &str) -> Option<PathBuf> {
             continue;
         };
         let score = strsim::jaro_winkler(&wanted, &other);
-        let better = best.as_ref().is_none_or(|(known, _)| score > *known);
-        if score >= ALIKE && better && (entry.path().is_dir() || is_program(&entry.path())) {
-            best = Some((score, entry.path()));
+        if score < ALIKE || best.as_ref().is_some_and(|(known, _)| score <= *known) {
+            continue;
+        }
+        // Joining an empty rest would add a slash, so the components are collected.
+        let program: PathBuf = entry.path().components().chain(below.components()).collect();
+        if is_program(&program) {
+            best = Some((score, program));
         }
     }
     best.map(|(_, path)| path)
@@ -344,8 +349,34 @@ mod tests {
         let expected = "the Manager has no value for {blender} on platform linux";
         assert_eq!(looked("{blender}").as_deref(), Some(expected));
         assert_eq!(looked("/x/{blender}/b").as_deref(), Some(expected));
-        assert_eq!(looked("~/x"), Some("\"~\" does not exist".into()));
         assert_eq!(looked("/no/{}/{a b}"), Some("\"/no\" does not exist".into()));
+    }
+
+    #[test]
+    fn only_what_is_there_is_suggested() {
+        let folder = folder();
+        let at = |name: &str| format!("{}/{name}", folder.path().display());
+        for name in ["blendr-4/no-such-program", "blendr-4/blender/below", "blendr-4"] {
+            let hint = looked(&at(name));
+            assert!(
+                hint.as_ref().is_none_or(|hint| hint.ends_with("does not exist")),
+                "{name}: {hint:?}"
+            );
+        }
+        let meant = format!("did you mean \"{}\"?", at("blender-4/blender"));
+        assert_eq!(looked(&at("blendr-4/blender")), Some(meant));
+    }
+
+    #[test]
+    fn what_only_a_shell_expands_is_named() {
+        for (exe, word) in [
+            ("~/bin/blender", "~"),
+            ("$BLENDER", "$BLENDER"),
+            ("${HOME}/b", "${HOME}"),
+        ] {
+            let expected = format!("{word} is not expanded here: no shell reads this");
+            assert_eq!(looked(exe), Some(expected), "{exe}");
+        }
     }
 
     #[test]

@@ -80,6 +80,11 @@ async fn what_cannot_be_copied_is_said_and_nothing_is_made() {
     let before = names(folder.path());
     for (src, dest, why) in [
         ("missing", "new", "source path"),
+        (
+            "$HOME/s",
+            "new",
+            "does not exist ($HOME is not expanded here: no shell reads this)",
+        ),
         ("dangling", "new", "does not exist, not copying anything"),
         ("s", "there", "already exists, not copying anything"),
         ("s", "s", "already exists, not copying anything"),
