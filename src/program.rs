@@ -46,9 +46,15 @@ pub fn main() -> ExitCode {
             }
         },
         Err(error) => {
-            // Help goes to stdout, errors to stderr. It does not matter if that is closed.
-            error.print().ok();
-            ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(USAGE_ERROR))
+            let code = ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(USAGE_ERROR));
+            match error.print() {
+                // The help, or the version.
+                printed @ Err(_) if !error.use_stderr() => {
+                    subcommand::written(printed).map_or_else(ExitCode::from, |()| code)
+                }
+                // It does not matter if stderr is closed.
+                Ok(()) | Err(_) => code,
+            }
         }
     }
 }

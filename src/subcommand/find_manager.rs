@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::runtime::Builder;
 use tokio::time::timeout;
 
-use super::{failed, say};
+use super::{failed, say, written};
 use crate::departure::Departure;
 use crate::discovery::{Search, SearchOutcome, SearchReport};
 
@@ -33,10 +33,7 @@ pub(crate) fn find_manager() -> Result<(), Departure> {
     drop(search);
     runtime.shutdown_background();
     match verdict {
-        Ok(SearchOutcome::Found(manager)) => {
-            writeln!(io::stdout(), "{}", manager.url).map_err(|error| failed(&error))?;
-            Ok(())
-        }
+        Ok(SearchOutcome::Found(manager)) => written(writeln!(io::stdout(), "{}", manager.url)),
         Ok(several @ SearchOutcome::Several(_)) => {
             let what = several.describe();
             say(&format!(

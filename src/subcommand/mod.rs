@@ -97,14 +97,26 @@ fn shown(show: impl FnOnce(&mut Stdout) -> Result<(), HistoryError>) -> Result<(
     let mut out = BufWriter::new(EscapingWriter::new(io::stdout().lock()));
     match show(&mut out).and_then(|()| Ok(out.flush()?)) {
         Ok(()) => Ok(()),
-        // The reader has seen enough, as in `| head`.
-        Err(HistoryError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Err(HistoryError::Output(error)) => written(Err(error)),
         Err(error) => Err(failed(&error)),
+    }
+}
+
+/// What comes of writing to standard output. Where that was all there was to do, nothing is done if it cannot be.
+///
+/// # Errors
+/// How the process is to end. Why is said on stderr.
+pub(crate) fn written(result: io::Result<()>) -> Result<(), Departure> {
+    match result {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(failed(&HistoryError::Output(error))),
+        // The reader has seen enough, as in `| head`.
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 
 fn send(home: &Path, command: ControlCommand) -> Result<(), Departure> {
     let pid = control::send(home, command).map_err(|error| failed(&error))?;
+    // The order is given, whether that can be said or not.
     writeln!(io::stdout(), "worker {pid} will {}", command.effect()).ok();
     Ok(())
 }

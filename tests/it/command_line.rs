@@ -3,7 +3,7 @@
 //! What the program says about itself, in a real terminal.
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{Read as _, pipe};
 use std::process::{Command, Stdio};
 
 use nix::libc::winsize;
@@ -49,5 +49,54 @@ fn help_is_no_wider_than_a_page_in_a_wide_terminal() {
                 });
             assert!(shown.sum::<usize>() <= 100, "{line}");
         }
+    }
+}
+
+/// The program with standard output into `out`: how it ends, and what it says of that.
+fn printing_into(out: impl Into<Stdio>, arguments: &[&str]) -> (Option<i32>, String) {
+    let home = tempfile::tempdir().unwrap();
+    let ended = Command::new(env!("CARGO_BIN_EXE_flamenco-worker"))
+        .args(arguments)
+        .env("FLAMENCO_HOME", home.path())
+        .env("FLAMENCO_MANAGER", "http://127.0.0.1:1/")
+        .stdin(Stdio::null())
+        .stdout(out)
+        .output()
+        .unwrap();
+    (ended.status.code(), String::from_utf8(ended.stderr).unwrap())
+}
+
+/// With their code where all is well.
+const PRINTING: [(&[&str], i32); 7] = [
+    (&["-help"], 0),
+    (&["status", "-help"], 0),
+    (&["-version"], 0),
+    (&["check-config"], 0),
+    (&["history"], 0),
+    (&["doctor", "--json"], 1),
+    (&["status", "--json"], 3),
+];
+
+#[test]
+fn what_cannot_be_printed_is_said_and_is_no_success() {
+    for (arguments, _) in PRINTING {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let (code, said) = printing_into(full, arguments);
+        assert_eq!(code, Some(1), "{arguments:?}: {said}");
+        let why = "flamenco-worker: cannot write to the standard output: No space left on device";
+        assert!(said.contains(why), "{arguments:?}: {said}");
+    }
+}
+
+#[test]
+fn who_has_read_enough_is_told_nothing() {
+    for (arguments, code) in PRINTING {
+        let (reader, writer) = pipe().unwrap();
+        drop(reader);
+        assert_eq!(
+            printing_into(writer, arguments),
+            (Some(code), String::new()),
+            "{arguments:?}"
+        );
     }
 }

@@ -42,18 +42,12 @@ pub(super) fn tell(wanted: StatusArguments, home: &Path) -> Result<(), Departure
     let seen = looking.observe();
     let text = if wanted.json { seen.json(home) } else { seen.line(home) };
     let ends = seen.departure();
-    let mut out = io::stdout().lock();
-    let said = match (wanted.json, ends) {
-        (false, Err(_)) => {
-            super::say(&escape_line(&text));
-            Ok(())
-        }
-        (true, _) | (false, Ok(())) => writeln!(out, "{}", escape_line(&text)),
-    };
-    match said {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(super::failed(&error)),
-        Ok(()) | Err(_) => ends,
+    if !wanted.json && ends.is_err() {
+        super::say(&escape_line(&text));
+        return ends;
     }
+    super::written(writeln!(io::stdout(), "{}", escape_line(&text)))?;
+    ends
 }
 
 /// Looks at a home, which may hang.

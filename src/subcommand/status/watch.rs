@@ -16,7 +16,7 @@ use super::observation::Observation;
 use crate::clock;
 use crate::departure::Departure;
 use crate::printable::escape_line;
-use crate::subcommand::failed;
+use crate::subcommand::written;
 
 /// Between two looks, in milliseconds: a change is seen soon, and a look costs the worker some microseconds.
 const PAUSE: u16 = 500;
@@ -41,8 +41,7 @@ pub(super) fn follow(looking: &Looking, json: bool) -> Result<(), Departure> {
         match screen.show(looking) {
             Ok(()) if is_read() => {}
             Ok(()) => return Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
-            Err(error) => return Err(failed(&error)),
+            cannot @ Err(_) => return written(cannot),
         }
     }
 }
