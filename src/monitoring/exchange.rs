@@ -114,17 +114,17 @@ pub(super) async fn exchange(
     .ok();
 }
 
-/// All up to the empty line, or what came of it.
+/// All up to the empty line, or what came of it: where lines end, and whether this can still become a request, the parser
+/// knows.
 async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> {
     let mut head = Vec::with_capacity(1024);
-    let mut looked = 0;
     loop {
         let read = stream.read_buf(&mut head).await?;
-        let from = head[looked..].windows(4).any(|end| end == b"\r\n\r\n");
-        if read == 0 || from || head.len() > LONGEST_REQUEST {
+        let mut headers = [EMPTY_HEADER; MOST_HEADERS];
+        let is_begun = matches!(Request::new(&mut headers).parse(&head), Ok(Status::Partial));
+        if read == 0 || !is_begun || head.len() > LONGEST_REQUEST {
             return Ok(head);
         }
-        looked = head.len().saturating_sub(3);
     }
 }
 
@@ -143,13 +143,21 @@ fn reply(head: &[u8], answer: impl Fn(Page) -> HttpAnswer) -> Vec<u8> {
         }
         .bytes(true);
     };
-    let path = target.split('?').next().unwrap_or_default();
-    let answer = match (Page::at(path), method) {
+    let answer = match (Page::at(path_of(target)), method) {
         (Some(page), "GET" | "HEAD") => answer(page),
         (Some(_), _) => HttpAnswer::text("405 Method Not Allowed", "this can only be read, with GET or HEAD\n"),
         (None, _) => HttpAnswer::text("404 Not Found", "there is no such page here; / lists those that are\n"),
     };
     answer.bytes(method != "HEAD")
+}
+
+/// The path in a target, which may be a whole URL (RFC 9112, 3.2.2).
+fn path_of(target: &str) -> &str {
+    let target = target.split('?').next().unwrap_or_default();
+    match target.split_once("://") {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => rest.find('/').map_or("/", |path| &rest[path..]),
+        Some(_) | None => target,
+    }
 }
 
 #[cfg(test)]
@@ -187,7 +195,10 @@ mod tests {
         for (head, status) in [
             ("GET /etc/passwd HTTP/1.1\r\n\r\n", "404"),
             ("GET //metrics HTTP/1.1\r\n\r\n", "404"),
-            ("GET http://other/metrics HTTP/1.1\r\n\r\n", "404"),
+            ("GET http://a:9464/metrics?x HTTP/1.1\r\n\r\n", "200"),
+            ("GET HTTP://a HTTP/1.1\r\n\r\n", "200"),
+            ("GET http://a/x HTTP/1.1\r\n\r\n", "404"),
+            ("GET /://a/metrics HTTP/1.1\r\n\r\n", "404"),
             ("\u{16}\u{3}\u{1}", "400"),
             ("", "400"),
             ("GET /metrics HTTP/1.1\r\nHost", "431"),
@@ -196,6 +207,25 @@ mod tests {
         }
         let many = format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(MOST_HEADERS + 1));
         assert!(replied(&many).starts_with("HTTP/1.1 431 "));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_is_answered_as_soon_as_it_is_whole_however_its_lines_end() {
+        for request in [
+            "GET / HTTP/1.1\nHost: a\n\n",
+            "\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            "no\0thing",
+        ] {
+            let (mut client, server) = duplex(1024);
+            client.write_all(request.as_bytes()).await.unwrap();
+            let (began, turn) = (tokio::time::Instant::now(), Turn::default());
+            let mut first = [0; 9];
+            tokio::select! {
+                () = exchange(server, &turn, answer) => panic!("{request:?}"),
+                read = client.read_exact(&mut first) => assert_eq!(read.unwrap(), 9),
+            }
+            assert_eq!((&first, began.elapsed()), (b"HTTP/1.1 ", Duration::ZERO), "{request:?}");
+        }
     }
 
     #[tokio::test(start_paused = true)]
