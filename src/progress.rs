@@ -13,6 +13,9 @@ use crate::protocol::AssignedTask;
 /// What renders: its steps are frames.
 const RENDERER: &str = "blender-render";
 
+/// Frames that take longer than this are long beside the start of the program.
+pub(crate) const LONG_FRAME: Duration = Duration::from_secs(10);
+
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
@@ -111,14 +114,20 @@ impl Progress {
         self.paused_since.unwrap_or_else(Instant::now)
     }
 
-    /// How long one frame takes, in the mean. The first counts only as long as it is the only one: it took the start of the
-    /// program, too. `None` before it is done, and of what has no equal steps.
+    /// How long one frame takes, in the mean. The first took the start of the program, too, and counts only once that is the
+    /// lesser part: the second has been under way for [`LONG_FRAME`], and is not done. `None` before that, and of what has no
+    /// equal steps.
     pub(crate) fn each(&self) -> Option<Duration> {
         let (first, last) = self.first.zip(self.last).filter(|_| self.unit == Unit::Frame)?;
         match self.done {
-            0 | 1 => Some(first - self.began),
+            0 | 1 => (self.now() - first >= LONG_FRAME).then(|| first - self.began),
             done => Some((last - first) / (done - 1)),
         }
+    }
+
+    /// More can be told after [`LONG_FRAME`], though no frame is done until then.
+    pub(crate) fn ripens(&self) -> bool {
+        self.unit == Unit::Frame && self.done == 1 && self.each().is_none()
     }
 
     /// How much longer the task will take, as far as that can be told from what was.
@@ -274,10 +283,9 @@ mod tests {
     async fn frames_tell_how_long_each_takes_and_the_rest_will() {
         let mut render = progress(RENDERER, 240);
         assert_eq!(render.to_string(), "frame 1 of 240");
-        frames(&mut render, &[63.2]).await;
-        let first = "frame 2 of 240, 1 min 3 s each, about 4 h 20 min left";
-        assert_eq!(render.to_string(), first);
         // The first one took as long as the file took to load.
+        frames(&mut render, &[63.2]).await;
+        assert_eq!(render.to_string(), "frame 2 of 240");
         frames(&mut render, &[3.2; 10]).await;
         let told = "frame 12 of 240, 3.2 s each, about 13 min left";
         assert_eq!(render.to_string(), told);
@@ -293,6 +301,16 @@ mod tests {
         );
         frames(&mut render, &[1.0]).await;
         assert_eq!(render.left(), None, "more than there should be");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_frame_counts_once_the_second_takes_long_too() {
+        let mut render = progress(RENDERER, 240);
+        frames(&mut render, &[3600.0]).await;
+        assert_eq!((render.to_string().as_str(), render.ripens()), ("frame 2 of 240", true));
+        tokio::time::advance(LONG_FRAME).await;
+        let told = "frame 2 of 240, 1 h 0 min each, about 9 d 23 h left";
+        assert_eq!((render.to_string().as_str(), render.ripens()), (told, false));
     }
 
     #[tokio::test(start_paused = true)]

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::batch::ProgressUpdate;
 use super::task_folder::SendTime;
-use crate::progress::{Progress, Unit};
+use crate::progress::{LONG_FRAME, Progress, Unit};
 use crate::timings::Timings;
 
 /// The progress is told as the activity at most this often.
@@ -93,8 +93,10 @@ impl Unsent {
     pub(super) fn take(&mut self, update: &mut ProgressUpdate, progress: Option<Progress>) {
         let now = Instant::now();
         if self.progress_at.is_some_and(|at| at <= now) {
-            self.progress_at = None;
             self.progress_told = Some(now);
+            self.progress_at = progress
+                .filter(Progress::ripens)
+                .map(|_| now + LONG_FRAME.max(PROGRESS_EVERY));
             if let Some(progress) = progress {
                 self.activity = Some(progress.to_string());
             }

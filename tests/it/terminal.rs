@@ -114,15 +114,18 @@ fn j15_a_line_below_the_log_tells_how_far_a_task_is_and_goes_with_it() {
     assert!(first.contains("shot_010 ▕   ") && !first.contains("left"), "{first}");
     stage.frame(1);
     let second = stage.last_row("the second frame", |row| row.contains("frame 2 of 4"));
+    assert!(second.contains("▕███") && !second.contains("left"), "{second}");
+    stage.frame(2);
+    let third = stage.last_row("the third frame", |row| row.contains("frame 3 of 4"));
     assert!(
-        second.contains("▕███") && second.contains(" each, about ") && second.ends_with(" left"),
-        "{second}"
+        third.contains("▕███") && third.contains(" each, about ") && third.ends_with(" left"),
+        "{third}"
     );
     // Lines of the log, while the line stands there.
     stage.node.signal(Signal::SIGUSR2);
     logged(&stage.node, "signal received: Wake");
-    stage.last_row("the line below them", |row| row.contains("frame 2 of 4"));
-    (2..=4).for_each(|number| stage.frame(number));
+    stage.last_row("the line below them", |row| row.contains("frame 3 of 4"));
+    (3..=4).for_each(|number| stage.frame(number));
     stage.farm.completed(&task);
     stage.no_live_line();
     let rows = stage.terminal.rows();

@@ -93,7 +93,7 @@ async fn the_progress_is_told_at_most_every_ten_seconds_and_is_then_the_newest()
                 activities(),
                 [
                     "Started",
-                    "frame 2 of 240, 3.0 s each, about 12 min left",
+                    "frame 2 of 240",
                     "frame 5 of 240, 3.0 s each, about 12 min left",
                     "frame 6 of 240, 3.0 s each, about 12 min left",
                 ]
@@ -107,6 +107,29 @@ async fn the_progress_is_told_at_most_every_ten_seconds_and_is_then_the_newest()
                 "Failed: why",
                 "nothing after the outcome: {:?}",
                 activities()
+            );
+        })
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_length_of_a_first_frame_is_told_once_the_second_takes_long_too() {
+    let mut stage = Stage::new();
+    let mut entry = stage.spool.begin(&frames(240)).unwrap();
+    stage
+        .during(async |_, manager| {
+            seconds(100).await;
+            entry.step();
+            seconds(60).await;
+            let updates = manager.updates.borrow();
+            let told: Vec<_> = updates
+                .iter()
+                .filter_map(|(_, _, update)| update.activity.clone())
+                .collect();
+            let first = "frame 2 of 240";
+            assert_eq!(
+                told,
+                [first, &format!("{first}, 1 min 40 s each, about 6 h 40 min left")]
             );
         })
         .await;
