@@ -36,6 +36,7 @@ use std::future::pending;
 use std::io::Write;
 use std::time::Duration;
 
+use nix::sys::stat::{Mode, umask};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
@@ -71,6 +72,7 @@ const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// Runs a worker from the command line to its departure.
 pub(crate) fn run(arguments: &Arguments, early: Early, received: Option<Received>) -> Departure {
+    open_to_ourselves();
     let environment = Environment::capture();
     let (config, warnings) = match Config::load(arguments, &environment) {
         Ok(loaded) => loaded,
@@ -129,6 +131,13 @@ pub(crate) fn run(arguments: &Arguments, early: Early, received: Option<Received
     runtime.shutdown_timeout(RUNTIME_END);
     info!(code = departure.code(), "flamenco-worker ends: {departure}");
     departure
+}
+
+/// A umask that takes files from their own user would have us not read what we wrote: of it the part for others holds, for
+/// programs of tasks, too.
+fn open_to_ourselves() {
+    let mask = umask(Mode::S_IRWXG | Mode::S_IRWXO);
+    umask(mask - Mode::S_IRWXU);
 }
 
 /// One life after the other: each ends with the process, or with what a successor goes on with. Where the process cannot

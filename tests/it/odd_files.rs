@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
@@ -128,15 +128,38 @@ fn what_we_write_is_for_us_alone_whatever_the_umask_and_a_home_open_to_others_is
         node.log().contains("can be changed by others")
     });
     assert_eq!(node.stop(), 0);
-    let mut folders = vec![node.home()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap().flatten() {
-            let found = entry.metadata().unwrap();
-            assert_eq!(found.mode() & 0o077, 0, "{}", entry.path().display());
-            if found.is_dir() {
-                folders.push(entry.path());
-            }
-        }
+    for (path, found) in everything_in(node.home()) {
+        assert_eq!(found.mode() & 0o077, 0, "{}", path.display());
     }
     node.finish();
+}
+
+/// The home could not be used by its own user: exit 78.
+#[test]
+fn what_we_write_is_for_us_also_where_the_umask_denies_that() {
+    let (farm, mut node) = Farm::with_node();
+    start_through(&mut node, ["sh", "-c", "umask 0777; exec \"$@\"", "sh"]);
+    farm.awake();
+    farm.completed(&farm.script("umask | grep -qx 0077 && > made && cat made"));
+    assert_eq!(node.stop(), 0);
+    for (path, found) in everything_in(node.home()) {
+        let wanted = if found.is_dir() { 0o700 } else { 0o600 };
+        assert_eq!(found.mode() & 0o777, wanted, "{}", path.display());
+    }
+    node.finish();
+}
+
+/// All that is in a folder, at any depth.
+fn everything_in(folder: PathBuf) -> Vec<(PathBuf, fs::Metadata)> {
+    let (mut folders, mut found) = (vec![folder], Vec::new());
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap().flatten() {
+            let metadata = entry.metadata().unwrap();
+            if metadata.is_dir() {
+                folders.push(entry.path());
+            }
+            found.push((entry.path(), metadata));
+        }
+    }
+    found
 }
