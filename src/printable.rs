@@ -16,6 +16,29 @@ pub(crate) fn escape_line(text: &str) -> Cow<'_, str> {
     escape(text, steers)
 }
 
+/// Escapes a line, parts of which `{:?}` may have quoted already: that writes `\u{1b}` for `\u001b`.
+pub(crate) fn escape_debug_too(line: &str) -> Cow<'_, str> {
+    let mut parts = line.split("\\u{");
+    let Some(first) = parts.next().filter(|first| first.len() < line.len()) else {
+        return escape_line(line);
+    };
+    let mut alike = escape_line(first).into_owned();
+    for part in parts {
+        let code = part
+            .split_once('}')
+            .filter(|(code, _)| u32::from_str_radix(code, 16).is_ok());
+        match code {
+            Some((code, rest)) => {
+                write!(alike, "\\u{code:0>4}{}", escape_line(rest)).ok();
+            }
+            None => {
+                write!(alike, "\\u{{{}", escape_line(part)).ok();
+            }
+        }
+    }
+    Cow::Owned(alike)
+}
+
 /// Escapes a text of several lines: line feeds and tabs stay.
 pub(crate) fn escape_text(text: &str) -> Cow<'_, str> {
     escape(text, |c| steers(c) && !matches!(c, '\n' | '\t'))
@@ -105,6 +128,14 @@ mod tests {
             "a\\u001b]52;c;eA==\\u0007b\\u007f\\u009b2J\\r\\n\\t\\u202egnp\\u2069"
         );
         assert_eq!(escape_text("a\n\tb\r\0"), "a\n\tb\\r\\u0000");
+    }
+
+    #[test]
+    fn i15_what_was_quoted_before_is_escaped_the_same_way() {
+        let name = "a\x1bb\u{202e}";
+        let line = format!("{name} {name:?} \\u{{no}} \\u{{");
+        assert_eq!(escape_debug_too(&line), r#"a\u001bb\u202e "a\u001bb\u202e" \u{no} \u{"#);
+        assert_eq!(escape_debug_too("plain\n"), "plain\\n");
     }
 
     #[test]

@@ -108,7 +108,7 @@ where
                 .get::<FormattedFields<N>>()
                 .filter(|fields| !fields.is_empty())
             {
-                write!(text.fields, " {}", printable::escape_line(fields.as_str()))?;
+                write!(text.fields, " {}", printable::escape_debug_too(fields.as_str()))?;
             }
         }
         // Events of libraries name the library.
@@ -129,11 +129,12 @@ struct EventText {
 
 impl EventText {
     fn keep(&mut self, field: &Field, text: &str) {
+        let text = printable::escape_debug_too(text);
         if field.name() == "message" {
-            self.message = printable::escape_line(text).into_owned();
+            self.message = text.into_owned();
         } else {
             // Writing to a text cannot fail.
-            write!(self.fields, " {}={}", field.name(), printable::escape_line(text)).ok();
+            write!(self.fields, " {}={text}", field.name()).ok();
         }
     }
 }

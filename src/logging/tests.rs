@@ -49,6 +49,20 @@ fn a_line_for_a_file_has_the_whole_time() {
 }
 
 #[test]
+fn i15_a_control_character_is_escaped_the_same_way_wherever_it_stands_in_a_line() {
+    let text = logged(LogFormat::Journal, Level::INFO, || {
+        let name = "a\x1b b";
+        let _span = tracing::info_span!("task", ?name).entered();
+        tracing::info!(name, debug = ?name, "{name} {name:?}");
+    });
+    let quoted = "\"a\\u001b b\"";
+    assert_eq!(
+        text,
+        format!("<6>a\\u001b b {quoted} name={quoted} debug={quoted} name={quoted}\n")
+    );
+}
+
+#[test]
 fn a_line_for_the_journal_has_a_priority_and_no_time() {
     assert_eq!(
         logged(LogFormat::Journal, Level::INFO, an_event),

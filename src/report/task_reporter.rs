@@ -217,9 +217,10 @@ impl TaskReporter {
     fn warn_failed(&self, why: &str) {
         let printed = self.error_line.line().map(|line| format!(" It said: {line:?}."));
         let id: String = self.task.chars().take(SHORT).collect();
+        let end = if why.ends_with(['.', '?', '!']) { "" } else { "." };
         warn!(
             task = self.task,
-            "task {} failed: {why}.{} `flamenco-worker history {id}` shows its log",
+            "task {} failed: {why}{end}{} `flamenco-worker history {id}` shows its log",
             self.name,
             printed.unwrap_or_default()
         );

@@ -288,6 +288,7 @@ fn a17_a_program_that_kills_its_guard_each_time_fails_its_task() {
     farm.failed(&task);
     let log = farm.log(&task);
     assert!(log.contains("time after time: does it kill its parent?"), "{log}");
+    assert!(node.log().contains("does it kill its parent? "), "{}", node.log());
     assert_eq!(file(&node.folder.join("pids")).lines().count(), 3);
     farm.completed(&farm.script("true"));
     node.childless();
