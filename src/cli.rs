@@ -195,9 +195,10 @@ pub(crate) struct StatusArguments {
     ///
     /// Its names stay. `state` is starting, awake, asleep or leaving; stuck, unknown or not running where no worker has answered.
     /// `activity` is idle, running or ending, or null where that is not known. `task` has id, name, job, since, paused_since,
-    /// unit (frame or step), done, of, mean_seconds, expected_end, is_last and ending, or is null. `paused` has reason
-    /// (somebody-here or asked), since and until, or is null. The others: why, processes_left, updates_waiting, trouble, last_contact,
-    /// last_task_ended, name, pid, version, home, manager, started, time.
+    /// unit (frame or step), done, of, mean_seconds, expected_end, is_last, sleeps_after and ending, or is null. `paused` has reason
+    /// (somebody-here or asked), since and until, or is null. The others: why, processes_left, warm_blender, updates_waiting,
+    /// trouble, last_contact, last_task_ended, name, pid, version, home, manager, started, time. Each is always there: what only a
+    /// worker knows is null where none has answered, and of its task there are id, name and job.
     #[arg(long)]
     pub json: bool,
 

@@ -120,6 +120,9 @@ pub(crate) struct TaskSnapshot {
     pub expected_end: Option<Timestamp>,
     /// The worker leaves after it.
     pub is_last: bool,
+    /// The worker sleeps after it.
+    #[serde(default)]
+    pub sleeps_after: bool,
     /// Why it is being ended.
     pub ending: Option<String>,
 }
@@ -244,10 +247,10 @@ impl TaskSnapshot {
             (Unit::Step, 0 | 1) => format!("running {name}"),
             (Unit::Step, _) => format!("running {} of {name}", estimate.position()),
         };
-        let last = if self.is_last {
-            "the last task before leaving: "
-        } else {
-            ""
+        let last = match (self.is_last, self.sleeps_after) {
+            (true, _) => "the last task before leaving: ",
+            (false, true) => "the last task before sleeping: ",
+            (false, false) => "",
         };
         format!("{last}{what}{}", estimate.pace())
     }

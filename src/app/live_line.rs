@@ -81,7 +81,11 @@ fn place(task: &TaskSnapshot, position: &str) -> String {
         (Unit::Frame | Unit::Step, _, _) => position,
     };
     let paused = if task.paused_since.is_some() { "paused, " } else { "" };
-    let last = if task.is_last { "the last task, " } else { "" };
+    let last = if task.is_last || task.sleeps_after {
+        "the last task, "
+    } else {
+        ""
+    };
     format!("{paused}{last}{place}")
 }
 

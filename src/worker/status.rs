@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::State;
+use super::{SleepReason, State};
 use crate::abort::AbortReason;
 use crate::bounded::{shorten, shorten_message};
 use crate::clock;
@@ -35,7 +35,10 @@ pub(crate) struct Status {
 /// The task that runs.
 #[derive(Debug, Clone)]
 struct RunningTask {
-    phase: TaskPhase,
+    /// Why it is being ended.
+    ending: Option<AbortReason>,
+    /// The state to go to after it.
+    after: State,
     id: String,
     name: String,
     job: String,
@@ -44,15 +47,6 @@ struct RunningTask {
     paused: Option<Timestamp>,
     /// As it was handed out: nothing is done.
     progress: Progress,
-}
-
-/// What is decided of the task that runs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum TaskPhase {
-    Running,
-    /// It is the last one before we leave.
-    Last,
-    Ending(AbortReason),
 }
 
 /// What others know of it.
@@ -119,13 +113,18 @@ impl Status {
         }
     }
 
-    pub(super) fn set_phase(&mut self, phase: TaskPhase) {
-        let Some(task) = &mut self.task else { return };
-        // An end that has begun is not taken back.
-        if let (TaskPhase::Ending(_), TaskPhase::Running | TaskPhase::Last) = (&task.phase, &phase) {
-            return;
+    /// The task is being ended.
+    pub(super) fn set_ending(&mut self, reason: AbortReason) {
+        if let Some(task) = &mut self.task {
+            task.ending = Some(reason);
         }
-        task.phase = phase;
+    }
+
+    /// Where to go after the task.
+    pub(super) fn set_after(&mut self, after: State) {
+        if let Some(task) = &mut self.task {
+            task.after = after;
+        }
     }
 
     pub(super) fn end(&mut self) {
@@ -166,9 +165,9 @@ impl Status {
     /// A start may be left while it ends what an earlier worker left: only a state that comes after it knows that nothing is.
     fn activity(&self, details: &StatusDetails) -> Option<Activity> {
         match (&self.task, &self.state) {
-            (Some(task), _) => Some(match task.phase {
-                TaskPhase::Running | TaskPhase::Last => Activity::Running,
-                TaskPhase::Ending(_) => Activity::Ending,
+            (Some(task), _) => Some(match task.ending {
+                None => Activity::Running,
+                Some(_) => Activity::Ending,
             }),
             (None, _) if !details.processes_left.is_empty() => Some(Activity::Ending),
             (None, State::Awake | State::Asleep(_)) => Some(Activity::Idle),
@@ -185,7 +184,8 @@ impl RunningTask {
             &task.name
         };
         Self {
-            phase: TaskPhase::Running,
+            ending: None,
+            after: State::Awake,
             id: task.uuid.to_string(),
             name: shorten(name, LONGEST_NAME).into_owned(),
             job: shorten(&task.job, LONGEST_NAME).into_owned(),
@@ -209,11 +209,14 @@ impl RunningTask {
             of: (estimate.all > 0).then_some(estimate.all),
             mean_seconds: estimate.each.map(|each| in_millis(each).as_secs_f64()),
             expected_end: estimate.left.map(end),
-            is_last: self.phase == TaskPhase::Last,
-            ending: match &self.phase {
-                TaskPhase::Running | TaskPhase::Last => None,
-                TaskPhase::Ending(reason) => Some(shorten_message(reason.to_string())),
+            is_last: matches!(self.after, State::Leaving(_)) && self.ending.is_none(),
+            sleeps_after: match self.after {
+                // Once it goes on the pause is over.
+                State::Asleep(SleepReason::Paused(_)) => self.paused.is_none(),
+                State::Asleep(_) => true,
+                State::Starting | State::Awake | State::HandingOver(_) | State::Leaving(_) => false,
             },
+            ending: self.ending.as_ref().map(|reason| shorten_message(reason.to_string())),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::departure::Departure;
+use crate::pause::PauseReason;
 use crate::protocol::WorkerStatus;
 use crate::worker::SleepReason;
 
@@ -76,16 +77,41 @@ async fn a_task_is_told_with_its_frames_or_steps_and_where_it_goes() {
     assert_eq!(self::line(&task(RENDERER, 0)), "rendering shot_010");
     assert_eq!(self::line(&task("exec", 1)), "running shot_010");
     assert_eq!(self::line(&task("exec", 5)), "running step 1 of 5 of shot_010");
-    render.set_phase(TaskPhase::Last);
+    render.set_after(State::Leaving(Departure::Signalled));
     assert_eq!(
         self::line(&render),
         "the last task before leaving: rendering frame 1 of 240 of shot_010"
     );
     assert_eq!(activity(&render), Some(Activity::Running));
-    render.set_phase(TaskPhase::Ending(AbortReason::Shutdown));
-    render.set_phase(TaskPhase::Last);
+    render.set_ending(AbortReason::Shutdown);
     assert_eq!(self::line(&render), "ending shot_010: the worker is shutting down");
     assert_eq!(activity(&render), Some(Activity::Ending));
+}
+
+#[test]
+fn m2_what_comes_after_the_task_is_told_while_its_machine_is_paused() {
+    let mut render = task(RENDERER, 240);
+    let rendering = "rendering frame 1 of 240 of shot_010";
+    let paused = SleepReason::Paused(PauseReason::Asked);
+    render.set_after(State::Asleep(paused));
+    assert_eq!(line(&render), format!("the last task before sleeping: {rendering}"));
+    render.stand_still(Some(Duration::ZERO));
+    let still = "paused for less than a minute";
+    assert_eq!(
+        line(&render),
+        format!("{still}: {rendering}"),
+        "it goes on with the next"
+    );
+    for (after, then) in [
+        (State::Asleep(SleepReason::Local), "sleeping"),
+        (State::Leaving(Departure::Signalled), "leaving"),
+    ] {
+        render.set_after(after);
+        assert_eq!(
+            line(&render),
+            format!("{still}: the last task before {then}: {rendering}")
+        );
+    }
 }
 
 #[test]

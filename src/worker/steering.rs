@@ -11,7 +11,6 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::info;
 
-use super::status::TaskPhase;
 use super::task_run::TaskRun;
 use super::task_watch::TaskWatch;
 use super::{PauseRules, State, Status};
@@ -49,9 +48,6 @@ pub(super) struct TaskSteering<'a> {
 impl TaskSteering<'_> {
     /// What was decided of it before it was handed over, and whether its machine is `paused`.
     pub(super) fn begin(&self, paused: Order, watch: &mut TaskWatch) {
-        if watch.patience.is_some() {
-            self.set_phase(TaskPhase::Last);
-        }
         if let Some(reason) = watch.reason.clone() {
             self.abort(reason);
         }
@@ -76,7 +72,6 @@ impl TaskSteering<'_> {
             self.abort(reason);
         } else if matches!(watch.after, State::Leaving(_)) && watch.patience.is_none() {
             watch.patience = Some(Instant::now() + self.drain_limit);
-            self.set_phase(TaskPhase::Last);
         }
     }
 
@@ -91,6 +86,8 @@ impl TaskSteering<'_> {
 
     fn obey(&self, order: Order, watch: &mut TaskWatch) {
         watch.ordered(order, &self.source);
+        let after = watch.after.clone();
+        self.status.send_modify(|status| status.set_after(after));
         if let Order::Pause(reason) = order {
             self.pause(reason, watch);
         } else if order == Order::Resume {
@@ -139,12 +136,8 @@ impl TaskSteering<'_> {
 
     fn abort(&self, reason: AbortReason) {
         info!(task = self.task.as_str(), "ending the task: {reason}");
-        self.set_phase(TaskPhase::Ending(reason.clone()));
+        self.status.send_modify(|status| status.set_ending(reason.clone()));
         self.source.raise(reason);
-    }
-
-    fn set_phase(&self, phase: TaskPhase) {
-        self.status.send_modify(|status| status.set_phase(phase));
     }
 }
 

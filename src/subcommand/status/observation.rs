@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::chain::chain;
+use crate::clock;
 use crate::departure::Departure;
 use crate::process::Stray;
 use crate::snapshot::{Activity, Snapshot, named};
@@ -49,16 +50,27 @@ pub(super) struct TaskName {
     pub(super) job: String,
 }
 
-/// What programs are told where no worker has answered.
+/// What programs are told where no worker has answered: the keys of a [`Snapshot`]. Those of type `()` only a worker knows.
 #[derive(Serialize)]
 struct NoAnswer<'a> {
     state: &'static str,
     activity: Option<Activity>,
     why: Option<String>,
     task: Option<&'a TaskName>,
+    last_task_ended: (),
     processes_left: &'a [Stray],
+    warm_blender: (),
+    paused: (),
+    updates_waiting: (),
+    trouble: (),
+    last_contact: (),
+    name: (),
     pid: Option<i32>,
+    version: (),
     home: String,
+    manager: (),
+    started: (),
+    time: Timestamp,
 }
 
 impl Observation {
@@ -100,9 +112,20 @@ impl Observation {
             activity: None,
             why: self.why(),
             task: None,
+            last_task_ended: (),
             processes_left: &[],
+            warm_blender: (),
+            paused: (),
+            updates_waiting: (),
+            trouble: (),
+            last_contact: (),
+            name: (),
             pid: None,
+            version: (),
             home: home.to_string_lossy().into_owned(),
+            manager: (),
+            started: (),
+            time: clock::timestamp_of_millis(clock::unix_millis()),
         };
         let text = match self {
             Self::Answered(snapshot) => serde_json::to_string(snapshot),
