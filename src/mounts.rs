@@ -13,6 +13,8 @@ use nix::unistd::geteuid;
 /// A file system at a place.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Mount {
+    /// Which file system it is: the numbers of its device, `8:1`.
+    device: String,
     /// The folder of the file system that is seen there: `/`, or another where a part of it was bound.
     pub(crate) root: PathBuf,
     /// The mount point.
@@ -70,6 +72,23 @@ pub(crate) fn fuse_below(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(mounts()?.into_iter().filter(ours).map(|mount| mount.at).rev().collect())
 }
 
+/// All places where what is at `path`, links followed, or some of what is below it, is seen: parts of a file system can be
+/// mounted at several. The path itself is among them.
+pub(crate) fn places_of<'a>(path: &'a Path, mounts: &'a [Mount]) -> impl Iterator<Item = PathBuf> + 'a {
+    let above = mounts.iter().filter(|mount| path.starts_with(&mount.at));
+    // Of several at one place the last is on top.
+    let own = above.max_by_key(|mount| mount.at.components().count());
+    let place = own.and_then(|own| Some((own, own.root.join(path.strip_prefix(&own.at).ok()?))));
+    let elsewhere = place.into_iter().flat_map(move |(own, inside)| {
+        let same = mounts.iter().filter(|mount| mount.device == own.device);
+        same.filter_map(move |mount| match inside.strip_prefix(&mount.root) {
+            Ok(rest) => Some(mount.at.join(rest)),
+            Err(_) => mount.root.starts_with(&inside).then(|| mount.at.clone()),
+        })
+    });
+    [path.to_owned()].into_iter().chain(elsewhere)
+}
+
 impl Mount {
     fn is_automounter(&self) -> bool {
         self.kind == "autofs"
@@ -79,9 +98,10 @@ impl Mount {
         let text = |field: &[u8]| String::from_utf8_lossy(field).into_owned();
         let path = |field: &[u8]| PathBuf::from(OsString::from_vec(unescaped(field)));
         let mut fields = line.split(|byte| *byte == b' ');
-        let (root, at) = (path(fields.nth(3)?), path(fields.next()?));
+        let (device, root, at) = (text(fields.nth(2)?), path(fields.next()?), path(fields.next()?));
         let mut rest = fields.skip_while(|field| *field != b"-");
         Some(Self {
+            device,
             root,
             at,
             kind: text(rest.nth(1)?),
@@ -122,6 +142,28 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink("/proc", folder.path().join("link")).unwrap();
         assert_eq!(mount_of(&folder.path().join("link/x")), Some("/proc".into()));
+    }
+
+    #[test]
+    fn n2_what_is_seen_at_several_places_is_known_at_each() {
+        let list = b"22 1 8:1 / / rw - ext4 /dev/sda1 rw\n\
+            23 22 8:2 / /home rw - ext4 /dev/sda2 rw\n\
+            24 22 8:2 / /export/home rw - ext4 /dev/sda2 rw\n\
+            25 22 8:2 /render /srv/render rw - ext4 /dev/sda2 rw\n\
+            26 22 8:2 /render/own/tmp /mnt/tmp rw - ext4 /dev/sda2 rw\n\
+            27 22 8:2 /other /mnt/other rw - ext4 /dev/sda2 rw\n\
+            28 22 8:1 /home /mnt/hidden rw - ext4 /dev/sda1 rw\n";
+        let mounts = parse(list);
+        let mut places: Vec<_> = places_of(Path::new("/home/render/own"), &mounts).collect();
+        places.sort();
+        places.dedup();
+        let wanted = [
+            "/export/home/render/own",
+            "/home/render/own",
+            "/mnt/tmp",
+            "/srv/render/own",
+        ];
+        assert_eq!(places, wanted.map(PathBuf::from));
     }
 
     #[test]

@@ -102,6 +102,12 @@ pub(crate) fn sandbox(config: &Config, environment: &Environment, home: &Path) -
         .chain(config.secret_files.iter().cloned());
     let own = OwnFiles {
         hidden: hidden.map(|path| environment.absolute(path)).collect(),
+        // Whom it believes to be its Manager, and who it is to that.
+        kept: [tls.ca_file.clone(), tls.client_certificate.clone()]
+            .into_iter()
+            .flatten()
+            .map(|path| environment.absolute(path))
+            .collect(),
         // The script in a Blender that is kept.
         shown: config.warm.blender.then(|| home.join(WARM)).into_iter().collect(),
         spare: vec![home.join(SPARE_TMP)],

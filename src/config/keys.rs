@@ -220,7 +220,7 @@ table! {
 
 table! {
     /// What tasks may do on this node, whoever sends them. As soon as one of these keys is set, no task reads or writes the
-    /// worker's own files (its home, its configuration, the files that it names) or makes a file in the folders right above them, signals or traces what is not its own, gains privileges,
+    /// worker's own files (its home, its configuration, the files that it names; a certificate can be read) or makes a file in the folders right above them, writes in /proc, /sys and control groups, signals or traces what is not its own, gains privileges,
     /// or runs a program of 32 bits. The kernel sees to it (Landlock), for programs and all they start; `doctor` says what this one can enforce,
     /// `check-config` what the rules come to.
     config.sandbox => SandboxSettings {
@@ -234,9 +234,12 @@ table! {
         /// Below which folders tasks may read, beside those in which they write, what the presets name, programs and libraries.
         /// Everything but the worker's own files unless set.
         read: Option<Vec<PathBuf>> = None, SOME_PATHS, such as "[\"/mnt/render\", \"/mnt/assets\"]";
-        /// What tasks may reach. A list has ports of TCP, such as that of a licence server; with 53 in it names are looked up.
+        /// What tasks may reach. A list has ports of TCP, such as that of a licence server; with 53 in it names are looked up, and
+        /// datagrams go to any port. "none" is no program of this machine either; an empty list leaves those that listen at a file
+        /// (an X server, D-Bus), which may do for a task what it may not.
         network: Network = Network::Any, NETWORK;
-        /// What usual programs and drivers need beside that: "blender", "nvidia", "amd", "intel". `check-config` shows it.
+        /// What usual programs and drivers need beside that: "blender", "nvidia", "amd", "intel"; also where the user's home directory
+        /// is the worker's home, as in the packages. `check-config` shows it.
         presets: Vec<Preset> = Vec::new(), PRESETS;
         /// Whether a kernel that cannot enforce a rule is a reason to take no task. Else it is said once, and enforced as far as it
         /// can be.

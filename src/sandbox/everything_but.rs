@@ -9,17 +9,17 @@
 //! /var/lib/flamenco  (hidden)
 //! ```
 //!
+//! The same file can be seen at other places, where parts of a file system are mounted twice: there, too.
+//!
 //! What comes to stand beside a hidden one later can be read from the next start on, and nothing can be made or renamed in the
 //! folders that lead to it: a hidden one by another name would be all around. Names can be listed all the same: a folder that can be
 //! listed allows that to all below it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsStr;
-use std::fs::{self, DirEntry, File};
+use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -27,23 +27,29 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use landlock::{AccessFs, BitFlags, PathFd, Ruleset, RulesetAttr, RulesetCreated};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use super::exceptions::{Exceptions, Openness, is_open_device};
 use super::landlock::{NEWEST, allow, allow_opened};
+use super::opened::Written;
 use crate::clock;
+use crate::mounts::mounts;
 
-/// Where devices are: what is on a disk can be read past all folders there, and what is typed, and what a console shows.
-const DEVICES: &str = "/dev";
-/// What begins with these, beside all disks, is closed: memory, the kernel's log, consoles and screens, keyboards and what can
-/// type in their place, commands to disks and to the machine, cameras and microphones.
-const CLOSED: [&str; 27] = [
-    "bsg", "bus", "console", "cpu", "dax", "fb", "hidraw", "input", "ipmi", "kmem", "kmsg", "mapper", "media", "mem",
-    "mtd", "nvme", "port", "raw", "sg", "snd", "tpm", "tty", "uhid", "uinput", "vcs", "video", "watchdog",
-];
-/// The terminal of whoever opens it.
-const OWN_TERMINAL: &str = "tty";
 /// What is mounted where, for this process. Who polls it is told of changes (proc_pid_mounts(5)).
 const MOUNTS: &str = "/proc/self/mountinfo";
 /// The times of files are as coarse as this, and finer on most.
 const TICK: Duration = Duration::from_millis(100);
+
+/// Files of the worker's own, and what of them is open all the same. What is not there has nothing to hide.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct OwnPlaces {
+    /// No task reads or writes them.
+    pub hidden: Vec<PathBuf>,
+    /// Tasks only read them.
+    pub kept: Vec<PathBuf>,
+    /// What tasks read in hidden folders.
+    pub shown: Vec<PathBuf>,
+    /// What they write there as well.
+    pub written: Vec<PathBuf>,
+}
 
 /// What may be read and written around hidden files, as far as the kernel is to see to it. Clones are the same one.
 #[derive(Debug, Clone)]
@@ -63,7 +69,7 @@ struct Known {
 /// What a ruleset is made of. A rule is for a file itself: what is mounted over it, or takes its name, is another one.
 #[derive(Debug)]
 struct Seen {
-    /// Each folder that leads to a hidden file, as it is written and with links followed, and that of devices.
+    /// Each folder that is open entry by entry, as it is written and with links followed.
     folders: BTreeMap<PathBuf, Option<Stamp>>,
     /// The hidden files, and what is open in them. Their contents are not looked at: they are closed or open as a whole.
     whole: BTreeMap<PathBuf, Option<Stamp>>,
@@ -100,23 +106,22 @@ impl PartialEq for Around {
 impl Eq for Around {}
 
 impl LastAround {
-    /// All around the hidden ones, of which what is `shown` can be read, and what is `own` written as well. `None`: nothing is
-    /// hidden, or the kernel has nothing of it.
+    /// All around the hidden ones, and what is open in them. `None`: nothing is hidden, or the kernel has nothing of it.
     ///
     /// # Errors
-    /// There are no descriptors to be had.
-    pub(super) fn of(&self, hidden: &[PathBuf], shown: &[PathBuf], own: &[PathBuf]) -> io::Result<Option<Around>> {
+    /// There are no descriptors to be had, or the kernel does not list what is mounted.
+    pub(super) fn of(&self, places: &OwnPlaces) -> io::Result<Option<Around>> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = known.as_ref().filter(|known| known.seen.is_unchanged()) {
             return Ok(known.around.clone());
         }
-        // What is not there has nothing to hide.
-        let find = || -> Vec<_> { hidden.iter().filter_map(|path| fs::canonicalize(path).ok()).collect() };
-        let found = find();
-        let seen = Seen::look(hidden.iter().chain(&found), shown.iter().chain(own));
-        let around = make(&found, shown, own)?.map(Around::received);
+        // Before anything is looked at.
+        let changes = File::open(MOUNTS).ok();
+        let exceptions = places.exceptions()?;
+        let seen = Seen::look(places, &exceptions, changes);
+        let around = make(places, &exceptions)?.map(Around::received);
         // What changes twice within a tick of its clock has changed once.
-        let is_sure = seen.is_settled() && find() == found && seen.is_unchanged();
+        let is_sure = seen.is_settled() && places.exceptions()? == exceptions && seen.is_unchanged();
         *known = is_sure.then(|| Known {
             seen,
             around: around.clone(),
@@ -125,18 +130,32 @@ impl LastAround {
     }
 }
 
+impl OwnPlaces {
+    fn exceptions(&self) -> io::Result<Exceptions> {
+        let found =
+            |paths: &[PathBuf]| -> Vec<_> { paths.iter().filter_map(|path| fs::canonicalize(path).ok()).collect() };
+        Ok(Exceptions::new(&found(&self.hidden), &found(&self.kept), &mounts()?))
+    }
+}
+
 impl Seen {
-    fn look<'a>(hidden: impl Iterator<Item = &'a PathBuf> + Clone, open: impl Iterator<Item = &'a PathBuf>) -> Self {
-        // Before anything is looked at.
-        let mounts = File::open(MOUNTS).ok();
-        let is_below = |folder: &&Path| hidden.clone().any(|hidden| folder.starts_with(hidden));
-        let above = hidden.clone().flat_map(|path| path.ancestors().skip(1));
+    fn look(places: &OwnPlaces, exceptions: &Exceptions, mounts: Option<File>) -> Self {
+        let OwnPlaces {
+            hidden,
+            kept,
+            shown,
+            written,
+        } = places;
+        let is_below = |folder: &&Path| hidden.iter().any(|hidden| folder.starts_with(hidden));
+        // Also as they are written: a link that leads there may come to lead elsewhere.
+        let above = hidden.iter().chain(kept).flat_map(|path| path.ancestors().skip(1));
         let leading = above.filter(|folder| !is_below(folder));
-        let folders: BTreeSet<_> = leading.chain([Path::new(DEVICES)]).collect();
+        let folders: BTreeSet<_> = leading.chain(exceptions.folders()).collect();
         let stamped = |path: &Path| (path.to_owned(), Stamp::of(path));
+        let whole = [hidden, kept, shown, written].into_iter().flatten();
         Self {
             folders: folders.into_iter().map(stamped).collect(),
-            whole: hidden.chain(open).map(|path| stamped(path)).collect(),
+            whole: whole.map(|path| stamped(path)).collect(),
             mounts,
         }
     }
@@ -182,42 +201,51 @@ impl Stamp {
     }
 }
 
-fn make(hidden: &[PathBuf], shown: &[PathBuf], own: &[PathBuf]) -> io::Result<Option<OwnedFd>> {
-    if hidden.is_empty() {
+fn make(places: &OwnPlaces, exceptions: &Exceptions) -> io::Result<Option<OwnedFd>> {
+    if places.hidden.iter().all(|path| !path.exists()) {
         return Ok(None);
     }
     let created = Ruleset::default()
         .handle_access(reach())
         .and_then(Ruleset::create)
         .map_err(io::Error::other)?;
-    let mut created = allow_around(created, Path::new("/"), hidden)?;
-    for path in shown {
-        created = allow(created, path, AccessFs::ReadFile.into())?;
+    let mut created = allow_around(created, Path::new("/"), exceptions)?;
+    // No task writes in a folder that leads there.
+    let links = Written::default();
+    for path in &places.shown {
+        created = allow(created, (&links, path), AccessFs::ReadFile.into())?;
     }
-    for path in own {
-        created = allow(created, path, reach())?;
+    for path in &places.written {
+        created = allow(created, (&links, path), reach())?;
     }
     Ok(created.into())
 }
 
-/// Allows all in a folder but what is hidden, and goes into the folders that lead to it.
-fn allow_around(mut created: RulesetCreated, folder: &Path, hidden: &[PathBuf]) -> io::Result<RulesetCreated> {
+/// Allows all in a folder as far as it is open, and goes into the folders that lead to an exception.
+fn allow_around(mut created: RulesetCreated, folder: &Path, exceptions: &Exceptions) -> io::Result<RulesetCreated> {
     let Ok(entries) = fs::read_dir(folder) else {
         return Ok(created);
     };
+    let has_devices = exceptions.at(folder) == Some(Openness::Devices);
     for entry in entries.flatten() {
-        let path = entry.path();
         // What a link leads to is allowed, or not, where it is.
-        if entry.file_type().is_ok_and(|kind| kind.is_symlink()) || hidden.contains(&path) {
+        if entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
             continue;
         }
-        if path == Path::new(DEVICES) || hidden.iter().any(|hidden| hidden.starts_with(&path)) {
-            created = allow_around(created, &path, hidden)?;
-        } else if folder != Path::new(DEVICES) || is_open_device(&entry) {
-            // It may be gone by now, or be another user's alone.
-            if let Ok(opened) = PathFd::new(&path) {
-                created = allow_opened(created, opened, reach())?;
+        let path = entry.path();
+        let rights = match exceptions.at(&path) {
+            Some(Openness::Closed) => continue,
+            Some(Openness::ReadOnly) => AccessFs::ReadFile.into(),
+            None if has_devices && !is_open_device(&entry) => continue,
+            None if !exceptions.are_below(&path) => reach(),
+            Some(Openness::Devices) | None => {
+                created = allow_around(created, &path, exceptions)?;
+                continue;
             }
+        };
+        // It may be gone by now, or be another user's alone.
+        if let Ok(opened) = PathFd::new(&path) {
+            created = allow_opened(created, opened, rights)?;
         }
     }
     Ok(created)
@@ -226,14 +254,6 @@ fn allow_around(mut created: RulesetCreated, folder: &Path, hidden: &[PathBuf]) 
 /// To read, and to change anything.
 fn reach() -> BitFlags<AccessFs> {
     AccessFs::from_write(NEWEST) | AccessFs::ReadFile
-}
-
-/// Whether an entry of `/dev` is neither a disk nor [`CLOSED`].
-fn is_open_device(entry: &DirEntry) -> bool {
-    let is_block = entry.file_type().is_ok_and(|kind| kind.is_block_device());
-    let name = entry.file_name();
-    let is_closed = CLOSED.iter().any(|start| name.as_bytes().starts_with(start.as_bytes()));
-    !is_block && (name == OsStr::new(OWN_TERMINAL) || !is_closed)
 }
 
 #[cfg(test)]
@@ -259,8 +279,12 @@ mod tests {
         for name in ["home/secret", "home/shown/file", "home/tmp/own", "beside", "work/file"] {
             fs::write(at(name), "x").unwrap();
         }
-        let hidden = [at("home"), "/no/such/file".into()];
-        let around = LastAround::default().of(&hidden, &[at("home/shown")], &[at("home/tmp")]);
+        let around = LastAround::default().of(&OwnPlaces {
+            hidden: vec![at("home"), "/no/such/file".into()],
+            kept: vec![at("work/kept")],
+            shown: vec![at("home/shown")],
+            written: vec![at("home/tmp")],
+        });
         let confinement = Confinement {
             around: around.unwrap(),
             ..Confinement::default()
@@ -290,8 +314,13 @@ mod tests {
         let then = clock::system_time().checked_sub(Duration::from_secs(60)).unwrap();
         let settle = |folder: &str| File::open(at(folder)).unwrap().set_modified(then).unwrap();
         ["deep", "beside", ""].into_iter().for_each(settle);
-        let (last, hidden, shown) = (LastAround::default(), [at("deep/home")], [at("deep/home/shown")]);
-        let get = || last.of(&hidden, &shown, &[]).unwrap().unwrap();
+        let last = LastAround::default();
+        let places = OwnPlaces {
+            hidden: vec![at("deep/home")],
+            shown: vec![at("deep/home/shown")],
+            ..OwnPlaces::default()
+        };
+        let get = || last.of(&places).unwrap().unwrap();
         let kept = || last.0.lock().unwrap().is_some();
         // The folder of the folder has just changed, and others of the machine may.
         let is_served = || {
@@ -305,7 +334,7 @@ mod tests {
             &|| fs::rename(at("beside"), at("other")).unwrap(),
         ];
         for change in changes {
-            let before = Seen::look(hidden.iter(), shown.iter());
+            let before = Seen::look(&places, &places.exceptions().unwrap(), File::open(MOUNTS).ok());
             change();
             assert!(!before.is_unchanged());
         }
@@ -313,7 +342,7 @@ mod tests {
         get();
         assert!(!kept());
         fs::rename(at("deep"), at("gone")).unwrap();
-        assert!(last.of(&hidden, &shown, &[]).unwrap().is_none());
+        assert!(last.of(&places).unwrap().is_none());
     }
 
     fn all_around(dir: &Path) -> [bool; 6] {

@@ -104,7 +104,6 @@ impl KernelSupport {
         if rules.are_none() {
             return lacking;
         }
-        let needs_files = rules.programs.is_some() || rules.write.is_some() || rules.read.is_some();
         let mut lack = |version: u32, is_rule: bool| {
             if self.landlock < version {
                 let named = FEATURES.iter().find(|(since, _, _)| *since == version);
@@ -117,11 +116,14 @@ impl KernelSupport {
                 list.extend(what);
             }
         };
-        lack(FILES, needs_files);
+        // The worker's own files are closed by any rule.
+        lack(FILES, true);
         if rules.write.is_some() {
             lack(TRUNCATION, true);
         }
-        if let Network::Ports(_) = rules.network {
+        if let Network::Ports(ports) = &rules.network
+            && !ports.is_empty()
+        {
             lack(TCP_PORTS, true);
         }
         lack(SIGNALS, false);
@@ -185,13 +187,24 @@ mod tests {
             network: Network::Ports(vec![80]),
             ..SandboxRules::default()
         };
+        let no_network = SandboxRules {
+            network: Network::None,
+            ..SandboxRules::default()
+        };
         for landlock in 0..=7 {
             let lacks = support(landlock).lacks(&write);
             let files = usize::from(landlock < 1) + usize::from(landlock < 3);
             assert_eq!(lacks.rules.len(), files, "{landlock}: {lacks:?}");
             assert_eq!(lacks.beside.len(), usize::from(landlock < 6), "{landlock}: {lacks:?}");
             let lacks = support(landlock).lacks(&ports);
-            assert_eq!(lacks.rules.len(), usize::from(landlock < 4), "{landlock}: {lacks:?}");
+            let files = usize::from(landlock < 1);
+            assert_eq!(
+                lacks.rules.len(),
+                files + usize::from(landlock < 4),
+                "{landlock}: {lacks:?}"
+            );
+            let lacks = support(landlock).lacks(&no_network);
+            assert_eq!(lacks.rules.len(), files, "{landlock}: {lacks:?}");
             assert_eq!(support(landlock).lacks(&SandboxRules::default()), Lacking::default());
         }
         assert_eq!(

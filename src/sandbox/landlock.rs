@@ -7,21 +7,20 @@
     reason = "landlock_restrict_self must not allocate here, as the library does"
 )]
 
-use std::fs::OpenOptions;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, NetPort, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreated,
-    RulesetCreatedAttr, Scope, path_beneath_rules,
+    RulesetCreatedAttr, Scope,
 };
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::prctl::set_no_new_privs;
 
 use super::confinement::Confinement;
+use super::opened::{Opened, Written};
 use super::rules::Network;
 
 /// The newest version whose rights are asked for. An older kernel knows a part of them.
@@ -74,22 +73,27 @@ pub(super) fn ruleset(confinement: &Confinement) -> io::Result<Option<OwnedFd>> 
     };
     let mut created = ruleset.and_then(Ruleset::create).map_err(io::Error::other)?;
     if write.is_none() {
-        created = allow(created, Path::new("/"), AccessFs::Refer.into())?;
+        created = allow_opened(
+            created,
+            PathFd::new("/").map_err(io::Error::other)?,
+            AccessFs::Refer.into(),
+        )?;
     }
     let written = || write.iter().flat_map(|write| write.0.iter().chain(&tmpdir.0));
+    let links = Written::new(written());
     if let Some(read) = read {
         // What can be written can be read, too.
         for path in read.0.iter().chain(&shown.0).chain(&tmpdir.0).chain(written()) {
-            created = allow(created, path, reading())?;
+            created = allow(created, (&links, path), reading())?;
         }
     }
     for path in written() {
-        created = allow(created, path, writing())?;
+        created = allow(created, (&links, path), writing())?;
     }
     for path in execute.iter().flat_map(|execute| &execute.0) {
-        created = allow(created, path, AccessFs::Execute.into())?;
+        created = allow(created, (&links, path), AccessFs::Execute.into())?;
         if read.is_some() {
-            created = allow(created, path, AccessFs::ReadFile.into())?;
+            created = allow(created, (&links, path), AccessFs::ReadFile.into())?;
         }
     }
     if let Network::Ports(ports) = network {
@@ -101,24 +105,24 @@ pub(super) fn ruleset(confinement: &Confinement) -> io::Result<Option<OwnedFd>> 
     Ok(created.into())
 }
 
-/// Allows what is at `path`, and below it. A path that is not there allows nothing.
-pub(super) fn allow(created: RulesetCreated, path: &Path, rights: BitFlags<AccessFs>) -> io::Result<RulesetCreated> {
-    // What is mounted by whoever looks into it is mounted now, or the rule would be one for what it hides.
-    let folder = OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_PATH | libc::O_DIRECTORY)
-        .open(path);
-    let allowed = match folder {
-        Ok(folder) => created.add_rule(PathBeneath::new(folder, rights)),
-        Err(_) => created.add_rules(path_beneath_rules([path], rights)),
-    };
-    allowed.map_err(io::Error::other)
+/// Allows what is at `path`, and below it, as far as no link that a task may have made leads there. A path that is not there allows
+/// nothing.
+pub(super) fn allow(
+    created: RulesetCreated,
+    (written, path): (&Written, &Path),
+    rights: BitFlags<AccessFs>,
+) -> io::Result<RulesetCreated> {
+    match written.open(path) {
+        None => Ok(created),
+        Some(Opened::Folder(folder)) => allow_opened(created, folder, rights),
+        Some(Opened::File(file)) => allow_opened(created, file, rights & AccessFs::from_file(NEWEST)),
+    }
 }
 
 /// Allows what was opened, which is a folder or is only given rights of files.
 pub(super) fn allow_opened(
     created: RulesetCreated,
-    opened: PathFd,
+    opened: impl AsFd,
     rights: BitFlags<AccessFs>,
 ) -> io::Result<RulesetCreated> {
     created

@@ -17,10 +17,12 @@
 mod capabilities;
 mod confinement;
 mod everything_but;
+mod exceptions;
 mod held;
 mod kernel;
 mod landlock;
 mod open_files_only;
+mod opened;
 mod policy;
 mod presets;
 mod programs;

@@ -10,18 +10,21 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::confinement::{Confinement, Paths};
-use super::everything_but::LastAround;
+use super::everything_but::{LastAround, OwnPlaces};
 use super::held::HeldTo;
+use super::opened::Written;
 use super::presets::{ALWAYS_READ, ALWAYS_WRITTEN, PresetFiles};
 use super::programs::{behind, resolve, with_interpreters};
 use super::refusals::Refusals;
-use super::rules::{Network, SandboxRules};
+use super::rules::{NAMES, Network, SandboxRules};
 
 /// Files of the worker's own, and where others are.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct OwnFiles {
     /// Its home, its configuration, its secrets: no task reads or writes them.
     pub hidden: Vec<PathBuf>,
+    /// Others that it trusts: no task writes them.
+    pub kept: Vec<PathBuf>,
     /// What in them tasks read.
     pub shown: Vec<PathBuf>,
     /// Where in them temporary directories are, if there is no other place.
@@ -117,14 +120,32 @@ impl Sandbox {
     /// # Errors
     /// There are no descriptors to be had.
     pub(super) fn confinement(&self, tmpdir: Option<&Path>) -> io::Result<Confinement> {
-        let OwnFiles {
-            hidden, shown, spare, ..
-        } = &self.0.own;
         Ok(Confinement {
             tmpdir: tmpdir.map(Path::to_owned).into_iter().collect(),
-            around: self.0.last.of(hidden, shown, spare)?,
+            around: self.0.last.of(&self.own_places())?,
             ..self.files()
         })
+    }
+
+    /// A service's home directory often is the worker's home: what presets name in it is open. No task can put a link there.
+    fn own_places(&self) -> OwnPlaces {
+        let own = &self.0.own;
+        let in_them = |which: fn(PresetFiles) -> Vec<&'static str>| {
+            let named = self.0.rules.presets.iter().flat_map(|preset| which(preset.files()));
+            let of_user = named.filter(|pattern| pattern.starts_with(['~', '$']));
+            let places = of_user.filter_map(|pattern| own.place(pattern));
+            places
+                .filter(|place| own.hidden.iter().any(|hidden| place.starts_with(hidden)))
+                .collect::<Vec<_>>()
+        };
+        let read = in_them(|files| files.read.to_vec());
+        let written = in_them(|files| [files.caches, files.write].concat());
+        OwnPlaces {
+            hidden: own.hidden.clone(),
+            kept: own.kept.clone(),
+            shown: [own.shown.clone(), read].concat(),
+            written: [own.spare.clone(), written].concat(),
+        }
     }
 
     /// The same without what is closed anyway.
@@ -222,7 +243,13 @@ impl Sandbox {
         lines.push(match &rules.network {
             Network::Any => "network: all of it".to_owned(),
             Network::None => "network: nothing, this machine included".to_owned(),
-            Network::Ports(ports) => format!("network: TCP to the ports {ports:?}"),
+            Network::Ports(ports) if ports.is_empty() => {
+                "network: programs of this machine that listen at files".to_owned()
+            }
+            Network::Ports(ports) => format!(
+                "network: TCP to the ports {ports:?}{}, and programs of this machine that listen at files",
+                if ports.contains(&NAMES) { ", UDP to any" } else { "" }
+            ),
         });
         lines
     }
@@ -240,13 +267,20 @@ impl Sandbox {
         named.flat_map(|pattern| self.0.own.expand(pattern)).collect()
     }
 
-    /// Makes the folders that rules are for: there is no rule for what is not there yet.
+    /// Makes the folders that rules are for: there is no rule for what is not there yet. Not where a task's link leads.
     fn make_folders(&self) {
-        let caches = self.0.rules.presets.iter().flat_map(|preset| preset.files().caches);
-        let shown = self.0.own.shown.iter().cloned();
-        for folder in caches.filter_map(|pattern| self.0.own.place(pattern)).chain(shown) {
-            // A user without a home directory has no caches either.
-            fs::create_dir_all(folder).ok();
+        let Policy { rules, own, .. } = &*self.0;
+        let caches = rules.presets.iter().flat_map(|preset| preset.files().caches);
+        let links = Written::new(rules.write.iter().flatten());
+        for folder in caches
+            .filter_map(|pattern| own.place(pattern))
+            .chain(own.shown.iter().cloned())
+        {
+            let there = folder.ancestors().find(|above| fs::symlink_metadata(above).is_ok());
+            if there.is_some_and(|there| there != folder && links.open(there).is_some()) {
+                // A user without a home directory has no caches either.
+                fs::create_dir_all(folder).ok();
+            }
         }
     }
 }

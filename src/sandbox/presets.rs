@@ -56,8 +56,8 @@ impl PresetFiles {
     };
 }
 
-/// What every program may write: devices without a content, memory that processes share, and what `/proc` has of itself.
-pub(super) const ALWAYS_WRITTEN: [&str; 10] = [
+/// What every program may write: devices without a content, terminals, and memory that processes share.
+pub(super) const ALWAYS_WRITTEN: [&str; 9] = [
     "/dev/null",
     "/dev/zero",
     "/dev/full",
@@ -67,7 +67,6 @@ pub(super) const ALWAYS_WRITTEN: [&str; 10] = [
     "/dev/ptmx",
     "/dev/pts",
     "/dev/shm",
-    "/proc/self",
 ];
 
 /// What every program may read: itself, its libraries, and what the system is like.

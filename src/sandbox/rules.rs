@@ -27,13 +27,17 @@ pub(crate) struct SandboxRules {
     pub require: bool,
 }
 
+/// The port at which names are looked up. With it a process may send datagrams, to whichever port: the kernel can tell them only by
+/// their kind.
+pub(super) const NAMES: u16 = 53;
+
 /// What a process may reach over the network.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Network {
     /// All of it.
     #[default]
     Any,
-    /// These ports, by TCP.
+    /// These ports, by TCP, and programs of this machine that listen at files.
     Ports(Vec<u16>),
     /// Nothing, this machine included.
     None,

@@ -15,12 +15,12 @@ use seccompiler::{
     apply_filter, sock_filter,
 };
 
-use super::rules::Network;
+use super::rules::{NAMES, Network};
 
-/// The port at which names are looked up, by datagrams.
-const NAMES: u16 = 53;
 /// The bits of a socket's type that are its type (`SOCK_TYPE_MASK`); the others are flags.
 const SOCKET_TYPE: u64 = 0xf;
+/// `MSG_FASTOPEN`: the first words go out with the connection (tcp(7)), which no rule of Landlock is asked for.
+const FAST_OPEN: u64 = 0x2000_0000;
 /// A call by the numbers of x32 has this bit (`__X32_SYSCALL_BIT`).
 const X32: u32 = 0x4000_0000;
 /// The architectures, as a filter sees them (linux/audit.h): the machine of an ELF file, 64 bits, little endian.
@@ -46,7 +46,8 @@ pub(super) fn filter(network: &Network, protected: &[i32]) -> Option<BpfProgram>
     keep_from_others(&mut rules, protected).ok()?;
     match network {
         Network::Any => {}
-        Network::None => only_unix(&mut rules).ok()?,
+        Network::None => no_sockets(&mut rules),
+        Network::Ports(ports) if ports.is_empty() => only_unix(&mut rules).ok()?,
         Network::Ports(ports) => only_streams(&mut rules, ports.contains(&NAMES)).ok()?,
     }
     let filter = SeccompFilter::new(rules, SeccompAction::Allow, refused_with(libc::EACCES), machine);
@@ -93,6 +94,13 @@ fn keep_from_others(rules: &mut Rules, protected: &[i32]) -> Result<(), Error> {
     Ok(())
 }
 
+/// No sockets but pairs, and no other way to one.
+fn no_sockets(rules: &mut Rules) {
+    for call in [libc::SYS_socket, libc::SYS_io_uring_setup] {
+        rules.insert(call, Vec::new());
+    }
+}
+
 /// No sockets but those of this machine's files, and no other way to one.
 fn only_unix(rules: &mut Rules) -> Result<(), Error> {
     rules.insert(libc::SYS_socket, vec![rule(&[(0, Ne, number(libc::AF_UNIX))])?]);
@@ -122,6 +130,11 @@ fn only_streams(rules: &mut Rules, with_names: bool) -> Result<(), Error> {
     }
     rules.insert(libc::SYS_socket, refused);
     rules.insert(libc::SYS_io_uring_setup, Vec::new());
+    // Ways to a port that nobody is asked for: to connect with the first words, and to be given one that is free.
+    for (call, flags) in [(libc::SYS_sendto, 3), (libc::SYS_sendmsg, 2), (libc::SYS_sendmmsg, 3)] {
+        rules.insert(call, vec![rule(&[(flags, MaskedEq(FAST_OPEN), FAST_OPEN)])?]);
+    }
+    rules.insert(libc::SYS_listen, Vec::new());
     Ok(())
 }
 

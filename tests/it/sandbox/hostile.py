@@ -92,6 +92,18 @@ def slow_a_user():
         pass
 
 
+def control_groups():
+    mounts = [line.split() for line in open("/proc/self/mounts")]
+    groups = [mount[1] for mount in mounts if mount[2] in ("cgroup", "cgroup2")]
+    if not groups:
+        raise PermissionError(errno.EACCES, "there are none here")
+    return groups[0]
+
+
+def first_words():
+    socket.socket().sendto(b"words", 0x20000000, ("127.0.0.1", port))  # MSG_FASTOPEN
+
+
 def memory(pid):
     open(f"/proc/{pid}/mem", "rb").close()
 
@@ -177,6 +189,15 @@ attempts = {
     "pause the worker": lambda: socket_of("flamenco-worker.pause"),
     "reload the worker": lambda: socket_of("flamenco-worker.reload"),
     "its status": lambda: socket_of("flamenco-worker.socket"),
+    "leave the group": lambda: os.open(os.path.join(control_groups(), "cgroup.procs"), os.O_WRONLY),
+    "handler of core files": lambda: os.open("/proc/sys/kernel/core_pattern", os.O_WRONLY),
+    "helper of devices": lambda: os.open("/sys/kernel/profiling", os.O_WRONLY),
+    "credentials elsewhere": lambda: open(
+        os.path.join(outside, "folder", "home", "flamenco-worker-credentials.yaml")
+    ).read(),
+    "unix": lambda: socket.socket(socket.AF_UNIX),
+    "listen": lambda: socket.socket().listen(),
+    "first words": first_words,
     "tcp": lambda: socket.create_connection(("127.0.0.1", port), 30),
     "udp": lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM),
     "raw": lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW),

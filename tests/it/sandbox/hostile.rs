@@ -3,6 +3,7 @@
 //! Each attempt of `hostile.py`, below rules that allow to write in one folder: none of them may succeed, and the worker
 //! goes on.
 
+use std::fs;
 use std::net::TcpListener;
 use std::process::Command;
 
@@ -10,7 +11,7 @@ use serde_json::json;
 use standin_manager::CommandSpec;
 
 use super::{Bed, User, no_landlock};
-use test_bed::{bash, exec};
+use test_bed::{bash, exec, start_through};
 use test_needs::missing;
 
 /// The system's own: those of a user may be closed to others.
@@ -108,6 +109,10 @@ refused! {
     n5_the_worker_is_not_paused: "pause the worker";
     n5_the_worker_is_not_reloaded: "reload the worker";
     n5_the_worker_s_status_is_not_told: "its status";
+    n36_nothing_is_changed_in_control_groups: "leave the group" by OWN_FILES;
+    n36_the_kernel_is_not_told_what_to_run: "handler of core files" by OWN_FILES;
+    n36_the_kernel_is_not_set_up_otherwise: "helper of devices" by OWN_FILES;
+    n6_without_a_network_no_program_of_this_machine_is_asked: "unix" by NO_NETWORK;
     n6_without_a_network_nothing_is_connected_to: "tcp" by NO_NETWORK;
     n6_without_a_network_no_datagram_is_sent: "udp" by NO_NETWORK;
     n6_without_a_network_there_are_no_raw_sockets: "raw" by NO_NETWORK;
@@ -129,7 +134,22 @@ fn n6_a_port_that_is_listed_is_reached_and_no_other_one() {
     let said = |name: &str, port: u16| bed.completed(attempt(&bed, name, port));
     assert!(said("tcp", open).contains("> tcp: done"));
     assert!(said("tcp", closed).contains("> tcp: refused, EACCES"));
-    assert!(said("udp", open).contains("> udp: refused, EACCES"));
+    for name in ["udp", "first words", "listen"] {
+        assert!(
+            said(name, closed).contains(&format!("> {name}: refused, EACCES")),
+            "{name}"
+        );
+    }
+    bed.node.finish();
+    // No port at all, and files all the same.
+    let Some(bed) = Bed::new(User::Ours, &["network = []"]) else {
+        return;
+    };
+    assert!(bed.completed(attempt(&bed, "unix", open)).contains("> unix: done"));
+    assert!(
+        bed.completed(attempt(&bed, "tcp", open))
+            .contains("> tcp: refused, EACCES")
+    );
     bed.node.finish();
     // Names are looked up by datagrams.
     let Some(bed) = Bed::new(User::Ours, &["network = [53]"]) else {
@@ -141,6 +161,64 @@ fn n6_a_port_that_is_listed_is_reached_and_no_other_one() {
             .contains("> raw: refused, EACCES")
     );
     bed.node.finish();
+}
+
+#[test]
+fn n2_what_is_mounted_at_two_places_is_closed_at_both() {
+    if no_landlock() | test_needs::not_root() | missing("unshare") | missing(PYTHON) {
+        return;
+    }
+    let mut bed = Bed::prepared(&OWN_FILES);
+    let [node, elsewhere] = ["node", "outside/folder"].map(|name| bed.at(name).display().to_string());
+    let twice = format!("mount --bind {node} {elsewhere} && exec \"$@\"");
+    start_through(&mut bed.node, ["unshare", "--mount", "sh", "-c", &twice, "-"]);
+    bed.farm.awake();
+    for name in ["credentials", "credentials elsewhere"] {
+        let log = bed.completed(attempt(&bed, name, 0));
+        assert!(log.contains(&format!("> {name}: refused, EACCES")), "{log}");
+    }
+    bed.node.finish();
+}
+
+#[test]
+fn n4_a_link_that_a_task_has_left_opens_nothing_to_the_next_one() {
+    if no_landlock() {
+        return;
+    }
+    let rules = [
+        "write = [\"SHARED\"]",
+        "read = [\"SHARED/assets\"]",
+        "presets = [\"blender\"]",
+    ];
+    for user in User::all() {
+        let mut bed = Bed::prepared(&rules);
+        let [shared, outside] = ["shared", "outside"].map(|name| bed.at(name));
+        bed.node
+            .environment
+            .push(("XDG_CACHE_HOME".into(), shared.join("cache").into()));
+        fs::create_dir(shared.join("assets")).unwrap();
+        if !bed.start(*user) {
+            return;
+        }
+        let (shared, outside) = (shared.display(), outside.display());
+        let log = bed.completed(bash(&format!("cd {shared}; echo x > cache/cycles/x && echo kept")));
+        assert!(log.contains("> kept"), "{user:?}: {log}");
+        bed.completed(bash(&format!(
+            "cd {shared}; rm -r cache/* assets; ln -s {outside} cache/cycles; ln -s {outside} assets"
+        )));
+        let log = bed.completed(bash(&format!(
+            "cat {shared}/assets/kept; echo > {outside}/kept; echo > {shared}/cache/cycles/new; echo over"
+        )));
+        assert!(
+            log.matches("Permission denied").count() == 3 && !log.contains("> kept"),
+            "{user:?}: {log}"
+        );
+        // Nor does the worker make a folder there.
+        bed.completed(bash(&format!("cd {shared}; rm -r cache; ln -s {outside} cache")));
+        bed.completed(bash("true"));
+        bed.nothing_has_changed();
+        bed.node.finish();
+    }
 }
 
 #[test]

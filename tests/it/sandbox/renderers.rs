@@ -10,7 +10,7 @@ use serde_json::json;
 use standin_manager::{CommandSpec, JobSpec, TaskSpec};
 
 use super::{Bed, User, no_landlock};
-use test_bed::exec;
+use test_bed::{bash, exec};
 use test_needs::missing;
 
 const RULES: [&str; 6] = [
@@ -60,6 +60,40 @@ fn render(bed: &Bed, frames: &[&str]) -> CommandSpec {
         "exe": "blender", "exeArgs": "-b -y", "blendfile": bed.at("shared/scene.blend"), "args": args,
     });
     CommandSpec::new("blender-render", parameters)
+}
+
+#[test]
+fn n8_where_the_user_s_home_is_the_worker_s_the_presets_open_what_they_name_in_it() {
+    if no_landlock() {
+        return;
+    }
+    for write in [
+        &[][..],
+        &["write = [\"SHARED\"]"],
+        &["write = [\"SHARED\"]", "read = [\"SHARED\"]"],
+    ] {
+        for user in User::all() {
+            let mut bed = Bed::prepared(&[&["presets = [\"blender\", \"nvidia\"]"], write].concat());
+            let home = bed.node.home();
+            fs::create_dir_all(home.join(".config/blender")).unwrap();
+            fs::write(home.join(".config/blender/userpref"), "own preferences\n").unwrap();
+            bed.node.environment.push(("HOME".into(), home.into()));
+            if !bed.start(*user) {
+                return;
+            }
+            let log = bed.completed(bash(
+                "cd; cat .config/blender/userpref; for cache in .cache/cycles .nv; do echo kept > $cache/x; cat $cache/x; done; \
+                 cat flamenco-worker-credentials.yaml spool/* > $TMPDIR/x; echo > .config/blender/userpref; echo > .cache/x; \
+                 ln -sfn / .cache/cycles; rm -r .cache/cycles; ls -d .cache/cycles; echo $(wc -c < $TMPDIR/x) stolen",
+            ));
+            let is_right = log.contains("> own preferences") && log.matches("> kept").count() == 2;
+            assert!(
+                is_right && log.contains("> .cache/cycles") && log.contains("> 0 stolen"),
+                "{user:?}: {log}"
+            );
+            bed.node.finish();
+        }
+    }
 }
 
 #[test]
