@@ -12,9 +12,7 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tokio::runtime::Handle;
-
-use crate::files::{SocketListener, connect_within};
+use crate::files::{SocketListener, Thread, connect_within};
 
 /// For the worker's user and its group: what is told is no secret, and none of everybody's business.
 const MODE: u32 = 0o660;
@@ -79,17 +77,23 @@ impl SocketFile {
 }
 
 impl Drop for SocketFile {
-    /// In a thread, which the end of the process waits for, shortly: the file system may hang.
+    /// In a thread of its own, which is waited for, shortly: the file system may hang. The runtime, where it ends, drops what it
+    /// has not begun.
     fn drop(&mut self) {
         let (path, identity) = (std::mem::take(&mut self.path), self.identity);
-        if let Ok(runtime) = Handle::try_current() {
-            runtime.spawn_blocking(move || Self::remove(&path, identity));
-        }
+        let remove = move || {
+            Self::remove(&path, identity);
+            Ok(())
+        };
+        // It can stay: the next one takes it over.
+        Thread::start().and_then(|thread| thread.run(remove)).ok();
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::mem;
+
     use super::*;
 
     fn kind(path: &Path) -> io::ErrorKind {
@@ -103,11 +107,13 @@ mod tests {
         let (listener, socket) = make(&path).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, MODE);
         assert_eq!(kind(&path), io::ErrorKind::AddrInUse);
-        drop((listener, socket));
-        // As after a kill: nothing removed it.
-        let (listener, _) = make(&path).unwrap();
+        // As after a kill: nothing removes it.
         drop(listener);
-        fs::remove_file(&path).unwrap();
+        mem::forget(socket);
+        let (listener, socket) = make(&path).unwrap();
+        drop(listener);
+        drop(socket);
+        assert!(!path.exists(), "it goes at once, also as the process ends");
         fs::write(&path, "").unwrap();
         assert_eq!(kind(&path), io::ErrorKind::AlreadyExists);
         assert_eq!(kind(&folder.path().join("none/metrics.sock")), io::ErrorKind::NotFound);
