@@ -10,6 +10,7 @@ use reqwest::header::HeaderMap;
 
 use crate::config::{Config, Environment, MemoryLimit};
 use crate::files::temporary_folder;
+use crate::home::patterns_beside;
 use crate::manager::{self, ClientIdentity, ConnectionOptions, TlsError, TlsFiles};
 use crate::manager_url::ManagerUrl;
 use crate::node::Requirements;
@@ -102,6 +103,7 @@ pub(crate) fn sandbox(config: &Config, environment: &Environment, home: &Path) -
         .chain(config.secret_files.iter().cloned());
     let own = OwnFiles {
         hidden: hidden.map(|path| environment.absolute(path)).collect(),
+        others: patterns_beside(&environment.absolute(home)),
         // Whom it believes to be its Manager, and who it is to that.
         kept: [tls.ca_file.clone(), tls.client_certificate.clone()]
             .into_iter()

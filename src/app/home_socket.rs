@@ -13,7 +13,7 @@ use tracing::{debug, info};
 
 use crate::chain::chain;
 use crate::home::Home;
-use crate::process::is_below_us;
+use crate::process;
 
 /// The pause after a connection could not be taken, as when there are no more descriptors.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -46,7 +46,7 @@ impl HomeSocket {
     pub(super) async fn accept(&self) -> UnixStream {
         loop {
             match self.listener.accept().await {
-                Ok((stream, _)) if self.is_closed_to_tasks && is_of_a_task(&stream) => {
+                Ok((stream, _)) if self.is_closed_to_tasks && is_a_tasks(&stream) => {
                     // A task can do that for ever: it shall not fill the log.
                     debug!("a task has asked something at a socket of the home, and was not heard");
                 }
@@ -61,8 +61,8 @@ impl HomeSocket {
 }
 
 /// Whether a task connects. One who has gone cannot be told from it.
-fn is_of_a_task(stream: &UnixStream) -> bool {
+fn is_a_tasks(stream: &UnixStream) -> bool {
     let pid = stream.peer_cred().ok().and_then(|peer| peer.pid());
     // One of another namespace, which is none of ours, has no number here.
-    pid.is_some_and(|pid| pid != 0 && is_below_us(pid))
+    pid.is_some_and(|pid| pid != 0 && process::is_of_a_task(pid))
 }

@@ -44,5 +44,5 @@ pub(crate) use self::machine::this_machine;
 pub(crate) use self::open::{HandedHome, Home, mark_of, spool_of};
 pub(crate) use self::owner::{describe_owner, is_another_users, open_to_others};
 pub(crate) use self::owner::{group_name, user_name};
-pub(crate) use self::search::{SearchError, search};
+pub(crate) use self::search::{SearchError, patterns_beside, search};
 pub(crate) use self::sockets::{StatusAnswer, ask_for_status, ask_to_pause, ask_to_reload};

@@ -11,6 +11,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use glob::Pattern;
+
 use super::error::HomeError;
 use super::locate::{chosen, locate};
 use super::lock_holder::{LockHolder, NAME};
@@ -80,6 +82,16 @@ fn used(proc: &Path) -> Vec<PathBuf> {
     }
     homes.sort();
     homes
+}
+
+/// Patterns of paths for the homes that units make beside this one, or have made.
+pub(crate) fn patterns_beside(home: &Path) -> Vec<String> {
+    let Some(folder) = home.parent().and_then(Path::to_str) else {
+        return Vec::new();
+    };
+    let between = BETWEEN.iter().collect::<String>();
+    let named = [SERVICE.to_owned(), format!("{SERVICE}[{between}]*")];
+    named.map(|name| format!("{}/{name}", Pattern::escape(folder))).into()
 }
 
 /// Where units have had their homes made.

@@ -55,7 +55,7 @@ pub(crate) use kill_sequence::KillSequence;
 pub(crate) use launcher::{Launcher, LauncherOptions, ReadyGuard, RunEnd};
 pub(crate) use line_splitter::OutputLine;
 pub(crate) use open_files::OpenFile;
-pub(crate) use predecessors::{is_below_us, is_stopped, marked};
+pub(crate) use predecessors::{is_of_a_task, is_stopped, marked};
 pub(crate) use privacy::close_to_others;
 pub(crate) use process_run::HandedRun;
 pub(crate) use reaper::Reaper;

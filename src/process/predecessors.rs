@@ -111,8 +111,9 @@ pub(crate) fn marked(mark: &str) -> Vec<Stray> {
     found
 }
 
-/// Whether a process was started by this one, however many are between them. One that is gone may have been.
-pub(crate) fn is_below_us(pid: i32) -> bool {
+/// Whether a process was started by this one, or by a task of whichever worker, however many are between them. One that is gone
+/// may have been.
+pub(crate) fn is_of_a_task(pid: i32) -> bool {
     let own = getpid().as_raw();
     let mut next = pid;
     // A parent is older, or has taken its child in; a chain of so many is none.
@@ -120,6 +121,8 @@ pub(crate) fn is_below_us(pid: i32) -> bool {
         match ProcessStat::read(next) {
             None => return true,
             Some(stat) if stat.pid == own => return pid != own,
+            // A task takes no name from what is above it.
+            Some(stat) if stat.name == GUARD => return true,
             Some(stat) if stat.parent == 0 => return false,
             Some(stat) => next = stat.parent,
         }

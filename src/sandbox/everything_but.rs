@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use glob::glob;
 use landlock::{AccessFs, BitFlags, PathFd, Ruleset, RulesetAttr, RulesetCreated};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
@@ -43,6 +44,8 @@ const TICK: Duration = Duration::from_millis(100);
 pub(super) struct OwnPlaces {
     /// No task reads or writes them.
     pub hidden: Vec<PathBuf>,
+    /// Patterns of more such files; one that stands beside a hidden one counts when it is made.
+    pub others: Vec<String>,
     /// Tasks only read them.
     pub kept: Vec<PathBuf>,
     /// What tasks read in hidden folders.
@@ -134,7 +137,15 @@ impl OwnPlaces {
     fn exceptions(&self) -> io::Result<Exceptions> {
         let found =
             |paths: &[PathBuf]| -> Vec<_> { paths.iter().filter_map(|path| fs::canonicalize(path).ok()).collect() };
-        Ok(Exceptions::new(&found(&self.hidden), &found(&self.kept), &mounts()?))
+        let others: Vec<_> = self
+            .others
+            .iter()
+            .flat_map(|pattern| glob(pattern))
+            .flatten()
+            .flatten()
+            .collect();
+        let hidden = [found(&self.hidden), found(&others)].concat();
+        Ok(Exceptions::new(&hidden, &found(&self.kept), &mounts()?))
     }
 }
 
@@ -145,6 +156,7 @@ impl Seen {
             kept,
             shown,
             written,
+            others: _,
         } = places;
         let is_below = |folder: &&Path| hidden.iter().any(|hidden| folder.starts_with(hidden));
         // Also as they are written: a link that leads there may come to lead elsewhere.
@@ -273,15 +285,24 @@ mod tests {
         }
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
-        for folder in ["home/tmp", "home/shown", "work/deep"] {
+        for folder in ["home/tmp", "home/shown", "work/deep", "trusted", "other-1"] {
             fs::create_dir_all(at(folder)).unwrap();
         }
-        for name in ["home/secret", "home/shown/file", "home/tmp/own", "beside", "work/file"] {
+        for name in [
+            "home/secret",
+            "home/shown/file",
+            "home/tmp/own",
+            "beside",
+            "work/file",
+            "trusted/kept",
+            "other-1/secret",
+        ] {
             fs::write(at(name), "x").unwrap();
         }
         let around = LastAround::default().of(&OwnPlaces {
             hidden: vec![at("home"), "/no/such/file".into()],
-            kept: vec![at("work/kept")],
+            others: vec![at("other-[0-9]").display().to_string()],
+            kept: vec![at("trusted/kept")],
             shown: vec![at("home/shown")],
             written: vec![at("home/tmp")],
         });
@@ -296,8 +317,8 @@ mod tests {
             });
             held.join().unwrap()
         });
-        assert_eq!(done, [true; 6]);
-        assert_eq!(refused, [false; 9]);
+        assert_eq!(done, [true; 7]);
+        assert_eq!(refused, [false; 11]);
     }
 
     #[test]
@@ -345,7 +366,7 @@ mod tests {
         assert!(last.of(&places).unwrap().is_none());
     }
 
-    fn all_around(dir: &Path) -> [bool; 6] {
+    fn all_around(dir: &Path) -> [bool; 7] {
         let at = |name: &str| dir.join(name);
         [
             File::open(at("beside")).is_ok() && File::open("/proc/self/stat").is_ok(),
@@ -353,12 +374,13 @@ mod tests {
             fs::rename(at("work/file"), at("work/deep/file")).is_ok(),
             File::open(at("home/tmp/own")).is_ok() && fs::write(at("home/tmp/own"), "y").is_ok(),
             File::open(at("home/shown/file")).is_ok(),
+            File::open(at("trusted/kept")).is_ok(),
             // Its names are no secret.
             fs::read_dir(at("home")).is_ok(),
         ]
     }
 
-    fn what_is_hidden(dir: &Path) -> [bool; 9] {
+    fn what_is_hidden(dir: &Path) -> [bool; 11] {
         let at = |name: &str| dir.join(name);
         let secret = at("home/secret");
         // What a link leads to is what it is elsewhere.
@@ -373,6 +395,8 @@ mod tests {
             fs::write(&secret, "y").is_ok(),
             fs::write(at("home/new"), "y").is_ok(),
             fs::write(at("home/shown/file"), "y").is_ok(),
+            fs::write(at("trusted/kept"), "y").is_ok(),
+            File::open(at("other-1/secret")).is_ok(),
         ]
     }
 }

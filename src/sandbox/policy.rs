@@ -23,7 +23,9 @@ use super::rules::{NAMES, Network, SandboxRules};
 pub(crate) struct OwnFiles {
     /// Its home, its configuration, its secrets: no task reads or writes them.
     pub hidden: Vec<PathBuf>,
-    /// Others that it trusts: no task writes them.
+    /// Patterns of the homes that other workers have, or may have later.
+    pub others: Vec<String>,
+    /// Files that it trusts: no task writes them.
     pub kept: Vec<PathBuf>,
     /// What in them tasks read.
     pub shown: Vec<PathBuf>,
@@ -142,6 +144,7 @@ impl Sandbox {
         let written = in_them(|files| [files.caches, files.write].concat());
         OwnPlaces {
             hidden: own.hidden.clone(),
+            others: own.others.clone(),
             kept: own.kept.clone(),
             shown: [own.shown.clone(), read].concat(),
             written: [own.spare.clone(), written].concat(),

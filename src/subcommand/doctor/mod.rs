@@ -23,6 +23,7 @@ mod gpu;
 mod home;
 mod limits;
 mod manager;
+mod open_doors;
 mod presence;
 mod processes;
 mod programs;

@@ -4,6 +4,7 @@
 
 use super::CheckContext;
 use super::finding::{Finding, run_checks};
+use super::open_doors;
 use crate::sandbox::{KernelSupport, SandboxRules};
 use crate::setup::sandbox_rules;
 
@@ -14,11 +15,13 @@ pub(super) async fn check(context: &CheckContext) -> Vec<Finding> {
     let enforced = judged(&rules, KernelSupport::ask());
     let environment = context.environment.clone();
     let nowhere = run_checks(NAME, "what [sandbox] names", move || {
+        let open_doors = open_doors::found(&rules, &environment);
         let nowhere = rules.leads_nowhere(environment.get("PATH"));
         let advice = "mount it, or correct the rule; `flamenco-worker check-config` shows what the rules come to";
         nowhere
             .into_iter()
             .map(|seen| Finding::warn(NAME, seen, advice))
+            .chain(open_doors)
             .collect()
     });
     [vec![enforced], nowhere.await].concat()

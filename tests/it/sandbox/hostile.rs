@@ -164,6 +164,21 @@ fn n6_a_port_that_is_listed_is_reached_and_no_other_one() {
 }
 
 #[test]
+fn n5_another_worker_of_the_same_user_does_not_hear_a_task() {
+    if no_landlock() | missing(PYTHON) {
+        return;
+    }
+    let [one, other] = [0; 2].map(|_| Bed::new(User::Ours, &OWN_FILES).unwrap());
+    for name in ["pause the worker", "reload the worker", "its status"] {
+        let log = one.completed(attempt(&other, name, 0));
+        assert!(log.contains(&format!("> {name}: refused, ")), "{log}");
+    }
+    other.completed(bash("true"));
+    one.node.finish();
+    other.node.finish();
+}
+
+#[test]
 fn n2_what_is_mounted_at_two_places_is_closed_at_both() {
     if no_landlock() | test_needs::not_root() | missing("unshare") | missing(PYTHON) {
         return;

@@ -54,8 +54,8 @@ pub(crate) const CASES: &[Case] = &[
     },
     Case {
         name: "between",
-        about: "from the end of a task's program to the start of the next one's",
-        takes: "10 s",
+        about: "from the end of a task's program to the start of the next one's, also in the sandbox",
+        takes: "30 s",
         run: between::run,
     },
     Case {
