@@ -30,10 +30,12 @@ impl ServiceManager {
     pub(super) fn of(groups: &str) -> Self {
         let path = groups
             .lines()
-            .find_map(|line| {
+            .filter_map(|line| {
                 line.strip_prefix("0::")
                     .or_else(|| line.split_once(":name=systemd:").map(|(_, path)| path))
             })
+            // Of two hierarchies systemd uses one.
+            .find(|path| *path != "/")
             .unwrap_or_default();
         let parts: Vec<_> = path.split('/').collect();
         let last = |end: &str| {
@@ -227,6 +229,10 @@ mod tests {
             ),
             (
                 "4:memory:/x\n1:name=systemd:/system.slice/a.service\n",
+                ServiceManager::Service(unit("a.service")),
+            ),
+            (
+                "9:name=systemd:/\n0::/system.slice/a.service\n",
                 ServiceManager::Service(unit("a.service")),
             ),
             ("0::/\n", ServiceManager::Other),
