@@ -26,6 +26,7 @@ use crate::pause::PauseSwitch;
 use crate::presence::{HandedPresence, Presence, SeenHere};
 use crate::process::{Launcher, LauncherOptions, Reaper};
 use crate::report::{PreviewQueue, PreviewSender};
+use crate::sandbox::Sandbox;
 use crate::scratch::{ScratchDirs, WarnedOnce};
 use crate::setup::{
     OURSELVES, SPARE_TMP, WARM, bytes_of_memory, not_enforced, requirements, sandbox, sandbox_rules, tools_folder,
@@ -74,15 +75,6 @@ fn identity(config: &Config, home: &Home, started: Timestamp) -> Identity {
     }
 }
 
-/// What tasks need on this node.
-fn tools(process: &Process<'_>, launcher: &Launcher, home: &Home, warm: Option<WarmBlender>) -> Tools {
-    let config = &process.config;
-    let commands = CommandTools::new(launcher.clone(), &config.timings, tools_folder());
-    let sandbox = sandbox(config, process.environment, home.dir());
-    let commands = commands.with_journals(home.rendering_dir()).with_sandbox(sandbox);
-    Tools::new(commands.with_warm(warm), scratch(home))
-}
-
 /// What keeps Blender between tasks, where that is switched on.
 fn warm(config: &Config, launcher: &Launcher, home: &Home) -> Option<(WarmBlender, Keeper)> {
     let settings = &config.warm;
@@ -126,6 +118,7 @@ pub(super) struct Parts {
     pub(super) pauses: PauseSwitch,
     pub(super) seen_here: SeenHere,
     warm: Option<WarmBlender>,
+    sandbox: Option<Sandbox>,
     pub(super) started: Timestamp,
 }
 
@@ -169,6 +162,7 @@ impl Parts {
         }
         let (spool, sender) = Spool::of(begun.contents);
         let (previews, pictures) = PreviewQueue::new(home.dir(), &config.timings);
+        let sandbox = sandbox(config, process.environment, home.dir());
         let (warm, keeper) = warm(config, &launcher, &home).unzip();
         let presence = presence(process, begun.presence.as_ref(), &begun.pauses);
         let (hints, push) = hint_channel(&config.timings);
@@ -176,7 +170,7 @@ impl Parts {
         let services = Services {
             reaper,
             sender,
-            pictures,
+            pictures: pictures.with_sandbox(sandbox.clone()),
             hints,
             optional: OptionalServices { push, keeper, presence },
         };
@@ -191,6 +185,7 @@ impl Parts {
             pauses: begun.pauses,
             seen_here,
             warm,
+            sandbox,
             started: begun.started,
         };
         Ok((parts, services, begun.handed))
@@ -203,7 +198,7 @@ impl Parts {
             home: &self.home,
             spool: self.spool.clone(),
             previews: self.previews.clone(),
-            tools: tools(process, &self.launcher, &self.home, self.warm.clone()),
+            tools: self.tools(config),
             hints,
             node: Node::new(requirements(config, self.home.dir()), &config.timings),
             metrics: self.metrics.clone(),
@@ -217,6 +212,15 @@ impl Parts {
             timings: config.timings.clone(),
         };
         Worker::new(&self.manager, introduction(config), context)
+    }
+
+    /// What tasks need on this node.
+    fn tools(&self, config: &Config) -> Tools {
+        let commands = CommandTools::new(self.launcher.clone(), &config.timings, tools_folder())
+            .with_journals(self.home.rendering_dir())
+            .with_sandbox(self.sandbox.clone())
+            .with_warm(self.warm.clone());
+        Tools::new(commands, scratch(&self.home))
     }
 
     /// What pauses it.

@@ -21,6 +21,7 @@ use crate::chain::chain;
 use crate::files;
 use crate::manager::{Manager, Picture, PictureAnswer};
 use crate::process::{Exit, Launcher, ProcessSpec, StartError};
+use crate::sandbox::{HeldElsewhere, Sandbox};
 use crate::spool::millis;
 use crate::timings::Timings;
 
@@ -35,11 +36,13 @@ const TRIES: u32 = 10;
 
 /// A picture that a task wrote.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Candidate {
-    task: String,
-    path: PathBuf,
+pub(super) struct Candidate {
+    pub(super) task: String,
+    pub(super) path: PathBuf,
     /// When the task began.
-    began: SystemTime,
+    pub(super) began: SystemTime,
+    /// The task's temporary directory.
+    pub(super) tmpdir: Option<PathBuf>,
 }
 
 /// A picture as one process hands it over to the next.
@@ -50,6 +53,8 @@ pub(crate) struct HandedPicture {
     path: OsString,
     /// When the task began, in milliseconds since 1970.
     began: u64,
+    #[serde(default)]
+    tmpdir: Option<OsString>,
 }
 
 /// The newest picture that a task wrote, until it was sent. Clones lead to the same sender.
@@ -66,6 +71,8 @@ pub(crate) struct PreviewSender {
     output: PathBuf,
     /// How long one may take to be read and scaled.
     limit: Duration,
+    /// What tasks may do, where that is restricted: no more is read for them.
+    sandbox: Option<Sandbox>,
     said: Said,
 }
 
@@ -87,18 +94,15 @@ impl PreviewQueue {
             queue: Rc::downgrade(&queue),
             output: folder.join("picture.jpg"),
             limit: timings.picture,
+            sandbox: None,
             said: Said::default(),
         };
         (Self(queue), sender)
     }
 
-    /// A task that began then wrote a picture. It takes the place of one that was not taken yet.
-    pub(super) fn produced(&self, task: &str, began: SystemTime, path: &Path) {
-        self.0.send_replace(Some(Candidate {
-            task: task.to_owned(),
-            path: path.to_owned(),
-            began,
-        }));
+    /// A task wrote a picture. It takes the place of one that was not taken yet.
+    pub(super) fn produced(&self, candidate: Candidate) {
+        self.0.send_replace(Some(candidate));
     }
 
     /// The newest picture, unless it was sent. One that is in work now is handed over, too.
@@ -108,17 +112,29 @@ impl PreviewQueue {
             task: newest.task,
             path: newest.path.into_os_string(),
             began: millis(newest.began.duration_since(UNIX_EPOCH).unwrap_or_default()),
+            tmpdir: newest.tmpdir.map(PathBuf::into_os_string),
         })
     }
 
     /// Sends a picture that was handed over.
     pub(crate) fn take_over(&self, handed: &HandedPicture) {
         let began = UNIX_EPOCH.checked_add(Duration::from_millis(handed.began));
-        self.produced(&handed.task, began.unwrap_or(UNIX_EPOCH), Path::new(&handed.path));
+        self.produced(Candidate {
+            task: handed.task.clone(),
+            path: handed.path.clone().into(),
+            began: began.unwrap_or(UNIX_EPOCH),
+            tmpdir: handed.tmpdir.clone().map(PathBuf::from),
+        });
     }
 }
 
 impl PreviewSender {
+    /// The same, which reads nothing that tasks may not read, where there is a sandbox.
+    #[must_use]
+    pub(crate) fn with_sandbox(self, sandbox: Option<Sandbox>) -> Self {
+        Self { sandbox, ..self }
+    }
+
     /// Sends one after the other, until it is dropped. Of those that come while one is in work only the newest is sent.
     pub(crate) async fn run<M: Manager>(mut self, manager: &M, launcher: &Launcher) -> Infallible {
         loop {
@@ -159,7 +175,7 @@ impl PreviewSender {
     }
 
     async fn make(&self, launcher: &Launcher, candidate: &Candidate) -> Result<Picture, NoPicture> {
-        let spec = self.spec(candidate);
+        let spec = self.spec(candidate, self.held(candidate).await);
         let mut captured = launcher
             .run_within(&spec, sleep(self.limit))
             .await
@@ -174,13 +190,19 @@ impl PreviewSender {
         }
     }
 
+    async fn held(&self, candidate: &Candidate) -> Option<HeldElsewhere> {
+        let (sandbox, tmpdir) = (self.sandbox.clone()?, candidate.tmpdir.clone());
+        Some(run_blocking(move || sandbox.held_elsewhere(tmpdir.as_deref())).await)
+    }
+
     /// This program itself, in the hidden role; killed at once when it takes too long.
-    fn spec(&self, candidate: &Candidate) -> ProcessSpec {
+    fn spec(&self, candidate: &Candidate, held: Option<HeldElsewhere>) -> ProcessSpec {
         let request = PreviewRequest {
             picture: candidate.path.clone(),
             output: self.output.clone(),
             not_before: candidate.began.checked_sub(CLOCKS).unwrap_or(SystemTime::UNIX_EPOCH),
             limit: self.limit,
+            held,
         };
         ProcessSpec {
             argv0: Some("flamenco-picture".into()),
@@ -268,16 +290,25 @@ mod tests {
 
     use super::*;
 
+    fn candidate(path: &str) -> Candidate {
+        Candidate {
+            task: "t".to_owned(),
+            path: path.into(),
+            began: SystemTime::UNIX_EPOCH,
+            tmpdir: None,
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn the_newest_picture_wins_and_each_is_taken_once() {
         let (queue, mut sender) = PreviewQueue::new(Path::new("/home"), &Timings::default());
         for name in ["1.png", "2.png", "3.png"] {
-            queue.produced("t", SystemTime::UNIX_EPOCH, Path::new(name));
+            queue.produced(candidate(name));
         }
         assert_eq!(sender.next().await.path, Path::new("3.png"));
         let late = tokio::time::timeout(Duration::from_secs(60), sender.next()).await;
         assert!(late.is_err(), "{late:?}");
-        queue.clone().produced("t", SystemTime::UNIX_EPOCH, Path::new("3.png"));
+        queue.clone().produced(candidate("3.png"));
         assert_eq!(sender.next().await.path, Path::new("3.png"), "written anew");
     }
 
@@ -291,13 +322,17 @@ mod tests {
     async fn the_newest_picture_is_handed_over_until_it_is_done_with() {
         let (queue, mut sender) = PreviewQueue::new(Path::new("/home"), &Timings::default());
         assert_eq!(handed(&queue), None);
-        let path = Path::new(OsStr::from_bytes(b"/r\xe4nder/1.png"));
-        let began = SystemTime::UNIX_EPOCH + Duration::from_millis(1300);
-        queue.produced("t", began, path);
+        let written = Candidate {
+            path: OsStr::from_bytes(b"/r\xe4nder/1.png").into(),
+            began: SystemTime::UNIX_EPOCH + Duration::from_millis(1300),
+            tmpdir: Some(OsStr::from_bytes(b"/tmp/\xe4").into()),
+            ..candidate("")
+        };
+        queue.produced(written.clone());
         let waiting = handed(&queue).unwrap();
-        let candidate = sender.next().await;
+        let taken = sender.next().await;
         assert_eq!(handed(&queue).as_ref(), Some(&waiting), "it is in work");
-        queue.produced("t", began, path);
+        queue.produced(written);
         sender.done();
         assert_eq!(handed(&queue).as_ref(), Some(&waiting), "it was written anew");
         sender.next().await;
@@ -306,20 +341,23 @@ mod tests {
 
         let (queue, mut sender) = PreviewQueue::new(Path::new("/home"), &Timings::default());
         queue.take_over(&waiting);
-        assert_eq!(sender.next().await, candidate);
+        assert_eq!(sender.next().await, taken);
     }
 
     #[test]
     fn the_program_is_ourselves_and_is_killed_without_grace() {
         let (_queue, sender) = PreviewQueue::new(Path::new("/home"), &Timings::default());
-        let spec = sender.spec(&Candidate {
-            task: "t".to_owned(),
-            path: "a b.png".into(),
-            began: SystemTime::UNIX_EPOCH + Duration::from_secs(1300),
-        });
+        let began = SystemTime::UNIX_EPOCH + Duration::from_secs(1300);
+        let spec = sender.spec(
+            &Candidate {
+                began,
+                ..candidate("a b.png")
+            },
+            None,
+        );
         assert_eq!(
             spec.to_string(),
-            "/proc/self/exe __flamenco-picture 'a b.png' /home/picture.jpg 1000 10"
+            "/proc/self/exe __flamenco-picture 'a b.png' /home/picture.jpg 1000 10 null"
         );
         assert_eq!(spec.kill_sequence.0, []);
     }

@@ -3,8 +3,9 @@
 //! The preview process: reads one picture of unknown origin and writes a small JPEG of it.
 //!
 //! It is a process of its own, because a picture can be hostile or just huge, and its storage can hang: it may run out of
-//! memory or time, and only it ends. It knows nothing of tasks. Before it reads, it has opened the picture and its own file,
-//! and lets go of all else: who takes it over has these two.
+//! memory or time, and only it ends. It knows nothing of tasks, but that it may open no more than they: where there is a sandbox,
+//! it is held to that before it opens the picture. Before it reads, it has opened that and its own file, and lets go of all
+//! else: who takes it over has these two.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
@@ -21,7 +22,7 @@ use picture::{Helpers, PictureError, shrink, to_jpeg};
 
 use crate::departure::end_on_panic;
 use crate::files;
-use crate::sandbox::confine_to_open_files;
+use crate::sandbox::{HeldElsewhere, confine_to_open_files};
 
 /// First argument that makes a `flamenco-worker` this process; a [`PreviewRequest`] follows.
 pub(crate) const PREVIEW_ROLE: &str = "__flamenco-picture";
@@ -37,8 +38,9 @@ const QUALITY: u8 = 85;
 const MOST_MEMORY: rlim_t = 512 << 20;
 /// Bytes of a picture: 16k x 8k as floats of four channels has 2 GiB, uncompressed.
 const LARGEST_INPUT: u64 = 4 << 30;
-/// Files that may be open: three from our parent, the picture twice, the small one, and a few to spare.
-const MOST_FILES: rlim_t = 16;
+/// Files that may be open until nothing is opened any more: three from our parent, the picture twice, the small one, and one
+/// for each folder that leads to what tasks do not read.
+const MOST_FILES: rlim_t = 128;
 /// Bytes that are read at once.
 const CHUNK: usize = 128 << 10;
 
@@ -52,6 +54,8 @@ pub(super) struct PreviewRequest {
     pub(super) not_before: SystemTime,
     /// How long the process may compute, in whole seconds.
     pub(super) limit: Duration,
+    /// What the task may do whose picture it is, where that is restricted.
+    pub(super) held: Option<HeldElsewhere>,
 }
 
 /// The exit code of this process.
@@ -76,6 +80,8 @@ enum NoPreview {
     TooOld,
     #[error(transparent)]
     Picture(#[from] PictureError),
+    #[error("the sandbox of this node does not let tasks read it: {0}")]
+    NotForTasks(#[source] io::Error),
     #[error("what reads it cannot be confined: {0}")]
     NotConfined(#[source] io::Error),
     #[error("the small one cannot be written: {0}")]
@@ -97,12 +103,14 @@ impl PreviewRequest {
             self.output.clone().into(),
             since_1970.as_secs().to_string().into(),
             self.limit.as_secs().max(1).to_string().into(),
+            // Its paths are of any bytes, which travel as numbers: that does not fail.
+            serde_json::to_string(&self.held).unwrap_or_default().into(),
         ]
     }
 
     /// Reads the arguments behind [`PREVIEW_ROLE`].
     fn parse(words: &[OsString]) -> Option<Self> {
-        let [picture, output, not_before, limit] = words else {
+        let [picture, output, not_before, limit, held] = words else {
             return None;
         };
         let seconds = |word: &OsStr| word.to_str()?.parse().ok().map(Duration::from_secs);
@@ -111,6 +119,7 @@ impl PreviewRequest {
             output: output.into(),
             not_before: SystemTime::UNIX_EPOCH.checked_add(seconds(not_before)?)?,
             limit: seconds(limit)?,
+            held: serde_json::from_str(held.to_str()?).ok()?,
         })
     }
 }
@@ -124,7 +133,7 @@ pub(crate) fn preview_main(args: impl IntoIterator<Item = OsString>) -> ExitCode
             have_one_heap();
             // A decoder that meets what it did not expect.
             end_on_panic(say);
-            match make(&request, confine_to_open_files) {
+            match make(request, confine_to_open_files) {
                 Ok(()) => PreviewExit::Done,
                 Err(error) => {
                     say(&error.to_string());
@@ -175,19 +184,28 @@ fn say(line: &str) {
 type Confine = fn(fn(fn() -> io::Result<()>) -> io::Result<Helpers>) -> io::Result<Helpers>;
 
 /// Makes the small picture. `confine` is called between opening and reading: nothing can be opened after it.
-fn make(request: &PreviewRequest, confine: Confine) -> Result<(), NoPreview> {
-    let picture = open(&request.picture, request.not_before)?;
+fn make(request: PreviewRequest, confine: Confine) -> Result<(), NoPreview> {
+    // In the home, where the task does not get.
     let mut output = files::create_anew(&request.output)?;
+    let is_held = request.held.is_some();
+    if let Some(held) = request.held {
+        held.hold().map_err(NoPreview::NotConfined)?;
+    }
+    let seen = look(&request.picture, request.not_before)?;
+    let picture = open(&seen).map_err(|error| match is_held {
+        true => NoPreview::NotForTasks(error),
+        false => NoPreview::Io(error),
+    })?;
     let helpers = confine(Helpers::start).map_err(NoPreview::NotConfined)?;
     let small = shrink(&mut BufReader::with_capacity(CHUNK, picture), &helpers)?;
     let jpeg = to_jpeg(&small, QUALITY)?;
     output.write_all(&jpeg).map_err(NoPreview::NotWritten)
 }
 
-/// Opens a file that was written since then, and never what a link in its place leads to; folders may be links.
+/// Looks at a file that was written since then, and never at what a link in its place leads to; folders may be links.
 ///
-/// It is looked at before it is opened for reading: to open a device can do something, and a FIFO would wait.
-fn open(path: &Path, not_before: SystemTime) -> Result<File, NoPreview> {
+/// That is before it is opened for reading: to open a device can do something, and a FIFO would wait.
+fn look(path: &Path, not_before: SystemTime) -> Result<File, NoPreview> {
     let seen = OpenOptions::new()
         .read(true)
         .custom_flags(O_PATH | O_NOFOLLOW)
@@ -209,13 +227,16 @@ fn open(path: &Path, not_before: SystemTime) -> Result<File, NoPreview> {
     if found.modified()? < not_before {
         return Err(NoPreview::TooOld);
     }
-    // The very file that was looked at, whatever has its name by now.
+    Ok(seen)
+}
+
+/// The very file that was looked at, whatever has its name by now.
+fn open(seen: &File) -> io::Result<File> {
     let ours = format!("/proc/self/fd/{}", seen.as_raw_fd());
-    let file = OpenOptions::new()
+    OpenOptions::new()
         .read(true)
         .custom_flags(O_NONBLOCK | O_NOCTTY)
-        .open(ours)?;
-    Ok(file)
+        .open(ours)
 }
 
 #[cfg(test)]

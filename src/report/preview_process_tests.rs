@@ -19,9 +19,10 @@ fn made(path: &Path) -> Result<RgbImage, NoPreview> {
         output: home.path().join("out.jpg"),
         not_before: SystemTime::UNIX_EPOCH,
         limit: Duration::from_secs(10),
+        held: None,
     };
-    make(&request, |start| start(|| Ok(())))?;
-    let bytes = fs::read(&request.output).unwrap();
+    make(request, |start| start(|| Ok(())))?;
+    let bytes = fs::read(home.path().join("out.jpg")).unwrap();
     let image = image::load_from_memory_with_format(&bytes, ImageFormat::Jpeg).unwrap();
     Ok(image.into_rgb8())
 }
@@ -39,12 +40,13 @@ fn what_is_asked_for_survives_the_command_line() {
         output: "/home/picture.jpg".into(),
         not_before: SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000),
         limit: Duration::from_secs(10),
+        held: None,
     };
     let words = request.words();
     assert_eq!(words[0], PREVIEW_ROLE);
     assert_eq!(PreviewRequest::parse(&words[1..]), Some(request));
     assert_eq!(PreviewRequest::parse(&words), None);
-    let odd = ["a", "b", "18446744073709551615", "x"].map(OsString::from);
+    let odd = ["a", "b", "18446744073709551615", "x", "null"].map(OsString::from);
     assert_eq!(PreviewRequest::parse(&odd), None);
 }
 
@@ -100,8 +102,9 @@ fn a_small_picture_never_goes_through_a_link() {
         output: folder.path().join("out.jpg"),
         not_before: SystemTime::UNIX_EPOCH,
         limit: Duration::from_secs(10),
+        held: None,
     };
-    make(&request, |start| start(|| Ok(()))).unwrap();
-    assert!(request.output.symlink_metadata().unwrap().is_file());
+    make(request, |start| start(|| Ok(()))).unwrap();
+    assert!(folder.path().join("out.jpg").symlink_metadata().unwrap().is_file());
     assert!(!folder.path().join("elsewhere").exists());
 }

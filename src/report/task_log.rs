@@ -9,6 +9,8 @@ use crate::process::{EndNote, Finished};
 
 /// What a running command can say. Nothing here waits.
 pub(crate) trait TaskLog {
+    /// The task has this temporary directory now.
+    fn runs_in(&mut self, _tmpdir: &Path) {}
     /// One line of log, without its end; line ends inside make several lines of it.
     fn line(&mut self, text: &str);
     /// One line of a program's output: `pid=N > text`.
@@ -33,6 +35,9 @@ pub(crate) trait TaskLog {
 }
 
 impl TaskLog for TaskReporter {
+    fn runs_in(&mut self, tmpdir: &Path) {
+        Self::runs_in(self, tmpdir);
+    }
     fn line(&mut self, text: &str) {
         Self::line(self, text);
     }

@@ -2,7 +2,7 @@
 
 //! Writes the report of one task.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -10,7 +10,7 @@ use tracing::warn;
 
 use super::error_line::{ErrorLine, HandedErrorLine};
 use super::orphaned_run;
-use super::preview::PreviewQueue;
+use super::preview::{Candidate, PreviewQueue};
 use super::program_end::{one_line, program_end, program_use};
 use super::task_totals::{Counts, TaskTotals};
 use crate::clock;
@@ -33,6 +33,8 @@ pub(crate) struct TaskReporter {
     writer: TaskWriter,
     pictures: PreviewQueue,
     began: SystemTime,
+    /// Where its programs put what is of use to them alone.
+    tmpdir: Option<PathBuf>,
     counts: Counts,
     metrics: Metrics,
     /// What the task counts.
@@ -72,6 +74,7 @@ impl TaskReporter {
             writer,
             pictures: pictures.clone(),
             began: clock::system_time(),
+            tmpdir: None,
             counts: Counts::default(),
             metrics: metrics.clone(),
             unit: Progress::of(task).unit,
@@ -104,6 +107,7 @@ impl TaskReporter {
             began: UNIX_EPOCH
                 .checked_add(Duration::from_millis(handed.began))
                 .unwrap_or(UNIX_EPOCH),
+            tmpdir: None,
             counts: handed.counts,
             error_line: ErrorLine::take_over(handed.error_line),
             prefix: handed.prefix,
@@ -113,6 +117,11 @@ impl TaskReporter {
             metrics: metrics.clone(),
             unit: Progress::of(task).unit,
         })
+    }
+
+    /// The task has this temporary directory now.
+    pub(crate) fn runs_in(&mut self, tmpdir: &Path) {
+        self.tmpdir = Some(tmpdir.to_owned());
     }
 
     /// Adds one line to the log, without its end; line ends inside make several lines of it. Never waits.
@@ -148,7 +157,12 @@ impl TaskReporter {
     /// Tells of a picture that was written: a candidate for the "last rendered" view. A relative path is the worker's.
     pub(crate) fn produced(&mut self, path: &Path) {
         self.metrics.picture_written();
-        self.pictures.produced(&self.task, self.began, path);
+        self.pictures.produced(Candidate {
+            task: self.task.clone(),
+            path: path.to_owned(),
+            began: self.began,
+            tmpdir: self.tmpdir.clone(),
+        });
         self.counts.picture();
     }
 

@@ -10,11 +10,13 @@ use std::path::PathBuf;
 use std::thread::Builder;
 
 use nix::sys::signal::SigSet;
+use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
-use super::confinement::confine;
+use super::confinement::{Confinement, Paths, confine};
+use super::everything_but::{LastAround, OwnPlaces};
 use super::policy::Sandbox;
 use crate::chain::chain;
 
@@ -23,6 +25,17 @@ use crate::chain::chain;
 pub(crate) struct HeldTo {
     pub(super) sandbox: Sandbox,
     pub(super) tmpdir: Option<PathBuf>,
+}
+
+/// What work for a task is held to that another process of ours does. It has no file open, so that it can travel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct HeldElsewhere {
+    pub(super) confinement: Confinement,
+    /// As in [`OwnPlaces`].
+    pub(super) hidden: Paths,
+    pub(super) kept: Paths,
+    pub(super) shown: Paths,
+    pub(super) written: Paths,
 }
 
 /// Why held work has come to nothing.
@@ -34,6 +47,25 @@ pub(crate) enum HeldError {
     /// It has not begun.
     #[error("the work cannot be held to the sandbox: {0}")]
     NotHeld(String),
+}
+
+impl HeldElsewhere {
+    /// Holds the calling thread to it, and all that it starts from now on, for ever. It looks at files.
+    ///
+    /// # Errors
+    /// There are no descriptors to be had.
+    pub(crate) fn hold(self) -> io::Result<()> {
+        let around = LastAround::default().of(&OwnPlaces {
+            hidden: self.hidden.0,
+            kept: self.kept.0,
+            shown: self.shown.0,
+            written: self.written.0,
+        })?;
+        confine(&Confinement {
+            around,
+            ..self.confinement
+        })
+    }
 }
 
 /// Does `work` in a thread, which is held to what a task may do where there is a sandbox. It begins at once, and goes on where

@@ -32,7 +32,7 @@ mod system_calls;
 
 pub(crate) use self::confinement::{Confinement, Paths, confine};
 pub(crate) use self::everything_but::Around;
-pub(crate) use self::held::{HeldError, HeldTo, run_held, run_held_within};
+pub(crate) use self::held::{HeldElsewhere, HeldError, HeldTo, run_held, run_held_within};
 pub(crate) use self::kernel::KernelSupport;
 pub(crate) use self::open_files_only::confine_to_open_files;
 pub(crate) use self::policy::{NotAdmitted, OwnFiles, Sandbox};

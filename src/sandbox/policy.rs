@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::confinement::{Confinement, Paths};
 use super::everything_but::{LastAround, OwnPlaces};
-use super::held::HeldTo;
+use super::held::{HeldElsewhere, HeldTo};
 use super::opened::Written;
 use super::presets::{ALWAYS_READ, ALWAYS_WRITTEN, PresetFiles};
 use super::programs::{behind, resolve, with_interpreters};
@@ -181,6 +181,26 @@ impl Sandbox {
         HeldTo {
             sandbox: self.clone(),
             tmpdir: tmpdir.map(Path::to_owned),
+        }
+    }
+
+    /// The same for work that another process of ours does. It looks at files.
+    pub(crate) fn held_elsewhere(&self, tmpdir: Option<&Path>) -> HeldElsewhere {
+        let OwnPlaces {
+            hidden,
+            kept,
+            shown,
+            written,
+        } = self.own_places();
+        HeldElsewhere {
+            confinement: Confinement {
+                tmpdir: tmpdir.map(Path::to_owned).into_iter().collect(),
+                ..self.files()
+            },
+            hidden: Paths(hidden),
+            kept: Paths(kept),
+            shown: Paths(shown),
+            written: Paths(written),
         }
     }
 

@@ -112,6 +112,7 @@ async fn run_in(
     tools: &Tools,
     (abort, log): (&mut Abort, &mut impl TaskLog),
 ) -> TaskStop {
+    log.runs_in(dir.path());
     let environment = TaskEnvironment::new(task, dir.path());
     let mut context = CommandContext {
         tools: &tools.commands,

@@ -203,7 +203,7 @@ fn reader(picture: &Path, seconds: u32) -> Output {
         .arg("__flamenco-picture")
         .arg(picture)
         .arg(picture.with_extension("out"))
-        .args(["0".to_owned(), seconds.to_string()])
+        .args(["0".to_owned(), seconds.to_string(), "null".to_owned()])
         .output()
         .unwrap()
 }
