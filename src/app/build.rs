@@ -136,6 +136,7 @@ pub(super) struct OptionalServices {
     pub(super) push: HintSender,
     pub(super) keeper: Option<Keeper>,
     pub(super) presence: Presence,
+    pub(super) sandbox: Option<Sandbox>,
 }
 
 impl Parts {
@@ -172,7 +173,12 @@ impl Parts {
             sender,
             pictures: pictures.with_sandbox(sandbox.clone()),
             hints,
-            optional: OptionalServices { push, keeper, presence },
+            optional: OptionalServices {
+                push,
+                keeper,
+                presence,
+                sandbox: sandbox.clone(),
+            },
         };
         let parts = Self {
             home,

@@ -15,6 +15,7 @@ use tracing::{info, warn};
 use crate::blocking::run_blocking_within;
 use crate::command::{ffmpeg_beside, find_program, is_program};
 use crate::manager::{HttpManager, probe, version_problem};
+use crate::sandbox::{NotAdmitted, Sandbox};
 use crate::setup::tools_folder;
 
 /// How long each step on the way to the Manager may take.
@@ -49,9 +50,9 @@ pub(super) async fn explain_silence(manager: &HttpManager) -> Infallible {
     pending().await
 }
 
-/// Logs where Blender and FFmpeg are. The search runs on a thread: a folder of PATH may be on a file system that hangs.
-pub(super) async fn report_programs(task_types: &[String]) -> Infallible {
-    if let Some((blender, ffmpeg)) = run_blocking_within(pending(), found).await {
+/// Logs where Blender and FFmpeg are, and which of them tasks may not start. The search runs on a thread: a folder of PATH may be on a file system that hangs.
+pub(super) async fn report_programs(task_types: &[String], sandbox: Option<Sandbox>) -> Infallible {
+    if let Some((blender, ffmpeg, refused)) = run_blocking_within(pending(), move || found(sandbox)).await {
         match &blender {
             Some(place) => info!(program = %place.display(), "Blender"),
             None => info!(
@@ -67,19 +68,23 @@ pub(super) async fn report_programs(task_types: &[String]) -> Infallible {
             ),
             None => {}
         }
+        for why in refused {
+            warn!("{why}");
+        }
     }
     pending().await
 }
 
-fn found() -> (Option<PathBuf>, Option<PathBuf>) {
+fn found(sandbox: Option<Sandbox>) -> (Option<PathBuf>, Option<PathBuf>, Vec<NotAdmitted>) {
     let path = env::var_os("PATH");
     let beside = ffmpeg_beside(&tools_folder())
         .into_iter()
         .find(|path: &PathBuf| is_program(path));
-    (
-        find_program(path.as_deref(), "blender").map(resolved),
-        beside.or_else(|| find_program(path.as_deref(), "ffmpeg")),
-    )
+    let blender = find_program(path.as_deref(), "blender").map(resolved);
+    let ffmpeg = beside.or_else(|| find_program(path.as_deref(), "ffmpeg"));
+    let refused = |program: &PathBuf| sandbox.as_ref()?.may_start(program).err();
+    let refused = blender.iter().chain(&ffmpeg).filter_map(refused).collect();
+    (blender, ffmpeg, refused)
 }
 
 /// The target of a link on PATH, which often tells the version.

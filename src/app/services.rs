@@ -109,7 +109,7 @@ pub(super) async fn optional_services(
         never = keep(services.keeper) => never,
         never = services.presence.run() => never,
         never = explain::explain_silence(view.manager) => never,
-        never = explain::report_programs(&config.task_types) => never,
+        never = explain::report_programs(&config.task_types, services.sandbox) => never,
     }
 }
 

@@ -14,13 +14,19 @@ pub(super) const NOT_MOUNTED: i32 = 127;
 /// The offset of the mark in an AppImage, and its first bytes.
 const MARK: (usize, &[u8]) = (8, b"AI");
 
-/// A hint about a program that ended with [`NOT_MOUNTED`], if it is an AppImage. It reads the beginning of the file, so it may
-/// block.
-pub(super) fn hint(exe: &str) -> Option<&'static str> {
+/// A hint about a program that ended with [`NOT_MOUNTED`], in the sandbox or not, if it is an AppImage. It reads the beginning of
+/// the file, so it may block.
+pub(super) fn hint(exe: &str, is_sandboxed: bool) -> Option<&'static str> {
     let path = match exe.contains('/') {
         true => PathBuf::from(exe),
         false => find_on_path(exe)?,
     };
+    if is_sandboxed {
+        return is_appimage(&path).then_some(
+            "it is an AppImage, which mounts itself by a program that gains privileges, and the sandbox of this node forbids \
+             that: set APPIMAGE_EXTRACT_AND_RUN=1 for it, or unpack it with --appimage-extract",
+        );
+    }
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     (is_appimage(&path) && gains_no_privileges(&status)).then_some(
         "it is an AppImage, which mounts itself by a program that gains privileges, and NoNewPrivileges forbids that: use the \

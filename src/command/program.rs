@@ -216,8 +216,9 @@ impl CommandProgram {
     }
 
     async fn hint_of_appimage(&self, context: &mut CommandContext<'_>) {
-        let exe = self.exe.clone();
-        let hint = run_blocking_within(context.abort.patience(HINT), move || appimage::hint(&exe)).await;
+        let (exe, is_sandboxed) = (self.exe.clone(), context.tools.sandbox.is_some());
+        let look = move || appimage::hint(&exe, is_sandboxed);
+        let hint = run_blocking_within(context.abort.patience(HINT), look).await;
         if let Some(Some(hint)) = hint {
             context.log.line(hint);
         }

@@ -88,22 +88,35 @@ impl Sandbox {
     /// # Errors
     /// The program is none that tasks may start, or there are no descriptors to be had.
     pub(crate) fn admit(&self, program: &Path, tmpdir: &Path) -> Result<Confinement, NotAdmitted> {
-        let Policy { rules, own, .. } = &*self.0;
         self.make_folders();
-        let mut allowed = self.confinement(Some(tmpdir))?;
-        let Some(written) = &rules.programs else {
+        self.allowed(program, Some(tmpdir))
+    }
+
+    /// The same for a program that is only to say which one it is: it has neither a network nor a temporary directory, and nothing
+    /// is made for it.
+    ///
+    /// # Errors
+    /// As [`Sandbox::admit`].
+    pub(crate) fn admit_to_ask(&self, program: &Path) -> Result<Confinement, NotAdmitted> {
+        Ok(Confinement {
+            network: Network::None,
+            ..self.allowed(program, None)?
+        })
+    }
+
+    /// Whether tasks may start a program, or there is none. It looks at files.
+    ///
+    /// # Errors
+    /// The rule that they may not.
+    pub(crate) fn may_start(&self, program: &Path) -> Result<(), NotAdmitted> {
+        self.started(program).map(drop)
+    }
+
+    fn allowed(&self, program: &Path, tmpdir: Option<&Path>) -> Result<Confinement, NotAdmitted> {
+        let mut allowed = self.confinement(tmpdir)?;
+        let Some(programs) = self.started(program)? else {
             return Ok(allowed);
         };
-        let programs = resolve(written, own.path.as_deref());
-        // One that is not there has its own error.
-        if let Some(meant) = behind(program, own.path.as_deref())
-            && !programs.contains(&meant)
-        {
-            return Err(NotAdmitted::NotAllowed {
-                program: meant,
-                rule: self.written("programs", &quoted_list(written)),
-            });
-        }
         if let Some(read) = &mut allowed.read {
             read.0.extend(
                 programs
@@ -115,6 +128,23 @@ impl Sandbox {
         let files: BTreeSet<_> = programs.into_iter().flat_map(with_interpreters).collect();
         allowed.execute = Some(files.into_iter().collect());
         Ok(allowed)
+    }
+
+    /// All programs that tasks may start, where they may start this one; `None`: any.
+    fn started(&self, program: &Path) -> Result<Option<BTreeSet<PathBuf>>, NotAdmitted> {
+        let Policy { rules, own, .. } = &*self.0;
+        let Some(written) = &rules.programs else {
+            return Ok(None);
+        };
+        let programs = resolve(written, own.path.as_deref());
+        // One that is not there has its own error.
+        match behind(program, own.path.as_deref()) {
+            Some(meant) if !programs.contains(&meant) => Err(NotAdmitted::NotAllowed {
+                program: meant,
+                rule: self.written("programs", &quoted_list(written)),
+            }),
+            Some(_) | None => Ok(Some(programs)),
+        }
     }
 
     /// What the worker's own work for a task may do: it starts no program.

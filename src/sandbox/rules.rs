@@ -64,9 +64,23 @@ impl SandboxRules {
 
     /// The rules that lead to nothing that is on this node now, in words. Looks at the file systems; `path` is the variable.
     pub(crate) fn leads_nowhere(&self, path: Option<&OsStr>) -> Vec<String> {
-        let programs = self.programs.as_ref().filter(|written| !written.is_empty());
-        let programs = programs.filter(|written| resolve(written, path).is_empty());
-        let programs = programs.map(|written| format!("tasks can start no program: none of {written:?} is here"));
+        let written = self.programs.iter().flatten();
+        let absent: Vec<_> = written
+            .filter(|one| resolve(std::slice::from_ref(*one), path).is_empty())
+            .collect();
+        let are_all = self
+            .programs
+            .as_ref()
+            .is_some_and(|written| written.len() == absent.len());
+        let programs: Vec<_> = match (are_all, &absent[..]) {
+            (true, [_, ..]) => vec![format!("tasks can start no program: none of {absent:?} is here")],
+            // A name on PATH is for those nodes that have it there.
+            _ => absent
+                .iter()
+                .filter(|one| one.contains('/'))
+                .map(|one| format!("no program is at {one:?} of `programs`"))
+                .collect(),
+        };
         let roots = [("write", &self.write), ("read", &self.read)].into_iter();
         let roots = roots.flat_map(|(key, roots)| roots.iter().flatten().map(move |root| (key, root)));
         let missing = roots.filter(|(_, root)| !root.exists()).map(|(key, root)| {

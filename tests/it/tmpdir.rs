@@ -66,22 +66,33 @@ fn an_appimage_that_may_not_mount_itself_says_what_to_do() {
     if missing("setpriv") {
         return;
     }
-    let (farm, mut node) = Farm::with_node();
-    let image = node.folder.join("blender.AppImage");
-    // A program with the mark of an AppImage, which the kernel does not look at.
-    let mut program = fs::read("/bin/sh").unwrap();
-    program[8..11].copy_from_slice(b"AI\x02");
-    fs::write(&image, program).unwrap();
-    fs::set_permissions(&image, PermissionsExt::from_mode(0o755)).unwrap();
-    start_through(&mut node, ["setpriv", "--no-new-privs"]);
-    farm.awake();
-    for (program, hinted) in [(image.to_str().unwrap(), true), ("/bin/sh", false)] {
-        let task = farm.task(&[exec(program, json!(["-c", "exit 127"]))]);
-        farm.failed(&task);
-        let log = farm.log(&task);
-        assert_eq!(log.contains("drop-in setuid-programs.conf"), hinted, "{log}");
+    // Not by the worker's unit, and not by its own sandbox.
+    for (words, rules, hint) in [
+        (&["setpriv", "--no-new-privs"][..], "", "drop-in setuid-programs.conf"),
+        (
+            &["env"],
+            "[sandbox]\nnetwork = \"none\"",
+            "the sandbox of this node forbids that",
+        ),
+    ] {
+        let (farm, mut node) = Farm::with_node();
+        node.config.top.push(rules.to_owned());
+        let image = node.folder.join("blender.AppImage");
+        // A program with the mark of an AppImage, which the kernel does not look at.
+        let mut program = fs::read("/bin/sh").unwrap();
+        program[8..11].copy_from_slice(b"AI\x02");
+        fs::write(&image, program).unwrap();
+        fs::set_permissions(&image, PermissionsExt::from_mode(0o755)).unwrap();
+        start_through(&mut node, words.iter().copied());
+        farm.awake();
+        for (program, hinted) in [(image.to_str().unwrap(), true), ("/bin/sh", false)] {
+            let task = farm.task(&[exec(program, json!(["-c", "exit 127"]))]);
+            farm.failed(&task);
+            let log = farm.log(&task);
+            assert_eq!(log.contains(hint), hinted, "{log}");
+        }
+        node.finish();
     }
-    node.finish();
 }
 
 /// Runs three tasks with this script, which all complete; their directories.

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//! Blender and FFmpeg: found where a task would find them, and run once, in the same way as a task's programs.
+//! Blender and FFmpeg: found where a task would find them, and run once, in the same way as a task's programs: in the
+//! sandbox, where there is one, and with nothing of who asks.
 //!
 //! The Manager's variables are not known here. So Blender is looked for where the last tasks had it (as the worker's own user
 //! only), and on the PATH that the worker has; FFmpeg beside the worker's program, and on that PATH.
 
+use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
@@ -19,10 +21,13 @@ use tokio::time::sleep;
 
 use super::CheckContext;
 use super::finding::{Finding, run_check};
+use crate::blocking::run_blocking_within;
+use crate::chain::chain;
 use crate::command::{ffmpeg_beside, find_program, is_program};
 use crate::home::spool_of;
 use crate::process::{Captured, Exit, Launcher, LauncherOptions, ProcessSpec};
-use crate::setup::{OURSELVES, tools_folder};
+use crate::sandbox::{Confinement, NotAdmitted, Sandbox};
+use crate::setup::{OURSELVES, sandbox, tools_folder};
 use crate::spool;
 
 /// How long an answer to `--version` may take. A Blender on a slow share needs some seconds the first time.
@@ -30,6 +35,9 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(6);
 
 /// How many of the Blenders that the last tasks ran are tried.
 const BLENDERS: usize = 3;
+
+/// Where there is a sandbox, a program is told no more than this: the rest of what doctor was started with is not for tasks.
+const TOLD: [&str; 4] = ["PATH", "HOME", "LANG", "LD_LIBRARY_PATH"];
 
 /// The oldest Blender that the Manager's own job types are made for.
 const OLDEST_BLENDER: u32 = 3;
@@ -49,11 +57,13 @@ pub(super) async fn check(context: &CheckContext) -> Vec<Finding> {
         Err(error) => return vec![cannot_run(&error)],
     };
     let path = context.subject.variable_or_own("PATH");
+    let home = context.home.as_deref();
+    let asker = Asker {
+        sandbox: home.and_then(|home| sandbox(&context.config, &context.environment, home)),
+        launcher,
+    };
     let checks = async {
-        let (blenders, ffmpeg) = tokio::join!(
-            blenders(&launcher, context.home.as_deref(), path.clone()),
-            ffmpeg(&launcher, path.clone())
-        );
+        let (blenders, ffmpeg) = tokio::join!(blenders(&asker, home, path.clone()), ffmpeg(&asker, path.clone()));
         blenders.into_iter().chain([ffmpeg]).collect()
     };
     tokio::select! {
@@ -70,7 +80,7 @@ fn cannot_run(error: &io::Error) -> Finding {
     )
 }
 
-async fn blenders(launcher: &Launcher, home: Option<&Path>, path: Option<OsString>) -> Vec<Finding> {
+async fn blenders(asker: &Asker, home: Option<&Path>, path: Option<OsString>) -> Vec<Finding> {
     const NAME: &str = "blender";
     // What tasks have named is run as the user who ran it for them, never as root.
     let spool = home.filter(|home| is_own(home)).map(spool_of);
@@ -98,7 +108,7 @@ async fn blenders(launcher: &Launcher, home: Option<&Path>, path: Option<OsStrin
     }
     let asked = places
         .iter()
-        .map(async |place| blender(place, &version(launcher, place, "--version").await));
+        .map(async |place| blender(place, &asker.version(place, "--version").await));
     join_all(asked).await
 }
 
@@ -124,12 +134,17 @@ fn recent_blenders(spool: &Path) -> Vec<PathBuf> {
     programs
 }
 
-fn blender(place: &Path, said: &Result<Vec<String>, String>) -> Finding {
+fn blender(place: &Path, said: &Result<Vec<String>, NoVersion>) -> Finding {
     const NAME: &str = "blender";
     let place = place.display();
     let lines = match said {
         Ok(lines) => lines,
-        Err(why) => {
+        Err(why @ NoVersion::NotForTasks(_)) => {
+            let advice =
+                "add it to `programs`, or see that the Manager's variable `blender` leads to one that is in it";
+            return Finding::warn(NAME, why.to_string(), advice);
+        }
+        Err(why @ NoVersion::Unusable(_)) => {
             return Finding::fail(
                 NAME,
                 format!("{place} cannot be used: {why}"),
@@ -153,7 +168,7 @@ fn blender(place: &Path, said: &Result<Vec<String>, String>) -> Finding {
     Finding::ok(NAME, seen)
 }
 
-async fn ffmpeg(launcher: &Launcher, path: Option<OsString>) -> Finding {
+async fn ffmpeg(asker: &Asker, path: Option<OsString>) -> Finding {
     const NAME: &str = "ffmpeg";
     let folder = tools_folder();
     let shown = folder.display().to_string();
@@ -167,15 +182,24 @@ async fn ffmpeg(launcher: &Launcher, path: Option<OsString>) -> Finding {
         Ok(places) => places,
         Err(hangs) => return hangs,
     };
-    let mut complaints = Vec::new();
+    let (mut complaints, mut is_broken) = (Vec::new(), false);
     for place in places {
-        match version(launcher, &place, "-version").await {
+        match asker.version(&place, "-version").await {
             Ok(lines) => match lines.iter().find_map(|line| line.strip_prefix("ffmpeg version ")) {
                 Some(version) => return usable(&place, version, &complaints),
                 None => complaints.push(format!("{} does not say that it is an FFmpeg", place.display())),
             },
-            Err(why) => complaints.push(format!("{} cannot be used: {why}", place.display())),
+            Err(why @ NoVersion::NotForTasks(_)) => {
+                complaints.push(why.to_string());
+                continue;
+            }
+            Err(why @ NoVersion::Unusable(_)) => complaints.push(format!("{} cannot be used: {why}", place.display())),
         }
+        is_broken = true;
+    }
+    if !is_broken && !complaints.is_empty() {
+        let advice = "add it to `programs`, if tasks are to make videos from frames here";
+        return Finding::warn(NAME, complaints.join("; "), advice);
     }
     no_ffmpeg(&shown, &complaints)
 }
@@ -209,20 +233,62 @@ fn libraries(program: &str) -> String {
     format!("run it as the worker's user; `ldd {program} | grep 'not found'` names libraries that are missing")
 }
 
-/// The first lines of its answer.
-///
-/// # Errors
-/// Why it cannot be used, in words.
-async fn version(launcher: &Launcher, program: &Path, ask: &str) -> Result<Vec<String>, String> {
-    let spec = ProcessSpec {
-        args: vec![ask.into()],
-        label: "doctor".to_owned(),
-        ..ProcessSpec::new(program)
-    };
-    let Captured { exit, lines } = launcher
-        .run_within(&spec, sleep(ANSWER_LIMIT))
-        .await
-        .map_err(|error| error.to_string())?;
+/// Asks programs which ones they are.
+struct Asker {
+    launcher: Launcher,
+    /// What tasks may do, where that is restricted. What is asked may be a task's own script.
+    sandbox: Option<Sandbox>,
+}
+
+/// Why a program has not said which one it is.
+#[derive(Debug, thiserror::Error)]
+enum NoVersion {
+    /// The rule that tasks may not start it.
+    #[error("{0}")]
+    NotForTasks(NotAdmitted),
+    /// Why it cannot be used, in words.
+    #[error("{0}")]
+    Unusable(String),
+}
+
+impl Asker {
+    /// The first lines of its answer.
+    ///
+    /// # Errors
+    /// Tasks may not start it, or it cannot be used.
+    async fn version(&self, program: &Path, ask: &str) -> Result<Vec<String>, NoVersion> {
+        let confinement = self.confinement(program).await?;
+        let not_told = env::vars_os().map(|(name, _)| name).filter(|name| {
+            let is_told = TOLD.iter().any(|told| name == told);
+            confinement.is_some() && !is_told
+        });
+        let spec = ProcessSpec {
+            args: vec![ask.into()],
+            env: not_told.map(|name| (name, None)).collect(),
+            confinement,
+            label: "doctor".to_owned(),
+            ..ProcessSpec::new(program)
+        };
+        let captured = self.launcher.run_within(&spec, sleep(ANSWER_LIMIT)).await;
+        answer(captured.map_err(|error| NoVersion::Unusable(error.to_string()))?, ask).map_err(NoVersion::Unusable)
+    }
+
+    async fn confinement(&self, program: &Path) -> Result<Option<Confinement>, NoVersion> {
+        let Some(sandbox) = self.sandbox.clone() else {
+            return Ok(None);
+        };
+        let wanted = program.to_owned();
+        match run_blocking_within(sleep(ANSWER_LIMIT), move || sandbox.admit_to_ask(&wanted)).await {
+            Some(Ok(confinement)) => Ok(Some(confinement)),
+            Some(Err(not_allowed @ NotAdmitted::NotAllowed { .. })) => Err(NoVersion::NotForTasks(not_allowed)),
+            Some(Err(error @ NotAdmitted::NoRuleset(_))) => Err(NoVersion::Unusable(chain(&error))),
+            None => Err(NoVersion::Unusable("what [sandbox] names does not answer".to_owned())),
+        }
+    }
+}
+
+fn answer(captured: Captured, ask: &str) -> Result<Vec<String>, String> {
+    let Captured { exit, lines } = captured;
     let said = lines.first().map(|line| format!(": {line}")).unwrap_or_default();
     match exit {
         Exit::Success => Ok(lines),
@@ -246,7 +312,10 @@ mod tests {
         assert_eq!(severity("Blender 3.0.0"), Severity::Ok);
         assert_eq!(severity("Blender 2.93.18"), Severity::Warn);
         assert_eq!(severity("hello"), Severity::Fail);
-        let broken = blender(Path::new("/b/blender"), &Err("it ended with code 127".into()));
+        let broken = blender(
+            Path::new("/b/blender"),
+            &Err(NoVersion::Unusable("it ended with code 127".into())),
+        );
         assert_eq!(broken.severity, Severity::Fail);
         assert!(broken.advice.unwrap().contains("ldd /b/blender"));
     }

@@ -134,14 +134,14 @@ struct Nvidia {
     driver: bool,
     /// The device that CUDA wants is there.
     uvm: bool,
-    /// The process may gain no privileges, so that the tool cannot make it.
-    no_new_privileges: bool,
+    /// What keeps programs of tasks from gaining privileges, so that the tool cannot make it.
+    no_new_privileges: Option<&'static str>,
     /// The tool is there, and setuid.
     setuid_tool: bool,
 }
 
-/// Whether what is missing for a GPU can still be made.
-pub(super) fn privileges(subject: &Subject) -> Finding {
+/// Whether what is missing for a GPU can still be made, where tasks are in a sandbox or not.
+pub(super) fn privileges(subject: &Subject, is_sandboxed: bool) -> Finding {
     let status = subject.file("status").unwrap_or_default();
     let flag = status.lines().find_map(|line| line.strip_prefix("NoNewPrivs:"));
     let tool = ["/usr/bin/nvidia-modprobe", "/usr/sbin/nvidia-modprobe"]
@@ -151,7 +151,10 @@ pub(super) fn privileges(subject: &Subject) -> Finding {
     let here = Nvidia {
         driver: Path::new("/proc/driver/nvidia/version").exists(),
         uvm: subject.sees("/dev/nvidia-uvm").exists(),
-        no_new_privileges: flag.is_some_and(|flag| flag.trim() == "1"),
+        no_new_privileges: match flag.is_some_and(|flag| flag.trim() == "1") {
+            true => Some("NoNewPrivileges"),
+            false => is_sandboxed.then_some("[sandbox]"),
+        },
         setuid_tool: tool,
     };
     allowed(subject, here)
@@ -165,12 +168,12 @@ fn allowed(subject: &Subject, here: Nvidia) -> Finding {
         Nvidia {
             driver: true,
             uvm: false,
-            no_new_privileges: true,
+            no_new_privileges: Some(why),
             ..
         } => Finding::fail(
             NAME,
             format!(
-                "/dev/nvidia-uvm is missing, and {subject} may gain no privileges (NoNewPrivileges): CUDA and OptiX do not work"
+                "/dev/nvidia-uvm is missing, and tasks of {subject} gain no privileges ({why}): CUDA and OptiX do not work"
             ),
             MAKE,
         ),
@@ -185,14 +188,14 @@ fn allowed(subject: &Subject, here: Nvidia) -> Finding {
             MAKE,
         ),
         Nvidia {
-            no_new_privileges: true,
+            no_new_privileges: Some(why),
             ..
         } => Finding::ok(
             NAME,
-            format!("{subject} may gain no privileges (NoNewPrivileges); nothing here needs any"),
+            format!("tasks of {subject} gain no privileges ({why}); nothing here needs any"),
         ),
         Nvidia {
-            no_new_privileges: false,
+            no_new_privileges: None,
             ..
         } => Finding::ok(NAME, format!("setuid programs work for {subject}")),
     }
@@ -273,11 +276,11 @@ mod tests {
     #[test]
     fn a_missing_uvm_fails_where_nobody_can_make_it() {
         let subject = Subject::ourselves();
-        let severity = |driver, uvm, no_new_privileges, setuid_tool| {
+        let severity = |driver, uvm, no_new_privileges: bool, setuid_tool| {
             let here = Nvidia {
                 driver,
                 uvm,
-                no_new_privileges,
+                no_new_privileges: no_new_privileges.then_some("NoNewPrivileges"),
                 setuid_tool,
             };
             allowed(&subject, here).severity

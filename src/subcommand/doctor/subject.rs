@@ -15,6 +15,7 @@ use nix::unistd::getpid;
 use super::finding::{Finding, run_checks};
 use super::{CheckContext, limits, processes, service};
 use crate::home::mark_of;
+use crate::setup::sandbox_rules;
 
 /// The process that the checks are about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,13 +27,14 @@ pub(super) struct Subject {
 
 pub(super) async fn check(context: &CheckContext) -> Vec<Finding> {
     let subject = context.subject.clone();
+    let is_sandboxed = !sandbox_rules(&context.config).are_none();
     run_checks("limits", "/proc", move || {
         let mut found = limits::check(&subject);
         found.extend((!subject.is_open()).then(|| closed(&subject)));
         found.push(processes::cgroup(&subject));
         found.push(processes::proc(&subject));
         found.push(service::service(&subject));
-        found.push(service::privileges(&subject));
+        found.push(service::privileges(&subject, is_sandboxed));
         found
     })
     .await
