@@ -40,7 +40,7 @@ pub(crate) struct Requirements {
     pub free_space: u64,
     /// Where tasks and the worker itself write: the `writable` ones, the temporary directory, the home.
     pub roomy: Vec<PathBuf>,
-    /// What this kernel would have to keep tasks from, and cannot; `None` asks for nothing.
+    /// What this kernel would have to enforce, and cannot; `None` asks for nothing.
     pub unenforced: Option<String>,
 }
 
@@ -83,7 +83,7 @@ impl fmt::Display for Unfit {
             ),
             Self::Unenforced(what) => write!(
                 f,
-                "`require` of [sandbox] is set, and this kernel cannot keep tasks from {what}"
+                "`require` of [sandbox] is set, and this kernel cannot hold tasks to rules for {what}"
             ),
             Self::NoAnswer(waited) => write!(
                 f,

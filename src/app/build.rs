@@ -159,7 +159,7 @@ impl Parts {
             home.close_to_tasks();
         }
         if let Some(what) = not_enforced(config) {
-            tracing::warn!("[sandbox] is not enforced in full: this kernel cannot keep tasks from {what}");
+            tracing::warn!("[sandbox] is not enforced in full: this kernel cannot hold tasks to rules for {what}");
         }
         let (spool, sender) = Spool::of(begun.contents);
         let (previews, pictures) = PreviewQueue::new(home.dir(), &config.timings);

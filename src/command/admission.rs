@@ -47,7 +47,7 @@ pub(super) async fn admit(
     }
 }
 
-/// Whether a program has said that it was refused something: many go on then, and end well.
+/// Whether a program, or work of ours for a task, has said that it was refused something: many go on then, and end well.
 #[derive(Debug)]
 pub(super) struct DeniedWatch {
     sandbox: Option<Sandbox>,
@@ -70,6 +70,16 @@ impl DeniedWatch {
         self.was_seen
     }
 
+    /// Names the policy in the task's log; in a few words where nothing tells of a refusal: some programs do not say why they fail.
+    pub(super) fn remind(&self, context: &mut CommandContext<'_>) {
+        if let Some(sandbox) = &self.sandbox {
+            context.log.line(&match self.was_seen {
+                true => sandbox.reminder(),
+                false => sandbox.short_reminder(),
+            });
+        }
+    }
+
     /// Says so where people see why a task has failed; its log has the rules.
     pub(super) fn explain(&self, why: Incomplete) -> Incomplete {
         match why {
@@ -80,12 +90,5 @@ impl DeniedWatch {
                 why
             }
         }
-    }
-}
-
-/// Names the policy in the log of a task that has perhaps met it.
-pub(super) fn remind(context: &mut CommandContext<'_>) {
-    if let Some(sandbox) = &context.tools.sandbox {
-        context.log.line(&sandbox.reminder());
     }
 }

@@ -17,7 +17,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::sleep;
 
-use super::admission::remind;
+use super::admission::DeniedWatch;
 use super::context::CommandContext;
 use crate::abort::{Abort, AbortReason};
 use crate::outcome::{Incomplete, RequeueReason};
@@ -91,8 +91,10 @@ pub(super) async fn run_file_work<T: Send + 'static>(
         Ok(Ok(Ok(value))) => Ok(value),
         Ok(Ok(Err(FileWorkError::Aborted(reason)))) => Err(Incomplete::Aborted(reason)),
         Ok(Ok(Err(FileWorkError::Failed(why)))) => {
-            remind(context);
-            Err(Incomplete::Failed(why))
+            let mut denied = DeniedWatch::new(context);
+            denied.look(why.as_bytes());
+            denied.remind(context);
+            Err(denied.explain(Incomplete::Failed(why)))
         }
         Ok(Err(HeldError::Thread(error))) => Err(Incomplete::Requeued(RequeueReason::CannotStart(error.to_string()))),
         Ok(Err(error @ HeldError::NotHeld(_))) => Err(Incomplete::Failed(error.to_string())),

@@ -28,6 +28,7 @@ mod journal;
 mod make_directory;
 mod move_directory;
 mod not_expanded;
+mod not_started;
 mod output_pattern;
 mod parameters;
 mod picture_format;

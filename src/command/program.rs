@@ -15,15 +15,11 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
-use nix::errno::Errno;
 use nix::sys::signal::Signal;
 
-use super::admission::{DeniedWatch, admit, remind};
+use super::admission::{DeniedWatch, admit};
 use super::appimage;
 use super::context::CommandContext;
-use super::start_hint;
-use super::text::quoted;
-use crate::abort::Abort;
 use crate::blocking::run_blocking_within;
 use crate::outcome::{Incomplete, Outcome, RequeueReason, names};
 use crate::process::{
@@ -33,14 +29,8 @@ use crate::process::{
 use crate::progress::and_paused;
 use crate::report::{TaskLog, size};
 
-/// The program's own words are longer than any kernel takes them.
-const TOO_LONG: [Errno; 2] = [Errno::E2BIG, Errno::ENAMETOOLONG];
-/// The node has no process or descriptor to give just now.
-const NO_ROOM: [Errno; 3] = [Errno::EAGAIN, Errno::ENFILE, Errno::EMFILE];
 /// How long a look around for a hint may take: PATH and programs may be on a file system that hangs.
-const HINT: Duration = Duration::from_secs(5);
-/// So many characters of a program's name are shown where it could not be run.
-const SHOWN: usize = 200;
+pub(super) const HINT: Duration = Duration::from_secs(5);
 
 /// What a command does with each line of its program, besides the log.
 pub(super) type LineHandler<'a> = &'a mut dyn FnMut(OutputLine<'_>, &mut dyn TaskLog);
@@ -126,7 +116,7 @@ impl CommandProgram {
                     self.hint_of_appimage(context).await;
                 }
                 if finished.exit != Exit::Success || denied.was_seen() {
-                    remind(context);
+                    denied.remind(context);
                 }
                 context.log.ended(&self.exe, &finished);
                 let writing = std::mem::take(&mut finished.writing);
@@ -135,7 +125,7 @@ impl CommandProgram {
                     writing,
                 }
             }
-            Err(error) => ProgramOutcome::not_begun(self.not_started(error, context.abort).await),
+            Err(error) => ProgramOutcome::not_begun(self.not_started(error, context.abort, context.held()).await),
         })
     }
 
@@ -155,7 +145,7 @@ impl CommandProgram {
         let (admitted, guard) = tokio::join!(biased; self.admitted(context), async { launcher.ready(&spec) });
         match (admitted, guard) {
             (Ok(spec), Ok(guard)) => Ok((spec, Begun::Now(guard))),
-            (Ok(_), Err(error)) => Err(self.not_started(StartError::Guard(error), context.abort).await),
+            (Ok(_), Err(error)) => Err(self.not_started(StartError::Guard(error), context.abort, None).await),
             (Err(why), guard) => {
                 if let Ok(guard) = guard {
                     launcher.dismiss(guard).await;
@@ -221,40 +211,6 @@ impl CommandProgram {
         let hint = run_blocking_within(context.abort.patience(HINT), look).await;
         if let Some(Some(hint)) = hint {
             context.log.line(hint);
-        }
-    }
-
-    /// Its name in quotes, as far as a person reads it.
-    fn shown(&self) -> String {
-        match self.exe.char_indices().nth(SHOWN) {
-            Some((end, _)) => format!("{}...", quoted(&self.exe[..end])),
-            None => quoted(&self.exe),
-        }
-    }
-
-    async fn not_started(&self, error: StartError, abort: &Abort) -> Incomplete {
-        let (what, errno) = match error {
-            StartError::Aborted(reason) => return Incomplete::Aborted(reason),
-            StartError::Guard(error) => return Incomplete::Requeued(RequeueReason::CannotStart(error.to_string())),
-            StartError::Exec(errno) => (format!("{} ({errno:?})", errno.desc()), errno),
-            StartError::NotOnPath => ("executable file not found on PATH".to_owned(), Errno::ENOENT),
-            StartError::Nul(_) => {
-                return Incomplete::Failed(format!("{}: cannot run {}: {error}", self.command, self.shown()));
-            }
-        };
-        if NO_ROOM.contains(&errno) {
-            return Incomplete::Requeued(RequeueReason::CannotStart(what));
-        }
-        let mut text = format!("{}: cannot run {}: {what}", self.command, self.shown());
-        let exe = self.exe.clone();
-        let hint = run_blocking_within(abort.patience(HINT), move || start_hint::start_hint(&exe, errno)).await;
-        if let Some(Some(hint)) = hint {
-            text = format!("{text}; {hint}");
-        }
-        if TOO_LONG.contains(&errno) {
-            Incomplete::Failed(text)
-        } else {
-            Incomplete::SuspectNode(text)
         }
     }
 }

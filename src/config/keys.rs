@@ -92,7 +92,7 @@ table! {
         /// Whether to listen to what the Manager broadcasts, so that a click there is an act here, beside asking now and
         /// then.
         push: bool = true, BOOLEAN;
-        /// Where Prometheus finds /metrics, and the probe of a container /healthz and /readyz: "127.0.0.1:9464" is for this
+        /// Where Prometheus finds /metrics, and the probe of a container /healthz and /livez: "127.0.0.1:9464" is for this
         /// machine alone, "0.0.0.0:9464" for the whole network, since nobody is asked who they are; "unix:/run/..." is for this
         /// worker's user and group. Nothing listens unless set.
         metrics: Option<ListenAddress> = None, LISTEN_ADDRESS, such as "\"127.0.0.1:9464\"";
@@ -226,12 +226,14 @@ table! {
     config.sandbox => SandboxSettings {
         // They are resolved when a program is to be started.
         /// What tasks may start: absolute paths, patterns such as "/opt/blender-*/blender", names on PATH. A link leads to one
-        /// program and no further. Any program unless set.
+        /// program and no further. What interprets a script may start with it; each program that the script calls needs an entry of
+        /// its own. Any program unless set.
         programs: Option<Vec<String>> = None, PROGRAMS, such as "[\"/opt/blender-*/blender\", \"ffmpeg\"]";
         /// Below which folders tasks may write, beside their temporary directory, what the presets name, and devices such as
         /// /dev/null. Wherever the worker may unless set.
         write: Option<Vec<PathBuf>> = None, SOME_PATHS, such as "[\"/mnt/render\"]";
-        /// Below which folders tasks may read, beside those in which they write, what the presets name, programs and libraries.
+        /// Below which folders tasks may read, beside those in which they write, what the presets name, and, always, programs,
+        /// libraries and what the system is like: /usr, /opt, /etc, /proc, /sys, /dev and some more, which `check-config` shows.
         /// Everything but the worker's own files unless set.
         read: Option<Vec<PathBuf>> = None, SOME_PATHS, such as "[\"/mnt/render\", \"/mnt/assets\"]";
         /// What tasks may reach. A list has ports of TCP, such as that of a licence server; with 53 in it names are looked up, and

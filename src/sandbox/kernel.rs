@@ -107,7 +107,7 @@ impl KernelSupport {
         let mut lack = |version: u32, is_rule: bool| {
             if self.landlock < version {
                 let named = FEATURES.iter().find(|(since, _, _)| *since == version);
-                let what = named.map(|(_, what, kernel)| format!("{what} (Linux {kernel})"));
+                let what = named.map(|(_, what, kernel)| format!("{what} (needs Linux {kernel})"));
                 let list = if is_rule {
                     &mut lacking.rules
                 } else {
@@ -128,7 +128,7 @@ impl KernelSupport {
         }
         lack(SIGNALS, false);
         if !self.filters {
-            let what = "system calls (CONFIG_SECCOMP_FILTER)".to_owned();
+            let what = "system calls (needs CONFIG_SECCOMP_FILTER)".to_owned();
             match rules.network {
                 Network::Any => lacking.beside.push(what),
                 Network::Ports(_) | Network::None => lacking.rules.push(what),
@@ -209,7 +209,7 @@ mod tests {
         }
         assert_eq!(
             support(2).lacks(&write).all().as_deref(),
-            Some("truncation (Linux 6.2), signals and abstract sockets (Linux 6.12)")
+            Some("truncation (needs Linux 6.2), signals and abstract sockets (needs Linux 6.12)")
         );
         assert_eq!(support(6).lacks(&write).all(), None);
         let unfiltered = KernelSupport {

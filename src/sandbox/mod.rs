@@ -29,6 +29,7 @@ mod programs;
 mod refusals;
 mod rules;
 mod system_calls;
+mod words;
 
 pub(crate) use self::confinement::{Confinement, Paths, confine};
 pub(crate) use self::everything_but::Around;

@@ -3,11 +3,13 @@
 //! What the rules of this node come to for a task. It looks at files: call it in a thread.
 
 use std::collections::BTreeSet;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use nix::unistd::{AccessFlags, eaccess};
 
 use super::confinement::{Confinement, Paths};
 use super::everything_but::{LastAround, OwnPlaces};
@@ -16,7 +18,8 @@ use super::opened::Written;
 use super::presets::{ALWAYS_READ, ALWAYS_WRITTEN, PresetFiles};
 use super::programs::{behind, resolve, with_interpreters};
 use super::refusals::Refusals;
-use super::rules::{NAMES, Network, SandboxRules};
+use super::rules::{Network, SandboxRules};
+use super::words::quoted_list;
 
 /// Files of the worker's own, and where others are.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -45,12 +48,14 @@ pub(crate) struct OwnFiles {
 
 /// The sandbox of this node. Clones are the same one.
 #[derive(Debug, Clone)]
-pub(crate) struct Sandbox(Arc<Policy>);
+pub(crate) struct Sandbox(pub(super) Arc<Policy>);
 
 #[derive(Debug)]
-struct Policy {
-    rules: SandboxRules,
-    own: OwnFiles,
+pub(super) struct Policy {
+    pub(super) rules: SandboxRules,
+    pub(super) own: OwnFiles,
+    /// The folders right above the worker's own files, as far as it may write there.
+    pub(super) above: Vec<PathBuf>,
     last: LastAround,
     refusals: Refusals,
 }
@@ -76,6 +81,7 @@ impl Sandbox {
     pub(crate) fn new(rules: &SandboxRules, own: OwnFiles) -> Option<Self> {
         let policy = || Policy {
             rules: rules.clone(),
+            above: own.above(),
             own,
             last: LastAround::default(),
             refusals: Refusals::of_environment(),
@@ -125,7 +131,11 @@ impl Sandbox {
                     .map(Path::to_owned),
             );
         }
-        let files: BTreeSet<_> = programs.into_iter().flat_map(with_interpreters).collect();
+        let path = self.0.own.path.as_deref();
+        let files = programs
+            .into_iter()
+            .flat_map(|program| with_interpreters(program, path));
+        let files: BTreeSet<_> = files.collect();
         allowed.execute = Some(files.into_iter().collect());
         Ok(allowed)
     }
@@ -239,83 +249,8 @@ impl Sandbox {
         self.0.refusals.are_in(line)
     }
 
-    /// For the log of a task whose program or work was perhaps refused something.
-    pub(crate) fn reminder(&self) -> String {
-        let rules = &self.0.rules;
-        let mut bounds = Vec::new();
-        if let Some(programs) = &rules.programs {
-            bounds.push(self.written("programs", &quoted_list(programs)));
-        }
-        if let Some(write) = &rules.write {
-            bounds.push(self.written("write", &quoted_list(write)));
-        }
-        if let Some(read) = &rules.read {
-            bounds.push(self.written("read", &quoted_list(read)));
-        }
-        match &rules.network {
-            Network::Any => {}
-            Network::None => bounds.push(self.written("network", "\"none\"")),
-            Network::Ports(ports) => bounds.push(self.written("network", &format!("{ports:?}"))),
-        }
-        if bounds.is_empty() {
-            bounds.push("the worker's own files are closed".to_owned());
-        }
-        format!(
-            "this ran in the sandbox of this node, which may be what refused something: {}",
-            bounds.join("; ")
-        )
-    }
-
-    /// The policy as this node resolves it, a line each, for `check-config`.
-    pub(crate) fn describe(&self) -> Vec<String> {
-        let Policy { rules, own, .. } = &*self.0;
-        let allowed = self.files();
-        let paths = |paths: &[PathBuf]| {
-            let shown: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
-            shown.join(" ")
-        };
-        let mut lines = Vec::new();
-        let programs = rules
-            .programs
-            .as_ref()
-            .map(|written| resolve(written, own.path.as_deref()));
-        lines.push(match programs {
-            None => "start: any program".to_owned(),
-            Some(programs) if programs.is_empty() => "start: nothing, no such program is here".to_owned(),
-            Some(programs) => format!("start: {}", paths(&programs.into_iter().collect::<Vec<_>>())),
-        });
-        lines.push(match &allowed.write {
-            None => "write: wherever the worker may".to_owned(),
-            Some(write) => format!("write: the task's TMPDIR {}", paths(&write.0)),
-        });
-        lines.push(match &allowed.read {
-            None => "read: all but what is closed".to_owned(),
-            Some(read) => format!("read: {}", paths(&read.0)),
-        });
-        lines.push(format!("closed: {}", paths(&own.hidden)));
-        lines.push(match &rules.network {
-            Network::Any => "network: all of it".to_owned(),
-            Network::None => "network: nothing, this machine included".to_owned(),
-            Network::Ports(ports) if ports.is_empty() => {
-                "network: programs of this machine that listen at files".to_owned()
-            }
-            Network::Ports(ports) => format!(
-                "network: TCP to the ports {ports:?}{}, and programs of this machine that listen at files",
-                if ports.contains(&NAMES) { ", UDP to any" } else { "" }
-            ),
-        });
-        lines
-    }
-
-    /// `programs = ["..."] of [sandbox] in FILE`.
-    fn written(&self, key: &str, value: &str) -> String {
-        let place = self.0.own.written_in.as_ref();
-        let place = place.map(|file| format!(" in {}", file.display())).unwrap_or_default();
-        format!("{key} = {value} of [sandbox]{place}")
-    }
-
     /// What the presets name, patterns resolved.
-    fn presets(&self, which: fn(PresetFiles) -> Vec<&'static str>) -> Vec<PathBuf> {
+    pub(super) fn presets(&self, which: fn(PresetFiles) -> Vec<&'static str>) -> Vec<PathBuf> {
         let named = self.0.rules.presets.iter().flat_map(|preset| which(preset.files()));
         named.flat_map(|pattern| self.0.own.expand(pattern)).collect()
     }
@@ -339,8 +274,19 @@ impl Sandbox {
 }
 
 impl OwnFiles {
+    /// The folders that lead to what is hidden, as far as this process may write there: no task makes anything in them.
+    fn above(&self) -> Vec<PathBuf> {
+        let above = self.hidden.iter().flat_map(|path| path.ancestors().skip(1));
+        let is_hidden = |folder: &Path| self.hidden.iter().any(|hidden| folder.starts_with(hidden));
+        let above: BTreeSet<_> = above.filter(|folder| !is_hidden(folder)).collect();
+        let written = above
+            .into_iter()
+            .filter(|folder| eaccess(*folder, AccessFlags::W_OK).is_ok());
+        written.map(Path::to_owned).collect()
+    }
+
     /// The paths that a pattern of a preset stands for. One without a star stands for itself, whether it is there or not.
-    fn expand(&self, pattern: &str) -> Vec<PathBuf> {
+    pub(super) fn expand(&self, pattern: &str) -> Vec<PathBuf> {
         let place = self.place(pattern);
         if !pattern.contains('*') {
             return place.into_iter().collect();
@@ -358,12 +304,4 @@ impl OwnFiles {
         };
         folder.as_ref().map(|folder| folder.join(rest))
     }
-}
-
-fn quoted_list<T: AsRef<OsStr>>(values: &[T]) -> String {
-    let shown: Vec<_> = values
-        .iter()
-        .map(|value| format!("{:?}", value.as_ref().to_string_lossy()))
-        .collect();
-    format!("[{}]", shown.join(", "))
 }

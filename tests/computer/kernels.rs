@@ -36,7 +36,8 @@ const SIXTH: Kernel = Kernel {
 const RULES: [&str; 3] = ["[sandbox]", "write = [\"/disk/shared\"]", "network = \"none\""];
 
 /// What a kernel without Landlock lacks for them.
-const ALL: &str = "files (Linux 5.13), truncation (Linux 6.2), signals and abstract sockets (Linux 6.12)";
+const ALL: &str =
+    "files (needs Linux 5.13), truncation (needs Linux 6.2), signals and abstract sockets (needs Linux 6.12)";
 
 /// What a kernel makes of the rules.
 struct Told<'a> {
@@ -76,7 +77,7 @@ fn n1_a_kernel_whose_landlock_is_switched_off_says_that() {
 fn n1_a_kernel_of_landlocks_second_version_enforces_that_and_says_what_lacks() {
     let told = Told {
         kernel: "Landlock 2: files, renames between folders; system calls are filtered",
-        lacks: Some("truncation (Linux 6.2), signals and abstract sockets (Linux 6.12)"),
+        lacks: Some("truncation (needs Linux 6.2), signals and abstract sockets (needs Linux 6.12)"),
         holds: true,
         is_enough: false,
     };

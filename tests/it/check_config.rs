@@ -41,7 +41,7 @@ fn values(text: &str) -> Vec<&str> {
 #[test]
 fn n3_what_the_rules_of_the_sandbox_come_to_is_shown_with_what_presets_name() {
     let node = folder(
-        "home = \"/var/lib/a\"\n[sandbox]\nprograms = [\"sh\", \"/no/such-*\"]\nwrite = [\"/mnt/render\"]\n\
+        "home = \"/var/lib/a\"\n[sandbox]\nprograms = [\"sh\", \"/no/such-*\"]\nwrite = [\"/no/such/render\", \"/tmp\"]\n\
          network = [53, 27000]\npresets = [\"blender\"]\n",
     );
     let (code, text, err) = check(node.path(), &["-manager", "m:1"]);
@@ -51,13 +51,28 @@ fn n3_what_the_rules_of_the_sandbox_come_to_is_shown_with_what_presets_name() {
     for line in [
         "presets = [\"blender\"]  # ".to_owned(),
         format!("#   start: {}\n", shell.display()),
-        "#   write: the task's TMPDIR /mnt/render /dev/null ".to_owned(),
-        format!(" {}/.cache/cycles ", node.path().display()),
+        "#   write: /no/such/render (not there) /tmp\n".to_owned(),
+        "#   write, by the preset \"blender\": ".to_owned(),
+        format!(" {}/.cache/cycles (not there) ", node.path().display()),
+        "#   write, always: the task's TMPDIR /dev/null ".to_owned(),
         "#   read: all but what is closed\n".to_owned(),
         format!("#   closed: /var/lib/a {}\n", file.display()),
-        "#   network: TCP to the ports [53, 27000]\n".to_owned(),
+        "#   closed: devices with a content".to_owned(),
+        "#   closed: what would be made, renamed or removed right in ".to_owned(),
+        format!(" {}", node.path().display()),
+        "#   network: TCP to the ports [53, 27000], UDP to any, and programs of this machine".to_owned(),
     ] {
         assert!(text.contains(&line), "{line}: {text}");
+    }
+    let node = folder("home = \"/var/lib/a\"\n[sandbox]\nread = [\"/tmp\"]\npresets = [\"intel\"]\n");
+    let text = check(node.path(), &[]).1;
+    for line in [
+        "#   write: wherever the worker may\n",
+        "#   read: /tmp\n",
+        "#   read, by the preset \"intel\": /opt/intel",
+        "#   read, always: the task's TMPDIR /usr ",
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
     }
     // Without rules there is no such thing.
     let node = folder("home = \"/var/lib/a\"\n");

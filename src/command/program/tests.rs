@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use nix::errno::Errno;
+
 use super::*;
 use crate::abort::{AbortReason, AbortSource};
 use crate::command::tests::{RecordingLog, with_context};
@@ -167,7 +169,7 @@ async fn a10_a_program_that_does_not_start_fails_the_task_with_the_reason() {
     };
     let text = failed(
         program("/", &[])
-            .not_started(StartError::Exec(Errno::EACCES), &AbortSource::new().1)
+            .not_started(StartError::Exec(Errno::EACCES), &AbortSource::new().1, None)
             .await,
     );
     assert_eq!(
@@ -176,13 +178,13 @@ async fn a10_a_program_that_does_not_start_fails_the_task_with_the_reason() {
     );
     let text = failed(
         program("/bin/sh", &[])
-            .not_started(StartError::Exec(Errno::E2BIG), &AbortSource::new().1)
+            .not_started(StartError::Exec(Errno::E2BIG), &AbortSource::new().1, None)
             .await,
     );
     assert_eq!(text, "exec: cannot run \"/bin/sh\": Argument list too long (E2BIG)");
     let text = failed(
         program("{blender}", &[])
-            .not_started(StartError::NotOnPath, &AbortSource::new().1)
+            .not_started(StartError::NotOnPath, &AbortSource::new().1, None)
             .await,
     );
     assert_eq!(
@@ -191,7 +193,7 @@ async fn a10_a_program_that_does_not_start_fails_the_task_with_the_reason() {
     );
     let text = failed(
         program("/bin/sh", &[])
-            .not_started(StartError::Nul("argument 2".into()), &AbortSource::new().1)
+            .not_started(StartError::Nul("argument 2".into()), &AbortSource::new().1, None)
             .await,
     );
     assert_eq!(text, "exec: cannot run \"/bin/sh\": a NUL byte in argument 2");
@@ -201,7 +203,7 @@ async fn a10_a_program_that_does_not_start_fails_the_task_with_the_reason() {
 async fn i4_a_name_that_no_kernel_takes_is_the_tasks_own_fault() {
     let exe = format!("/{}", "x".repeat(140_000));
     let ending = program(&exe, &[])
-        .not_started(StartError::Exec(Errno::ENAMETOOLONG), &AbortSource::new().1)
+        .not_started(StartError::Exec(Errno::ENAMETOOLONG), &AbortSource::new().1, None)
         .await;
     let Incomplete::Failed(text) = ending else {
         panic!("{ending:?}")
@@ -213,7 +215,7 @@ async fn i4_a_name_that_no_kernel_takes_is_the_tasks_own_fault() {
 async fn f9_a_node_without_room_for_a_process_is_not_the_task_s_fault() {
     for errno in [Errno::EAGAIN, Errno::EMFILE, Errno::ENFILE] {
         let ending = program("/bin/sh", &[])
-            .not_started(StartError::Exec(errno), &AbortSource::new().1)
+            .not_started(StartError::Exec(errno), &AbortSource::new().1, None)
             .await;
         assert!(
             matches!(ending, Incomplete::Requeued(RequeueReason::CannotStart(_))),
@@ -226,7 +228,7 @@ async fn f9_a_node_without_room_for_a_process_is_not_the_task_s_fault() {
 async fn a_guard_that_does_not_start_is_not_the_task_s_fault() {
     let error = std::io::Error::from_raw_os_error(11);
     let ending = program("/bin/sh", &[])
-        .not_started(StartError::Guard(error), &AbortSource::new().1)
+        .not_started(StartError::Guard(error), &AbortSource::new().1, None)
         .await;
     assert!(
         matches!(ending, Incomplete::Requeued(RequeueReason::CannotStart(_))),
@@ -235,7 +237,7 @@ async fn a_guard_that_does_not_start_is_not_the_task_s_fault() {
     let aborted = StartError::Aborted(AbortReason::Force);
     assert_eq!(
         program("/bin/sh", &[])
-            .not_started(aborted, &AbortSource::new().1)
+            .not_started(aborted, &AbortSource::new().1, None)
             .await,
         Incomplete::Aborted(AbortReason::Force)
     );

@@ -37,7 +37,7 @@ fn judged(rules: &SandboxRules, kernel: KernelSupport) -> Finding {
     let Some(all) = lacking.all() else {
         return Finding::ok(NAME, format!("what [sandbox] says is enforced ({kernel})"));
     };
-    let seen = format!("this kernel cannot keep tasks from {all} ({kernel})");
+    let seen = format!("this kernel cannot hold tasks to rules for {all} ({kernel})");
     if rules.require && !lacking.rules.is_empty() {
         return Finding::fail(
             NAME,

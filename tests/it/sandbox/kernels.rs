@@ -62,7 +62,7 @@ fn n1_with_require_a_kernel_that_lacks_a_rule_takes_no_task_and_says_why() {
         let task = bed.farm.script("touch never");
         bed.farm.status(WorkerStatus::Asleep);
         logged(&bed.node, "`require` of [sandbox] is set");
-        bed.farm.says(&task, "this kernel cannot keep tasks from");
+        bed.farm.says(&task, "this kernel cannot hold tasks to rules for");
         assert!(!bed.node.folder.join("never").exists());
         bed.node.finish();
     }

@@ -56,6 +56,8 @@ fn n7_files_are_copied_and_folders_moved_and_made_where_tasks_may_write_and_nowh
                 activity.contains("EACCES") || activity.contains("ENOENT"),
                 "{user:?}, {name}: {activity}"
             );
+            let is_told = activity.ends_with("; perhaps the sandbox of this node refused something");
+            assert_eq!(is_told, activity.contains("EACCES"), "{name}: {activity}");
             let rule = format!("of [sandbox] in {}", config.display());
             assert!(log.contains(&rule), "{name}: {log}");
             bed.nothing_has_changed();
