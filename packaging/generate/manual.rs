@@ -32,6 +32,16 @@ const PROGRAMS: [&str; 4] = [
      group that counts.",
 ];
 
+/// A good start for a node that renders what strangers send, as README and the drop-in `hardened` have it.
+const SANDBOX: [&str; 6] = [
+    "[sandbox]",
+    "programs = [\"/opt/blender-*/blender\", \"blender\", \"ffmpeg\"]",
+    "write = [\"/mnt/render\"]",
+    "network = \"none\"",
+    "presets = [\"blender\", \"nvidia\"]",
+    "require = true",
+];
+
 const METRICS: &str = "With metrics set in the configuration, or FLAMENCO_METRICS, the worker answers to GET /metrics in the text \
                        format of Prometheus. Histograms have _bucket, _sum and _count. /healthz says 200, or 503 and why this \
                        worker cannot do its work; /livez says 200, or 503 where a restart could help.";
@@ -146,6 +156,15 @@ pub(crate) fn of_file(tables: &[ManualTable]) -> String {
         for key in &table.keys {
             add_key(&mut page, key);
         }
+        if SANDBOX[0] == format!("[{}]", table.name) {
+            page.control("PP", []);
+            page.text([roman("A good start:")]);
+            page.control("nf", []);
+            for line in SANDBOX {
+                page.text([roman(line)]);
+            }
+            page.control("fi", []);
+        }
     }
     see_also(&mut page, &[(PROGRAM, "1")]);
     page.to_roff()
@@ -247,6 +266,18 @@ mod tests {
             for key in table.keys {
                 assert!(page.contains(&format!("\n{}\n", key.name)), "{}", key.name);
             }
+        }
+    }
+
+    #[test]
+    fn the_good_start_of_a_sandbox_is_that_of_the_other_documents() {
+        let page = plain(&of_file(&tables()));
+        assert!(page.contains(&SANDBOX.join("\n")), "{page}");
+        let readme = include_str!("../../README.md");
+        assert!(readme.contains(&SANDBOX.join("\n")));
+        let hardened = include_str!("../systemd/drop-ins/hardened.conf");
+        for line in SANDBOX {
+            assert!(hardened.contains(&format!("#   {line}")), "{line}");
         }
     }
 

@@ -15,7 +15,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::sync::watch;
 use tokio::time::timeout;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::home_socket::HomeSocket;
 use crate::chain::chain;
@@ -98,7 +98,7 @@ impl Pausing<'_> {
             Some(until) => format!("is paused until {}", time_of_day(until)),
             None => "is paused until it is resumed".to_owned(),
         };
-        info!("this worker {words}");
+        self.log(&words);
         Ok(format!("{words}{}", self.task()))
     }
 
@@ -109,10 +109,19 @@ impl Pausing<'_> {
         match (left, was_asked) {
             (Some(Pause { reason, .. }), _) => format!("still takes no task: {reason}"),
             (None, true) => {
-                info!("this worker is resumed");
+                self.log("is resumed");
                 "goes on".to_owned()
             }
             (None, false) => "was not paused".to_owned(),
+        }
+    }
+
+    /// A task that stands still, goes on or goes back tells it, too.
+    fn log(&self, what: &str) {
+        let task_tells = self.policy != PausePolicy::Sleep && self.status.borrow().task().is_some();
+        match task_tells {
+            true => debug!("this worker {what}"),
+            false => info!("this worker {what}"),
         }
     }
 

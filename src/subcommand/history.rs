@@ -231,11 +231,11 @@ impl<'a> HistoryRow<'a> {
             writeln!(out, "Program  {}", program_line(program))?;
         }
         let LineCount { lines, bytes } = kept.printed;
-        writeln!(
-            out,
-            "Log      {lines} lines, {bytes} bytes; the Manager does not get {} of the lines",
-            kept.lost.lines
-        )?;
+        let lost = match kept.lost.lines {
+            0 => String::new(),
+            lost => format!("; the Manager does not get {lost} of the lines"),
+        };
+        writeln!(out, "Log      {lines} lines, {bytes} bytes{lost}")?;
         writeln!(out, "Folder   {}", escape_line(&kept.folder.to_string_lossy()))?;
         if runs > 1 {
             writeln!(out, "Runs     {runs} are kept, this is the last; --json shows all")?;

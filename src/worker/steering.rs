@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
-use tracing::info;
+use tracing::{debug, info};
 
 use super::task_run::TaskRun;
 use super::task_watch::TaskWatch;
@@ -64,7 +64,8 @@ impl TaskSteering<'_> {
 
     /// Does what an event asks for.
     pub(super) fn hear(&self, event: TaskEvent, watch: &mut TaskWatch) {
-        info!(task = self.task.as_str(), "while the task runs: {event:?}");
+        // What it comes to has a line of its own.
+        debug!(task = self.task.as_str(), "while the task runs: {event:?}");
         if let TaskEvent::Ordered(order) = event {
             self.obey(order, watch);
         }

@@ -43,6 +43,17 @@ fn m2_a_task_stands_still_and_everybody_is_told() {
     let (code, said) = command(&node, &["history", "--json"]);
     let first: Value = serde_json::from_str(said.lines().next().unwrap()).unwrap();
     assert!(code == 0 && first["paused_ms"].as_u64() > Some(0), "{said}");
+    let log = node.log();
+    let told: Vec<_> = log.lines().filter(|line| line.contains(" info ")).collect();
+    for word in ["paused", "goes on"] {
+        assert_eq!(told.iter().filter(|line| line.contains(word)).count(), 1, "{told:#?}");
+    }
+    assert!(
+        !told
+            .iter()
+            .any(|line| line.contains("Ordered(") || line.contains("resumed")),
+        "{told:#?}"
+    );
     node.finish();
 }
 
