@@ -52,7 +52,7 @@ pub(super) async fn explain_silence(manager: &HttpManager) -> Infallible {
 
 /// Logs where Blender and FFmpeg are, and which of them tasks may not start. The search runs on a thread: a folder of PATH may be on a file system that hangs.
 pub(super) async fn report_programs(task_types: &[String], sandbox: Option<Sandbox>) -> Infallible {
-    if let Some((blender, ffmpeg, refused)) = run_blocking_within(pending(), move || found(sandbox)).await {
+    if let Some((blender, ffmpeg, refused)) = run_blocking_within(pending(), move || found(sandbox.as_ref())).await {
         match &blender {
             Some(place) => info!(program = %place.display(), "Blender"),
             None => info!(
@@ -75,14 +75,14 @@ pub(super) async fn report_programs(task_types: &[String], sandbox: Option<Sandb
     pending().await
 }
 
-fn found(sandbox: Option<Sandbox>) -> (Option<PathBuf>, Option<PathBuf>, Vec<NotAdmitted>) {
+fn found(sandbox: Option<&Sandbox>) -> (Option<PathBuf>, Option<PathBuf>, Vec<NotAdmitted>) {
     let path = env::var_os("PATH");
     let beside = ffmpeg_beside(&tools_folder())
         .into_iter()
         .find(|path: &PathBuf| is_program(path));
     let blender = find_program(path.as_deref(), "blender").map(resolved);
     let ffmpeg = beside.or_else(|| find_program(path.as_deref(), "ffmpeg"));
-    let refused = |program: &PathBuf| sandbox.as_ref()?.may_start(program).err();
+    let refused = |program: &PathBuf| sandbox?.may_start(program).err();
     let refused = blender.iter().chain(&ffmpeg).filter_map(refused).collect();
     (blender, ffmpeg, refused)
 }
