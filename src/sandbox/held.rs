@@ -36,6 +36,7 @@ pub(crate) struct HeldElsewhere {
     pub(super) kept: Paths,
     pub(super) shown: Paths,
     pub(super) written: Paths,
+    pub(super) others: Vec<String>,
 }
 
 /// Why held work has come to nothing.
@@ -60,6 +61,7 @@ impl HeldElsewhere {
             kept: self.kept.0,
             shown: self.shown.0,
             written: self.written.0,
+            others: self.others,
         })?;
         confine(&Confinement {
             around,

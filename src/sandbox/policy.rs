@@ -231,6 +231,7 @@ impl Sandbox {
             kept,
             shown,
             written,
+            others,
         } = self.own_places();
         HeldElsewhere {
             confinement: Confinement {
@@ -241,6 +242,7 @@ impl Sandbox {
             kept: Paths(kept),
             shown: Paths(shown),
             written: Paths(written),
+            others,
         }
     }
 
