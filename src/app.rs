@@ -158,7 +158,7 @@ fn lives(
             line.show(None);
         }
         drop(process.log.as_ref().map(Log::last_lines));
-        let refused = refused.unwrap_or_else(|| successor::become_it(&process.program, &handed));
+        let refused = refused.unwrap_or_else(|| successor::become_it(process, &handed));
         life = (Early::keep_blocked(), Some((handed, Some(refused))));
     }
 }

@@ -2,7 +2,7 @@
 
 //! What stays the same for as long as this process is this program.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::cli::Arguments;
 use crate::config::{Config, Environment};
@@ -23,6 +23,12 @@ pub(super) struct Process<'a> {
 }
 
 impl Process<'_> {
+    /// The configuration that was found, unless one was asked for. A successor reads that, and does not look for another one.
+    pub(super) fn found_configuration(&self) -> Option<&Path> {
+        let asked = self.arguments.config.as_ref();
+        self.config.file.as_deref().filter(|_| asked.is_none())
+    }
+
     /// The line below the log, where there is one.
     pub(super) fn live_line(&self) -> Option<&LiveLineHandle> {
         self.log.as_ref()?.live_line.as_ref()

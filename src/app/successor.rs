@@ -24,7 +24,7 @@ use crate::chain::chain;
 use crate::cli::{Arguments, VERSION};
 use crate::config::{Config, Environment};
 use crate::departure::USAGE_ERROR;
-use crate::handover::{self, OLDEST_READER, can_read, exec_with};
+use crate::handover::{self, FOUND_CONFIGURATION, OLDEST_READER, can_read, exec_with};
 use crate::home::{self, Home};
 use crate::printable;
 use crate::process::{Exit, Launcher, ProcessSpec, StartError};
@@ -95,7 +95,14 @@ pub(super) async fn ask(process: &Process<'_>, home: &Home, launcher: &Launcher)
         args,
         label: "successor".to_owned(),
         // What a service manager tells us alone, it will tell it as well.
-        env: [("CREDENTIALS_DIRECTORY".into(), env::var_os("CREDENTIALS_DIRECTORY"))].into(),
+        env: [
+            ("CREDENTIALS_DIRECTORY".into(), env::var_os("CREDENTIALS_DIRECTORY")),
+            (
+                FOUND_CONFIGURATION.into(),
+                process.found_configuration().map(Into::into),
+            ),
+        ]
+        .into(),
         ..ProcessSpec::new(program)
     };
     let answer = launcher.run_within(&spec, sleep(PATIENCE)).await;
@@ -135,9 +142,10 @@ pub(super) async fn disks_answer() {
 /// The end of a yes.
 const AGREED: &str = "can take over";
 
-/// Becomes the program at our path. Returns only where that failed, with why, in words.
-pub(super) fn become_it(program: &Path, handed: &Handed) -> String {
-    match exec_with(program, handed, &handed.descriptors()) {
+/// Becomes the program at its path. Returns only where that failed, with why, in words.
+pub(super) fn become_it(process: &Process<'_>, handed: &Handed) -> String {
+    let program = &process.program;
+    match exec_with(program, handed, &handed.descriptors(), process.found_configuration()) {
         Ok(never) => match never {},
         Err(error) => format!("{}: {}", program.display(), chain(&error)),
     }

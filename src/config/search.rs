@@ -10,6 +10,7 @@ use super::environment::Environment;
 use super::error::Warning;
 use crate::document::{Problem, SourceFile};
 use crate::files;
+use crate::handover::FOUND_CONFIGURATION;
 
 /// A configuration is a page of text. The limit keeps out a file that was named by mistake, such as a render.
 const MAX_BYTES: u64 = 1 << 20;
@@ -36,7 +37,8 @@ pub(crate) struct ConfigFile {
     pub(crate) format: FileFormat,
 }
 
-/// Finds and reads the file. `None` when there is none, which is fine.
+/// Finds and reads the file. `None` when there is none, which is fine. After a reload that is the one that was found before: what
+/// tasks may write can be where it is looked for first.
 ///
 /// # Errors
 /// A file that is there and cannot be read, because the next in line is not what the operator meant; a file that was asked
@@ -54,13 +56,18 @@ pub(crate) fn find(
                 .advise("it was asked for with --config")),
         };
     }
-    let xdg = environment.xdg("XDG_CONFIG_HOME", ".config");
-    let xdg = xdg.map(|directory| directory.join("flamenco"));
-    let own = [Some(&environment.directory), xdg.as_ref()].into_iter().flatten();
-    let own = own.map(|directory| (directory, [TOML, YAML].as_slice()));
-    let system = (&environment.system, [TOML, YAML, SHIPPED].as_slice());
-    for (directory, names) in own.chain([system]) {
-        if is_closed(directory) {
+    if let Some(path) = environment.get(FOUND_CONFIGURATION).map(PathBuf::from) {
+        let Some(text) = read(&path)? else {
+            return Err(
+                Problem::new(format!("{}: there is no such file any more", path.display()))
+                    .advise("this worker was started with it: start it anew to have another one"),
+            );
+        };
+        warnings.extend(ignored_before(&path, environment));
+        return Ok(Some(found(path, text)));
+    }
+    for (directory, names) in places(environment) {
+        if is_closed(&directory) {
             warnings.push(Problem::new(format!(
                 "{} is closed to this user: a configuration there is not read",
                 directory.display()
@@ -80,6 +87,27 @@ pub(crate) fn find(
         }
     }
     Ok(None)
+}
+
+/// Where a file is looked for, in order: folders, and names in them.
+fn places(environment: &Environment) -> impl Iterator<Item = (PathBuf, &'static [&'static str])> {
+    let xdg = environment.xdg("XDG_CONFIG_HOME", ".config");
+    let xdg = xdg.map(|directory| directory.join("flamenco"));
+    let own = [Some(environment.directory.clone()), xdg].into_iter().flatten();
+    let own = own.map(|directory| (directory, [TOML, YAML].as_slice()));
+    own.chain([(environment.system.clone(), [TOML, YAML, SHIPPED].as_slice())])
+}
+
+/// A warning if another file would be found first now than that with which this worker was started.
+fn ignored_before(path: &Path, environment: &Environment) -> Option<Warning> {
+    let all = places(environment).flat_map(|(directory, names)| names.iter().map(move |name| directory.join(name)));
+    let first = all.into_iter().find(|place| place.exists())?;
+    (first != path).then(|| {
+        Problem::new(format!("{} is not read", first.display())).advise(format!(
+            "this worker goes on with {}, with which it was started; a new start takes the other one",
+            path.display()
+        ))
+    })
 }
 
 /// Whether this user cannot see into the directory. `setpriv` and `su` keep the directory and `HOME` of their caller, which

@@ -18,7 +18,7 @@ use serde::Serialize;
 use super::descriptor::{HandedFd, set_stays_open};
 use super::envelope::{Envelope, OLDEST_READER, VERSION};
 use super::hung::waits_for_a_disk;
-use super::{MEMFD, VARIABLE};
+use super::{FOUND_CONFIGURATION, MEMFD, VARIABLE};
 
 /// Why this process is still what it was.
 #[derive(Debug, thiserror::Error)]
@@ -35,7 +35,7 @@ pub(crate) enum ExecError {
 }
 
 /// Becomes `program`, with the arguments and the environment of this process. It gets `state`, and each of `descriptors`,
-/// which are all that `state` names.
+/// which are all that `state` names, and reads `configuration`, if that was found.
 ///
 /// Returns only where that failed. Then nothing has changed. Signals are as they were, for the program too: what is blocked
 /// stays so.
@@ -46,6 +46,7 @@ pub(crate) fn exec_with<T: Serialize>(
     program: &Path,
     state: &T,
     descriptors: &[&HandedFd],
+    configuration: Option<&Path>,
 ) -> Result<Infallible, ExecError> {
     let file = write_down(state).map_err(ExecError::State)?;
     if waits_for_a_disk() {
@@ -54,7 +55,7 @@ pub(crate) fn exec_with<T: Serialize>(
     let numbers: Vec<_> = descriptors.iter().map(|one| one.number().to_string()).collect();
     let variable = format!("{VARIABLE}={}:{}", file.as_raw_fd(), numbers.join(","));
     let failed = stay_open(&file, descriptors, true)
-        .and_then(|()| exec(program, variable))
+        .and_then(|()| exec(program, variable, configuration))
         .err()
         .unwrap_or_else(|| io::ErrorKind::Other.into());
     // A descriptor of a process that goes on must not get into its programs.
@@ -79,10 +80,12 @@ fn stay_open(file: &File, descriptors: &[&HandedFd], stays: bool) -> io::Result<
     descriptors.iter().try_for_each(|one| one.stay_open(stays))
 }
 
-fn exec(program: &Path, variable: String) -> io::Result<Infallible> {
+fn exec(program: &Path, variable: String, configuration: Option<&Path>) -> io::Result<Infallible> {
     let arguments = env::args_os().map(text).collect::<io::Result<Vec<_>>>()?;
     let mut environment = vec![CString::new(variable)?];
-    for (name, value) in env::vars_os().filter(|(name, _)| name != VARIABLE) {
+    let found = configuration.map(|path| (FOUND_CONFIGURATION.into(), path.into()));
+    let kept = env::vars_os().filter(|(name, _)| name != VARIABLE && name != FOUND_CONFIGURATION);
+    for (name, value) in kept.chain(found) {
         let mut variable = name;
         variable.push("=");
         variable.push(value);

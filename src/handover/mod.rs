@@ -29,5 +29,9 @@ pub(crate) use received::Received;
 /// The variable that tells a process what it was handed: `MEMFD:FD,FD`.
 pub(crate) const VARIABLE: &str = "FLAMENCO_WORKER_HANDOVER";
 
+/// The variable that tells a process which configuration the one before it has found: another one may be found first by now, and
+/// whoever has put it there is not who started the worker.
+pub(crate) const FOUND_CONFIGURATION: &str = "FLAMENCO_WORKER_FOUND_CONFIGURATION";
+
 /// The name of the memfd: what has another one was not made here.
 const MEMFD: &str = "flamenco-worker-handover";

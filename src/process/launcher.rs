@@ -39,7 +39,7 @@ use crate::timings::Timings;
 
 /// The variables in which systemd speaks to the worker alone (sd_notify(3), sd_watchdog_enabled(3), sd_listen_fds(3),
 /// systemd.exec(5)): a program that believed them would answer in our name.
-const NOT_FOR_PROGRAMS: [&str; 8] = [
+const NOT_FOR_PROGRAMS: [&str; 9] = [
     "NOTIFY_SOCKET",
     "WATCHDOG_USEC",
     "WATCHDOG_PID",
@@ -49,6 +49,7 @@ const NOT_FOR_PROGRAMS: [&str; 8] = [
     "CREDENTIALS_DIRECTORY",
     // What we were handed over an exec is not theirs either.
     handover::VARIABLE,
+    handover::FOUND_CONFIGURATION,
 ];
 
 /// How far a program may be ahead of us, in bytes: the largest pipe that needs no privilege

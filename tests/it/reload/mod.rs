@@ -4,6 +4,7 @@
 //! to hear and nothing else, and nothing is left of what was before.
 
 mod changes;
+mod configuration;
 mod disk;
 mod heard;
 mod kills;
