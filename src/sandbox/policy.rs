@@ -252,7 +252,7 @@ impl Sandbox {
     }
 
     /// What the presets name, patterns resolved.
-    pub(super) fn presets(&self, which: fn(PresetFiles) -> Vec<&'static str>) -> Vec<PathBuf> {
+    fn presets(&self, which: fn(PresetFiles) -> Vec<&'static str>) -> Vec<PathBuf> {
         let named = self.0.rules.presets.iter().flat_map(|preset| which(preset.files()));
         named.flat_map(|pattern| self.0.own.expand(pattern)).collect()
     }

@@ -81,7 +81,7 @@ impl Sandbox {
             .map(|written| resolve(written, own.path.as_deref()));
         let mut lines = vec![match programs {
             None => "start: any program".to_owned(),
-            Some(programs) if programs.is_empty() => "start: nothing, no such program is here".to_owned(),
+            Some(programs) if programs.is_empty() => "start: nothing".to_owned(),
             Some(programs) => format!("start: {}", paths(&programs.into_iter().collect::<Vec<_>>())),
         }];
         match &rules.write {
@@ -178,7 +178,7 @@ fn seen(all: &[PathBuf]) -> String {
         .map(|path| format!("{}{}", path.display(), mark(path)))
         .collect();
     match shown.is_empty() {
-        true => "nothing else".to_owned(),
+        true => "nothing but what follows".to_owned(),
         false => shown.join(" "),
     }
 }
