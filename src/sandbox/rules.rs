@@ -3,6 +3,7 @@
 //! What the operator wants of tasks on this node, as it is written.
 
 use std::ffi::OsStr;
+use std::fs;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -93,6 +94,23 @@ impl SandboxRules {
             format!("tasks cannot {key} below {}: it is not there{patterns}", root.display())
         });
         programs.into_iter().chain(missing).collect()
+    }
+
+    /// The programs that tasks may start and write as well: what one leaves there is what the next one starts. In words; as
+    /// [`Self::leads_nowhere`].
+    pub(crate) fn can_be_replaced(&self, path: Option<&OsStr>) -> Vec<String> {
+        let written = self.write.iter().flatten();
+        let written: Vec<_> = written.filter_map(|root| fs::canonicalize(root).ok()).collect();
+        let programs = resolve(self.programs.as_deref().unwrap_or_default(), path).into_iter();
+        let below = programs.filter_map(|program| {
+            let root = written.iter().find(|root| program.starts_with(root))?;
+            Some(format!(
+                "tasks may start {}, and write below {}",
+                program.display(),
+                root.display()
+            ))
+        });
+        below.collect()
     }
 }
 

@@ -15,14 +15,18 @@ pub(super) async fn check(context: &CheckContext) -> Vec<Finding> {
     let enforced = judged(&rules, KernelSupport::ask());
     let environment = context.environment.clone();
     let nowhere = run_checks(NAME, "what [sandbox] names", move || {
+        let path = environment.get("PATH");
+        let warned = |all: Vec<String>, advice| all.into_iter().map(move |seen| Finding::warn(NAME, seen, advice));
+        let nowhere = warned(
+            rules.leads_nowhere(path),
+            "mount it, or correct the rule; `flamenco-worker check-config` shows what the rules come to",
+        );
+        let replaced = warned(
+            rules.can_be_replaced(path),
+            "`programs` keeps nobody from anything then: have them where tasks do not write",
+        );
         let open_doors = open_doors::found(&rules, &environment);
-        let nowhere = rules.leads_nowhere(environment.get("PATH"));
-        let advice = "mount it, or correct the rule; `flamenco-worker check-config` shows what the rules come to";
-        nowhere
-            .into_iter()
-            .map(|seen| Finding::warn(NAME, seen, advice))
-            .chain(open_doors)
-            .collect()
+        nowhere.chain(replaced).chain(open_doors).collect()
     });
     [vec![enforced], nowhere.await].concat()
 }

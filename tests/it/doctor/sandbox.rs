@@ -3,6 +3,7 @@
 //! What the doctor says of the rules of `[sandbox]`.
 
 use std::os::unix::net::UnixListener;
+use std::path::Path;
 
 use serde_json::{Value, json};
 use test_bed::{Farm, exec, logged};
@@ -78,6 +79,23 @@ fn n37_a_place_of_programs_without_one_is_a_warning_and_a_name_that_others_have_
         "{seen:?}"
     );
     assert!(!seen.iter().any(|seen| seen.contains("no-such-program")), "{seen:?}");
+}
+
+#[test]
+fn n37_a_program_that_tasks_can_replace_is_a_warning() {
+    let farm = Farm::new();
+    let mut node = node(&farm);
+    let tools = node.folder.join("bin");
+    let rules = |write: &Path| vec![format!("[sandbox]\nprograms = [\"blender\"]\nwrite = [{write:?}]")];
+    let text = format!(
+        "tasks may start {}/blender, and write below {}",
+        tools.display(),
+        node.folder.display()
+    );
+    node.config.top = rules(&node.folder);
+    assert!(warned(&Answer::of(&node)).contains(&text.as_str()));
+    node.config.top = rules(&node.home());
+    assert!(!warned(&Answer::of(&node)).contains(&text.as_str()));
 }
 
 #[test]
