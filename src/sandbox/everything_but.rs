@@ -27,7 +27,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use glob::glob;
 use landlock::{AccessFs, BitFlags, PathFd, Ruleset, RulesetAttr, RulesetCreated};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use serde::{Deserialize, Serialize};
 
+use super::confinement::Paths;
 use super::exceptions::{Exceptions, Openness, is_open_device};
 use super::landlock::{NEWEST, allow, allow_opened};
 use super::opened::Written;
@@ -40,18 +42,18 @@ const MOUNTS: &str = "/proc/self/mountinfo";
 const TICK: Duration = Duration::from_millis(100);
 
 /// Files of the worker's own, and what of them is open all the same. What is not there has nothing to hide.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct OwnPlaces {
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct OwnPlaces {
     /// No task reads or writes them.
-    pub hidden: Vec<PathBuf>,
+    pub hidden: Paths,
     /// Patterns of more such files; one that stands beside a hidden one counts when it is made.
     pub others: Vec<String>,
     /// Tasks only read them.
-    pub kept: Vec<PathBuf>,
+    pub kept: Paths,
     /// What tasks read in hidden folders.
-    pub shown: Vec<PathBuf>,
+    pub shown: Paths,
     /// What they write there as well.
-    pub written: Vec<PathBuf>,
+    pub written: Paths,
 }
 
 /// What may be read and written around hidden files, as far as the kernel is to see to it. Clones are the same one.
@@ -144,8 +146,8 @@ impl OwnPlaces {
             .flatten()
             .flatten()
             .collect();
-        let hidden = [found(&self.hidden), found(&others)].concat();
-        Ok(Exceptions::new(&hidden, &found(&self.kept), &mounts()?))
+        let hidden = [found(&self.hidden.0), found(&others)].concat();
+        Ok(Exceptions::new(&hidden, &found(&self.kept.0), &mounts()?))
     }
 }
 
@@ -158,13 +160,13 @@ impl Seen {
             written,
             others: _,
         } = places;
-        let is_below = |folder: &&Path| hidden.iter().any(|hidden| folder.starts_with(hidden));
+        let is_below = |folder: &&Path| hidden.0.iter().any(|hidden| folder.starts_with(hidden));
         // Also as they are written: a link that leads there may come to lead elsewhere.
-        let above = hidden.iter().chain(kept).flat_map(|path| path.ancestors().skip(1));
+        let above = hidden.0.iter().chain(&kept.0).flat_map(|path| path.ancestors().skip(1));
         let leading = above.filter(|folder| !is_below(folder));
         let folders: BTreeSet<_> = leading.chain(exceptions.folders()).collect();
         let stamped = |path: &Path| (path.to_owned(), Stamp::of(path));
-        let whole = [hidden, kept, shown, written].into_iter().flatten();
+        let whole = [hidden, kept, shown, written].into_iter().flat_map(|paths| &paths.0);
         Self {
             folders: folders.into_iter().map(stamped).collect(),
             whole: whole.map(|path| stamped(path)).collect(),
@@ -214,7 +216,7 @@ impl Stamp {
 }
 
 fn make(places: &OwnPlaces, exceptions: &Exceptions) -> io::Result<Option<OwnedFd>> {
-    if places.hidden.iter().all(|path| !path.exists()) {
+    if places.hidden.0.iter().all(|path| !path.exists()) {
         return Ok(None);
     }
     let created = Ruleset::default()
@@ -224,10 +226,10 @@ fn make(places: &OwnPlaces, exceptions: &Exceptions) -> io::Result<Option<OwnedF
     let mut created = allow_around(created, Path::new("/"), exceptions)?;
     // No task writes in a folder that leads there.
     let links = Written::default();
-    for path in &places.shown {
+    for path in &places.shown.0 {
         created = allow(created, (&links, path), AccessFs::ReadFile.into())?;
     }
-    for path in &places.written {
+    for path in &places.written.0 {
         created = allow(created, (&links, path), reach())?;
     }
     Ok(created.into())
@@ -300,11 +302,11 @@ mod tests {
             fs::write(at(name), "x").unwrap();
         }
         let around = LastAround::default().of(&OwnPlaces {
-            hidden: vec![at("home"), "/no/such/file".into()],
+            hidden: Paths(vec![at("home"), "/no/such/file".into()]),
             others: vec![at("other-[0-9]").display().to_string()],
-            kept: vec![at("trusted/kept")],
-            shown: vec![at("home/shown")],
-            written: vec![at("home/tmp")],
+            kept: Paths(vec![at("trusted/kept")]),
+            shown: Paths(vec![at("home/shown")]),
+            written: Paths(vec![at("home/tmp")]),
         });
         let confinement = Confinement {
             around: around.unwrap(),
@@ -337,8 +339,8 @@ mod tests {
         ["deep", "beside", ""].into_iter().for_each(settle);
         let last = LastAround::default();
         let places = OwnPlaces {
-            hidden: vec![at("deep/home")],
-            shown: vec![at("deep/home/shown")],
+            hidden: Paths(vec![at("deep/home")]),
+            shown: Paths(vec![at("deep/home/shown")]),
             ..OwnPlaces::default()
         };
         let get = || last.of(&places).unwrap().unwrap();

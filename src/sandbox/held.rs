@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
-use super::confinement::{Confinement, Paths, confine};
+use super::confinement::{Confinement, confine};
 use super::everything_but::{LastAround, OwnPlaces};
 use super::policy::Sandbox;
 use crate::chain::chain;
@@ -31,12 +31,7 @@ pub(crate) struct HeldTo {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct HeldElsewhere {
     pub(super) confinement: Confinement,
-    /// As in [`OwnPlaces`].
-    pub(super) hidden: Paths,
-    pub(super) kept: Paths,
-    pub(super) shown: Paths,
-    pub(super) written: Paths,
-    pub(super) others: Vec<String>,
+    pub(super) own: OwnPlaces,
 }
 
 /// Why held work has come to nothing.
@@ -56,13 +51,7 @@ impl HeldElsewhere {
     /// # Errors
     /// There are no descriptors to be had.
     pub(crate) fn hold(self) -> io::Result<()> {
-        let around = LastAround::default().of(&OwnPlaces {
-            hidden: self.hidden.0,
-            kept: self.kept.0,
-            shown: self.shown.0,
-            written: self.written.0,
-            others: self.others,
-        })?;
+        let around = LastAround::default().of(&self.own)?;
         confine(&Confinement {
             around,
             ..self.confinement

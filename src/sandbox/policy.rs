@@ -183,11 +183,11 @@ impl Sandbox {
         let read = in_them(|files| files.read.to_vec());
         let written = in_them(|files| [files.caches, files.write].concat());
         OwnPlaces {
-            hidden: own.hidden.clone(),
+            hidden: Paths(own.hidden.clone()),
             others: own.others.clone(),
-            kept: own.kept.clone(),
-            shown: [own.shown.clone(), read].concat(),
-            written: [own.spare.clone(), written].concat(),
+            kept: Paths(own.kept.clone()),
+            shown: Paths([own.shown.clone(), read].concat()),
+            written: Paths([own.spare.clone(), written].concat()),
         }
     }
 
@@ -226,23 +226,12 @@ impl Sandbox {
 
     /// The same for work that another process of ours does. It looks at files.
     pub(crate) fn held_elsewhere(&self, tmpdir: Option<&Path>) -> HeldElsewhere {
-        let OwnPlaces {
-            hidden,
-            kept,
-            shown,
-            written,
-            others,
-        } = self.own_places();
         HeldElsewhere {
             confinement: Confinement {
                 tmpdir: tmpdir.map(Path::to_owned).into_iter().collect(),
                 ..self.files()
             },
-            hidden: Paths(hidden),
-            kept: Paths(kept),
-            shown: Paths(shown),
-            written: Paths(written),
-            others,
+            own: self.own_places(),
         }
     }
 
