@@ -35,6 +35,8 @@ pub struct Node {
     pub environment: Vec<(OsString, OsString)>,
     pub folder: PathBuf,
     process: Option<Child>,
+    /// A worker of it was killed, and what that left is the next one's to remove.
+    was_killed: bool,
 }
 
 /// Short where waiting is not what is tested; graces stay long enough for a busy machine.
@@ -68,6 +70,7 @@ impl Node {
             environment: Vec::new(),
             folder,
             process: None,
+            was_killed: false,
         }
     }
 
@@ -194,6 +197,7 @@ impl Node {
     pub fn kill(&mut self) {
         self.signal(Signal::SIGKILL);
         assert_eq!(self.ended(), -9);
+        self.was_killed = true;
     }
 
     /// What every program of this node carries in its environment.
@@ -217,6 +221,9 @@ impl Node {
     /// The end of a test: the worker stops cleanly (if it still runs) and nothing of it is left.
     pub fn finish(mut self) {
         if self.process.is_some() {
+            if self.was_killed {
+                self.swept();
+            }
             assert_eq!(self.stop(), 0, "{}", self.log());
         }
         self.nothing_left();
