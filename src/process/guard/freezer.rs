@@ -94,6 +94,9 @@ struct Stopped {
     known: HashSet<(i32, u64)>,
     /// By pid, those who may have waited for a child to be stopped when they were stopped themselves.
     watchers: HashMap<i32, Watcher>,
+    /// By pid, those who run on in this round, lest their parent sees that they are stopped: so does all below them, whom
+    /// they could see stopped in turn.
+    postponed: HashSet<i32>,
     /// Another user's: they run on.
     refused: Vec<Stray>,
     /// Somebody was not yet at a standstill in this round.
@@ -210,6 +213,7 @@ impl FrozenTree {
     fn round(&mut self, reaped: Reaped) -> bool {
         let mut members = HashSet::new();
         self.stopped.is_moving = false;
+        self.stopped.postponed.clear();
         self.stopped.watchers.values_mut().for_each(|one| one.stands = None);
         if let Some(cgroup) = &self.cgroup {
             if !cgroup.is_frozen() {
@@ -272,7 +276,11 @@ impl Stopped {
         }
         self.is_moving = true;
         // Of one that is stopped, some threads are on their way.
-        if stat.is_stopped() || (!is_ours && !self.sees_nothing(stat.parent, began)) {
+        if stat.is_stopped() {
+            return;
+        }
+        if !is_ours && !self.sees_nothing(stat.parent, began) {
+            self.postponed.insert(stat.pid);
             return;
         }
         if !is_ours && let Some(watcher) = Watcher::of(stat) {
@@ -288,6 +296,9 @@ impl Stopped {
 
     /// Whether this parent does not see that a child of it is stopped now.
     fn sees_nothing(&mut self, parent: i32, began: Duration) -> bool {
+        if self.postponed.contains(&parent) {
+            return false;
+        }
         let Some(watcher) = self.watchers.get_mut(&parent) else {
             return true;
         };

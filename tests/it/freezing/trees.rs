@@ -3,6 +3,7 @@
 //! Trees of every shape.
 
 use std::fs;
+use std::thread;
 
 use serde_json::json;
 use standin_manager::CommandSpec;
@@ -56,6 +57,32 @@ fn m4_all_of_a_program_stand_still_and_go_on_as_they_were() {
             place.node.until("the handler to be called", || continued() >= expected);
         }
         assert_eq!(continued(), if place.group.is_some() { 0 } else { PAUSES });
+        assert_eq!(text(place, "watched"), "");
+        cancel(&place.farm, &task);
+    });
+}
+
+#[test]
+fn m4_who_watches_its_children_sees_nothing_below_a_parent_that_is_slow_to_stop() {
+    if missing("perl") || missing("chrt") {
+        return;
+    }
+    let processors = thread::available_parallelism().unwrap().get();
+    let busy = "(while :; do :; done) & ".repeat(2 * processors);
+    each_place(&[("grace", "200ms")], |place| {
+        // All the others come before the shell where it wants the processor, also to stop.
+        let task = place.farm.running(&format!(
+            "{WATCHES} & until [ -s watches ]; do sleep 0.01; done; {busy} chrt --idle --pid 0 $$; echo running; \
+             while :; do :; done"
+        ));
+        let watcher = number(&place.node.folder.join("watches"));
+        for _ in 0..3 {
+            place.node.until("the watcher to wait", || {
+                Seen::of(watcher).is_some_and(|one| one.state == 'S')
+            });
+            place.pause();
+            place.resume(&[]);
+        }
         assert_eq!(text(place, "watched"), "");
         cancel(&place.farm, &task);
     });
