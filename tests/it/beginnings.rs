@@ -111,9 +111,11 @@ fn e10_of_a_hundred_starts_none_that_listens_dies_of_term() {
     let (_farm, mut node) = Farm::with_node();
     let mut random = numbers(1234);
     let mut heard = 0;
+    // Microseconds, which follow what a start takes on this machine now: in about half of them it listens by then.
+    let mut window = 5000;
     for start in 0..100 {
         node.start();
-        pass(Duration::from_micros(u64::try_from(random(5000)).unwrap()));
+        pass(Duration::from_micros(u64::try_from(random(window)).unwrap()));
         let must = listens(node.pid());
         node.signal(Signal::SIGTERM);
         let code = node.ended();
@@ -124,6 +126,7 @@ fn e10_of_a_hundred_starts_none_that_listens_dies_of_term() {
             node.log()
         );
         heard += u32::from(must);
+        window = if must { 1000.max(window / 5 * 4) } else { window / 4 * 5 };
     }
     assert!(heard > 20, "only {heard} were told after they listened");
     node.nothing_left();

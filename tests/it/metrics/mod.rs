@@ -45,6 +45,10 @@ fn a_scrape_tells_what_became_of_each_task() {
     });
     farm.completed(&farm.task(&[CommandSpec::new("echo", json!({"message": "no program"}))]));
     farm.completed(&farm.script("sleep 1000 & exit 0"));
+    // The Manager may know of it first.
+    monitored.until(&node, "flamenco_worker_tasks_total{outcome=\"completed\"}", |count| {
+        count == 3.0
+    });
     monitored.until(&node, "flamenco_worker_updates_waiting", |waiting| waiting == 0.0);
     let text = monitored.metrics();
     for (series, expected) in [
