@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use super::descriptor::{HandedFd, set_stays_open};
 use super::envelope::{Envelope, OLDEST_READER, VERSION};
-use super::hung::waits_for_a_disk;
+use super::hung::hangs_at_a_disk;
 use super::{FOUND_CONFIGURATION, MEMFD, VARIABLE};
 
 /// Why this process is still what it was.
@@ -48,10 +48,10 @@ pub(crate) fn exec_with<T: Serialize>(
     descriptors: &[&HandedFd],
     configuration: Option<&Path>,
 ) -> Result<Infallible, ExecError> {
-    let file = write_down(state).map_err(ExecError::State)?;
-    if waits_for_a_disk() {
+    if hangs_at_a_disk() {
         return Err(ExecError::Hung);
     }
+    let file = write_down(state).map_err(ExecError::State)?;
     let numbers: Vec<_> = descriptors.iter().map(|one| one.number().to_string()).collect();
     let variable = format!("{VARIABLE}={}:{}", file.as_raw_fd(), numbers.join(","));
     let failed = stay_open(&file, descriptors, true)
