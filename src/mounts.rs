@@ -72,6 +72,14 @@ pub(crate) fn fuse_below(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(mounts()?.into_iter().filter(ours).map(|mount| mount.at).rev().collect())
 }
 
+/// The places where nothing is mounted and an automounter mounts something for whoever looks: a direct map's, or systemd's.
+pub(crate) fn idle_automounts(mounts: &[Mount]) -> impl Iterator<Item = &Path> {
+    let is_on_top = |mount: &Mount| mounts.iter().rfind(|other| other.at == mount.at) == Some(mount);
+    let is_direct = |mount: &Mount| mount.is_automounter() && mount.options.split(',').any(|one| one == "direct");
+    let idle = mounts.iter().filter(move |mount| is_direct(mount) && is_on_top(mount));
+    idle.map(|mount| mount.at.as_path())
+}
+
 /// All places where what is at `path`, links followed, or some of what is below it, is seen: parts of a file system can be
 /// mounted at several. The path itself is among them.
 pub(crate) fn places_of<'a>(path: &'a Path, mounts: &'a [Mount]) -> impl Iterator<Item = PathBuf> + 'a {

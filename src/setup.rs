@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{SysconfVar, sysconf};
 use reqwest::header::HeaderMap;
 
-use crate::config::{Config, Environment, MemoryLimit};
+use crate::config::{Config, Environment, MemoryLimit, sought_before};
 use crate::files::temporary_folder;
 use crate::home::patterns_beside;
 use crate::manager::{self, ClientIdentity, ConnectionOptions, TlsError, TlsFiles};
@@ -103,6 +103,10 @@ pub(crate) fn sandbox(config: &Config, environment: &Environment, home: &Path) -
         .chain(config.secret_files.iter().cloned());
     let own = OwnFiles {
         hidden: hidden.map(|path| environment.absolute(path)).collect(),
+        earlier: sought_before(config.file.as_deref(), environment)
+            .into_iter()
+            .map(|path| environment.absolute(&path))
+            .collect(),
         others: patterns_beside(&environment.absolute(home)),
         // Whom it believes to be its Manager, and who it is to that.
         kept: [tls.ca_file.clone(), tls.client_certificate.clone()]

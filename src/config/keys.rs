@@ -220,7 +220,8 @@ table! {
 
 table! {
     /// What tasks may do on this node, whoever sends them. As soon as one of these keys is set, no task reads or writes the
-    /// worker's own files (its home, its configuration, the files that it names; a certificate can be read) or makes a file in the folders right above them, writes in /proc, /sys and control groups, signals or traces what is not its own, gains privileges,
+    /// worker's own files (its home, its configuration, the files that it names; a certificate can be read) or makes a file right in
+    /// the folders that lead to them, or to where a configuration would be found first; writes in /proc, /sys and control groups, signals or traces what is not its own, gains privileges,
     /// or runs a program of 32 bits. The kernel sees to it (Landlock), for programs and all they start; `doctor` says what this one can enforce,
     /// `check-config` what the rules come to.
     config.sandbox => SandboxSettings {
@@ -237,8 +238,9 @@ table! {
         /// Everything but the worker's own files unless set.
         read: Option<Vec<PathBuf>> = None, SOME_PATHS, such as "[\"/mnt/render\", \"/mnt/assets\"]";
         /// What tasks may reach. A list has ports of TCP, such as that of a licence server; with 53 in it names are looked up, and
-        /// datagrams go to any port. "none" is no program of this machine either; an empty list leaves those that listen at a file
-        /// (an X server, D-Bus), which may do for a task what it may not.
+        /// datagrams go to any port; nothing of the task listens, at a file neither (as some of Python's multiprocessing does). "none" is
+        /// no program of this machine either; an empty list leaves those that listen at a file (an X server, D-Bus), which may do for
+        /// a task what it may not.
         network: Network = Network::Any, NETWORK;
         /// What usual programs and drivers need beside that: "blender", "nvidia", "amd", "intel"; also where the user's home directory
         /// is the worker's home, as in the packages. `check-config` shows it.

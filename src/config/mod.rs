@@ -38,6 +38,7 @@ pub(crate) use self::error::{ConfigError, Warning};
 pub(crate) use self::keys::{Config, LogSettings};
 pub(crate) use self::listen_address::ListenAddress;
 pub(crate) use self::origin::SettingOrigin;
+pub(crate) use self::search::sought_before;
 use self::search::{ConfigFile, FileFormat};
 use crate::cli::Arguments;
 pub(crate) use crate::document::Problem;

@@ -98,10 +98,24 @@ fn places(environment: &Environment) -> impl Iterator<Item = (PathBuf, &'static 
     own.chain([(environment.system.clone(), [TOML, YAML, SHIPPED].as_slice())])
 }
 
+/// Where a file would be found before that one, or at all where there is none. Before one that was asked for none is.
+pub(crate) fn sought_before(file: Option<&Path>, environment: &Environment) -> Vec<PathBuf> {
+    let mut all: Vec<_> = sought(environment).collect();
+    if let Some(file) = file {
+        let before = all.iter().position(|place| place == file).unwrap_or(0);
+        all.truncate(before);
+    }
+    all
+}
+
+/// All files that are looked for, in order.
+fn sought(environment: &Environment) -> impl Iterator<Item = PathBuf> {
+    places(environment).flat_map(|(directory, names)| names.iter().map(move |name| directory.join(name)))
+}
+
 /// A warning if another file would be found first now than that with which this worker was started.
 fn ignored_before(path: &Path, environment: &Environment) -> Option<Warning> {
-    let all = places(environment).flat_map(|(directory, names)| names.iter().map(move |name| directory.join(name)));
-    let first = all.into_iter().find(|place| place.exists())?;
+    let first = sought(environment).find(|place| place.exists())?;
     (first != path).then(|| {
         Problem::new(format!("{} is not read", first.display())).advise(format!(
             "this worker goes on with {}, with which it was started; a new start takes the other one",

@@ -12,7 +12,9 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use nix::unistd::getpid;
+use nix::errno::Errno;
+use nix::sys::signal::kill as send_signal;
+use nix::unistd::{Pid, getpid};
 use tokio::time::{Instant, sleep};
 
 use super::cgroup::{Cgroup, DelegatedGroup};
@@ -119,7 +121,8 @@ pub(crate) fn is_of_a_task(pid: i32) -> bool {
     // A parent is older, or has taken its child in; a chain of so many is none.
     for _ in 0..DEEPEST {
         match ProcessStat::read(next) {
-            None => return true,
+            // Where `/proc` shows nobody else's processes it is another user's, which no task below the sandbox can become.
+            None => return send_signal(Pid::from_raw(next), None) != Err(Errno::EPERM),
             Some(stat) if stat.pid == own => return pid != own,
             // A task takes no name from what is above it.
             Some(stat) if stat.name == GUARD => return true,

@@ -15,33 +15,25 @@
 //! folders that lead to it: a hidden one by another name would be all around. Names can be listed all the same: a folder that can be
 //! listed allows that to all below it.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use glob::glob;
 use landlock::{AccessFs, BitFlags, PathFd, Ruleset, RulesetAttr, RulesetCreated};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::{Deserialize, Serialize};
 
+use super::automounts::{Automounts, met};
 use super::confinement::Paths;
-use super::exceptions::{Exceptions, Openness, is_open_device};
+use super::exceptions::{Exceptions, Openness, Ways, is_open_device};
 use super::landlock::{NEWEST, allow, allow_opened};
 use super::opened::Written;
-use crate::clock;
+use super::seen::{MOUNTS, Seen};
 use crate::mounts::mounts;
 
-/// What is mounted where, for this process. Who polls it is told of changes (proc_pid_mounts(5)).
-const MOUNTS: &str = "/proc/self/mountinfo";
-/// The times of files are as coarse as this, and finer on most.
-const TICK: Duration = Duration::from_millis(100);
-
-/// Files of the worker's own, and what of them is open all the same. What is not there has nothing to hide.
+/// Files of the worker's own, whether they are there or not, and what of them is open all the same.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct OwnPlaces {
     /// No task reads or writes them.
@@ -54,6 +46,8 @@ pub(crate) struct OwnPlaces {
     pub shown: Paths,
     /// What they write there as well.
     pub written: Paths,
+    /// What does not answer: it is not looked at.
+    pub stuck: Paths,
 }
 
 /// What may be read and written around hidden files, as far as the kernel is to see to it. Clones are the same one.
@@ -63,30 +57,15 @@ pub(crate) struct Around(Arc<OwnedFd>);
 /// The ruleset of the last start, which most often is that of the next one: a node has hundreds of files around its own, and
 /// their rules take longer than the start of a program may.
 #[derive(Debug, Default)]
-pub(super) struct LastAround(Mutex<Option<Known>>);
+pub(super) struct LastAround {
+    known: Mutex<Option<Known>>,
+    automounts: Automounts,
+}
 
 #[derive(Debug)]
 struct Known {
     seen: Seen,
     around: Option<Around>,
-}
-
-/// What a ruleset is made of. A rule is for a file itself: what is mounted over it, or takes its name, is another one.
-#[derive(Debug)]
-struct Seen {
-    /// Each folder that is open entry by entry, as it is written and with links followed.
-    folders: BTreeMap<PathBuf, Option<Stamp>>,
-    /// The hidden files, and what is open in them. Their contents are not looked at: they are closed or open as a whole.
-    whole: BTreeMap<PathBuf, Option<Stamp>>,
-    /// It tells each change once.
-    mounts: Option<File>,
-}
-
-/// Which file it is, and when its entries have changed last, in seconds and nanoseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
-    file: (u64, u64),
-    changed: (i64, i64),
 }
 
 impl Around {
@@ -115,103 +94,48 @@ impl LastAround {
     ///
     /// # Errors
     /// There are no descriptors to be had, or the kernel does not list what is mounted.
-    pub(super) fn of(&self, places: &OwnPlaces) -> io::Result<Option<Around>> {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(super) fn of(&self, mut places: OwnPlaces) -> io::Result<Option<Around>> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = known.as_ref().filter(|known| known.seen.is_unchanged()) {
             return Ok(known.around.clone());
         }
         // Before anything is looked at.
         let changes = File::open(MOUNTS).ok();
+        self.automounts.wake(&places.exceptions()?, &mounts()?);
+        places.stuck = Paths(self.stuck());
         let exceptions = places.exceptions()?;
-        let seen = Seen::look(places, &exceptions, changes);
-        let around = make(places, &exceptions)?.map(Around::received);
-        // What changes twice within a tick of its clock has changed once.
-        let is_sure = seen.is_settled() && places.exceptions()? == exceptions && seen.is_unchanged();
+        let seen = Seen::look(&places, &exceptions, changes);
+        let around = make(&places, &exceptions)?.map(Around::received);
+        // What changes twice within a tick of its clock has changed once. What could not be mounted may be at any time.
+        let is_mounted = met(&exceptions, &mounts()?).next().is_none();
+        let is_sure = is_mounted && seen.is_settled() && places.exceptions()? == exceptions && seen.is_unchanged();
         *known = is_sure.then(|| Known {
             seen,
             around: around.clone(),
         });
         Ok(around)
     }
+
+    /// What does not answer now.
+    pub(super) fn stuck(&self) -> Vec<PathBuf> {
+        self.automounts.stuck()
+    }
 }
 
 impl OwnPlaces {
+    /// All around them as it is now; as [`LastAround::of`].
+    ///
+    /// # Errors
+    /// As there.
+    pub(super) fn around(&self) -> io::Result<Option<Around>> {
+        Ok(make(self, &self.exceptions()?)?.map(Around::received))
+    }
+
     fn exceptions(&self) -> io::Result<Exceptions> {
-        let found =
-            |paths: &[PathBuf]| -> Vec<_> { paths.iter().filter_map(|path| fs::canonicalize(path).ok()).collect() };
-        let others: Vec<_> = self
-            .others
-            .iter()
-            .flat_map(|pattern| glob(pattern))
-            .flatten()
-            .flatten()
-            .collect();
-        let hidden = [found(&self.hidden.0), found(&others)].concat();
-        Ok(Exceptions::new(&hidden, &found(&self.kept.0), &mounts()?))
-    }
-}
-
-impl Seen {
-    fn look(places: &OwnPlaces, exceptions: &Exceptions, mounts: Option<File>) -> Self {
-        let OwnPlaces {
-            hidden,
-            kept,
-            shown,
-            written,
-            others: _,
-        } = places;
-        let is_below = |folder: &&Path| hidden.0.iter().any(|hidden| folder.starts_with(hidden));
-        // Also as they are written: a link that leads there may come to lead elsewhere.
-        let above = hidden.0.iter().chain(&kept.0).flat_map(|path| path.ancestors().skip(1));
-        let leading = above.filter(|folder| !is_below(folder));
-        let folders: BTreeSet<_> = leading.chain(exceptions.folders()).collect();
-        let stamped = |path: &Path| (path.to_owned(), Stamp::of(path));
-        let whole = [hidden, kept, shown, written].into_iter().flat_map(|paths| &paths.0);
-        Self {
-            folders: folders.into_iter().map(stamped).collect(),
-            whole: whole.map(|path| stamped(path)).collect(),
-            mounts,
-        }
-    }
-
-    /// Whether a look would see the same. `true` is for now, `false` for good.
-    fn is_unchanged(&self) -> bool {
-        let same = |(path, stamp): (&PathBuf, &Option<Stamp>)| Stamp::of(path) == *stamp;
-        let same_file = |(path, stamp): (&PathBuf, &Option<Stamp>)| {
-            Stamp::of(path).map(|stamp| stamp.file) == stamp.map(|stamp| stamp.file)
-        };
-        self.mounts.as_ref().is_some_and(is_quiet) && self.folders.iter().all(same) && self.whole.iter().all(same_file)
-    }
-
-    /// Whether all of it was as it is for a while.
-    fn is_settled(&self) -> bool {
-        let until = clock::system_time().checked_sub(TICK).unwrap_or(UNIX_EPOCH);
-        self.folders.values().flatten().all(|stamp| stamp.is_older_than(until))
-    }
-}
-
-/// Whether nothing was mounted or unmounted since this was opened, or asked.
-fn is_quiet(mounts: &File) -> bool {
-    let mut asked = [PollFd::new(mounts.as_fd(), PollFlags::POLLPRI)];
-    poll(&mut asked, PollTimeout::ZERO).is_ok_and(|changed| changed == 0)
-}
-
-impl Stamp {
-    fn of(path: &Path) -> Option<Self> {
-        let metadata = fs::metadata(path).ok()?;
-        Some(Self {
-            file: (metadata.dev(), metadata.ino()),
-            changed: (metadata.mtime(), metadata.mtime_nsec()),
-        })
-    }
-
-    fn is_older_than(&self, time: SystemTime) -> bool {
-        let (seconds, nanoseconds) = self.changed;
-        let since = Duration::new(
-            seconds.try_into().unwrap_or_default(),
-            nanoseconds.try_into().unwrap_or_default(),
-        );
-        UNIX_EPOCH.checked_add(since).is_some_and(|changed| changed < time)
+        let others = self.others.iter().flat_map(|pattern| glob(pattern)).flatten().flatten();
+        let others: Vec<_> = others.collect();
+        let hidden = Ways::to(self.hidden.0.iter().chain(&others));
+        Ok(Exceptions::new(&hidden, &Ways::to(&self.kept.0), &mounts()?).and_closed(&self.stuck.0))
     }
 }
 
@@ -274,10 +198,12 @@ fn reach() -> BitFlags<AccessFs> {
 mod tests {
     use std::os::unix::fs::symlink;
     use std::thread::scope;
+    use std::time::Duration;
 
     use super::super::KernelSupport;
     use super::super::confinement::{Confinement, confine};
     use super::*;
+    use crate::clock;
 
     #[test]
     fn n2_what_is_hidden_cannot_be_reached_and_all_around_it_can() {
@@ -301,12 +227,13 @@ mod tests {
         ] {
             fs::write(at(name), "x").unwrap();
         }
-        let around = LastAround::default().of(&OwnPlaces {
+        let around = LastAround::default().of(OwnPlaces {
             hidden: Paths(vec![at("home"), "/no/such/file".into()]),
             others: vec![at("other-[0-9]").display().to_string()],
             kept: Paths(vec![at("trusted/kept")]),
             shown: Paths(vec![at("home/shown")]),
             written: Paths(vec![at("home/tmp")]),
+            stuck: Paths::default(),
         });
         let confinement = Confinement {
             around: around.unwrap(),
@@ -343,8 +270,8 @@ mod tests {
             shown: Paths(vec![at("deep/home/shown")]),
             ..OwnPlaces::default()
         };
-        let get = || last.of(&places).unwrap().unwrap();
-        let kept = || last.0.lock().unwrap().is_some();
+        let get = || last.of(places.clone()).unwrap().unwrap();
+        let kept = || last.known.lock().unwrap().is_some();
         // The folder of the folder has just changed, and others of the machine may.
         let is_served = || {
             let (one, other) = (get(), get());
@@ -365,7 +292,7 @@ mod tests {
         get();
         assert!(!kept());
         fs::rename(at("deep"), at("gone")).unwrap();
-        assert!(last.of(&places).unwrap().is_none());
+        assert!(last.of(places.clone()).unwrap().is_none());
     }
 
     fn all_around(dir: &Path) -> [bool; 7] {

@@ -9,6 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
+use super::opened::follow;
 use crate::mounts::{Mount, places_of};
 
 /// Where devices are: what is on a disk can be read past all folders there, and what is typed, and what a console shows.
@@ -42,10 +43,33 @@ pub(super) enum Openness {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Exceptions(BTreeMap<PathBuf, Openness>);
 
+/// How files are found: each name on the way that is to stay what it is.
+#[derive(Debug, Default)]
+pub(super) struct Ways {
+    /// Where their paths lead, whether they are there or not.
+    pub(super) ends: Vec<PathBuf>,
+    /// The links on the way: in the place of one there could be another, to another file.
+    pub(super) links: Vec<PathBuf>,
+}
+
+impl Ways {
+    /// To these absolute paths.
+    pub(super) fn to<'a>(paths: impl IntoIterator<Item = &'a PathBuf>) -> Self {
+        let mut ways = Self::default();
+        for path in paths {
+            let end = follow(path, |link| {
+                ways.links.push(link.to_owned());
+                true
+            });
+            ways.ends.extend(end);
+        }
+        ways
+    }
+}
+
 impl Exceptions {
-    /// For files that are `hidden`, others that are `kept` as they are, and devices and the kernel's files beside them. Links are
-    /// followed in their paths.
-    pub(super) fn new(hidden: &[PathBuf], kept: &[PathBuf], mounts: &[Mount]) -> Self {
+    /// For files that are `hidden`, others that are `kept` as they are, and devices and the kernel's files beside them.
+    pub(super) fn new(hidden: &Ways, kept: &Ways, mounts: &[Mount]) -> Self {
         let mut all = BTreeMap::from([(DEVICES.into(), Openness::Devices)]);
         for mount in mounts {
             if mount.kind == OF_DEVICES {
@@ -59,9 +83,18 @@ impl Exceptions {
             places.map(|place| (place, openness)).collect::<Vec<_>>()
         };
         // What is closed stays closed.
-        all.extend(everywhere(kept, Openness::ReadOnly));
-        all.extend(everywhere(hidden, Openness::Closed));
+        all.extend(everywhere(&kept.ends, Openness::ReadOnly));
+        for closed in [&kept.links, &hidden.links, &hidden.ends] {
+            all.extend(everywhere(closed, Openness::Closed));
+        }
         Self(all)
+    }
+
+    /// The same, with these not open at all.
+    #[must_use]
+    pub(super) fn and_closed(mut self, paths: &[PathBuf]) -> Self {
+        self.0.extend(paths.iter().map(|path| (path.clone(), Openness::Closed)));
+        self
     }
 
     pub(super) fn at(&self, path: &Path) -> Option<Openness> {

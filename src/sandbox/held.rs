@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
 use super::confinement::{Confinement, confine};
-use super::everything_but::{LastAround, OwnPlaces};
+use super::everything_but::OwnPlaces;
 use super::policy::Sandbox;
 use crate::chain::chain;
 
@@ -51,9 +51,8 @@ impl HeldElsewhere {
     /// # Errors
     /// There are no descriptors to be had.
     pub(crate) fn hold(self) -> io::Result<()> {
-        let around = LastAround::default().of(&self.own)?;
         confine(&Confinement {
-            around,
+            around: self.own.around()?,
             ..self.confinement
         })
     }

@@ -14,6 +14,7 @@
 //!
 //! A kernel that knows only a part of it enforces that part; `kernel` says which.
 
+mod automounts;
 mod capabilities;
 mod confinement;
 mod everything_but;
@@ -28,6 +29,7 @@ mod presets;
 mod programs;
 mod refusals;
 mod rules;
+mod seen;
 mod system_calls;
 mod words;
 

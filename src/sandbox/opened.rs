@@ -42,39 +42,29 @@ impl<'a> Written<'a> {
 
     /// Opens what is at `path`; no link in one of these folders is followed. `None`: there is nothing, or nothing to be followed.
     pub(super) fn open(&self, path: &Path) -> Option<Opened> {
-        match open_without_links(path) {
-            Err(Errno::ELOOP) => open_without_links(&self.resolve(path)?).ok(),
+        match open_without_links(path, Links::Refused) {
+            // A container's filter may not know the call.
+            Err(Errno::ELOOP | Errno::EPERM | Errno::ENOSYS) => {
+                let path = follow(path, |link| !link.parent().is_some_and(|folder| self.has(folder)))?;
+                match open_without_links(&path, Links::Refused) {
+                    Err(Errno::EPERM | Errno::ENOSYS) => open_without_links(&path, Links::LastRefused).ok(),
+                    opened => opened.ok(),
+                }
+            }
             opened => opened.ok(),
         }
     }
 
-    /// `path` with its links followed, unless one may be a task's.
-    fn resolve(&self, path: &Path) -> Option<PathBuf> {
-        let mut reached = PathBuf::from("/");
-        let mut ahead = names_of(path);
-        let mut followed = 0;
-        while let Some(name) = ahead.pop() {
-            if name == ".." {
-                reached.pop();
-                continue;
-            }
-            let next = reached.join(&name);
-            let Ok(target) = fs::read_link(&next) else {
-                reached = next;
-                continue;
-            };
-            followed += 1;
-            if followed > MOST_LINKS || self.has(&reached) {
-                return None;
-            }
-            if target.is_absolute() {
-                reached = "/".into();
-            }
-            ahead.extend(names_of(&target));
-        }
-        Some(reached)
+    /// What a path is for which a rule opens nothing, in words; `None`: it opens something.
+    pub(super) fn opens_nothing(&self, path: &Path) -> Option<&'static str> {
+        let why = match path.exists() {
+            true => "reached by a link that tasks can replace",
+            false => "not there",
+        };
+        self.open(path).is_none().then_some(why)
     }
 
+    /// Whether a folder is in one of them, or is one.
     fn has(&self, folder: &Path) -> bool {
         let find = || {
             self.folders
@@ -89,6 +79,34 @@ impl<'a> Written<'a> {
     }
 }
 
+/// Where an absolute path leads, whether that is there or not. Each link on its way is shown to `at_link`, which may end it; `None`
+/// then, or where there is no end.
+pub(super) fn follow(path: &Path, mut at_link: impl FnMut(&Path) -> bool) -> Option<PathBuf> {
+    let mut reached = PathBuf::from("/");
+    let mut ahead = names_of(path);
+    let mut followed = 0;
+    while let Some(name) = ahead.pop() {
+        if name == ".." {
+            reached.pop();
+            continue;
+        }
+        let next = reached.join(&name);
+        let Ok(target) = fs::read_link(&next) else {
+            reached = next;
+            continue;
+        };
+        followed += 1;
+        if followed > MOST_LINKS || !at_link(&next) {
+            return None;
+        }
+        if target.is_absolute() {
+            reached = "/".into();
+        }
+        ahead.extend(names_of(&target));
+    }
+    Some(reached)
+}
+
 /// The names in a path, the last one first.
 fn names_of(path: &Path) -> Vec<OsString> {
     let names = path.components().filter_map(|component| match component {
@@ -101,13 +119,24 @@ fn names_of(path: &Path) -> Vec<OsString> {
     names
 }
 
-fn open_without_links(path: &Path) -> nix::Result<Opened> {
+/// Which links in a path are refused.
+#[derive(Debug, Clone, Copy)]
+enum Links {
+    /// All of them, which a kernel before 5.6 cannot do.
+    Refused,
+    /// One at its end.
+    LastRefused,
+}
+
+fn open_without_links(path: &Path, links: Links) -> nix::Result<Opened> {
     let at_once = |flags| {
-        let how = OpenHow::new().flags(flags | OFlag::O_PATH | OFlag::O_CLOEXEC);
-        match openat2(AT_FDCWD, path, how.resolve(ResolveFlag::RESOLVE_NO_SYMLINKS)) {
-            // A container's filter may not know the call.
-            Err(Errno::EPERM | Errno::ENOSYS) => open(path, flags | OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()),
-            opened => opened,
+        let flags = flags | OFlag::O_PATH | OFlag::O_CLOEXEC;
+        match links {
+            Links::Refused => {
+                let how = OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
+                openat2(AT_FDCWD, path, how)
+            }
+            Links::LastRefused => open(path, flags | OFlag::O_NOFOLLOW, Mode::empty()),
         }
     };
     // What is mounted by whoever looks into it is mounted now, or the rule would be one for what it hides.

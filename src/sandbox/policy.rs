@@ -13,8 +13,9 @@ use nix::unistd::{AccessFlags, eaccess};
 
 use super::confinement::{Confinement, Paths};
 use super::everything_but::{LastAround, OwnPlaces};
+use super::exceptions::Ways;
 use super::held::{HeldElsewhere, HeldTo};
-use super::opened::Written;
+use super::opened::follow;
 use super::presets::{ALWAYS_READ, ALWAYS_WRITTEN, PresetFiles};
 use super::programs::{behind, resolve, with_interpreters};
 use super::refusals::Refusals;
@@ -26,6 +27,8 @@ use super::words::quoted_list;
 pub(crate) struct OwnFiles {
     /// Its home, its configuration, its secrets: no task reads or writes them.
     pub hidden: Vec<PathBuf>,
+    /// Where another configuration would be found first: no task puts one there.
+    pub earlier: Vec<PathBuf>,
     /// Patterns of the homes that other workers have, or may have later.
     pub others: Vec<String>,
     /// Files that it trusts: no task writes them.
@@ -54,7 +57,7 @@ pub(crate) struct Sandbox(pub(super) Arc<Policy>);
 pub(super) struct Policy {
     pub(super) rules: SandboxRules,
     pub(super) own: OwnFiles,
-    /// The folders right above the worker's own files, as far as it may write there.
+    /// The folders above the worker's own files and the links to them, as far as it may write there.
     pub(super) above: Vec<PathBuf>,
     last: LastAround,
     refusals: Refusals,
@@ -164,7 +167,7 @@ impl Sandbox {
     pub(super) fn confinement(&self, tmpdir: Option<&Path>) -> io::Result<Confinement> {
         Ok(Confinement {
             tmpdir: tmpdir.map(Path::to_owned).into_iter().collect(),
-            around: self.0.last.of(&self.own_places())?,
+            around: self.0.last.of(self.own_places())?,
             ..self.files()
         })
     }
@@ -172,22 +175,27 @@ impl Sandbox {
     /// A service's home directory often is the worker's home: what presets name in it is open. No task can put a link there.
     fn own_places(&self) -> OwnPlaces {
         let own = &self.0.own;
+        // Both may be written with links, and with others.
+        let hidden = Ways::to(&own.hidden).ends;
         let in_them = |which: fn(PresetFiles) -> Vec<&'static str>| {
             let named = self.0.rules.presets.iter().flat_map(|preset| which(preset.files()));
             let of_user = named.filter(|pattern| pattern.starts_with(['~', '$']));
             let places = of_user.filter_map(|pattern| own.place(pattern));
-            places
-                .filter(|place| own.hidden.iter().any(|hidden| place.starts_with(hidden)))
-                .collect::<Vec<_>>()
+            let is_hidden = |place: &PathBuf| {
+                let place = follow(place, |_| true);
+                place.is_some_and(|place| hidden.iter().any(|hidden| place.starts_with(hidden)))
+            };
+            places.filter(is_hidden).collect::<Vec<_>>()
         };
         let read = in_them(|files| files.read.to_vec());
         let written = in_them(|files| [files.caches, files.write].concat());
         OwnPlaces {
-            hidden: Paths(own.hidden.clone()),
+            hidden: Paths([&own.hidden[..], &own.earlier].concat()),
             others: own.others.clone(),
             kept: Paths(own.kept.clone()),
             shown: Paths([own.shown.clone(), read].concat()),
             written: Paths([own.spare.clone(), written].concat()),
+            stuck: Paths(self.0.last.stuck()),
         }
     }
 
@@ -250,7 +258,7 @@ impl Sandbox {
     fn make_folders(&self) {
         let Policy { rules, own, .. } = &*self.0;
         let caches = rules.presets.iter().flat_map(|preset| preset.files().caches);
-        let links = Written::new(rules.write.iter().flatten());
+        let links = rules.written();
         for folder in caches
             .filter_map(|pattern| own.place(pattern))
             .chain(own.shown.iter().cloned())
@@ -265,10 +273,16 @@ impl Sandbox {
 }
 
 impl OwnFiles {
-    /// The folders that lead to what is hidden, as far as this process may write there: no task makes anything in them.
+    /// The folders that lead to what is not to be replaced, as far as this process may write there: no task makes anything in them.
     fn above(&self) -> Vec<PathBuf> {
-        let above = self.hidden.iter().flat_map(|path| path.ancestors().skip(1));
-        let is_hidden = |folder: &Path| self.hidden.iter().any(|hidden| folder.starts_with(hidden));
+        let hidden = Ways::to(&self.hidden).ends;
+        let ways = Ways::to(self.hidden.iter().chain(&self.earlier).chain(&self.kept));
+        let above = ways
+            .ends
+            .iter()
+            .chain(&ways.links)
+            .flat_map(|path| path.ancestors().skip(1));
+        let is_hidden = |folder: &Path| hidden.iter().any(|hidden| folder.starts_with(hidden));
         let above: BTreeSet<_> = above.filter(|folder| !is_hidden(folder)).collect();
         let written = above
             .into_iter()

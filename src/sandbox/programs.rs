@@ -16,6 +16,8 @@ use elf::endian::AnyEndian;
 use elf::file::{Class, ELF32_EHDR_TAILSIZE, ELF64_EHDR_TAILSIZE, FileHeader, parse_ident};
 use elf::segment::SegmentTable;
 
+use crate::files;
+
 /// Where programs are looked for without a PATH, as execvp does.
 const DEFAULT_PATH: &str = "/bin:/usr/bin";
 /// The longest first line of a script that the kernel reads, in bytes (`BINPRM_BUF_SIZE`).
@@ -71,7 +73,7 @@ pub(super) fn with_interpreters(program: PathBuf, path: Option<&OsStr>) -> Vec<P
 
 /// The interpreter of a script, or the loader of a program that is linked dynamically.
 fn interpreters(program: &Path, path: Option<&OsStr>) -> Vec<PathBuf> {
-    let Ok(file) = File::open(program) else {
+    let Ok(file) = files::open(program) else {
         return Vec::new();
     };
     let mut start = Vec::new();
@@ -197,6 +199,14 @@ mod tests {
             assert_eq!(chain.contains(&shell), is_found, "{line}: {chain:?}");
             assert!(chain.contains(&fs::canonicalize("/usr/bin/env").unwrap()), "{chain:?}");
         }
+    }
+
+    #[test]
+    fn n3_a_pipe_is_nothing_to_look_into() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert_eq!(with_interpreters(pipe.clone(), None), [pipe]);
     }
 
     #[test]

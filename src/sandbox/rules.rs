@@ -4,10 +4,11 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::opened::Written;
 use super::presets::PresetFiles;
 use super::programs::resolve;
 
@@ -63,6 +64,11 @@ impl SandboxRules {
         *self == Self::default()
     }
 
+    /// The folders in which no link is followed: a task may have put it there.
+    pub(super) fn written(&self) -> Written<'_> {
+        Written::new(self.write.iter().flatten())
+    }
+
     /// The rules that lead to nothing that is on this node now, in words. Looks at the file systems; `path` is the variable.
     pub(crate) fn leads_nowhere(&self, path: Option<&OsStr>) -> Vec<String> {
         let written = self.programs.iter().flatten();
@@ -84,31 +90,37 @@ impl SandboxRules {
         };
         let roots = [("write", &self.write), ("read", &self.read)].into_iter();
         let roots = roots.flat_map(|(key, roots)| roots.iter().flatten().map(move |root| (key, root)));
-        let missing = roots.filter(|(_, root)| !root.exists()).map(|(key, root)| {
+        let links = self.written();
+        let missing = roots.filter_map(|(key, root)| {
+            let why = links.opens_nothing(root)?;
             let is_pattern = root.to_string_lossy().contains(['*', '?', '[']);
             let patterns = if is_pattern {
                 "; only `programs` has patterns"
             } else {
                 ""
             };
-            format!("tasks cannot {key} below {}: it is not there{patterns}", root.display())
+            Some(format!(
+                "tasks cannot {key} below {}: it is {why}{patterns}",
+                root.display()
+            ))
         });
         programs.into_iter().chain(missing).collect()
     }
 
     /// The programs that tasks may start and write as well: what one leaves there is what the next one starts. In words; as
-    /// [`Self::leads_nowhere`].
-    pub(crate) fn can_be_replaced(&self, path: Option<&OsStr>) -> Vec<String> {
+    /// [`Self::leads_nowhere`]. Whether the worker itself may write in a file or folder is for `may_write` to say.
+    pub(crate) fn can_be_replaced(&self, path: Option<&OsStr>, may_write: &dyn Fn(&Path) -> bool) -> Vec<String> {
         let written = self.write.iter().flatten();
         let written: Vec<_> = written.filter_map(|root| fs::canonicalize(root).ok()).collect();
         let programs = resolve(self.programs.as_deref().unwrap_or_default(), path).into_iter();
         let below = programs.filter_map(|program| {
+            let shown = program.display();
+            if self.write.is_none() {
+                let is_open = may_write(&program) || program.parent().is_some_and(may_write);
+                return is_open.then(|| format!("tasks may start {shown}, and write it: there is no `write`"));
+            }
             let root = written.iter().find(|root| program.starts_with(root))?;
-            Some(format!(
-                "tasks may start {}, and write below {}",
-                program.display(),
-                root.display()
-            ))
+            Some(format!("tasks may start {shown}, and write below {}", root.display()))
         });
         below.collect()
     }

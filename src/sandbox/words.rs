@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{AccessFlags, eaccess};
 
 use super::held::HeldTo;
+use super::opened::Written;
 use super::policy::{Policy, Sandbox};
 use super::presets::{ALWAYS_READ, ALWAYS_WRITTEN, PresetFiles};
 use super::programs::{behind, resolve, with_interpreters};
@@ -75,6 +76,7 @@ impl Sandbox {
     /// The policy as this node resolves it, a line each, for `check-config`.
     pub(crate) fn describe(&self) -> Vec<String> {
         let Policy { rules, own, .. } = &*self.0;
+        let links = rules.written();
         let programs = rules
             .programs
             .as_ref()
@@ -87,7 +89,7 @@ impl Sandbox {
         match &rules.write {
             None => lines.push("write: wherever the worker may".to_owned()),
             Some(write) => {
-                lines.push(format!("write: {}", seen(write)));
+                lines.push(format!("write: {}", seen(write, &links)));
                 lines.extend(self.of_presets("write", |files| [files.caches, files.write].concat()));
                 lines.push(format!("write, always: the task's TMPDIR {}", ALWAYS_WRITTEN.join(" ")));
             }
@@ -95,7 +97,7 @@ impl Sandbox {
         match &rules.read {
             None => lines.push("read: all but what is closed".to_owned()),
             Some(read) => {
-                lines.push(format!("read: {}", seen(read)));
+                lines.push(format!("read: {}", seen(read, &links)));
                 lines.extend(self.of_presets("read", |files| [files.read, files.caches, files.write].concat()));
                 let written = rules
                     .write
@@ -105,6 +107,12 @@ impl Sandbox {
             }
         }
         lines.push(format!("closed: {}", paths(&own.hidden)));
+        if !own.earlier.is_empty() {
+            lines.push(format!(
+                "closed: where a configuration would be found first: {}",
+                paths(&own.earlier)
+            ));
+        }
         if !own.kept.is_empty() {
             lines.push(format!("only read: {}", paths(&own.kept)));
         }
@@ -135,7 +143,8 @@ impl Sandbox {
             let (name, _) = Preset::ALL.iter().find(|(_, one)| one == preset)?;
             let named = which(preset.files()).into_iter();
             let found: Vec<_> = named.flat_map(|pattern| self.0.own.expand(pattern)).collect();
-            (!found.is_empty()).then(|| format!("{what}, by the preset {name:?}: {}", seen(&found)))
+            let links = self.0.rules.written();
+            (!found.is_empty()).then(|| format!("{what}, by the preset {name:?}: {}", seen(&found, &links)))
         };
         self.0.rules.presets.iter().filter_map(of).collect()
     }
@@ -170,12 +179,12 @@ fn paths(all: &[PathBuf]) -> String {
     shown.join(" ")
 }
 
-/// The same, with those marked that are not there now.
-fn seen(all: &[PathBuf]) -> String {
-    let mark = |path: &PathBuf| if path.exists() { "" } else { " (not there)" };
+/// The same, with those marked that open nothing now.
+fn seen(all: &[PathBuf], links: &Written) -> String {
+    let mark = |path: &PathBuf| links.opens_nothing(path).map(|why| format!(" ({why})"));
     let shown: Vec<_> = all
         .iter()
-        .map(|path| format!("{}{}", path.display(), mark(path)))
+        .map(|path| format!("{}{}", path.display(), mark(path).unwrap_or_default()))
         .collect();
     match shown.is_empty() {
         true => "nothing but what follows".to_owned(),

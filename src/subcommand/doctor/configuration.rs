@@ -2,9 +2,6 @@
 
 //! Whether the configuration can be used.
 
-use std::fs;
-use std::path::PathBuf;
-
 use super::CheckContext;
 use super::finding::Finding;
 use crate::chain::chain;
@@ -19,7 +16,6 @@ pub(super) fn read(arguments: &Arguments, environment: &Environment) -> (CheckCo
     let (config, warnings, wrong) = Config::load_what_is_valid(arguments, environment);
     let mut found = vec![whole(&config, wrong.as_ref())];
     found.extend(warnings.iter().map(warning));
-    found.extend(open_to_tasks(&config, environment).filter(|_| arguments.config.is_none()));
     let home = home::search(&config, environment)
         .map_err(|error| found.push(nowhere(&error)))
         .ok();
@@ -50,23 +46,6 @@ fn whole(config: &Config, wrong: Option<&ConfigError>) -> Finding {
             "there is no file, and none is needed: all is default, typed or in the environment",
         ),
     }
-}
-
-/// Whether tasks may write where a worker looks for its configuration first.
-fn open_to_tasks(config: &Config, environment: &Environment) -> Option<Finding> {
-    let folder = &environment.directory;
-    let is_within = |root: &PathBuf| folder.starts_with(fs::canonicalize(root).as_ref().unwrap_or(root));
-    let is_open = config.sandbox.write.iter().flatten().any(is_within);
-    is_open.then(|| {
-        Finding::warn(
-            NAME,
-            format!(
-                "tasks may write in {}, where a worker that is started there looks for its configuration first",
-                folder.display()
-            ),
-            "start it elsewhere (WorkingDirectory= of a unit), or name its file with --config",
-        )
-    })
 }
 
 fn warning(warning: &Warning) -> Finding {

@@ -33,6 +33,7 @@ mod service;
 mod spool;
 mod storage;
 mod subject;
+mod subject_user;
 
 use std::io;
 use std::path::PathBuf;

@@ -5,10 +5,8 @@
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
-use nix::unistd::{AccessFlags, access, geteuid};
-
 use super::finding::Finding;
-use crate::config::Environment;
+use super::subject::Subject;
 use crate::sandbox::{Network, SandboxRules};
 
 /// Of a user, below the folder of what lasts as long as their session.
@@ -24,17 +22,21 @@ const OF_THE_MACHINE: [&str; 5] = [
 /// It does root's bidding, and that of others only when they are asked for a password.
 const SYSTEM_BUS: &str = "/run/dbus/system_bus_socket";
 
-/// A warning where tasks of this user can ask one of them.
-pub(super) fn found(rules: &SandboxRules, environment: &Environment) -> Option<Finding> {
+/// A warning where tasks of the subject can ask one of them.
+pub(super) fn found(rules: &SandboxRules, subject: &Subject) -> Option<Finding> {
     if rules.are_none() || rules.network == Network::None {
         return None;
     }
-    let session = environment.get("XDG_RUNTIME_DIR").map(PathBuf::from);
-    let session = session.unwrap_or_else(|| format!("/run/user/{}", geteuid()).into());
+    let user = subject.user();
+    let session = subject.variable("XDG_RUNTIME_DIR").map(PathBuf::from);
+    let session = session.unwrap_or_else(|| format!("/run/user/{}", user.id()).into());
     let of_a_user = OF_A_USER.map(|name| session.join(name));
-    let system_bus = geteuid().is_root().then_some(SYSTEM_BUS);
+    let system_bus = (user.id() == 0).then_some(SYSTEM_BUS);
     let of_the_machine = OF_THE_MACHINE.into_iter().chain(system_bus).map(PathBuf::from);
-    let doors = of_a_user.into_iter().chain(of_the_machine).filter(|path| is_open(path));
+    let doors = of_a_user
+        .into_iter()
+        .chain(of_the_machine)
+        .filter(|path| is_socket(path) && user.may_write(path));
     let doors: Vec<_> = doors.map(|path| path.display().to_string()).collect();
     (!doors.is_empty()).then(|| {
         let seen = format!("what listens at {} starts programs outside the sandbox for a task that asks", doors.join(", "));
@@ -43,8 +45,6 @@ pub(super) fn found(rules: &SandboxRules, environment: &Environment) -> Option<F
     })
 }
 
-/// Whether this user can connect to a socket there.
-fn is_open(path: &Path) -> bool {
-    let is_socket = path.metadata().is_ok_and(|metadata| metadata.file_type().is_socket());
-    is_socket && access(path, AccessFlags::W_OK).is_ok()
+fn is_socket(path: &Path) -> bool {
+    path.metadata().is_ok_and(|metadata| metadata.file_type().is_socket())
 }

@@ -13,7 +13,7 @@ const NAME: &str = "sandbox";
 pub(super) async fn check(context: &CheckContext) -> Vec<Finding> {
     let rules = sandbox_rules(&context.config);
     let enforced = judged(&rules, KernelSupport::ask());
-    let environment = context.environment.clone();
+    let (environment, subject) = (context.environment.clone(), context.subject.clone());
     let nowhere = run_checks(NAME, "what [sandbox] names", move || {
         let path = environment.get("PATH");
         let warned = |all: Vec<String>, advice| all.into_iter().map(move |seen| Finding::warn(NAME, seen, advice));
@@ -22,10 +22,10 @@ pub(super) async fn check(context: &CheckContext) -> Vec<Finding> {
             "mount it, or correct the rule; `flamenco-worker check-config` shows what the rules come to",
         );
         let replaced = warned(
-            rules.can_be_replaced(path),
+            rules.can_be_replaced(path, &|file| subject.user().may_write(file)),
             "`programs` keeps nobody from anything then: have them where tasks do not write",
         );
-        let open_doors = open_doors::found(&rules, &environment);
+        let open_doors = open_doors::found(&rules, &subject);
         nowhere.chain(replaced).chain(open_doors).collect()
     });
     [vec![enforced], nowhere.await].concat()

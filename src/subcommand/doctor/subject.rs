@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use nix::unistd::getpid;
 
 use super::finding::{Finding, run_checks};
+use super::subject_user::SubjectUser;
 use super::{CheckContext, limits, processes, service};
 use crate::home::mark_of;
 use crate::setup::sandbox_rules;
@@ -121,6 +122,14 @@ impl Subject {
             Ok(_) => root.join(path.trim_start_matches('/')),
             Err(_) => OsStr::from_bytes(path.as_bytes()).into(),
         }
+    }
+
+    /// Whose it is.
+    pub(super) fn user(&self) -> SubjectUser {
+        let status = self.is_worker().then(|| self.file("status").ok()).flatten();
+        status
+            .and_then(|status| SubjectUser::parse(&status))
+            .unwrap_or_else(SubjectUser::ours)
     }
 
     fn path(&self, name: &str) -> PathBuf {

@@ -21,7 +21,7 @@ const GERMAN: &str = "/usr/share/locale/de/LC_MESSAGES/libc.mo";
 const RULES: [&str; 2] = ["write = [\"SHARED\"]", "presets = [\"blender\"]"];
 
 /// The command line of an attempt.
-fn attempt(bed: &Bed, name: &str, port: u16) -> CommandSpec {
+pub(super) fn attempt(bed: &Bed, name: &str, port: u16) -> CommandSpec {
     let words = [bed.at("outside"), bed.at("shared"), bed.node.home()].map(|path| path.display().to_string());
     let numbers = [bed.node.pid().to_string(), port.to_string()];
     let mut all = vec!["-c", include_str!("hostile.py"), name];

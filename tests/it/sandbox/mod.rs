@@ -8,6 +8,7 @@ mod kernels;
 mod own_work;
 mod programs;
 mod renderers;
+mod ways;
 
 use std::fs;
 use std::path::{Path, PathBuf};
