@@ -146,6 +146,9 @@ fn of_file(path: &Path, errno: Errno) -> Option<String> {
         let meant = inside.map(|inside| format!("; did you mean {}?", quoted_path(&inside)));
         return Some(format!("it is a directory{}", meant.unwrap_or_default()));
     }
+    if !metadata.is_file() {
+        return Some("it is neither a binary nor a script, but a pipe, a socket or a device".to_owned());
+    }
     let mode = metadata.permissions().mode() & 0o7777;
     if mode & 0o111 == 0 {
         return Some(format!("it has no execute permission (its mode is {mode:04o})"));

@@ -130,7 +130,8 @@ fn on_path<'a>(name: impl AsRef<OsStr> + 'a, path: Option<&'a OsStr>) -> impl It
     std::env::split_paths(path.unwrap_or(OsStr::new(DEFAULT_PATH))).map(move |folder| folder.join(name.as_ref()))
 }
 
-fn is_program(path: &Path) -> bool {
+/// Whether it is a file that somebody may execute.
+pub(super) fn is_program(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
 }
 

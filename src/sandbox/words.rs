@@ -11,7 +11,7 @@ use super::held::HeldTo;
 use super::opened::Written;
 use super::policy::{Policy, Sandbox};
 use super::presets::{ALWAYS_READ, ALWAYS_WRITTEN, PresetFiles};
-use super::programs::{behind, resolve, with_interpreters};
+use super::programs::{behind, is_program, resolve, with_interpreters};
 use super::rules::{NAMES, Network, Preset};
 
 impl Sandbox {
@@ -154,7 +154,7 @@ impl Sandbox {
     fn refused_to_start(&self, program: &Path) -> Option<String> {
         let Policy { rules, own, .. } = &*self.0;
         let needed = with_interpreters(behind(program, own.path.as_deref())?, own.path.as_deref());
-        let is_open = |file: &PathBuf| eaccess(file, AccessFlags::X_OK).is_ok();
+        let is_open = |file: &PathBuf| is_program(file) && eaccess(file, AccessFlags::X_OK).is_ok();
         let rule = match (&rules.read, &rules.programs) {
             (Some(read), _) => self.written("read", &quoted_list(read)),
             (None, Some(programs)) => self.written("programs", &quoted_list(programs)),

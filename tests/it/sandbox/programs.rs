@@ -5,6 +5,8 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 use serde_json::json;
 
 use super::{Bed, User, no_landlock};
@@ -118,6 +120,22 @@ fn n53_a_program_that_tasks_may_not_read_fails_its_task_at_once_with_the_rule_an
             fs::remove_file(bed.at("outside/folder").join(name)).unwrap();
         }
         bed.nothing_has_changed();
+    });
+}
+
+#[test]
+fn n53_a_pipe_that_is_named_as_a_program_is_called_one() {
+    if no_landlock() {
+        return;
+    }
+    Bed::each(&["read = [\"SHARED\"]"], |bed, _| {
+        let pipe = bed.at("shared/pipe");
+        mkfifo(&pipe, Mode::S_IRWXU | Mode::S_IRWXG | Mode::S_IRWXO).unwrap();
+        let activity = bed.failed(exec(&pipe.display().to_string(), json!([]))).0;
+        assert!(
+            activity.contains("a pipe") && !activity.contains("sandbox"),
+            "{activity}"
+        );
     });
 }
 
