@@ -55,6 +55,7 @@ use crate::config::{Config, Environment};
 use crate::departure::Departure;
 use crate::handover::Received;
 use crate::logging::{self, LiveLineHandle, Log};
+use crate::own_program::own_path;
 use crate::printable;
 use crate::scratch::Leftovers;
 use crate::signals::{Early, Order, Signals, block_all};
@@ -120,7 +121,7 @@ pub(crate) fn run(arguments: &Arguments, early: Early, received: Option<Received
         config,
         log,
         systemd: systemd.clone(),
-        program: successor::own_path(),
+        program: own_path(),
     };
     let served = match arguments.flush {
         true => runtime.block_on(flush::flush(&process, early)),

@@ -41,6 +41,7 @@ mod monitoring;
 mod mounts;
 mod node;
 mod outcome;
+mod own_program;
 mod pause;
 mod presence;
 mod printable;

@@ -5,6 +5,7 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
+use glob::Pattern;
 use nix::unistd::{SysconfVar, sysconf};
 use reqwest::header::HeaderMap;
 
@@ -14,10 +15,8 @@ use crate::home::patterns_beside;
 use crate::manager::{self, ClientIdentity, ConnectionOptions, TlsError, TlsFiles};
 use crate::manager_url::ManagerUrl;
 use crate::node::Requirements;
+use crate::own_program::own_path;
 use crate::sandbox::{KernelSupport, OwnFiles, Sandbox, SandboxRules};
-
-/// The program that is started as a guard and to read pictures: this one, also after its file was replaced.
-pub(crate) const OURSELVES: &str = "/proc/self/exe";
 
 /// What to do where the search for a Manager does not find the one that is meant.
 pub(crate) fn how_to_name_a_manager(config: &Config) -> String {
@@ -107,7 +106,11 @@ pub(crate) fn sandbox(config: &Config, environment: &Environment, home: &Path) -
             .into_iter()
             .map(|path| environment.absolute(&path))
             .collect(),
-        others: patterns_beside(&environment.absolute(home)),
+        others: [
+            patterns_beside(&environment.absolute(home)),
+            copies_of(config, environment),
+        ]
+        .concat(),
         // Whom it believes to be its Manager, and who it is to that.
         kept: [tls.ca_file.clone(), tls.client_certificate.clone()]
             .into_iter()
@@ -121,9 +124,21 @@ pub(crate) fn sandbox(config: &Config, environment: &Environment, home: &Path) -
         cache: environment.xdg("XDG_CACHE_HOME", ".cache"),
         config: environment.xdg("XDG_CONFIG_HOME", ".config"),
         path: environment.get("PATH").map(ToOwned::to_owned),
+        program: own_path(),
         written_in: config.file.clone(),
     };
     Sandbox::new(&sandbox_rules(config), own)
+}
+
+/// Patterns of what editors, packages and people leave beside a configuration: its tokens are in each.
+fn copies_of(config: &Config, environment: &Environment) -> Vec<String> {
+    let file = config.file.as_ref().map(|file| environment.absolute(file));
+    let named = file.as_ref().and_then(|file| {
+        let (folder, name) = (file.parent()?.to_str()?, file.file_stem()?.to_str()?);
+        Some((Pattern::escape(folder), Pattern::escape(name)))
+    });
+    let patterns = named.map(|(folder, name)| [format!("{folder}/{name}*"), format!("{folder}/.{name}*")]);
+    patterns.into_iter().flatten().collect()
 }
 
 /// What of the sandbox this kernel cannot enforce, where there is one.

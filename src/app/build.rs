@@ -22,6 +22,7 @@ use crate::manager::push::{HintReceiver, HintSender, hint_channel};
 use crate::manager::{HttpManager, Manager};
 use crate::metrics::Metrics;
 use crate::node::Node;
+use crate::own_program::OURSELVES;
 use crate::pause::PauseSwitch;
 use crate::presence::{HandedPresence, Presence, SeenHere};
 use crate::process::{Launcher, LauncherOptions, Reaper};
@@ -29,7 +30,7 @@ use crate::report::{PreviewQueue, PreviewSender};
 use crate::sandbox::Sandbox;
 use crate::scratch::{ScratchDirs, WarnedOnce};
 use crate::setup::{
-    OURSELVES, SPARE_TMP, WARM, bytes_of_memory, not_enforced, requirements, sandbox, sandbox_rules, tools_folder,
+    SPARE_TMP, WARM, bytes_of_memory, not_enforced, requirements, sandbox, sandbox_rules, tools_folder,
 };
 use crate::snapshot::Identity;
 use crate::spool::{Sender, Spool};

@@ -6,12 +6,9 @@
 //! found out when there is no way back.
 
 use std::env;
-use std::ffi::{OsStr, OsString};
-use std::fs;
+use std::ffi::OsString;
 use std::io::Write;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -39,38 +36,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a disk may keep a thread, and the pause between two looks.
 const DISK: Duration = Duration::from_secs(3);
 const LOOK: Duration = Duration::from_millis(10);
-
-/// Where the program of this process is, as far as that is the one that was started: by the name that it was started by, so
-/// that a link that leads elsewhere by now is followed.
-pub(super) fn own_path() -> PathBuf {
-    let own = present(env::current_exe().unwrap_or_default());
-    let identity = |path: &Path| fs::metadata(path).map(|file| (file.dev(), file.ino())).ok();
-    let running = identity(Path::new(crate::setup::OURSELVES));
-    let named = env::args_os().next().and_then(|name| find(&name));
-    named
-        .filter(|path| running.is_some() && identity(path) == running)
-        .unwrap_or(own)
-}
-
-/// Without what the kernel says behind the name of a file that was replaced.
-fn present(own: PathBuf) -> PathBuf {
-    let replaced = own.as_os_str().as_bytes().strip_suffix(b" (deleted)");
-    match replaced {
-        Some(path) if !own.exists() => PathBuf::from(OsStr::from_bytes(path)),
-        Some(_) | None => own,
-    }
-}
-
-fn find(name: &OsStr) -> Option<PathBuf> {
-    let path = Path::new(name);
-    if path.components().count() > 1 {
-        return std::path::absolute(path).ok();
-    }
-    let folders = env::var_os("PATH")?;
-    env::split_paths(&folders)
-        .map(|folder| folder.join(name))
-        .find(|path| path.is_file())
-}
 
 /// Asks the program at our path whether it can take over.
 ///
@@ -122,6 +87,9 @@ pub(super) async fn ask(process: &Process<'_>, home: &Home, launcher: &Launcher)
         Exit::Code(code) if code == i32::from(USAGE_ERROR) => Err(format!(
             "{program} is older than reloads are, and cannot take over: stop this worker and start that one"
         )),
+        Exit::Code(code) if words.trim().is_empty() => {
+            Err(format!("{program} ended with code {code} and no word: is it a worker?"))
+        }
         Exit::Code(_) => Err(words),
         Exit::Signal { signal, .. } => Err(format!(
             "{program} was killed by {} as soon as it was started",
@@ -189,15 +157,4 @@ fn can_take_over(words: impl IntoIterator<Item = OsString>) -> Result<(), String
         connection_options(url, Some(url), &config).map_err(|error| chain(&error))?;
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_program_that_was_replaced_is_looked_for_in_its_old_place() {
-        assert_eq!(present("/none/worker (deleted)".into()), Path::new("/none/worker"));
-        assert_eq!(present("/none/worker".into()), Path::new("/none/worker"));
-    }
 }

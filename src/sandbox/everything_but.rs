@@ -15,9 +15,10 @@
 //! folders that lead to it: a hidden one by another name would be all around. Names can be listed all the same: a folder that can be
 //! listed allows that to all below it.
 
-use std::fs::{self, File};
+use std::fs::{self, DirEntry, File};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -174,6 +175,8 @@ fn allow_around(mut created: RulesetCreated, folder: &Path, exceptions: &Excepti
         let rights = match exceptions.at(&path) {
             Some(Openness::Closed) => continue,
             Some(Openness::ReadOnly) => AccessFs::ReadFile.into(),
+            // It may be a hidden one by another name, and a rule is for the file.
+            None if has_several_names(&entry) => continue,
             None if has_devices && !is_open_device(&entry) => continue,
             None if !exceptions.are_below(&path) => reach(),
             Some(Openness::Devices) | None => {
@@ -187,6 +190,10 @@ fn allow_around(mut created: RulesetCreated, folder: &Path, exceptions: &Excepti
         }
     }
     Ok(created)
+}
+
+fn has_several_names(entry: &DirEntry) -> bool {
+    entry.metadata().is_ok_and(|file| file.is_file() && file.nlink() > 1)
 }
 
 /// To read, and to change anything.
@@ -227,6 +234,7 @@ mod tests {
         ] {
             fs::write(at(name), "x").unwrap();
         }
+        fs::hard_link(at("home/secret"), at("copy")).unwrap();
         let around = LastAround::default().of(OwnPlaces {
             hidden: Paths(vec![at("home"), "/no/such/file".into()]),
             others: vec![at("other-[0-9]").display().to_string()],
@@ -247,7 +255,7 @@ mod tests {
             held.join().unwrap()
         });
         assert_eq!(done, [true; 7]);
-        assert_eq!(refused, [false; 11]);
+        assert_eq!(refused, [false; 12]);
     }
 
     #[test]
@@ -309,7 +317,7 @@ mod tests {
         ]
     }
 
-    fn what_is_hidden(dir: &Path) -> [bool; 11] {
+    fn what_is_hidden(dir: &Path) -> [bool; 12] {
         let at = |name: &str| dir.join(name);
         let secret = at("home/secret");
         // What a link leads to is what it is elsewhere.
@@ -326,6 +334,7 @@ mod tests {
             fs::write(at("home/shown/file"), "y").is_ok(),
             fs::write(at("trusted/kept"), "y").is_ok(),
             File::open(at("other-1/secret")).is_ok(),
+            File::open(at("copy")).is_ok(),
         ]
     }
 }

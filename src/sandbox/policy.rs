@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use nix::unistd::{AccessFlags, eaccess};
+use nix::unistd::{AccessFlags, eaccess, geteuid};
 
 use super::confinement::{Confinement, Paths};
 use super::everything_but::{LastAround, OwnPlaces};
@@ -33,6 +33,8 @@ pub(crate) struct OwnFiles {
     pub others: Vec<String>,
     /// Files that it trusts: no task writes them.
     pub kept: Vec<PathBuf>,
+    /// The program from which this process, and the next one in its place, is started.
+    pub program: PathBuf,
     /// What in them tasks read.
     pub shown: Vec<PathBuf>,
     /// Where in them temporary directories are, if there is no other place.
@@ -81,7 +83,10 @@ pub(crate) enum NotAdmitted {
 
 impl Sandbox {
     /// `None`: there are no rules, and no sandbox.
-    pub(crate) fn new(rules: &SandboxRules, own: OwnFiles) -> Option<Self> {
+    pub(crate) fn new(rules: &SandboxRules, mut own: OwnFiles) -> Option<Self> {
+        if own.can_be_replaced(&own.program, rules.write.as_deref()) {
+            own.kept.push(own.program.clone());
+        }
         let policy = || Policy {
             rules: rules.clone(),
             above: own.above(),
@@ -119,6 +124,20 @@ impl Sandbox {
     /// The rule that they may not.
     pub(crate) fn may_start(&self, program: &Path) -> Result<(), NotAdmitted> {
         self.started(program).map(drop)
+    }
+
+    /// The folders of `write` in which nothing can be made after all, because they lead to the worker's own files. In words.
+    pub(crate) fn closed_roots(&self) -> Vec<String> {
+        let Policy { rules, above, .. } = &*self.0;
+        let roots = Ways::to(rules.write.iter().flatten()).ends.into_iter();
+        let closed = roots.filter(|root| above.contains(root)).map(|root| {
+            format!(
+                "nothing can be made, renamed or removed right in {}, which `write` names: it leads to files of a worker that is \
+                 started here, or to where one would look for its configuration first",
+                root.display()
+            )
+        });
+        closed.collect()
     }
 
     fn allowed(&self, program: &Path, tmpdir: Option<&Path>) -> Result<Confinement, NotAdmitted> {
@@ -288,6 +307,23 @@ impl OwnFiles {
             .into_iter()
             .filter(|folder| eaccess(*folder, AccessFlags::W_OK).is_ok());
         written.map(Path::to_owned).collect()
+    }
+
+    /// Whether a task that may write there could put another file in the place of this one.
+    fn can_be_replaced(&self, path: &PathBuf, write: Option<&[PathBuf]>) -> bool {
+        let Ways { ends, links } = Ways::to([path]);
+        let mut names = ends.iter().chain(&links);
+        match write {
+            Some(write) => {
+                let roots = Ways::to(write).ends;
+                names.any(|name| roots.iter().any(|root| name.starts_with(root)))
+            }
+            // Root's tasks change all else that its next start is made of.
+            None if geteuid().is_root() => false,
+            None => names
+                .flat_map(|name| name.ancestors())
+                .any(|above| eaccess(above, AccessFlags::W_OK).is_ok()),
+        }
     }
 
     /// The paths that a pattern of a preset stands for. One without a star stands for itself, whether it is there or not.

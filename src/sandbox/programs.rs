@@ -30,6 +30,12 @@ const LONGEST_PATH: usize = 4096;
 
 /// The programs that are there, links followed: a link leads to what it leads to, and not further.
 pub(super) fn resolve(written: &[String], path: Option<&OsStr>) -> BTreeSet<PathBuf> {
+    let meant = named(written, path).into_iter();
+    meant.filter_map(|path| fs::canonicalize(path).ok()).collect()
+}
+
+/// The same as they are found, with their links.
+pub(super) fn named(written: &[String], path: Option<&OsStr>) -> Vec<PathBuf> {
     let meant = written.iter().flat_map(|one| {
         if one.contains('/') {
             let found = glob::glob(one).into_iter().flatten();
@@ -38,10 +44,7 @@ pub(super) fn resolve(written: &[String], path: Option<&OsStr>) -> BTreeSet<Path
             on_path(one, path).collect::<Vec<_>>()
         }
     });
-    meant
-        .filter(|path| is_program(path))
-        .filter_map(|path| fs::canonicalize(path).ok())
-        .collect()
+    meant.filter(|path| is_program(path)).collect()
 }
 
 /// The program that is executed for this name, links followed; `None` where there is none.

@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::exceptions::Ways;
 use super::opened::Written;
 use super::presets::PresetFiles;
-use super::programs::resolve;
+use super::programs::{named, resolve};
 
 /// What tasks may do. What is not set restricts nothing by itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -122,7 +123,13 @@ impl SandboxRules {
             let root = written.iter().find(|root| program.starts_with(root))?;
             Some(format!("tasks may start {shown}, and write below {}", root.display()))
         });
-        below.collect()
+        let links = Ways::to(&named(self.programs.as_deref().unwrap_or_default(), path)).links;
+        let exchanged = links.into_iter().filter_map(|link| {
+            let root = written.iter().find(|root| link.starts_with(root))?;
+            let (link, root) = (link.display(), root.display());
+            Some(format!("tasks may start what {link} leads to, and write below {root}"))
+        });
+        below.chain(exchanged).collect()
     }
 }
 

@@ -74,8 +74,11 @@ impl Seen {
 
     /// Whether all of it was as it is for a while.
     pub(super) fn is_settled(&self) -> bool {
-        let until = clock::system_time().checked_sub(TICK).unwrap_or(UNIX_EPOCH);
-        self.folders.values().flatten().all(|stamp| stamp.is_older_than(until))
+        let now = clock::system_time();
+        let from = now.checked_sub(TICK).unwrap_or(UNIX_EPOCH);
+        // A time that is far ahead was set, and the next change is not made then.
+        let just_now = |stamp: &Stamp| !stamp.is_older_than(from) && stamp.is_older_than(now + TICK);
+        !self.folders.values().flatten().any(just_now)
     }
 }
 

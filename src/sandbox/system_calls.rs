@@ -46,7 +46,7 @@ pub(super) fn filter(network: &Network, protected: &[i32]) -> Option<BpfProgram>
     keep_from_others(&mut rules, protected).ok()?;
     match network {
         Network::Any => {}
-        Network::None => no_sockets(&mut rules),
+        Network::None => no_sockets(&mut rules).ok()?,
         Network::Ports(ports) if ports.is_empty() => only_unix(&mut rules).ok()?,
         Network::Ports(ports) => only_streams(&mut rules, ports.contains(&NAMES)).ok()?,
     }
@@ -94,11 +94,19 @@ fn keep_from_others(rules: &mut Rules, protected: &[i32]) -> Result<(), Error> {
     Ok(())
 }
 
-/// No sockets but pairs, and no other way to one.
-fn no_sockets(rules: &mut Rules) {
+/// No sockets but pairs that stay such, and no other way to one: with a socket of datagrams anybody can be spoken to, be it one of a
+/// pair.
+fn no_sockets(rules: &mut Rules) -> Result<(), Error> {
     for call in [libc::SYS_socket, libc::SYS_io_uring_setup] {
         rules.insert(call, Vec::new());
     }
+    let connected = [libc::SOCK_STREAM, libc::SOCK_SEQPACKET].map(number);
+    let mut refused = vec![rule(&[(0, Ne, number(libc::AF_UNIX))])?];
+    for kind in (0..=SOCKET_TYPE).filter(|kind| !connected.contains(kind)) {
+        refused.push(rule(&[(1, MaskedEq(SOCKET_TYPE), kind)])?);
+    }
+    rules.insert(libc::SYS_socketpair, refused);
+    Ok(())
 }
 
 /// No sockets but those of this machine's files, and no other way to one.

@@ -25,9 +25,10 @@ use crate::blocking::run_blocking_within;
 use crate::chain::chain;
 use crate::command::{ffmpeg_beside, find_program, is_program};
 use crate::home::spool_of;
+use crate::own_program::OURSELVES;
 use crate::process::{Captured, Exit, Launcher, LauncherOptions, ProcessSpec};
 use crate::sandbox::{Confinement, NotAdmitted, Sandbox};
-use crate::setup::{OURSELVES, sandbox, tools_folder};
+use crate::setup::{sandbox, tools_folder};
 use crate::spool;
 
 /// How long an answer to `--version` may take. A Blender on a slow share needs some seconds the first time.

@@ -6,7 +6,7 @@ use super::CheckContext;
 use super::finding::{Finding, run_checks};
 use super::open_doors;
 use crate::sandbox::{KernelSupport, SandboxRules};
-use crate::setup::sandbox_rules;
+use crate::setup::{sandbox, sandbox_rules};
 
 const NAME: &str = "sandbox";
 
@@ -14,6 +14,8 @@ pub(super) async fn check(context: &CheckContext) -> Vec<Finding> {
     let rules = sandbox_rules(&context.config);
     let enforced = judged(&rules, KernelSupport::ask());
     let (environment, subject) = (context.environment.clone(), context.subject.clone());
+    let home = context.home.as_deref();
+    let sandbox = home.and_then(|home| sandbox(&context.config, &environment, home));
     let nowhere = run_checks(NAME, "what [sandbox] names", move || {
         let path = environment.get("PATH");
         let warned = |all: Vec<String>, advice| all.into_iter().map(move |seen| Finding::warn(NAME, seen, advice));
@@ -25,8 +27,12 @@ pub(super) async fn check(context: &CheckContext) -> Vec<Finding> {
             rules.can_be_replaced(path, &|file| subject.user().may_write(file)),
             "`programs` keeps nobody from anything then: have them where tasks do not write",
         );
+        let closed = warned(
+            sandbox.map(|sandbox| sandbox.closed_roots()).unwrap_or_default(),
+            "have output in a folder below it, or the worker's files and its working directory elsewhere",
+        );
         let open_doors = open_doors::found(&rules, &subject);
-        nowhere.chain(replaced).chain(open_doors).collect()
+        nowhere.chain(replaced).chain(closed).chain(open_doors).collect()
     });
     [vec![enforced], nowhere.await].concat()
 }

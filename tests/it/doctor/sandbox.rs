@@ -2,6 +2,8 @@
 
 //! What the doctor says of the rules of `[sandbox]`.
 
+use std::fs;
+use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
@@ -27,7 +29,8 @@ fn warned(answer: &Answer) -> Vec<&str> {
 fn n37_rules_of_the_sandbox_that_lead_nowhere_are_a_warning() {
     let farm = Farm::new();
     let mut node = farm.node("node");
-    let there = node.folder.display().to_string();
+    let there = node.folder.join("render").display().to_string();
+    fs::create_dir(&there).unwrap();
     node.config.top.push(format!(
         "[sandbox]\nprograms = [\"no-such-program\"]\nwrite = [\"/no/such\", {there:?}]\nread = [\"/usr*\", \"/usr\"]"
     ));
@@ -93,9 +96,35 @@ fn n37_a_program_that_tasks_can_replace_is_a_warning() {
         node.folder.display()
     );
     node.config.top = rules(&node.folder);
-    assert!(warned(&Answer::of(&node)).contains(&text.as_str()));
+    let answer = Answer::of(&node);
+    assert!(warned(&answer).contains(&text.as_str()));
+    // What leads to the worker's own files is none to write in.
+    let closed = format!(
+        "nothing can be made, renamed or removed right in {}, ",
+        node.folder.display()
+    );
+    assert!(warned(&answer).iter().any(|seen| seen.starts_with(&closed)));
     node.config.top = rules(&node.home());
-    assert!(!warned(&Answer::of(&node)).contains(&text.as_str()));
+    let answer = Answer::of(&node);
+    assert!(!warned(&answer).contains(&text.as_str()));
+    assert!(!warned(&answer).iter().any(|seen| seen.starts_with(&closed)));
+}
+
+#[test]
+fn n37_a_link_of_programs_that_tasks_can_exchange_is_a_warning() {
+    let farm = Farm::new();
+    let mut node = node(&farm);
+    let tools = node.folder.join("tools");
+    fs::create_dir(&tools).unwrap();
+    let link = tools.join("render");
+    symlink("/bin/sh", &link).unwrap();
+    node.config.top = vec![format!("[sandbox]\nprograms = [{link:?}]\nwrite = [{tools:?}]")];
+    let text = format!(
+        "tasks may start what {} leads to, and write below {}",
+        link.display(),
+        tools.display()
+    );
+    assert!(warned(&Answer::of(&node)).contains(&text.as_str()));
 }
 
 #[test]

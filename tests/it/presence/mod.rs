@@ -121,10 +121,11 @@ fn m10_all_of_a_task_stands_still_when_a_key_is_pressed_and_goes_on_when_nobody_
     node.finish();
 }
 
-/// Whether a signal has stopped it.
+/// Whether a signal has stopped it, or the child that it waits for since a vfork.
 fn is_stopped(pid: i32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+    stat.rsplit_once(") ")
+        .is_some_and(|(_, rest)| rest.starts_with(['T', 'D']))
 }
 
 #[test]

@@ -196,6 +196,8 @@ attempts = {
         os.path.join(outside, "folder", "home", "flamenco-worker-credentials.yaml")
     ).read(),
     "unix": lambda: socket.socket(socket.AF_UNIX),
+    "pair of datagrams": lambda: socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM),
+    "pair of raw sockets": lambda: socket.socketpair(socket.AF_UNIX, socket.SOCK_RAW),
     "listen": lambda: socket.socket().listen(),
     "first words": first_words,
     "tcp": lambda: socket.create_connection(("127.0.0.1", port), 30),

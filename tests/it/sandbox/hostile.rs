@@ -113,6 +113,8 @@ refused! {
     n36_the_kernel_is_not_told_what_to_run: "handler of core files" by OWN_FILES;
     n36_the_kernel_is_not_set_up_otherwise: "helper of devices" by OWN_FILES;
     n6_without_a_network_no_program_of_this_machine_is_asked: "unix" by NO_NETWORK;
+    n6_without_a_network_no_pair_of_sockets_speaks_to_others: "pair of datagrams" by NO_NETWORK;
+    n6_without_a_network_no_pair_of_raw_sockets_does_so_either: "pair of raw sockets" by NO_NETWORK;
     n6_without_a_network_nothing_is_connected_to: "tcp" by NO_NETWORK;
     n6_without_a_network_no_datagram_is_sent: "udp" by NO_NETWORK;
     n6_without_a_network_there_are_no_raw_sockets: "raw" by NO_NETWORK;

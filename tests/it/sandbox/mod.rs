@@ -17,7 +17,7 @@ use landlock::{ABI, Access, AccessFs, CompatLevel, Compatible, Ruleset, RulesetA
 use nix::unistd::geteuid;
 use standin_manager::CommandSpec;
 
-use test_bed::{Farm, Node, as_user, own_user, start_through};
+use test_bed::{Farm, Node, as_user, own_user, start_as, start_through};
 
 /// A worker whose tasks are held to rules.
 pub(crate) struct Bed {
@@ -71,10 +71,15 @@ impl Bed {
 
     /// Starts it, and waits until it is awake. Where it is another user's, so is all that is there by now.
     pub(crate) fn start(&mut self, user: User) -> bool {
+        let program = self.node.command().get_program().to_owned();
+        self.start_by(user, Path::new(&program))
+    }
+
+    /// The same, from this program.
+    pub(crate) fn start_by(&mut self, user: User, program: &Path) -> bool {
+        let program = program.display().to_string();
         match user {
-            User::Ours => {
-                self.node.start();
-            }
+            User::Ours => start_as(&mut self.node, &[program.into()]),
             User::Ordinary => {
                 let Some(owner) = own_user(&self.farm, &self.node) else {
                     return false;
@@ -82,7 +87,8 @@ impl Bed {
                 for folder in ["shared", "outside", "node"] {
                     chown_all(&self.at(folder), owner);
                 }
-                start_through(&mut self.node, as_user(owner));
+                let words: Vec<_> = as_user(owner).into_iter().chain([program]).map(Into::into).collect();
+                start_as(&mut self.node, &words);
             }
         }
         self.farm.awake();

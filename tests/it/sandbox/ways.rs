@@ -47,6 +47,44 @@ fn n2_a_link_on_the_way_to_the_worker_s_files_stays_what_it_is() {
 }
 
 #[test]
+fn n2_the_worker_s_own_program_is_not_replaced_and_copies_of_its_configuration_are_closed() {
+    if no_landlock() {
+        return;
+    }
+    for rules in [&["write = [\"SHARED\"]"][..], &["presets = [\"blender\"]"]] {
+        for user in User::all() {
+            // Root's tasks may write anything where nothing says otherwise.
+            if rules[0].starts_with("presets") && *user == User::all()[0] && User::all().len() > 1 {
+                continue;
+            }
+            let mut bed = Bed::prepared(rules);
+            let program = bed.at("shared/programs/flamenco-worker");
+            fs::create_dir(program.parent().unwrap()).unwrap();
+            fs::copy(env!("CARGO_BIN_EXE_flamenco-worker"), &program).unwrap();
+            for name in ["flamenco-worker.toml~", ".flamenco-worker.toml.swp"] {
+                fs::write(bed.node.folder.join(name), "secret").unwrap();
+            }
+            if !bed.start_by(*user, &program) {
+                return;
+            }
+            let log = bed.completed(bash(&format!(
+                "cd {}; rm flamenco-worker; mv flamenco-worker x; mv ../programs ../p; cp /bin/true flamenco-worker; ./flamenco-worker \
+                 -version; cat {}/*.toml~ {}/.*.swp; echo over",
+                program.parent().unwrap().display(),
+                bed.node.folder.display(),
+                bed.node.folder.display()
+            )));
+            assert!(log.contains("> over") && !log.contains("> secret"), "{user:?}: {log}");
+            // It can be run all the same.
+            assert!(log.contains("> flamenco-worker "), "{user:?}: {log}");
+            let same = fs::read(&program).unwrap() == fs::read(env!("CARGO_BIN_EXE_flamenco-worker")).unwrap();
+            assert!(same, "{user:?}: {log}");
+            bed.node.finish();
+        }
+    }
+}
+
+#[test]
 fn n4_what_is_mounted_by_whoever_looks_is_open_to_the_first_task() {
     if no_landlock() | not_root() | missing("unshare") | missing(PYTHON) {
         return;
